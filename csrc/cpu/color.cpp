@@ -1,0 +1,191 @@
+// rgb_to_lab, lab_to_rgb and their backward passes. Per pixel: 3 bytes or floats on the RGB side, 3 floats of Lab.
+#include "../math/color.h"
+
+#include <array>
+
+#include "parallel.h"
+
+namespace fastcolor::cpu::FASTCOLOR_ISA {
+
+namespace {
+
+constexpr int kRun = 512;
+
+// Three planes of a run of pixels, on the stack.
+template <class T>
+struct Planes {
+  alignas(64) T x[kRun], y[kRun], z[kRun];
+};
+
+struct LinearTable {
+  std::array<float, 256> value;
+  LinearTable() {
+    for (int i = 0; i < 256; i++) value[static_cast<size_t>(i)] = static_cast<float>(math::srgb_to_linear(i / 255.0));
+  }
+};
+const LinearTable kLinear;
+
+// image: first pixel of the run; `step` between pixels, `plane` between channels.
+template <class From, class To, class F>
+inline void load_planes(const From* image, int64_t step, int64_t plane, int n, Planes<To>& out, F&& convert) {
+  for (int i = 0; i < n; i++) {
+    out.x[i] = convert(image[i * step]);
+    out.y[i] = convert(image[i * step + plane]);
+    out.z[i] = convert(image[i * step + 2 * plane]);
+  }
+}
+template <class From, class To>
+inline void store_planes(const Planes<From>& planes, int64_t step, int64_t plane, int n, To* image) {
+  for (int i = 0; i < n; i++) {
+    image[i * step] = planes.x[i];
+    image[i * step + plane] = planes.y[i];
+    image[i * step + 2 * plane] = planes.z[i];
+  }
+}
+
+// Where pixel `first` of an image starts on the RGB side, and how to walk from there.
+struct Walk {
+  int64_t start, step, plane;
+};
+Walk walk(const ColorParams& p, int64_t image, int64_t first) {
+  const int64_t base = image * 3 * p.pixels;
+  return p.interleaved ? Walk{base + 3 * first, 3, 1} : Walk{base + first, 1, p.pixels};
+}
+
+// The type Lab is computed and kept in, given the RGB side's: f64 for f64, else f32.
+template <class F>
+void dispatch_lab(DType dtype, F&& f) {
+  dtype == DType::kF64 ? f(double{}) : f(float{});
+}
+
+template <class T>
+void linear_run_to_lab(const Planes<T>& c, int n, T* __restrict__ l, T* __restrict__ a, T* __restrict__ b) {
+#pragma omp simd
+  for (int i = 0; i < n; i++) {
+    const math::Vec3<T> lab = math::linear_to_lab<T>({c.x[i], c.y[i], c.z[i]});
+    l[i] = lab.x;
+    a[i] = lab.y;
+    b[i] = lab.z;
+  }
+}
+
+void lab_run_to_bytes(const float* __restrict__ l, const float* __restrict__ a, const float* __restrict__ b, int n,
+                      Planes<uint8_t>& out) {
+#pragma omp simd
+  for (int i = 0; i < n; i++) {
+    const math::Vec3<float> rgb = math::lab_to_rgb_255({l[i], a[i], b[i]});
+    out.x[i] = math::to_byte(rgb.x);
+    out.y[i] = math::to_byte(rgb.y);
+    out.z[i] = math::to_byte(rgb.z);
+  }
+}
+
+}  // namespace
+
+void rgb_to_lab(const ColorParams& p) {
+  parallel_chunks(p.images, p.pixels, kRun, 2.0, p.target.threads, [&](int64_t image, int64_t first, int n) {
+    const Walk w = walk(p, image, first);
+    const int64_t out = image * 3 * p.pixels + first;
+    dispatch_lab(p.dtype, [&](auto t) {
+      using T = decltype(t);
+      Planes<T> linear;
+      if (p.dtype == DType::kU8) {
+        load_planes(static_cast<const uint8_t*>(p.source) + w.start, w.step, w.plane, n, linear,
+                    [](uint8_t code) { return kLinear.value[code]; });
+      } else {
+        load_planes(static_cast<const T*>(p.source) + w.start, w.step, w.plane, n, linear, [](T c) { return c; });
+#pragma omp simd
+        for (int i = 0; i < n; i++) {
+          linear.x[i] = math::srgb_to_linear(linear.x[i]);
+          linear.y[i] = math::srgb_to_linear(linear.y[i]);
+          linear.z[i] = math::srgb_to_linear(linear.z[i]);
+        }
+      }
+      T* lab = static_cast<T*>(p.destination) + out;
+      linear_run_to_lab(linear, n, lab, lab + p.pixels, lab + 2 * p.pixels);
+    });
+  });
+}
+
+void rgb_to_lab_backward(const ColorParams& p) {
+  parallel_chunks(p.images, p.pixels, kRun, 8.0, p.target.threads, [&](int64_t image, int64_t first, int n) {
+    const Walk w = walk(p, image, first);
+    dispatch_lab(p.dtype, [&](auto t) {
+      using T = decltype(t);
+      Planes<T> rgb;
+      load_planes(static_cast<const T*>(p.source) + w.start, w.step, w.plane, n, rgb, [](T c) { return c; });
+      const T* g = static_cast<const T*>(p.grad_output) + image * 3 * p.pixels + first;
+#pragma omp simd
+      for (int i = 0; i < n; i++) {
+        const math::Vec3<T> grad = math::rgb_to_lab_vjp<T>({rgb.x[i], rgb.y[i], rgb.z[i]},
+                                                           {g[i], g[i + p.pixels], g[i + 2 * p.pixels]});
+        rgb.x[i] = grad.x;
+        rgb.y[i] = grad.y;
+        rgb.z[i] = grad.z;
+      }
+      store_planes(rgb, w.step, w.plane, n, static_cast<T*>(p.destination) + w.start);
+    });
+  });
+}
+
+void lab_to_rgb(const ColorParams& p) {
+  parallel_chunks(p.images, p.pixels, kRun, 2.0, p.target.threads, [&](int64_t image, int64_t first, int n) {
+    const Walk w = walk(p, image, first);
+    dispatch_lab(p.dtype, [&](auto t) {
+      using T = decltype(t);
+      const T* lab = static_cast<const T*>(p.source) + image * 3 * p.pixels + first;
+      const T *l = lab, *a = lab + p.pixels, *b = lab + 2 * p.pixels;
+      Planes<T> fitted;
+      if (p.gamut == Gamut::kChroma) {
+        for (int i = 0; i < n; i++) {
+          const math::Vec3<T> c = math::reduce_chroma<T>({l[i], a[i], b[i]});
+          fitted.x[i] = c.x;
+          fitted.y[i] = c.y;
+          fitted.z[i] = c.z;
+        }
+        l = fitted.x, a = fitted.y, b = fitted.z;
+      }
+      if constexpr (std::is_same_v<T, float>) {
+        if (p.dtype == DType::kU8) {
+          Planes<uint8_t> bytes;
+          lab_run_to_bytes(l, a, b, n, bytes);
+          store_planes(bytes, w.step, w.plane, n, static_cast<uint8_t*>(p.destination) + w.start);
+          return;
+        }
+      }
+      Planes<T> rgb;
+#pragma omp simd
+      for (int i = 0; i < n; i++) {
+        const math::Vec3<T> c = math::lab_to_rgb<T>({l[i], a[i], b[i]});
+        rgb.x[i] = c.x;
+        rgb.y[i] = c.y;
+        rgb.z[i] = c.z;
+      }
+      store_planes(rgb, w.step, w.plane, n, static_cast<T*>(p.destination) + w.start);
+    });
+  });
+}
+
+void lab_to_rgb_backward(const ColorParams& p) {
+  parallel_chunks(p.images, p.pixels, kRun, 8.0, p.target.threads, [&](int64_t image, int64_t first, int n) {
+    const Walk w = walk(p, image, first);
+    dispatch_lab(p.dtype, [&](auto t) {
+      using T = decltype(t);
+      Planes<T> grad;
+      load_planes(static_cast<const T*>(p.grad_output) + w.start, w.step, w.plane, n, grad, [](T c) { return c; });
+      const int64_t at = image * 3 * p.pixels + first;
+      const T* lab = static_cast<const T*>(p.source) + at;
+      T* out = static_cast<T*>(p.destination) + at;
+#pragma omp simd
+      for (int i = 0; i < n; i++) {
+        const math::Vec3<T> g = math::lab_to_rgb_vjp<T>({lab[i], lab[i + p.pixels], lab[i + 2 * p.pixels]},
+                                                        {grad.x[i], grad.y[i], grad.z[i]});
+        out[i] = g.x;
+        out[i + p.pixels] = g.y;
+        out[i + 2 * p.pixels] = g.z;
+      }
+    });
+  });
+}
+
+}  // namespace fastcolor::cpu::FASTCOLOR_ISA

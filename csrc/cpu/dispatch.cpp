@@ -1,0 +1,57 @@
+// Chooses the instruction set once, when first asked. Built for the lowest common one.
+#include <cstdlib>
+#include <string>
+
+#include "../ops.h"
+
+namespace fastcolor::cpu {
+
+namespace baseline {
+extern const Ops kOps;
+}
+#ifdef FASTCOLOR_X86
+namespace avx2 {
+extern const Ops kOps;
+}
+namespace avx512 {
+extern const Ops kOps;
+}
+#endif
+
+namespace {
+
+struct Choice {
+  const char* name;
+  const Ops* ops;
+};
+
+Choice choose() {
+  const char* wanted = std::getenv("FASTCOLOR_ISA");
+  const std::string limit = wanted == nullptr ? "" : wanted;
+  if (!limit.empty() && limit != "baseline" && limit != "avx2" && limit != "avx512") {
+    throw std::invalid_argument("FASTCOLOR_ISA: must be baseline, avx2 or avx512, got '" + limit + "'");
+  }
+#ifdef FASTCOLOR_X86
+  __builtin_cpu_init();
+  // What x86-64-v4 and x86-64-v3 add to the baseline, as the compiler's -march has them.
+  const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi") &&
+                  __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("f16c") && __builtin_cpu_supports("lzcnt");
+  const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                  __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  if (v4 && (limit.empty() || limit == "avx512")) return {"avx512", &avx512::kOps};
+  if (v3 && (limit.empty() || limit != "baseline")) return {"avx2", &avx2::kOps};
+#endif
+  return {"baseline", &baseline::kOps};
+}
+
+const Choice& choice() {
+  static const Choice kChoice = choose();
+  return kChoice;
+}
+
+}  // namespace
+
+const Ops& ops() { return *choice().ops; }
+const char* isa() { return choice().name; }
+
+}  // namespace fastcolor::cpu

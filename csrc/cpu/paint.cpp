@@ -1,0 +1,242 @@
+// luma_to_input, paint_rgb, paint_chroma: between the network's size and the picture's, in one pass each. No ab and no
+// Lab image of full size is ever stored.
+#include "../math/paint.h"
+
+#include "parallel.h"
+
+namespace fastcolor::cpu::FASTCOLOR_ISA {
+
+namespace {
+
+template <class F>
+void dispatch_code(DType dtype, F&& f) {
+  dtype == DType::kU8 ? f(uint8_t{}) : f(uint16_t{});
+}
+
+// ---- luma_to_input ----
+
+// Rows of the window summed with their weights: out (width), normalised.
+template <class T>
+void shrink_rows(const T* luma, int64_t width, const math::Window& window, const LumaCode& code, float* __restrict__ out) {
+  float total = 0;
+  for (int64_t y = window.first; y < window.last; y++) total += math::triangle_weight(window, y);
+  std::fill(out, out + width, 0.0f);
+  for (int64_t y = window.first; y < window.last; y++) {
+    const float weight = math::triangle_weight(window, y) / total;
+    const T* __restrict__ row = luma + y * width;
+#pragma omp simd
+    for (int64_t x = 0; x < width; x++) out[x] += weight * math::luma_to_unit(static_cast<float>(row[x]), code);
+  }
+}
+
+// The weights of every output column, made once a call: `first` and `count` of its window, weights normalised.
+struct ColumnWindows {
+  int64_t widest;
+  float* weight;   // (out_width, widest)
+  int32_t* first;  // (out_width)
+  int32_t* count;  // (out_width)
+};
+
+void fill_columns(ColumnWindows& columns, int64_t out_width, double ratio, int64_t width) {
+  for (int64_t x = 0; x < out_width; x++) {
+    const math::Window window = math::triangle_window(x, ratio, width);
+    columns.first[x] = static_cast<int32_t>(window.first);
+    columns.count[x] = static_cast<int32_t>(window.last - window.first);
+    float total = 0;
+    for (int64_t i = window.first; i < window.last; i++) total += math::triangle_weight(window, i);
+    for (int64_t i = window.first; i < window.last; i++) {
+      columns.weight[x * columns.widest + i - window.first] = math::triangle_weight(window, i) / total;
+    }
+  }
+}
+
+// ---- painting ----
+
+// One row of ab at the picture's width: two rows of the small plane mixed, then along x with taps made once a call.
+struct RowTaps {
+  const int32_t* low;
+  const int32_t* high;
+  const float* fraction;
+};
+
+void upsample_row(const float* plane, int64_t small_width, const math::Tap& y, const RowTaps& taps, int64_t width,
+                  float* __restrict__ mixed, float* __restrict__ out) {
+  const float *top = plane + y.low * small_width, *bottom = plane + y.high * small_width;
+#pragma omp simd
+  for (int64_t x = 0; x < small_width; x++) mixed[x] = math::lerp(top[x], bottom[x], y.fraction);
+#pragma omp simd
+  for (int64_t x = 0; x < width; x++) out[x] = math::lerp(mixed[taps.low[x]], mixed[taps.high[x]], taps.fraction[x]);
+}
+
+// Taps for positions 0, step, 2 step, ... + offset of a grid of `large` pixels.
+void fill_taps(int64_t count, int step, float offset, int64_t large, int64_t small, int32_t* low, int32_t* high,
+               float* fraction) {
+  const float ratio = static_cast<float>(static_cast<double>(small) / static_cast<double>(large));
+  for (int64_t i = 0; i < count; i++) {
+    const math::Tap tap = math::bilinear_tap(static_cast<float>(i * step) + offset, ratio, small);
+    low[i] = static_cast<int32_t>(tap.low);
+    high[i] = static_cast<int32_t>(tap.high);
+    fraction[i] = tap.fraction;
+  }
+}
+
+// Lightness of one row of the source, (width).
+void source_row(const PaintRgbParams& p, int64_t image, int64_t y, float* __restrict__ lightness) {
+  const int64_t row = (image * p.height + y) * p.width;
+  if (p.source_kind == Source::kLightness) {
+    std::copy_n(static_cast<const float*>(p.source) + row, p.width, lightness);
+  } else if (p.source_kind == Source::kRgb) {
+    const uint8_t* rgb = static_cast<const uint8_t*>(p.source) + 3 * row;
+#pragma omp simd
+    for (int64_t x = 0; x < p.width; x++) {
+      const math::Vec3<float> c = {rgb[3 * x] * (1 / 255.0f), rgb[3 * x + 1] * (1 / 255.0f), rgb[3 * x + 2] * (1 / 255.0f)};
+      lightness[x] = math::rgb_to_lab(c).x;
+    }
+  } else {
+    dispatch_code(p.dtype, [&](auto t) {
+      const decltype(t)* gray = static_cast<const decltype(t)*>(p.source) + row;
+      const float scale = p.dtype == DType::kU8 ? 1 / 255.0f : 1 / 65535.0f;
+#pragma omp simd
+      for (int64_t x = 0; x < p.width; x++) lightness[x] = math::gray_to_lightness(gray[x] * scale);
+    });
+  }
+}
+
+// The luma at every chroma site of one chroma row, in [0, 1]: (columns).
+template <class T>
+void luma_at_chroma(const PaintChromaParams& p, const T* top, const T* bottom, int64_t columns, float* __restrict__ out) {
+  const auto at = [&](int64_t x) __attribute__((always_inline)) {
+    return 0.5f * (math::luma_to_unit(static_cast<float>(top[x]), p.code) +
+                   math::luma_to_unit(static_cast<float>(bottom[x]), p.code));
+  };
+  const int64_t last = p.width - 1;
+  if (p.step_x == 1) {
+#pragma omp simd
+    for (int64_t x = 0; x < columns; x++) out[x] = at(x);
+    return;
+  }
+  // Away from the edges no index needs clamping; the first and last site are done apart.
+  const auto site = [&](int64_t i, int64_t left, int64_t right) __attribute__((always_inline)) {
+    return p.centered ? 0.5f * (at(2 * i) + at(right)) : 0.25f * (at(left) + 2.0f * at(2 * i) + at(right));
+  };
+  for (const int64_t i : {int64_t{0}, columns - 1}) {
+    out[i] = site(i, std::max<int64_t>(2 * i - 1, 0), std::min(2 * i + 1, last));
+  }
+#pragma omp simd
+  for (int64_t i = 1; i < columns - 1; i++) out[i] = site(i, 2 * i - 1, 2 * i + 1);
+}
+
+}  // namespace
+
+void luma_to_input(const LumaToInputParams& p) {
+  const double ratio_y = static_cast<double>(p.height) / static_cast<double>(p.out_height);
+  const double ratio_x = static_cast<double>(p.width) / static_cast<double>(p.out_width);
+  ColumnWindows columns{static_cast<int64_t>(2 * std::max(ratio_x, 1.0)) + 3, nullptr, nullptr, nullptr};
+  const std::unique_ptr<float[]> weight(new float[static_cast<size_t>(p.out_width * columns.widest)]);
+  const std::unique_ptr<int32_t[]> windows(new int32_t[static_cast<size_t>(2 * p.out_width)]);
+  columns.weight = weight.get();
+  columns.first = windows.get();
+  columns.count = windows.get() + p.out_width;
+  fill_columns(columns, p.out_width, ratio_x, p.width);
+
+  const double cost = static_cast<double>(p.width) * std::max(ratio_y, 1.0) * 0.5 + static_cast<double>(p.out_width) * 10;
+  dispatch_code(p.dtype, [&](auto t) {
+    using T = decltype(t);
+    parallel_for(p.images * p.out_height, cost, p.target.threads, [&](int64_t i) {
+      const T* luma = static_cast<const T*>(p.luma) + i / p.out_height * p.height * p.width;
+      float* row = scratch<float>(p.width);
+      shrink_rows(luma, p.width, math::triangle_window(i % p.out_height, ratio_y, p.height), p.code, row);
+      float* out = p.lightness + i * p.out_width;
+      for (int64_t x = 0; x < p.out_width; x++) {
+        const float *w = columns.weight + x * columns.widest, *from = row + columns.first[x];
+        float gray = 0;
+        for (int32_t k = 0; k < columns.count[x]; k++) gray += w[k] * from[k];
+        out[x] = gray;
+      }
+#pragma omp simd
+      for (int64_t x = 0; x < p.out_width; x++) out[x] = math::gray_to_lightness(out[x]);
+    });
+  });
+}
+
+void paint_rgb(const PaintRgbParams& p) {
+  const std::unique_ptr<int32_t[]> ends(new int32_t[static_cast<size_t>(2 * p.width)]);
+  const std::unique_ptr<float[]> fraction(new float[static_cast<size_t>(p.width)]);
+  fill_taps(p.width, 1, 0.0f, p.width, p.ab_width, ends.get(), ends.get() + p.width, fraction.get());
+  const RowTaps taps{ends.get(), ends.get() + p.width, fraction.get()};
+  const float ratio_y = static_cast<float>(static_cast<double>(p.ab_height) / static_cast<double>(p.height));
+
+  parallel_for(p.images * p.height, 4.0 * static_cast<double>(p.width), p.target.threads, [&](int64_t i) {
+    const int64_t image = i / p.height, y = i % p.height, small = p.ab_height * p.ab_width;
+    float* lightness = scratch<float>(3 * p.width + p.ab_width);
+    float *a = lightness + p.width, *b = a + p.width, *mixed = b + p.width;
+    const math::Tap tap = math::bilinear_tap(static_cast<float>(y), ratio_y, p.ab_height);
+    const float* plane = p.ab + image * 2 * small;
+    upsample_row(plane, p.ab_width, tap, taps, p.width, mixed, a);
+    upsample_row(plane + small, p.ab_width, tap, taps, p.width, mixed, b);
+    source_row(p, image, y, lightness);
+    uint8_t* rgb = p.rgb + 3 * i * p.width;
+    if (p.gamut == Gamut::kChroma) {
+      for (int64_t x = 0; x < p.width; x++) {
+        const math::Vec3<float> lab = math::saturate({lightness[x], a[x], b[x]}, p.saturation, p.gamut);
+        a[x] = lab.y;
+        b[x] = lab.z;
+      }
+    }
+    const float saturation = p.gamut == Gamut::kChroma ? 1.0f : p.saturation;
+    constexpr int kRun = 512;
+    for (int64_t first = 0; first < p.width; first += kRun) {  // bytes by plane first: interleaved stores do not vectorise
+      const int n = static_cast<int>(std::min<int64_t>(kRun, p.width - first));
+      alignas(64) uint8_t red[kRun], green[kRun], blue[kRun];
+#pragma omp simd
+      for (int x = 0; x < n; x++) {
+        const math::Vec3<float> c =
+            math::lab_to_rgb_255({lightness[first + x], a[first + x] * saturation, b[first + x] * saturation});
+        red[x] = math::to_byte(c.x);
+        green[x] = math::to_byte(c.y);
+        blue[x] = math::to_byte(c.z);
+      }
+      for (int x = 0; x < n; x++) {
+        rgb[3 * (first + x)] = red[x];
+        rgb[3 * (first + x) + 1] = green[x];
+        rgb[3 * (first + x) + 2] = blue[x];
+      }
+    }
+  });
+}
+
+void paint_chroma(const PaintChromaParams& p) {
+  const int64_t rows = (p.height + p.step_y - 1) / p.step_y, columns = (p.width + p.step_x - 1) / p.step_x;
+  const std::unique_ptr<int32_t[]> ends(new int32_t[static_cast<size_t>(2 * columns)]);
+  const std::unique_ptr<float[]> fraction(new float[static_cast<size_t>(columns)]);
+  const float offset_x = p.step_x == 2 && p.centered ? 0.5f : 0.0f, offset_y = p.step_y == 2 ? 0.5f : 0.0f;
+  fill_taps(columns, p.step_x, offset_x, p.width, p.ab_width, ends.get(), ends.get() + columns, fraction.get());
+  const RowTaps taps{ends.get(), ends.get() + columns, fraction.get()};
+  const float ratio_y = static_cast<float>(static_cast<double>(p.ab_height) / static_cast<double>(p.height));
+
+  dispatch_code(p.dtype, [&](auto t) {
+    using T = decltype(t);
+    parallel_for(p.images * rows, 5.0 * static_cast<double>(columns), p.target.threads, [&](int64_t i) {
+      const int64_t image = i / rows, row = i % rows, small = p.ab_height * p.ab_width;
+      float* lightness = scratch<float>(3 * columns + p.ab_width);
+      float *a = lightness + columns, *b = a + columns, *mixed = b + columns;
+      const math::Tap tap = math::bilinear_tap(static_cast<float>(row * p.step_y) + offset_y, ratio_y, p.ab_height);
+      const float* plane = p.ab + image * 2 * small;
+      upsample_row(plane, p.ab_width, tap, taps, columns, mixed, a);
+      upsample_row(plane + small, p.ab_width, tap, taps, columns, mixed, b);
+      const T* luma = static_cast<const T*>(p.luma) + image * p.height * p.width;
+      const int64_t top = row * p.step_y, bottom = std::min(top + p.step_y - 1, p.height - 1);
+      luma_at_chroma(p, luma + top * p.width, luma + bottom * p.width, columns, lightness);
+      T *cb = static_cast<T*>(p.cb) + i * columns, *cr = static_cast<T*>(p.cr) + i * columns;
+#pragma omp simd
+      for (int64_t x = 0; x < columns; x++) {
+        const math::Vec3<float> lab = {math::gray_to_lightness(lightness[x]), a[x] * p.saturation, b[x] * p.saturation};
+        const math::Chroma c = math::lab_to_chroma(lab, p.k_red, p.k_blue);
+        cb[x] = math::to_code<T>(c.cb * p.chroma_scale + p.chroma_middle, p.chroma_max);
+        cr[x] = math::to_code<T>(c.cr * p.chroma_scale + p.chroma_middle, p.chroma_max);
+      }
+    });
+  });
+}
+
+}  // namespace fastcolor::cpu::FASTCOLOR_ISA

@@ -1,0 +1,80 @@
+// Loops over threads, shared by the CPU kernels. Every file of csrc/cpu is compiled once an instruction set, in a
+// namespace of its own, so that nothing built for one processor can be linked into the code for another.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+
+#include "../ops.h"
+
+#ifndef FASTCOLOR_ISA
+#error "compile csrc/cpu with -DFASTCOLOR_ISA=<namespace>"
+#endif
+
+namespace fastcolor::cpu::FASTCOLOR_ISA {
+
+// Calls f(i) for i in [0, count). `cost`: work of one call in roughly nanoseconds; below about 0.3 ms in all a second
+// thread costs more than it saves.
+template <class F>
+void parallel_for(int64_t count, double cost, int threads, F&& f) {
+  if (threads <= 1 || count <= 1 || static_cast<double>(count) * cost < 3e5) {
+    for (int64_t i = 0; i < count; i++) f(i);
+    return;
+  }
+#ifdef _OPENMP
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
+#endif
+  for (int64_t i = 0; i < count; i++) f(i);
+}
+
+// Calls f(image, first, n) for runs of at most `chunk` pixels; `cost` of one pixel.
+template <class F>
+void parallel_chunks(int64_t images, int64_t pixels, int64_t chunk, double cost, int threads, F&& f) {
+  const int64_t chunks = (pixels + chunk - 1) / chunk;
+  parallel_for(images * chunks, cost * static_cast<double>(chunk), threads, [&](int64_t i) {
+    const int64_t first = i % chunks * chunk;
+    f(i / chunks, first, static_cast<int>(std::min(chunk, pixels - first)));
+  });
+}
+
+// Scratch memory of this thread, kept between calls so that its pages stay mapped. Not cleared. The next call from the
+// same thread reuses it.
+template <class T>
+T* scratch(int64_t count) {
+  struct Free {
+    void operator()(void* p) const { std::free(p); }
+  };
+  thread_local std::unique_ptr<void, Free> buffer;
+  thread_local int64_t capacity = 0;
+  const int64_t bytes = (count * static_cast<int64_t>(sizeof(T)) + 63) / 64 * 64;
+  if (bytes > capacity) {
+    buffer.reset();
+    buffer.reset(std::aligned_alloc(64, static_cast<size_t>(bytes)));
+    if (!buffer) std::abort();
+    capacity = bytes;
+  }
+  return static_cast<T*>(buffer.get());
+}
+
+// The launchers of this instruction set.
+void rgb_to_lab(const ColorParams&);
+void rgb_to_lab_backward(const ColorParams&);
+void lab_to_rgb(const ColorParams&);
+void lab_to_rgb_backward(const ColorParams&);
+void encode_bins(const EncodeParams&);
+void pixel_weight(const PixelWeightParams&);
+void loss(const LossParams&);
+void scale_grad(const ScaleGradParams&);
+void annealed_mean(const DecodeParams&);
+void annealed_mean_backward(const DecodeParams&);
+void luma_to_input(const LumaToInputParams&);
+void paint_rgb(const PaintRgbParams&);
+void paint_chroma(const PaintChromaParams&);
+
+// The nearest bins of a run of pixels, shared by encode_bins and loss. a, b: (n); index, weight: (neighbours, stride).
+void encode_run(const float* a, const float* b, int n, const Palette& palette, int neighbours, float sigma_ab,
+                int64_t stride, int32_t* index, float* weight);
+
+}  // namespace fastcolor::cpu::FASTCOLOR_ISA

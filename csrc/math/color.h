@@ -1,0 +1,208 @@
+// sRGB <-> CIE Lab of one pixel, and the vector-Jacobian product of each step right below it.
+// sRGB: IEC 61966-2-1. Lab: CIE 15, D65, 2-degree observer, white (0.95047, 1, 1.08883). RGB is in [0, 1], L in
+// [0, 100]; a and b of sRGB colours lie in about [-86.2, 98.3] x [-107.9, 94.5].
+#pragma once
+
+#include "scalar.h"
+
+namespace fastcolor::math {
+
+template <class T>
+struct Vec3 {
+  T x, y, z;
+};
+
+// ---- transfer function ----
+
+template <class T>
+FC_HD T srgb_to_linear(T c) {
+  const T low = c * T(1 / 12.92);
+  const T high = pow_positive(max_of(T(0.04), (c + T(0.055)) * T(1 / 1.055)), T(2.4));
+  return c <= T(0.04045) ? low : c != c ? c : high;
+}
+template <class T>
+FC_HD T srgb_to_linear_vjp(T c, T grad) {
+  const T high = T(2.4 / 1.055) * pow_positive(max_of(T(0.04), (c + T(0.055)) * T(1 / 1.055)), T(1.4));
+  return grad * (c <= T(0.04045) ? T(1 / 12.92) : high);
+}
+
+// Clips to [0, 1] first.
+template <class T>
+FC_HD T linear_to_srgb(T c) {
+  c = clamp(c, T(0), T(1));
+  const T high = T(1.055) * pow_positive(max_of(T(0.003), c), T(1 / 2.4)) - T(0.055);
+  return c <= T(0.0031308) ? T(12.92) * c : c != c ? c : high;
+}
+template <class T>
+FC_HD T linear_to_srgb_vjp(T c, T grad) {
+  const T high = T(1.055 / 2.4) * pow_positive(clamp(c, T(0.003), T(1)), T(1 / 2.4 - 1));
+  const T slope = c <= T(0.0031308) ? T(12.92) : high;
+  return c < T(0) || c > T(1) ? T(0) : grad * slope;
+}
+
+// As above times 255, for 8-bit output: a polynomial in the fourth root, off by at most 0.002 of a level.
+FC_HD float linear_to_srgb_255(float c) {
+  c = clamp(c, 0.0f, 1.0f);
+  const float q = sqrtf(sqrtf(c));
+  float p = -17.37757981f;
+  p = p * q + 73.83096465f;
+  p = p * q - 147.25814595f;
+  p = p * q + 320.12815610f;
+  p = p * q + 41.31669061f;
+  p = p * q - 15.64175321f;
+  return c <= 0.0031308f ? 12.92f * 255.0f * c : p;
+}
+
+// ---- lightness: CIE f(t), a cube root with a linear toe ----
+
+template <class T>
+FC_HD T cie_f(T t) {
+  const T root = cbrt_positive(max_of(T(0.008), t));
+  return t > T(0.008856) ? root : T(7.787) * t + T(16.0 / 116);
+}
+template <class T>
+FC_HD T cie_f_vjp(T t, T grad) {
+  const T root = cbrt_positive(max_of(T(0.008), t));
+  return grad * (t > T(0.008856) ? T(1.0 / 3) / (root * root) : T(7.787));
+}
+
+// XYZ below 0 is clipped to 0.
+template <class T>
+FC_HD T cie_f_inverse(T f) {
+  const T t = f > T(0.2068966) ? f * f * f : (f - T(16.0 / 116)) * T(1 / 7.787);
+  return t < T(0) ? T(0) : t;
+}
+template <class T>
+FC_HD T cie_f_inverse_vjp(T f, T grad) {
+  const T toe = f < T(16.0 / 116) ? T(0) : T(1 / 7.787);
+  return grad * (f > T(0.2068966) ? T(3) * f * f : toe);
+}
+
+// Lightness of a gray given as sRGB code value in [0, 1].
+template <class T>
+FC_HD T gray_to_lightness(T gray) {
+  return T(116) * cie_f(srgb_to_linear(gray)) - T(16);
+}
+
+// ---- linear RGB <-> Lab ----
+// The matrices hold RGB -> XYZ with the white point divided out, and its float64 inverse.
+
+template <class T>
+FC_HD Vec3<T> linear_to_white_xyz(Vec3<T> c) {
+  return {T(0.4339463633781182) * c.x + T(0.3762138731364483) * c.y + T(0.1898250339305817) * c.z,
+          T(0.212671) * c.x + T(0.71516) * c.y + T(0.072169) * c.z,
+          T(0.01775667459566691) * c.x + T(0.10946887943939825) * c.y + T(0.8727046462716862) * c.z};
+}
+template <class T>
+FC_HD Vec3<T> linear_to_white_xyz_vjp(Vec3<T> g) {
+  return {T(0.4339463633781182) * g.x + T(0.212671) * g.y + T(0.01775667459566691) * g.z,
+          T(0.3762138731364483) * g.x + T(0.71516) * g.y + T(0.10946887943939825) * g.z,
+          T(0.1898250339305817) * g.x + T(0.072169) * g.y + T(0.8727046462716862) * g.z};
+}
+
+template <class T>
+FC_HD Vec3<T> white_xyz_to_linear(Vec3<T> t) {
+  return {T(3.079980302271805) * t.x + T(-1.5371515162713185) * t.y + T(-0.5428213080224701) * t.z,
+          T(-0.9212477523232383) * t.x + T(1.8759900014898907) * t.y + T(0.045247339514466) * t.z,
+          T(0.05289046109881183) * t.x + T(-0.20404133836651123) * t.y + T(1.1512320119619401) * t.z};
+}
+template <class T>
+FC_HD Vec3<T> white_xyz_to_linear_vjp(Vec3<T> g) {
+  return {T(3.079980302271805) * g.x + T(-0.9212477523232383) * g.y + T(0.05289046109881183) * g.z,
+          T(-1.5371515162713185) * g.x + T(1.8759900014898907) * g.y + T(-0.20404133836651123) * g.z,
+          T(-0.5428213080224701) * g.x + T(0.045247339514466) * g.y + T(1.1512320119619401) * g.z};
+}
+
+template <class T>
+FC_HD Vec3<T> linear_to_lab(Vec3<T> rgb) {
+  const Vec3<T> t = linear_to_white_xyz(rgb);
+  const T fx = cie_f(t.x), fy = cie_f(t.y), fz = cie_f(t.z);
+  return {T(116) * fy - T(16), T(500) * (fx - fy), T(200) * (fy - fz)};
+}
+template <class T>
+FC_HD Vec3<T> linear_to_lab_vjp(Vec3<T> rgb, Vec3<T> g) {
+  const Vec3<T> t = linear_to_white_xyz(rgb);
+  const Vec3<T> grad_f = {T(500) * g.y, T(116) * g.x - T(500) * g.y + T(200) * g.z, T(-200) * g.z};
+  return linear_to_white_xyz_vjp<T>({cie_f_vjp(t.x, grad_f.x), cie_f_vjp(t.y, grad_f.y), cie_f_vjp(t.z, grad_f.z)});
+}
+
+template <class T>
+FC_HD Vec3<T> lab_to_cie_f(Vec3<T> lab) {
+  const T fy = (lab.x + T(16)) * T(1.0 / 116);
+  return {fy + lab.y * T(0.002), fy, fy - lab.z * T(0.005)};
+}
+// Not clipped to [0, 1]: the transfer function does that.
+template <class T>
+FC_HD Vec3<T> lab_to_linear(Vec3<T> lab) {
+  const Vec3<T> f = lab_to_cie_f(lab);
+  return white_xyz_to_linear<T>({cie_f_inverse(f.x), cie_f_inverse(f.y), cie_f_inverse(f.z)});
+}
+template <class T>
+FC_HD Vec3<T> lab_to_linear_vjp(Vec3<T> lab, Vec3<T> g) {
+  const Vec3<T> f = lab_to_cie_f(lab), grad_t = white_xyz_to_linear_vjp(g);
+  const T gx = cie_f_inverse_vjp(f.x, grad_t.x), gy = cie_f_inverse_vjp(f.y, grad_t.y), gz = cie_f_inverse_vjp(f.z, grad_t.z);
+  return {(gx + gy + gz) * T(1.0 / 116), gx * T(0.002), gz * T(-0.005)};
+}
+
+// ---- whole pixels ----
+
+template <class T>
+FC_HD Vec3<T> srgb_to_linear(Vec3<T> c) {
+  return {srgb_to_linear(c.x), srgb_to_linear(c.y), srgb_to_linear(c.z)};
+}
+template <class T>
+FC_HD Vec3<T> rgb_to_lab(Vec3<T> rgb) {
+  return linear_to_lab(srgb_to_linear(rgb));
+}
+template <class T>
+FC_HD Vec3<T> rgb_to_lab_vjp(Vec3<T> rgb, Vec3<T> g) {
+  const Vec3<T> grad_linear = linear_to_lab_vjp(srgb_to_linear(rgb), g);
+  return {srgb_to_linear_vjp(rgb.x, grad_linear.x), srgb_to_linear_vjp(rgb.y, grad_linear.y),
+          srgb_to_linear_vjp(rgb.z, grad_linear.z)};
+}
+
+template <class T>
+FC_HD Vec3<T> lab_to_rgb(Vec3<T> lab) {
+  const Vec3<T> c = lab_to_linear(lab);
+  return {linear_to_srgb(c.x), linear_to_srgb(c.y), linear_to_srgb(c.z)};
+}
+template <class T>
+FC_HD Vec3<T> lab_to_rgb_vjp(Vec3<T> lab, Vec3<T> g) {
+  const Vec3<T> c = lab_to_linear(lab);
+  return lab_to_linear_vjp<T>(
+      lab, {linear_to_srgb_vjp(c.x, g.x), linear_to_srgb_vjp(c.y, g.y), linear_to_srgb_vjp(c.z, g.z)});
+}
+
+// Channels in 0..255, not rounded.
+FC_HD Vec3<float> lab_to_rgb_255(Vec3<float> lab) {
+  const Vec3<float> c = lab_to_linear(lab);
+  return {linear_to_srgb_255(c.x), linear_to_srgb_255(c.y), linear_to_srgb_255(c.z)};
+}
+
+// Round half up into a byte; NaN gives 0. x lies in [0, 255].
+FC_HD uint8_t to_byte(float x) { return static_cast<uint8_t>(static_cast<int32_t>(x == x ? x + 0.5f : 0.0f)); }
+
+// ---- gamut="chroma": keep lightness and hue, reduce chroma until the colour fits sRGB ----
+
+template <class T>
+FC_HD bool in_gamut(Vec3<T> lab) {
+  const Vec3<T> c = lab_to_linear(lab);
+  const T low = min_of(c.x, min_of(c.y, c.z)), high = max_of(c.x, max_of(c.y, c.z));
+  return low >= T(-1e-5) && high <= T(1 + 1e-5);
+}
+
+// 16 halvings: the chroma is within 2^-16 of the largest that fits.
+template <class T>
+FC_HD Vec3<T> reduce_chroma(Vec3<T> lab) {
+  if (in_gamut(lab)) return lab;
+  T low = T(0), high = T(1);
+  for (int i = 0; i < 16; i++) {
+    const T middle = (low + high) * T(0.5);
+    const bool inside = in_gamut<T>({lab.x, lab.y * middle, lab.z * middle});
+    low = inside ? middle : low;
+    high = inside ? high : middle;
+  }
+  return {lab.x, lab.y * low, lab.z * low};
+}
+
+}  // namespace fastcolor::math

@@ -1,0 +1,72 @@
+// Resampling of one value along one axis, code values of video, and the pixels that both paint ops share.
+#pragma once
+
+#include "../ops.h"
+#include "color.h"
+
+namespace fastcolor::math {
+
+// ---- bilinear upsampling, pixel centres at i + 0.5, edges repeated ("align_corners=False") ----
+
+struct Tap {
+  int64_t low, high;
+  float fraction;  // of high
+};
+// `position`: in the large grid, pixel i is at i. `ratio`: small size / large size.
+FC_HD Tap bilinear_tap(float position, float ratio, int64_t small) {
+  const float at = clamp((position + 0.5f) * ratio - 0.5f, 0.0f, static_cast<float>(small - 1));
+  const int64_t low = static_cast<int64_t>(at);
+  return {low, low + 1 < small ? low + 1 : small - 1, at - static_cast<float>(low)};
+}
+FC_HD float lerp(float low, float high, float fraction) { return low + (high - low) * fraction; }
+
+// ---- anti-aliased shrinking: a triangle as wide as the ratio of sizes, renormalised at the edges ----
+
+struct Window {
+  int64_t first, last;  // [first, last)
+  float center, inverse_support;
+};
+FC_HD Window triangle_window(int64_t out, double ratio, int64_t size) {
+  const double support = ratio > 1.0 ? ratio : 1.0, center = (static_cast<double>(out) + 0.5) * ratio;
+  const int64_t first = static_cast<int64_t>(center - support + 0.5), last = static_cast<int64_t>(center + support + 0.5);
+  return {first < 0 ? 0 : first, last > size ? size : last, static_cast<float>(center - 0.5),
+          static_cast<float>(1.0 / support)};
+}
+// Not normalised: divide by the sum over the window.
+FC_HD float triangle_weight(const Window& w, int64_t i) {
+  const float x = (static_cast<float>(i) - w.center) * w.inverse_support;
+  return max_of(0.0f, 1.0f - (x < 0.0f ? -x : x));
+}
+
+// ---- code values ----
+
+FC_HD float luma_to_unit(float code, const LumaCode& luma) {
+  return clamp((code - luma.offset) * luma.scale, 0.0f, 1.0f);
+}
+
+template <class T>
+FC_HD T to_code(float value, float largest) {
+  return static_cast<T>(static_cast<int32_t>(clamp(value + 0.5f, 0.0f, largest)));
+}
+
+// ---- pixels ----
+
+FC_HD Vec3<float> saturate(Vec3<float> lab, float saturation, Gamut gamut) {
+  lab.y *= saturation;
+  lab.z *= saturation;
+  return gamut == Gamut::kChroma ? reduce_chroma(lab) : lab;
+}
+
+struct Chroma {
+  float cb, cr;  // differences, in [-0.5, 0.5]
+};
+// The chroma of a colour given as lightness and ab, in the matrix with these luma weights of red and blue. A NaN
+// colour is no colour.
+FC_HD Chroma lab_to_chroma(Vec3<float> lab, float k_red, float k_blue) {
+  const Vec3<float> rgb = lab_to_rgb_255(lab);
+  const float luma = k_red * rgb.x + (1.0f - k_red - k_blue) * rgb.y + k_blue * rgb.z;
+  const float cb = (rgb.z - luma) / (510.0f * (1.0f - k_blue)), cr = (rgb.x - luma) / (510.0f * (1.0f - k_red));
+  return {cb == cb ? cb : 0.0f, cr == cr ? cr : 0.0f};
+}
+
+}  // namespace fastcolor::math

@@ -1,0 +1,126 @@
+// Elementary functions on host and device, float and double. The host's float versions are polynomials that a compiler
+// can vectorise; their bounds are asserted by tests/test_math.py through the ops that use them. NaN in, NaN out.
+#pragma once
+
+#include <cmath>
+#include <type_traits>
+
+#include "../common.h"
+
+namespace fastcolor::math {
+
+template <class T>
+FC_HD T min_of(T a, T b) {
+  return b < a ? b : a;  // a when either is NaN
+}
+template <class T>
+FC_HD T max_of(T a, T b) {
+  return b > a ? b : a;  // a when either is NaN
+}
+template <class T>
+FC_HD T clamp(T x, T low, T high) {
+  return x < low ? low : x > high ? high : x;  // NaN stays NaN
+}
+
+// 1.5 * 2^23: adding it rounds a float of magnitude below 2^22 to the nearest integer, which then sits in the low bits.
+constexpr float kRounder = 12582912.0f;
+
+// 2^x for x <= 127; below -126 it is 2^-126, which sums of exponentials cannot tell from 0. Relative error 1e-7.
+FC_HD float exp2_fast(float x) {
+#ifdef __CUDA_ARCH__
+  return exp2f(x);
+#else
+  x = x < -126.0f ? -126.0f : x;
+  const float rounded = x + kRounder;
+  const float f = x - (rounded - kRounder);  // in [-0.5, 0.5]
+  float p = 1.5353362016e-4f;
+  p = p * f + 1.3398874465e-3f;
+  p = p * f + 9.6184373577e-3f;
+  p = p * f + 5.5503324710e-2f;
+  p = p * f + 2.4022647914e-1f;
+  p = p * f + 6.9314720286e-1f;
+  p = p * f + 1.0f;
+  return p * bit_cast<float>((bit_cast<int32_t>(rounded) << 23) + 0x3f800000);
+#endif
+}
+
+// log2(x) for positive normal x. Absolute error 1e-7 + 6e-8 |log2 x|.
+FC_HD float log2_fast(float x) {
+#ifdef __CUDA_ARCH__
+  return log2f(x);
+#else
+  // x = 2^e m with m in [0.75, 1.5); log2 m by the series of atanh, which converges fast there.
+  const int32_t bits = bit_cast<int32_t>(x);
+  const int32_t e = (bits - 0x3f400000) >> 23;
+  const float m = bit_cast<float>(bits - (e << 23));
+  const float s = (m - 1.0f) / (m + 1.0f), s2 = s * s;
+  float p = 0.32059890f;  // 2 / (9 ln 2), 2 / (7 ln 2), ...
+  p = p * s2 + 0.41219858f;
+  p = p * s2 + 0.57707802f;
+  p = p * s2 + 0.96179669f;
+  p = p * s2 + 2.88539008f;
+  const float y = static_cast<float>(e) + p * s;
+  return x != x ? x : y;
+#endif
+}
+
+constexpr float kLog2E = 1.4426950408889634f;
+
+// exp(x) for x <= 88.
+FC_HD float exp_fast(float x) { return exp2_fast(x * kLog2E); }
+FC_HD double exp_fast(double x) { return exp(x); }
+
+// x^y for positive x.
+FC_HD float pow_positive(float x, float y) { return exp2_fast(y * log2_fast(x)); }
+FC_HD double pow_positive(double x, double y) { return pow(x, y); }
+
+// x^(1/3) for x in [1e-4, 1e4]; relative error 3e-7.
+FC_HD float cbrt_positive(float x) {
+#ifdef __CUDA_ARCH__
+  return cbrtf(x);
+#else
+  // x^(-1/3) from the exponent bits, then two steps that cube its error.
+  const float guess = 1419967116.0f - static_cast<float>(bit_cast<int32_t>(x)) * (1.0f / 3.0f);
+  float r = bit_cast<float>(static_cast<int32_t>(guess));
+  for (int i = 0; i < 2; i++) {
+    const float e = 1.0f - x * r * r * r;
+    r += r * e * (0.33333333f + e * (0.22222222f + e * 0.17283951f));
+  }
+  return x * r * r;
+#endif
+}
+FC_HD double cbrt_positive(double x) { return cbrt(x); }
+
+// ---- 16-bit floats ----
+
+FC_HD float load(const float* p) { return *p; }
+FC_HD double load(const double* p) { return *p; }
+FC_HD float load(const BFloat16* p) { return bit_cast<float>(static_cast<uint32_t>(p->bits) << 16); }
+FC_HD float load(const Half* p) {
+  // Exponent and mantissa moved into place, then scaled by 2^112: subnormals come out right without a branch.
+  const uint32_t bits = p->bits;
+  const float scaled = bit_cast<float>((bits & 0x7fffu) << 13) * 5.192296858534828e33f;
+  const uint32_t magnitude = (bits & 0x7c00u) == 0x7c00u ? 0x7f800000u | ((bits & 0x3ffu) << 13) : bit_cast<uint32_t>(scaled);
+  return bit_cast<float>(magnitude | ((bits & 0x8000u) << 16));
+}
+
+FC_HD void store(float* p, float x) { *p = x; }
+FC_HD void store(double* p, double x) { *p = x; }
+FC_HD void store(BFloat16* p, float x) {
+  const uint32_t bits = bit_cast<uint32_t>(x);
+  const uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+  p->bits = static_cast<uint16_t>(x != x ? (bits >> 16) | 0x40u : rounded);
+}
+FC_HD void store(Half* p, float x) {
+  // Round to nearest even. Adding a power of two with the right exponent lets the adder do the rounding.
+  const uint32_t bits = bit_cast<uint32_t>(x), sign = (bits >> 16) & 0x8000u, magnitude = bits & 0x7fffffffu;
+  const float value = bit_cast<float>(magnitude);
+  const uint32_t subnormal = bit_cast<uint32_t>(value + 0.5f) - 0x3f000000u;
+  const uint32_t normal = (magnitude + 0xc8000fffu + ((magnitude >> 13) & 1u)) >> 13;
+  uint32_t half = magnitude < 0x38800000u ? subnormal : normal;
+  half = magnitude >= 0x477ff000u ? 0x7c00u : half;  // beyond 65504 + half a step: infinity
+  half = magnitude > 0x7f800000u ? 0x7e00u : half;   // NaN
+  p->bits = static_cast<uint16_t>(sign | half);
+}
+
+}  // namespace fastcolor::math

@@ -1,0 +1,53 @@
+"""fastcolor turns gray pictures and films into colour.
+
+>>> import fastcolor
+>>> fastcolor.colorize("gray.jpg").save("colour.jpg")  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from .palette import Palette
+
+if TYPE_CHECKING:
+    from .colorize import Colorizer, colorize
+    from .evaluate import evaluate
+    from .train import TrainResult, train
+    from .video import video
+
+__version__ = "0.1.0"
+__all__ = ["Colorizer", "Palette", "TrainResult", "__version__", "colorize", "evaluate", "train", "video"]
+
+# Loaded at first use: importing fastcolor stays fast and needs torch, numpy and Pillow alone.
+_HOME = {
+    "Colorizer": "colorize",
+    "colorize": "colorize",
+    "evaluate": "evaluate",
+    "TrainResult": "train",
+    "train": "train",
+    "video": "video",
+}
+
+
+def _public(name: str) -> property:
+    """A name of the package that stays the function even when the submodule of the same name has been imported, which
+    would otherwise put itself in the function's place."""
+
+    def get(package: ModuleType) -> Any:
+        return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+
+    return property(get, lambda package, submodule: None)
+
+
+class _Package(ModuleType):
+    locals().update({name: _public(name) for name in _HOME})
+
+    def __dir__(self) -> list[str]:
+        return sorted({*vars(self), *_HOME})
+
+
+sys.modules[__name__].__class__ = _Package

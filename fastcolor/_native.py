@@ -1,0 +1,57 @@
+"""The only importer of the extension: what it can do here, and how tensors are handed to it."""
+
+from __future__ import annotations
+
+import functools
+
+import torch  # before _C: its OpenMP runtime then serves both, one pool of threads in place of two
+from torch import Tensor
+
+try:
+    from . import _C
+except ImportError as error:  # pragma: no cover - a source tree that was never built
+    raise ImportError(
+        f"fastcolor: the native extension is missing or does not load ({error}); run `pip install .` in the source tree"
+    ) from error
+
+# Codes of fastcolor::DType in csrc/common.h.
+DTYPE_CODES = {
+    torch.uint8: 0,
+    torch.uint16: 1,
+    torch.float16: 2,
+    torch.bfloat16: 3,
+    torch.float32: 4,
+    torch.float64: 5,
+}
+
+
+def address(tensor: Tensor | None) -> int:
+    """The tensor's first element; 0 for None and for a tensor without elements."""
+    return 0 if tensor is None or tensor.numel() == 0 else tensor.data_ptr()
+
+
+def target(tensor: Tensor) -> tuple[int, int, int]:
+    """Where an op on this tensor runs: (device index or -1, current stream, CPU threads)."""
+    if tensor.is_cuda:
+        return tensor.device.index, torch.cuda.current_stream(tensor.device).cuda_stream, 1
+    return -1, 0, torch.get_num_threads()
+
+
+@functools.cache
+def capabilities() -> dict[str, str | bool | int]:
+    """What the extension can do on this machine, and why not the rest. Looks for GPUs: not for import time.
+
+    Returns:
+        isa: the instruction set of the CPU kernels; cuda_built: were CUDA kernels compiled in; cuda_devices: usable
+        GPUs; cuda_problem: why there are none, in CUDA's own words, else empty.
+    """
+    devices = _C.cuda_device_count()
+    return {
+        "isa": _C.isa(),
+        "cuda_built": _C.cuda_built(),
+        "cuda_devices": devices,
+        "cuda_problem": "" if devices else _C.cuda_problem(),
+    }
+
+
+__all__ = ["DTYPE_CODES", "_C", "address", "capabilities", "target"]

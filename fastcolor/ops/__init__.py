@@ -1,0 +1,23 @@
+"""The colour operations, fused, on CPU and CUDA, differentiable where that makes sense.
+
+`fastcolor.reference` has the same functions in plain torch. Every op takes contiguous and other tensors, NCHW and
+channels_last, empty batches; runs on the current CUDA stream; and works under autograd and torch.compile. Wrong
+arguments raise TypeError or ValueError that name the argument, the rule and the value.
+"""
+
+from .color import lab_to_rgb, rgb_to_lab
+from .decode import annealed_mean
+from .encode import encode_bins
+from .loss import rebalanced_cross_entropy
+from .paint import luma_to_input, paint_chroma, paint_rgb
+
+__all__ = [
+    "annealed_mean",
+    "encode_bins",
+    "lab_to_rgb",
+    "luma_to_input",
+    "paint_chroma",
+    "paint_rgb",
+    "rebalanced_cross_entropy",
+    "rgb_to_lab",
+]

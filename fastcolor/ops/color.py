@@ -1,0 +1,178 @@
+"""rgb_to_lab and lab_to_rgb."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from .._native import _C, DTYPE_CODES, address, target
+from ._register import FLOATS, at_least_float32, check, check_tensor, register
+
+Layout = Literal["chw", "hwc"]
+
+
+def _lab_shape(shape: torch.Size, hwc: bool) -> list[int]:
+    """The (…,3,H,W) of an image's shape."""
+    return [*shape[:-3], shape[-1], shape[-3], shape[-2]] if hwc else list(shape)
+
+
+def _rgb_shape(shape: torch.Size, hwc: bool) -> list[int]:
+    return [*shape[:-3], shape[-2], shape[-1], shape[-3]] if hwc else list(shape)
+
+
+def _sizes(lab_shape: list[int]) -> tuple[int, int]:
+    """(images, pixels)."""
+    images = 1
+    for size in lab_shape[:-3]:
+        images *= size
+    return images, lab_shape[-2] * lab_shape[-1]
+
+
+def _rgb_to_lab(image: Tensor, hwc: bool) -> Tensor:
+    shape = _lab_shape(image.shape, hwc)
+    # A channels_last batch is interleaved memory under another name: no copy.
+    interleaved = hwc or (not image.is_contiguous() and image.movedim(-3, -1).is_contiguous())
+    image = image if interleaved and not hwc else image.contiguous()
+    lab = image.new_empty(shape, dtype=torch.float64 if image.dtype == torch.float64 else torch.float32)
+    _C.rgb_to_lab(address(image), 0, address(lab), *_sizes(shape), interleaved, False, DTYPE_CODES[image.dtype],
+                  target(image))  # fmt: skip
+    return lab
+
+
+def _rgb_to_lab_backward(grad: Tensor, image: Tensor, hwc: bool) -> Tensor:
+    grad, image = grad.contiguous(), image.contiguous()
+    grad_image = torch.empty_like(image)
+    _C.rgb_to_lab_backward(address(image), address(grad), address(grad_image), *_sizes(_lab_shape(image.shape, hwc)),
+                           hwc, False, DTYPE_CODES[image.dtype], target(image))  # fmt: skip
+    return grad_image
+
+
+def _lab_to_rgb(lab: Tensor, dtype: torch.dtype, hwc: bool, chroma: bool) -> Tensor:
+    lab = lab.contiguous()
+    rgb = lab.new_empty(_rgb_shape(lab.shape, hwc), dtype=dtype)
+    _C.lab_to_rgb(
+        address(lab), 0, address(rgb), *_sizes(list(lab.shape)), hwc, chroma, DTYPE_CODES[dtype], target(lab)
+    )
+    return rgb
+
+
+def _lab_to_rgb_backward(grad: Tensor, lab: Tensor, hwc: bool) -> Tensor:
+    grad, lab = grad.contiguous(), lab.contiguous()
+    grad_lab = torch.empty_like(lab)
+    _C.lab_to_rgb_backward(address(lab), address(grad), address(grad_lab), *_sizes(list(lab.shape)), hwc, False,
+                           DTYPE_CODES[lab.dtype], target(lab))  # fmt: skip
+    return grad_lab
+
+
+rgb_to_lab_backward_op = register(
+    "rgb_to_lab_backward(Tensor grad, Tensor image, bool hwc) -> Tensor",
+    _rgb_to_lab_backward,
+    lambda grad, image, hwc: torch.empty_like(image, memory_format=torch.contiguous_format),
+)
+rgb_to_lab_op = register(
+    "rgb_to_lab(Tensor image, bool hwc) -> Tensor",
+    _rgb_to_lab,
+    lambda image, hwc: image.new_empty(
+        _lab_shape(image.shape, hwc), dtype=torch.float64 if image.dtype == torch.float64 else torch.float32
+    ),
+    setup_context=lambda ctx, inputs, output: (
+        ctx.save_for_backward(inputs[0]),
+        setattr(ctx, "hwc", inputs[1]),
+    ),
+    backward=lambda ctx, grad: (
+        rgb_to_lab_backward_op(grad, *ctx.saved_tensors, ctx.hwc)
+        if ctx.saved_tensors[0].is_floating_point()
+        else None,
+        None,
+    ),
+)
+lab_to_rgb_backward_op = register(
+    "lab_to_rgb_backward(Tensor grad, Tensor lab, bool hwc) -> Tensor",
+    _lab_to_rgb_backward,
+    lambda grad, lab, hwc: torch.empty_like(lab, memory_format=torch.contiguous_format),
+)
+lab_to_rgb_op = register(
+    "lab_to_rgb(Tensor lab, ScalarType dtype, bool hwc, bool chroma) -> Tensor",
+    _lab_to_rgb,
+    lambda lab, dtype, hwc, chroma: lab.new_empty(_rgb_shape(lab.shape, hwc), dtype=dtype),
+    setup_context=lambda ctx, inputs, output: (
+        ctx.save_for_backward(inputs[0]),
+        setattr(ctx, "hwc", inputs[2]),
+    ),
+    backward=lambda ctx, grad: (lab_to_rgb_backward_op(grad, *ctx.saved_tensors, ctx.hwc), None, None, None),
+)
+
+
+def rgb_to_lab(image: Tensor, *, layout: Layout = "chw") -> Tensor:
+    """Convert sRGB to CIE Lab (D65, 2-degree observer).
+
+    Args:
+        image: uint8, or float in [0, 1]; (…, 3, H, W), or (…, H, W, 3) with `layout="hwc"`.
+        layout: where the channels are.
+
+    Returns:
+        (…, 3, H, W) float32 (float64 for float64): L in [0, 100], a and b in Lab units.
+
+    Raises:
+        TypeError, ValueError: wrong type, dtype or shape; the message says which.
+
+    Source: IEC 61966-2-1 (sRGB), CIE 15 (Lab).
+
+    Example:
+        >>> rgb_to_lab(torch.full((3, 1, 1), 255, dtype=torch.uint8))[0].item()
+        100.0
+    """
+    check(layout in ("chw", "hwc"), "layout", "be 'chw' or 'hwc'", repr(layout))
+    hwc = layout == "hwc"
+    shape = "(…, H, W, 3) for layout='hwc'" if hwc else "(…, 3, H, W)"
+    check_tensor(image, "image", (torch.uint8, *FLOATS), shape)
+    check(
+        image.dim() >= 3 and image.shape[-1 if hwc else -3] == 3,
+        "image",
+        f"have shape {shape}",
+        tuple(image.shape),
+    )
+    return rgb_to_lab_op(at_least_float32(image), hwc)
+
+
+def lab_to_rgb(
+    lab: Tensor,
+    *,
+    dtype: torch.dtype = torch.uint8,
+    layout: Layout = "chw",
+    gamut: Literal["clip", "chroma"] = "clip",
+) -> Tensor:
+    """Convert CIE Lab to sRGB.
+
+    Args:
+        lab: (…, 3, H, W) float; L in [0, 100].
+        dtype: torch.uint8 (rounded to nearest), or a float type for values in [0, 1].
+        layout: of the result: "chw" or "hwc".
+        gamut: a colour outside sRGB has its channels clipped ("clip", differentiable), or its chroma reduced until it
+            fits, which keeps lightness and hue ("chroma", no gradient).
+
+    Returns:
+        (…, 3, H, W) or (…, H, W, 3). A NaN pixel is 0 in uint8 and NaN in float.
+
+    Raises:
+        TypeError, ValueError: wrong type, dtype or shape; the message says which.
+
+    Example:
+        >>> lab_to_rgb(torch.tensor([100.0, 0, 0]).view(3, 1, 1)).flatten().tolist()
+        [255, 255, 255]
+    """
+    check(layout in ("chw", "hwc"), "layout", "be 'chw' or 'hwc'", repr(layout))
+    check(gamut in ("clip", "chroma"), "gamut", "be 'clip' or 'chroma'", repr(gamut))
+    check_tensor(lab, "lab", FLOATS, "(…, 3, H, W)")
+    check(lab.dim() >= 3 and lab.shape[-3] == 3, "lab", "have shape (…, 3, H, W)", tuple(lab.shape))
+    check(dtype == torch.uint8 or dtype in FLOATS, "dtype", "be torch.uint8 or a float type", dtype)
+    lab = at_least_float32(lab)
+    if dtype == torch.uint8:
+        return lab_to_rgb_op(lab.detach().float(), dtype, layout == "hwc", gamut == "chroma")
+    if gamut == "chroma" and lab.requires_grad and torch.is_grad_enabled():
+        raise ValueError(
+            "gamut: must be 'clip' when lab requires a gradient ('chroma' has none), got 'chroma'"
+        )
+    return lab_to_rgb_op(lab, lab.dtype, layout == "hwc", gamut == "chroma").to(dtype)

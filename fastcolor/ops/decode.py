@@ -1,0 +1,99 @@
+"""annealed_mean."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .._native import _C, DTYPE_CODES, address, target
+from ..palette import Palette
+from ._register import FLOATS, check, check_tensor, register
+from .encode import check_palette
+from .loss import compute_dtype, dense, is_channels_last
+
+
+def _annealed_mean(logits: Tensor, points: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    logits = dense(logits)
+    ab, stats = _fake(logits, points, temperature)
+    n, bins, h, w = logits.shape
+    _C.annealed_mean(address(logits), 0, address(ab), address(stats), 0, n, h * w, temperature, is_channels_last(logits),
+                     DTYPE_CODES[logits.dtype], (address(points), 0, 0, 0, bins), target(logits))  # fmt: skip
+    return ab, stats
+
+
+def _fake(logits: Tensor, points: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    shape = (logits.shape[0], 2, logits.shape[2], logits.shape[3])
+    dtype = compute_dtype(logits)
+    return logits.new_empty(shape, dtype=dtype), logits.new_empty(shape, dtype=dtype)
+
+
+def _annealed_mean_backward(
+    grad: Tensor, logits: Tensor, ab: Tensor, stats: Tensor, points: Tensor, temperature: float
+) -> Tensor:
+    grad, logits = grad.contiguous(), dense(logits)
+    grad_logits = torch.empty_like(logits)
+    n, bins, h, w = logits.shape
+    _C.annealed_mean_backward(address(logits), address(grad), address(ab), address(stats), address(grad_logits), n,
+                              h * w, temperature, is_channels_last(logits), DTYPE_CODES[logits.dtype],
+                              (address(points), 0, 0, 0, bins), target(logits))  # fmt: skip
+    return grad_logits
+
+
+annealed_mean_backward_op = register(
+    "annealed_mean_backward(Tensor grad, Tensor logits, Tensor ab, Tensor stats, Tensor points, float temperature) "
+    "-> Tensor",
+    _annealed_mean_backward,
+    lambda grad, logits, *_: torch.empty_like(dense(logits)),
+)
+
+
+def _setup_context(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]  # torch's own protocol
+    logits, points, ctx.temperature = inputs
+    ctx.save_for_backward(logits, *output, points)
+
+
+def _backward(ctx, grad: Tensor, _) -> tuple[Tensor, None, None]:  # type: ignore[no-untyped-def]
+    return annealed_mean_backward_op(grad, *ctx.saved_tensors, ctx.temperature), None, None
+
+
+annealed_mean_op = register(
+    "annealed_mean(Tensor logits, Tensor points, float temperature) -> (Tensor, Tensor)",
+    _annealed_mean,
+    _fake,
+    setup_context=_setup_context,
+    backward=_backward,
+)
+
+
+def annealed_mean(logits: Tensor, *, palette: Palette | None = None, temperature: float = 0.38) -> Tensor:
+    """Decode colour logits to one colour a pixel: the mean of the palette under softmax(logits / temperature).
+
+    Args:
+        logits: (N, Q, h, w) float32, float16, bfloat16 (sums in float32) or float64; NCHW or channels_last.
+        palette: of Q bins; None is the 313-point grid.
+        temperature: 1 is the mean, towards 0 the mode; 0 is exactly the most likely bin (the lowest on ties), with a
+            zero gradient. Otherwise at least 0.001.
+
+    Returns:
+        (N, 2, h, w) ab in Lab units, float32 (float64 for float64). NaN logits give NaN.
+
+    Raises:
+        TypeError, ValueError: wrong type, dtype, shape or number; the message says which.
+
+    Source: Zhang et al., "Colorful Image Colorization", ECCV 2016, equation 5.
+
+    Example:
+        >>> annealed_mean(torch.zeros(1, 313, 8, 8)).shape
+        torch.Size([1, 2, 8, 8])
+    """
+    palette = check_palette(palette)
+    check_tensor(logits, "logits", FLOATS, "(N, Q, h, w)")
+    check(logits.dim() == 4 and logits.shape[1] == len(palette), "logits",
+          f"have shape (N, {len(palette)}, h, w) for a palette of {len(palette)} bins", tuple(logits.shape))  # fmt: skip
+    check(
+        temperature == 0 or 1e-3 <= temperature < float("inf"),
+        "temperature",
+        "be 0 or at least 0.001",
+        temperature,
+    )
+    return annealed_mean_op(logits, palette.points_on(logits.device), float(temperature))[0]

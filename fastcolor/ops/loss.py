@@ -1,0 +1,231 @@
+"""rebalanced_cross_entropy."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from .._native import _C, DTYPE_CODES, address, target
+from ..palette import Palette
+from ._register import FLOATS, check, check_device, check_tensor, register
+from .encode import check_encoding, check_palette, palette_addresses
+
+Reduction = Literal["mean", "sum", "weighted_mean", "none"]
+_REDUCTIONS = ("mean", "sum", "weighted_mean", "none")
+
+
+def is_channels_last(logits: Tensor) -> bool:
+    """Do the channels of a pixel lie side by side?"""
+    return not logits.is_contiguous() and logits.is_contiguous(memory_format=torch.channels_last)
+
+
+def dense(logits: Tensor) -> Tensor:
+    """The logits themselves where their memory is NCHW or channels_last, else an NCHW copy."""
+    return logits if is_channels_last(logits) else logits.contiguous()
+
+
+def compute_dtype(logits: Tensor) -> torch.dtype:
+    return torch.float64 if logits.dtype == torch.float64 else torch.float32
+
+
+def _pixel_weight(
+    ab: Tensor, points: Tensor, lattice: Tensor, cell_start: Tensor, candidates: Tensor, class_weight: Tensor | None,
+    mask: Tensor | None,
+) -> Tensor:  # fmt: skip
+    weight = ab.new_empty((ab.shape[0], ab.shape[2], ab.shape[3]))
+    _C.pixel_weight(address(ab), address(class_weight), address(mask), address(weight), ab.shape[0],
+                    ab.shape[2] * ab.shape[3], palette_addresses(points, lattice, cell_start, candidates),
+                    target(ab))  # fmt: skip
+    return weight
+
+
+def _run(
+    logits: Tensor, grad: Tensor | None, ab: Tensor, points: Tensor, lattice: Tensor, cell_start: Tensor,
+    candidates: Tensor, class_weight: Tensor | None, mask: Tensor | None, neighbours: int, sigma: float, gamma: float,
+    reduction: str,
+) -> Tensor:  # fmt: skip
+    """The loss of dense logits; writes its gradient into `grad`, which may be the logits."""
+    n, _, h, w = logits.shape
+    tables = (points, lattice, cell_start, candidates)
+    ab = ab.contiguous()
+    pixel_loss = logits.new_empty((n, h, w), dtype=compute_dtype(logits))
+    divisor, grad_scale = None, 1.0
+    if reduction == "weighted_mean":
+        divisor = _pixel_weight(ab, *tables, class_weight, mask).sum(dtype=torch.float64).float()
+    elif reduction == "mean":
+        grad_scale = 1.0 / max(n * h * w, 1)
+    _C.loss(address(logits), address(ab), address(class_weight), address(mask), address(divisor), address(pixel_loss),
+            address(grad), n, h * w, neighbours, sigma, gamma, grad_scale, is_channels_last(logits),
+            DTYPE_CODES[logits.dtype], palette_addresses(*tables), target(logits))  # fmt: skip
+    if reduction == "none":
+        return pixel_loss
+    total = pixel_loss.sum(dtype=torch.float64)
+    if reduction == "mean":
+        total = (
+            total * grad_scale if pixel_loss.numel() else total / total
+        )  # of no pixels: NaN, as torch has it
+    elif divisor is not None:
+        total = total / divisor
+    return total.to(pixel_loss.dtype)
+
+
+def _loss(logits: Tensor, *arguments: Any) -> tuple[Tensor, Tensor]:
+    *rest, needs_grad = arguments
+    logits = dense(logits)
+    grad = torch.empty_like(logits) if needs_grad else logits.new_empty(0)
+    return _run(logits, grad if needs_grad else None, *rest), grad
+
+
+def _loss_fake(logits: Tensor, *arguments: Any) -> tuple[Tensor, Tensor]:
+    reduction, needs_grad = arguments[-2:]
+    n, _, h, w = logits.shape
+    loss = logits.new_empty((n, h, w) if reduction == "none" else (), dtype=compute_dtype(logits))
+    return loss, torch.empty_like(dense(logits)) if needs_grad else logits.new_empty(0)
+
+
+def _scale_grad_(grad: Tensor, factor: Tensor) -> None:
+    n, bins, h, w = grad.shape
+    factor = factor.to(compute_dtype(grad)).contiguous()
+    _C.scale_grad(address(grad), address(factor), n, h * w, bins, factor.dim() > 0, is_channels_last(grad),
+                  DTYPE_CODES[grad.dtype], target(grad))  # fmt: skip
+
+
+_ARGUMENTS = (
+    "Tensor ab, Tensor points, Tensor lattice, Tensor cell_start, Tensor candidates, Tensor? class_weight, "
+    "Tensor? mask, int neighbours, float sigma, float gamma, str reduction"
+)
+scale_grad_op = register(
+    "scale_grad_(Tensor(a!) grad, Tensor factor) -> ()", _scale_grad_, lambda grad, factor: None
+)
+loss_inplace_op = register(
+    f"loss_(Tensor(a!) logits, {_ARGUMENTS}) -> Tensor",
+    lambda logits, *rest: _run(logits, logits, *rest),
+    lambda logits, *rest: _loss_fake(logits, *rest, False)[0],
+)
+
+
+def _scaled(grad: Tensor, factor: Tensor) -> Tensor:
+    """grad * factor, without a second volume where nothing can tell the difference."""
+    eager = type(factor) is Tensor  # a compiler's tensors have no value to look at
+    if eager and factor.dim() == 0 and factor.device.type == "cpu" and factor.item() == 1:
+        return grad
+    # A graph that is kept may be run again, and needs the unscaled gradient then.
+    kept = not eager or torch._C._autograd._get_current_graph_task_keep_graph()
+    grad = grad.clone() if kept else grad
+    scale_grad_op(grad, factor)
+    return grad
+
+
+loss_op = register(
+    f"loss(Tensor logits, {_ARGUMENTS}, bool needs_grad) -> (Tensor, Tensor)",
+    _loss,
+    _loss_fake,
+    setup_context=lambda ctx, inputs, output: ctx.save_for_backward(output[1]),
+    backward=lambda ctx, factor, _: (_scaled(*ctx.saved_tensors, factor), *(None,) * 12),
+)
+
+
+class _InPlaceLoss(torch.autograd.Function):
+    """The loss whose gradient takes the place of the logits."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, *arguments: Any) -> Tensor:
+        ctx.gradient = logits.detach()
+        loss = loss_inplace_op(ctx.gradient, *arguments)
+        torch.autograd.graph.increment_version(logits)  # whoever kept the logits for a backward pass is told
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, ...]:
+        return _scaled(ctx.gradient, factor), *(None,) * 11
+
+
+def rebalanced_cross_entropy(
+    logits: Tensor,
+    ab: Tensor,
+    *,
+    palette: Palette | None = None,
+    class_weight: Tensor | None = None,
+    neighbours: int = 5,
+    sigma: float = 5.0,
+    gamma: float = 0.0,
+    mask: Tensor | None = None,
+    reduction: Reduction = "mean",
+    inplace: bool = False,
+) -> Tensor:
+    """Cross entropy of per-pixel colour logits against softly encoded true colours, rare colours weighing more.
+
+    One pass over the logits makes loss and gradient; the soft target is never stored.
+
+    Args:
+        logits: (N, Q, H, W) float32, float16, bfloat16 (sums in float32) or float64; NCHW or channels_last.
+        ab: (N, 2, H, W) float, the true colours in Lab units. No gradient flows to it.
+        palette: of Q bins; None is the 313-point grid.
+        class_weight: (Q,), see `palette.class_weights`; a pixel weighs as its nearest bin. None: 1.
+        neighbours, sigma: of the encoding, see `encode_bins`.
+        gamma: focusing exponent of the focal loss; 0 is the cross entropy.
+        mask: (N, H, W) of 0 and 1 or bool; a pixel with 0 counts for nothing, whatever it holds.
+        reduction: "mean" over all pixels, "sum", "weighted_mean" (divided by the sum of pixel weights), or "none".
+        inplace: write the gradient over the logits when one is needed; they cannot be used afterwards.
+
+    Returns:
+        A scalar, or (N, H, W) for "none"; float32, float64 for float64 logits. The mean over no pixels is NaN.
+        Non-finite logits or colours give a non-finite loss.
+
+    Raises:
+        TypeError, ValueError: wrong type, dtype, shape, device or number; the message says which.
+
+    Source: Zhang et al., "Colorful Image Colorization", ECCV 2016, equations 2 to 4; Lin et al., "Focal Loss for Dense
+    Object Detection", ICCV 2017.
+
+    Example:
+        >>> logits = torch.zeros(1, 313, 2, 2, requires_grad=True)
+        >>> loss = rebalanced_cross_entropy(logits, torch.zeros(1, 2, 2, 2))
+        >>> round(loss.item(), 3)
+        5.746
+    """
+    palette = check_palette(palette)
+    check_tensor(logits, "logits", FLOATS, "(N, Q, H, W)")
+    check(logits.dim() == 4 and logits.shape[1] == len(palette), "logits",
+          f"have shape (N, {len(palette)}, H, W) for a palette of {len(palette)} bins", tuple(logits.shape))  # fmt: skip
+    n, _, h, w = logits.shape
+    check_tensor(
+        ab,
+        "ab",
+        FLOATS,
+        f"({n}, 2, {h}, {w})",
+        tuple(ab.shape) == (n, 2, h, w) if isinstance(ab, Tensor) else None,
+    )
+    check_device(ab, "ab", logits, "logits")
+    check_encoding(palette, neighbours, sigma)
+    check(0 <= gamma < float("inf"), "gamma", "be finite and not negative", gamma)
+    check(reduction in _REDUCTIONS, "reduction", f"be one of {', '.join(_REDUCTIONS)}", repr(reduction))
+    if class_weight is not None:
+        check_tensor(
+            class_weight, "class_weight", FLOATS, f"({len(palette)},)", class_weight.shape == (len(palette),)
+        )
+        check_device(class_weight, "class_weight", logits, "logits")
+        class_weight = class_weight.detach().float().contiguous()
+    if mask is not None:
+        check_tensor(mask, "mask", (torch.bool, torch.uint8, torch.int32, torch.int64, *FLOATS), f"({n}, {h}, {w})",
+                     mask.shape == (n, h, w))  # fmt: skip
+        check_device(mask, "mask", logits, "logits")
+        mask = (mask != 0).to(torch.uint8).contiguous()
+    # weighted_mean also looks up the five nearest, so its tables must hold at least as many.
+    tables = palette.search_tables(max(neighbours, 5), logits.device)
+    arguments = (
+        ab.detach().float(),
+        *tables,
+        class_weight,
+        mask,
+        neighbours,
+        float(sigma),
+        float(gamma),
+        reduction,
+    )
+    needs_grad = logits.requires_grad and torch.is_grad_enabled()
+    if inplace and needs_grad and dense(logits) is logits and not torch.compiler.is_compiling():
+        return _InPlaceLoss.apply(logits, *arguments)
+    return loss_op(logits, *arguments, needs_grad)[0]

@@ -1,0 +1,346 @@
+"""Palettes of ab bins, their colour prior over a data set, and the class weights that rebalance rare colours.
+
+Source: Zhang, Isola, Efros, "Colorful Image Colorization", ECCV 2016, sections 2.1 and 2.2.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+# The in-gamut grid: for a = -90, -80, ..., 100 one contiguous run of b (first, last), spacing 10. 313 points.
+_GRID_RUNS = (
+    (50, 90), (20, 90), (0, 90), (-20, 90), (-30, 100), (-40, 100), (-50, 100), (-50, 100), (-60, 100), (-70, 100),
+    (-80, 90), (-80, 90), (-90, 90), (-100, 90), (-100, 80), (-110, 80), (-110, 80), (-110, 70), (-110, 70), (-90, 0),
+)  # fmt: skip
+# The histogram that k-means and priors are fitted on: cells of 1 ab unit over [-128, 128).
+_HISTOGRAM = 256
+
+
+class Palette:
+    """A list of ab colours that a classifier chooses among.
+
+    Args:
+        points: (Q, 2) a and b of every bin in Lab units, 8 <= Q <= 1024, all finite and distinct.
+
+    Example:
+        >>> Palette.grid().points.shape
+        torch.Size([313, 2])
+    """
+
+    def __init__(self, points: Tensor | np.ndarray) -> None:
+        points = torch.as_tensor(points).detach().to("cpu", torch.float32)
+        if points.dim() != 2 or points.shape[1] != 2 or not 8 <= points.shape[0] <= 1024:
+            raise ValueError(
+                f"palette: points must have shape (Q, 2) with 8 <= Q <= 1024, got {tuple(points.shape)}"
+            )
+        if not bool(torch.isfinite(points).all()):
+            raise ValueError("palette: points must be finite, got NaN or infinity")
+        if torch.unique(points, dim=0).shape[0] != points.shape[0]:
+            raise ValueError("palette: points must be distinct, got a colour twice")
+        self.points = points.contiguous()
+        self._points: dict[torch.device, Tensor] = {}
+        self._tables: dict[tuple[int, torch.device], tuple[Tensor, Tensor, Tensor, Tensor]] = {}
+
+    def __len__(self) -> int:
+        return self.points.shape[0]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Palette) and torch.equal(self.points, other.points)
+
+    def __hash__(self) -> int:
+        return hash(self.points.numpy().tobytes())
+
+    def __repr__(self) -> str:
+        return f"Palette({len(self)} bins{', the published grid' if self is Palette.grid() else ''})"
+
+    @staticmethod
+    @functools.cache
+    def grid() -> Palette:
+        """The 313 bins of the published `pts_in_hull.npy`: spacing 10, a ascending, then b ascending."""
+        rows = zip(range(-90, 101, 10), _GRID_RUNS, strict=True)
+        return Palette(torch.tensor([(a, b) for a, (low, high) in rows for b in range(low, high + 1, 10)]))
+
+    @staticmethod
+    def kmeans(
+        data: Tensor | Iterable[Tensor] | str | os.PathLike[str], bins: int = 313, *, seed: int = 0
+    ) -> Palette:
+        """Fit `bins` colours to a data set: weighted k-means++ and Lloyd on its ab histogram (1-unit cells).
+
+        Args:
+            data: ab tensors (N, 2, H, W), one or many, or a folder, list or zip of pictures.
+            bins: number of colours, 8 to 1024; the data must hold at least as many distinct ones.
+
+        Returns:
+            The palette, sorted by (a, b).
+
+        Example:
+            >>> Palette.kmeans(torch.randn(4, 2, 64, 64) * 20, bins=16)
+            Palette(16 bins)
+        """
+        counts = histogram(data)
+        occupied = counts.nonzero()
+        if not 8 <= bins <= 1024:
+            raise ValueError(f"bins: must lie in 8..1024, got {bins}")
+        if len(occupied) < bins:
+            raise ValueError(
+                f"bins: the data holds {len(occupied)} distinct colours, fewer than the {bins} asked for"
+            )
+        cells = occupied.double() - _HISTOGRAM // 2
+        return Palette(_lloyd(cells, counts[occupied[:, 0], occupied[:, 1]], bins, seed))
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> Palette:
+        """Read a palette saved by `save`, or a plain (Q, 2) `.npy` file."""
+        path = Path(path)
+        if path.suffix == ".npy":
+            return Palette(np.load(path, allow_pickle=False).astype(np.float32))
+        return Palette(torch.tensor(json.loads(path.read_text())["points"]))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the palette as JSON, or as `.npy` when the name ends so."""
+        path = Path(path)
+        temporary = path.with_name(path.name + ".tmp")
+        if path.suffix == ".npy":
+            with open(temporary, "wb") as file:
+                np.save(file, self.points.numpy())
+        else:
+            temporary.write_text(json.dumps({"points": self.points.tolist()}))
+        os.replace(temporary, path)
+
+    def points_on(self, device: torch.device) -> Tensor:
+        """(2, Q) float32 on `device`, as the kernels read them."""
+        if device not in self._points:
+            self._points[device] = self.points.t().contiguous().to(device)
+        return self._points[device]
+
+    def search_tables(self, neighbours: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What the nearest-bin search of the kernels reads (csrc/math/encode.h): (points (2, Q) float32, lattice
+        int32, start of each cell's candidates int32, candidates int32), on `device`. Made once and kept."""
+        key = (neighbours, device)
+        if key not in self._tables:
+            start, candidates = _candidates(self.points.double().numpy(), neighbours)
+            lattice = _lattice(self.points).to(device)
+            self._tables[key] = (self.points_on(device), lattice, start.to(device), candidates.to(device))
+        return self._tables[key]
+
+
+# The cells of the candidate table: 2.5 ab units over [-120, 120), as csrc/math/encode.h has it.
+CELL, CELLS, CELL_ORIGIN = 2.5, 96, -120.0
+# The lattice table has 32 x 32 nodes of spacing 10; node (16, 16) is ab = (0, 0).
+LATTICE = 32
+
+
+def _lattice(points: Tensor) -> Tensor:
+    """The table of csrc/math/encode.h for a palette on the square lattice of spacing 10; empty for any other palette.
+
+    (LATTICE + LATTICE * LATTICE,) int32: for every row of nodes the index that its node at b = 0 has or would have,
+    then for every node four bits, one a quadrant: set when the node, its four neighbours and its diagonal neighbour
+    in that quadrant are all bins.
+    """
+    none = torch.empty(0, dtype=torch.int32)
+    nodes = points / 10
+    if not torch.equal(nodes, nodes.round()) or bool((nodes.abs() > LATTICE // 2 - 4).any()):
+        return none
+    rows, columns = (nodes.long() + LATTICE // 2).unbind(1)
+    index = torch.arange(len(points))
+    row_start = torch.zeros(LATTICE, dtype=torch.long).scatter_(0, rows, index - (columns - LATTICE // 2))
+    in_order = torch.equal(torch.argsort(rows * LATTICE + columns), index)  # ties are broken by (a, b)
+    if not in_order or not torch.equal(row_start[rows] + columns - LATTICE // 2, index):
+        return none
+    exists = torch.zeros(LATTICE, LATTICE, dtype=torch.bool)
+    exists[rows, columns] = True
+
+    def neighbour(da: int, db: int) -> Tensor:
+        return exists.roll((-da, -db), (0, 1))
+
+    cross = exists & neighbour(1, 0) & neighbour(-1, 0) & neighbour(0, 1) & neighbour(0, -1)
+    quadrants = [(1, 1), (-1, 1), (1, -1), (-1, -1)]
+    flags = sum((cross & neighbour(*q)).long() << bit for bit, q in enumerate(quadrants))
+    return torch.cat([row_start, flags.flatten()]).to(torch.int32)
+
+
+def _candidates(points: np.ndarray, neighbours: int) -> tuple[Tensor, Tensor]:
+    """For every cell, the bins that can be among the `neighbours` nearest of some point in it, ascending.
+
+    A bin is left out when `neighbours` others are nearer even at their farthest corner than it is at its nearest
+    point: rigorous, with a margin of 1e-3 squared units for points that rounding moves across a cell's edge.
+    """
+    low = CELL_ORIGIN + CELL * np.arange(CELLS)
+    nearest = np.maximum(np.maximum(low[:, None, None] - points, points - low[:, None, None] - CELL), 0) ** 2
+    farthest = (
+        np.maximum(np.abs(low[:, None, None] - points), np.abs(low[:, None, None] + CELL - points)) ** 2
+    )
+    starts, ids = [0], []
+    for row in range(CELLS):
+        near = nearest[row, :, 0] + nearest[:, :, 1]  # (CELLS, Q) for every cell of this row
+        far = farthest[row, :, 0] + farthest[:, :, 1]
+        limit = np.partition(far, neighbours - 1, axis=1)[:, neighbours - 1] + 1e-3
+        cell, bin_index = np.nonzero(near <= limit[:, None])
+        ids.append(bin_index)
+        starts.extend(starts[-1] + np.cumsum(np.bincount(cell, minlength=CELLS)))
+    return torch.tensor(starts, dtype=torch.int32), torch.from_numpy(np.concatenate(ids)).to(torch.int32)
+
+
+def _lloyd(cells: Tensor, counts: Tensor, bins: int, seed: int) -> Tensor:
+    """Weighted k-means++ seeding, then Lloyd's iterations until nothing moves (at most 100)."""
+    generator = torch.Generator().manual_seed(seed)
+    chosen = torch.multinomial(counts, 1, generator=generator)
+    distance = ((cells - cells[chosen]) ** 2).sum(1)
+    for _ in range(bins - 1):
+        pick = torch.multinomial(distance * counts, 1, generator=generator)
+        chosen = torch.cat([chosen, pick])
+        distance = torch.minimum(distance, ((cells - cells[pick]) ** 2).sum(1))
+    centres = cells[chosen].clone()
+    for _ in range(100):
+        squared = torch.cdist(cells, centres) ** 2
+        nearest = squared.argmin(1)
+        mass = torch.zeros(bins, dtype=torch.float64).index_add_(0, nearest, counts)
+        moved = torch.zeros(bins, 2, dtype=torch.float64).index_add_(0, nearest, cells * counts[:, None])
+        moved = moved / mass.clamp(min=1e-300)[:, None]
+        for empty in (mass == 0).nonzero().flatten().tolist():  # re-seed with the worst represented colour
+            worst = (squared.amin(1) * counts).argmax()
+            moved[empty] = cells[worst]
+            squared[worst] = 0
+        if torch.allclose(moved, centres, atol=1e-6, rtol=0):
+            break
+        centres = moved
+    order = np.lexsort((centres[:, 1].numpy(), centres[:, 0].numpy()))
+    return centres[torch.from_numpy(order)]
+
+
+def _ab_batches(data: Tensor | Iterable[Tensor] | str | os.PathLike[str]) -> Iterable[Tensor]:
+    """(N, 2, H, W) float32 tensors of ab from tensors or from pictures on disk."""
+    if isinstance(data, Tensor):
+        return [data]
+    if not isinstance(data, (str, os.PathLike)):
+        return data
+    from . import ops
+    from .data import pictures
+
+    return (ops.rgb_to_lab(torch.from_numpy(rgb)[None], layout="hwc")[:, 1:] for _, rgb in pictures(data))
+
+
+def histogram(data: Tensor | Iterable[Tensor] | str | os.PathLike[str]) -> Tensor:
+    """Count the ab colours of a data set in 1-unit cells. One pass, any number of pictures.
+
+    Args:
+        data: ab tensors (N, 2, H, W), one or many, or a folder, list or zip of pictures.
+
+    Returns:
+        (256, 256) float64 counts; cell (i, j) is centred on a = i - 128, b = j - 128. Non-finite pixels count nowhere.
+    """
+    counts = torch.zeros(_HISTOGRAM * _HISTOGRAM, dtype=torch.float64)
+    for ab in _ab_batches(data):
+        if ab.dim() != 4 or ab.shape[1] != 2:
+            raise ValueError(f"data: ab must have shape (N, 2, H, W), got {tuple(ab.shape)}")
+        flat = ab.detach().to("cpu", torch.float32).transpose(0, 1).reshape(2, -1)
+        flat = flat[:, torch.isfinite(flat).all(0)]
+        cell = (flat + (_HISTOGRAM // 2 + 0.5)).clamp(0, _HISTOGRAM - 1).long()
+        counts += torch.bincount(cell[0] * _HISTOGRAM + cell[1], minlength=_HISTOGRAM**2)
+    return counts.view(_HISTOGRAM, _HISTOGRAM)
+
+
+def prior(
+    data: Tensor | Iterable[Tensor] | str | os.PathLike[str],
+    palette: Palette | None = None,
+    *,
+    hard: bool = False,
+) -> Tensor:
+    """The empirical distribution of a data set's colours over a palette.
+
+    Args:
+        data: ab tensors (N, 2, H, W), one or many, or a folder, list or zip of pictures.
+        palette: None is the 313-point grid.
+        hard: count the nearest bin only, in place of the soft encoding over the five nearest.
+
+    Returns:
+        (Q,) float64, sums to 1. Unsmoothed: see `smooth_prior`.
+
+    Raises:
+        ValueError: the data holds no pixel.
+
+    Example:
+        >>> float(prior(torch.zeros(1, 2, 4, 4), hard=True).max())
+        1.0
+    """
+    from . import reference
+
+    palette = palette or Palette.grid()
+    counts = histogram(data)
+    if counts.sum() == 0:
+        raise ValueError("data: holds no pixel to count")
+    occupied = counts.nonzero()
+    ab = (occupied - _HISTOGRAM // 2).double().t().reshape(1, 2, 1, -1)
+    index, weight = reference.encode_bins(ab, palette, neighbours=1 if hard else 5)
+    mass = weight[0, :, 0] * counts[occupied[:, 0], occupied[:, 1]]
+    p = torch.zeros(len(palette), dtype=torch.float64).index_add_(0, index.flatten().long(), mass.flatten())
+    return p / p.sum()
+
+
+def smooth_prior(p: Tensor | np.ndarray, palette: Palette | None = None, *, sigma: float = 5.0) -> Tensor:
+    """Smooth a prior with a Gaussian over the bins' ab distances and renormalise; `sigma=0` leaves it as it is.
+
+    Args:
+        p: (Q,) probabilities. palette: None is the grid. sigma: in ab units.
+
+    Returns:
+        (Q,) float64, sums to 1.
+    """
+    p = torch.as_tensor(p, dtype=torch.float64)
+    points = (palette or Palette.grid()).points.double()
+    if p.shape != (len(points),):
+        raise ValueError(f"prior: must have one entry a bin, ({len(points)},), got {tuple(p.shape)}")
+    if sigma > 0:
+        p = torch.exp(-(torch.cdist(points, points) ** 2) / (2 * sigma**2)) @ p
+    return p / p.sum()
+
+
+def class_weights(
+    prior: Tensor | np.ndarray,
+    weighting: Literal["rebalance", "inverse_log", "none"] = "rebalance",
+    mix: float = 0.5,
+    alpha: float = 1.0,
+) -> Tensor:
+    """The weight of each bin in the loss, larger for rare colours, with sum_q p_q w_q = 1.
+
+    Args:
+        prior: (Q,) smoothed probabilities.
+        weighting: "rebalance": ((1 - mix) p + mix / Q)^-alpha; "inverse_log": -log p (p floored at 1e-8); "none": 1.
+        mix: share of the uniform distribution (the paper's lambda). alpha: its exponent.
+
+    Returns:
+        (Q,) float32.
+
+    Raises:
+        ValueError: a prior that is no distribution, mix outside [0, 1], an unknown weighting.
+
+    Example:
+        >>> float(class_weights(torch.full((313,), 1 / 313)).mean())
+        1.0
+    """
+    p = torch.as_tensor(prior, dtype=torch.float64)
+    if p.dim() != 1 or not bool((p >= 0).all()) or not 0.99 < float(p.sum()) < 1.01:
+        raise ValueError("prior: must be (Q,) probabilities that sum to 1, got "
+                         f"shape {tuple(p.shape)}, minimum {float(p.min()):g}, sum {float(p.sum()):g}")  # fmt: skip
+    if not 0 <= mix <= 1:
+        raise ValueError(f"mix: must lie in [0, 1], got {mix}")
+    p = p / p.sum()
+    if weighting == "rebalance":
+        w = ((1 - mix) * p + mix / len(p)) ** -alpha
+    elif weighting == "inverse_log":
+        p = p.clamp(min=1e-8) / p.clamp(min=1e-8).sum()
+        w = -p.log()
+    elif weighting == "none":
+        w = torch.ones_like(p)
+    else:
+        raise ValueError(f"weighting: must be 'rebalance', 'inverse_log' or 'none', got {weighting!r}")
+    return (w / (p * w).sum()).float()

@@ -1,0 +1,283 @@
+"""Every op of `fastcolor.ops` in plain torch, with the same signatures.
+
+This file is the specification: the native kernels are tested against it in float64, and benchmarks use it as their
+baseline. It favours clearness; where it materialises a full volume, the kernels do not.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .palette import Palette
+
+# sRGB primaries to XYZ, D65 (IEC 61966-2-1), and the white point of the 2-degree observer (CIE 15).
+RGB_TO_XYZ = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
+WHITE = (0.95047, 1.0, 1.08883)
+# Luma weights of red and blue: ITU-R BT.601, BT.709, BT.2020.
+LUMA_WEIGHTS = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722), "bt2020": (0.2627, 0.0593)}
+
+
+def _srgb_to_linear(c: Tensor) -> Tensor:
+    return torch.where(c <= 0.04045, c / 12.92, ((c.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4)
+
+
+def _linear_to_srgb(c: Tensor) -> Tensor:
+    return torch.where(c <= 0.0031308, 12.92 * c, 1.055 * c.clamp(min=0.0031308) ** (1 / 2.4) - 0.055)
+
+
+def _lightness(y: Tensor) -> Tensor:
+    """CIE f(t): the cube root with its linear toe."""
+    return torch.where(y > 0.008856, y.clamp(min=0.008856) ** (1 / 3), 7.787 * y + 16 / 116)
+
+
+def _inverse_lightness(f: Tensor) -> Tensor:
+    return torch.where(f > 0.2068966, f**3, (f - 16 / 116) / 7.787).clamp(min=0)
+
+
+def _mix(matrix: Tensor, planes: Tensor) -> Tensor:
+    return torch.einsum("ij,...jhw->...ihw", matrix.to(planes), planes)
+
+
+def _unit(image: Tensor) -> Tensor:
+    """Integers to [0, 1]; floats stay, at no less than float32."""
+    if not image.is_floating_point():
+        return image.float() / torch.iinfo(image.dtype).max
+    return image if image.dtype == torch.float64 else image.float()
+
+
+def rgb_to_lab(image: Tensor, *, layout: Literal["chw", "hwc"] = "chw") -> Tensor:
+    """See `fastcolor.ops.rgb_to_lab`."""
+    if layout == "hwc":
+        image = image.movedim(-1, -3)
+    xyz = _mix(torch.tensor(RGB_TO_XYZ, dtype=torch.float64), _srgb_to_linear(_unit(image)))
+    white = torch.tensor(WHITE, dtype=torch.float64).to(xyz)[:, None, None]
+    x, y, z = _lightness(xyz / white).unbind(-3)
+    return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=-3)
+
+
+def _lab_to_linear(lab: Tensor) -> Tensor:
+    lightness, a, b = lab.unbind(-3)
+    y = (lightness + 16) / 116
+    white = torch.tensor(WHITE, dtype=torch.float64).to(lab)[:, None, None]
+    xyz = _inverse_lightness(torch.stack([y + a / 500, y, y - b / 200], dim=-3)) * white
+    return _mix(torch.tensor(RGB_TO_XYZ, dtype=torch.float64).inverse(), xyz)
+
+
+def _chroma_that_fits(lab: Tensor) -> Tensor:
+    """The largest factor in [0, 1] on (a, b) at which the colour lies inside sRGB, by 16 halvings. (…,1,H,W)"""
+    factor = torch.tensor([1.0, 0, 0]).to(lab)[:, None, None]
+    low, high = torch.zeros_like(lab[..., :1, :, :]), torch.ones_like(lab[..., :1, :, :])
+
+    def fits(s: Tensor) -> Tensor:
+        linear = _lab_to_linear(lab * (factor + s * (1 - factor)))
+        return ((linear >= -1e-5) & (linear <= 1 + 1e-5)).all(dim=-3, keepdim=True)
+
+    whole = fits(high)
+    for _ in range(16):
+        middle = (low + high) / 2
+        inside = fits(middle)
+        low, high = torch.where(inside, middle, low), torch.where(inside, high, middle)
+    return torch.where(whole, torch.ones_like(low), low)
+
+
+def lab_to_rgb(
+    lab: Tensor,
+    *,
+    dtype: torch.dtype = torch.uint8,
+    layout: Literal["chw", "hwc"] = "chw",
+    gamut: Literal["clip", "chroma"] = "clip",
+) -> Tensor:
+    """See `fastcolor.ops.lab_to_rgb`."""
+    lab = _unit(lab)
+    if gamut == "chroma":
+        scale = _chroma_that_fits(lab)
+        lab = torch.cat([lab[..., :1, :, :], lab[..., 1:, :, :] * scale], dim=-3)
+    rgb = _linear_to_srgb(_lab_to_linear(lab).clamp(0, 1))
+    if layout == "hwc":
+        rgb = rgb.movedim(-3, -1)
+    if dtype == torch.uint8:
+        return (rgb.nan_to_num(0) * 255 + 0.5).floor().to(torch.uint8)
+    return rgb.to(dtype)
+
+
+def encode_bins(
+    ab: Tensor, palette: Palette | None = None, *, neighbours: int = 5, sigma: float = 5.0
+) -> tuple[Tensor, Tensor]:
+    """See `fastcolor.ops.encode_bins`. Brute force over all bins, distances in float64."""
+    points = (palette or Palette.grid()).points.to(ab.device, torch.float64)
+    n, _, h, w = ab.shape
+    y = ab.to(torch.float64).permute(0, 2, 3, 1).reshape(-1, 1, 2)
+    squared = ((y - points) ** 2).sum(-1)
+    nearest, index = squared.sort(dim=-1, stable=True)  # stable: a tie goes to the lower bin
+    nearest, index = nearest[:, :neighbours], index[:, :neighbours]
+    weight = torch.exp(-(nearest - nearest[:, :1]) / (2 * sigma**2))
+    weight = weight / weight.sum(-1, keepdim=True)
+
+    def planes(t: Tensor) -> Tensor:
+        return t.reshape(n, h, w, neighbours).permute(0, 3, 1, 2).contiguous()
+
+    return planes(index).to(torch.int32), planes(weight).to(
+        torch.float64 if ab.dtype == torch.float64 else torch.float32
+    )
+
+
+def rebalanced_cross_entropy(
+    logits: Tensor,
+    ab: Tensor,
+    *,
+    palette: Palette | None = None,
+    class_weight: Tensor | None = None,
+    neighbours: int = 5,
+    sigma: float = 5.0,
+    gamma: float = 0.0,
+    mask: Tensor | None = None,
+    reduction: Literal["mean", "sum", "weighted_mean", "none"] = "mean",
+    inplace: bool = False,
+) -> Tensor:
+    """See `fastcolor.ops.rebalanced_cross_entropy` (`inplace` changes nothing here)."""
+    del inplace
+    logits = _unit(logits)
+    index, target = encode_bins(ab, palette, neighbours=neighbours, sigma=sigma)
+    index, target = index.long(), target.to(logits.dtype)
+    if mask is not None:
+        keep = mask.to(torch.bool)[:, None]  # a masked pixel counts for nothing, whatever it holds
+        logits = torch.where(keep, logits, torch.zeros((), dtype=logits.dtype, device=logits.device))
+        target = torch.where(keep, target, torch.zeros((), dtype=target.dtype, device=target.device))
+    log_p = F.log_softmax(logits, dim=1).gather(1, index)
+    focus = 1.0 if gamma == 0 else (1 - log_p.exp()).clamp(min=0) ** gamma
+    per_pixel = -(target * focus * log_p).sum(1)
+    v = torch.ones_like(per_pixel) if class_weight is None else class_weight.to(per_pixel)[index[:, 0]]
+    if mask is not None:
+        v = v * mask.to(v)
+    per_pixel = v * per_pixel
+    if reduction == "none":
+        return per_pixel
+    total = per_pixel.sum()
+    return {"mean": lambda: total / per_pixel.numel() if per_pixel.numel() else total / total.new_zeros(()),
+            "sum": lambda: total,
+            "weighted_mean": lambda: total / v.sum()}[reduction]()  # fmt: skip
+
+
+def annealed_mean(logits: Tensor, *, palette: Palette | None = None, temperature: float = 0.38) -> Tensor:
+    """See `fastcolor.ops.annealed_mean`."""
+    logits = _unit(logits)
+    points = (palette or Palette.grid()).points.to(logits)
+    if temperature == 0:
+        mode = points[logits.argmax(dim=1)].permute(0, 3, 1, 2)
+        return mode + 0 * logits.sum(1, keepdim=True)  # keeps NaN and a zero gradient
+    return torch.einsum("nqhw,qk->nkhw", F.softmax(logits / temperature, dim=1), points)
+
+
+def _luma_unit(luma: Tensor, full_range: bool, bits: int) -> Tensor:
+    """Code values of a luma plane to [0, 1] (ITU-R BT.601/709/2020: limited range is 16..235 at 8 bits)."""
+    y = luma.float()
+    if full_range:
+        return y / (2**bits - 1)
+    return ((y / 2 ** (bits - 8) - 16) / 219).clamp(0, 1)
+
+
+def _bits(luma: Tensor, bits: int | None) -> int:
+    return bits or (8 if luma.dtype == torch.uint8 else 16)
+
+
+def _gray_to_l(gray: Tensor) -> Tensor:
+    return 116 * _lightness(_srgb_to_linear(gray)) - 16
+
+
+def _triangle_matrix(out: int, size: int, like: Tensor) -> Tensor:
+    """(out, size): each row a triangle filter as wide as the shrinking, summing to 1.
+
+    What `F.interpolate(mode="bilinear", antialias=True)` does, which is not used because torch 2.13 gets planes of
+    width 1 wrong on the CPU.
+    """
+    ratio = size / out
+    support = max(ratio, 1.0)
+    center = (torch.arange(out, dtype=torch.float64) + 0.5) * ratio
+    at = torch.arange(size, dtype=torch.float64) + 0.5
+    weight = (1 - (at - center[:, None]).abs() / support).clamp(min=0)
+    return (weight / weight.sum(1, keepdim=True)).to(like)
+
+
+def luma_to_input(
+    luma: Tensor, size: tuple[int, int], *, full_range: bool = True, bits: int | None = None
+) -> Tensor:
+    """See `fastcolor.ops.luma_to_input`."""
+    gray = _luma_unit(luma, full_range, _bits(luma, bits))
+    rows, columns = (_triangle_matrix(o, s, gray) for o, s in zip(size, gray.shape[1:], strict=True))
+    return _gray_to_l(rows @ gray @ columns.T)[:, None]
+
+
+def paint_rgb(
+    ab: Tensor, l_or_rgb: Tensor, *, saturation: float = 1.0, gamut: Literal["clip", "chroma"] = "clip"
+) -> Tensor:
+    """See `fastcolor.ops.paint_rgb`."""
+    if l_or_rgb.dim() == 4 and l_or_rgb.is_floating_point():
+        lightness = l_or_rgb.float()
+    elif l_or_rgb.dim() == 4:
+        lightness = rgb_to_lab(l_or_rgb, layout="hwc")[:, :1]
+    else:
+        lightness = _gray_to_l(_luma_unit(l_or_rgb, True, _bits(l_or_rgb, None)))[:, None]
+    if lightness.numel() == 0:
+        return torch.empty(
+            (*lightness.shape[:1], *lightness.shape[2:], 3), dtype=torch.uint8, device=ab.device
+        )
+    full = F.interpolate(ab.float(), lightness.shape[-2:], mode="bilinear", align_corners=False) * saturation
+    return lab_to_rgb(torch.cat([lightness, full], dim=1), layout="hwc", gamut=gamut)
+
+
+def paint_chroma(
+    ab: Tensor,
+    luma: Tensor,
+    *,
+    subsampling: Literal["420", "422", "444"],
+    matrix: Literal["bt601", "bt709", "bt2020"],
+    full_range: bool,
+    saturation: float = 1.0,
+    bits: int | None = None,
+    siting: Literal["left", "center"] = "left",
+) -> tuple[Tensor, Tensor]:
+    """See `fastcolor.ops.paint_chroma`."""
+    depth = _bits(luma, bits)
+    (n, height, width), (h, w) = luma.shape, ab.shape[-2:]
+    sx, sy = (1 if subsampling == "444" else 2), (2 if subsampling == "420" else 1)
+    rows, columns = -(-height // sy), -(-width // sx)
+    y = _luma_unit(luma, full_range, depth)
+    if sy == 2:  # the chroma row lies midway between two luma rows
+        top = torch.arange(rows, device=y.device) * 2
+        y = (y[:, top] + y[:, (top + 1).clamp(max=height - 1)]) / 2
+    position_x = torch.arange(columns, device=y.device) * sx
+    if sx == 2 and siting == "left":  # on the even luma column
+        left, right = (position_x - 1).clamp(min=0), (position_x + 1).clamp(max=width - 1)
+        y = (y[..., left] + 2 * y[..., position_x] + y[..., right]) / 4
+    elif sx == 2:
+        y = (y[..., position_x] + y[..., (position_x + 1).clamp(max=width - 1)]) / 2
+    # The same places in the coordinates of ab (pixel centres at i + 0.5, edges repeated).
+    offset_x = 0.5 if sx == 2 and siting == "center" else 0.0
+    offset_y = 0.5 if sy == 2 else 0.0
+    at_x = ((position_x + offset_x + 0.5) * w / width - 0.5).clamp(0, w - 1)
+    at_y = ((torch.arange(rows, device=y.device) * sy + offset_y + 0.5) * h / height - 0.5).clamp(0, h - 1)
+
+    def interpolate(t: Tensor, at: Tensor, dim: int) -> Tensor:
+        low = at.floor().long()
+        high = (low + 1).clamp(max=t.shape[dim] - 1)
+        fraction = (at - low).to(t)
+        fraction = fraction[:, None] if dim == 2 else fraction
+        return t.index_select(dim, low) * (1 - fraction) + t.index_select(dim, high) * fraction
+
+    color = interpolate(interpolate(ab.float(), at_y, 2), at_x, 3) * saturation
+    red, green, blue = lab_to_rgb(
+        torch.cat([_gray_to_l(y)[:, None], color], dim=1), dtype=torch.float32
+    ).unbind(1)
+    k_red, k_blue = LUMA_WEIGHTS[matrix]
+    painted = k_red * red + (1 - k_red - k_blue) * green + k_blue * blue
+    excursion = 2**depth - 1 if full_range else 224 * 2 ** (depth - 8)
+
+    def quantise(difference: Tensor) -> Tensor:
+        code = (difference * excursion + 2 ** (depth - 1) + 0.5).floor().clamp(0, 2**depth - 1)
+        return code.nan_to_num(2 ** (depth - 1)).to(torch.int32).to(luma.dtype)
+
+    return quantise((blue - painted) / (2 * (1 - k_blue))), quantise((red - painted) / (2 * (1 - k_red)))
