@@ -1,0 +1,169 @@
+"""How a film will be written: container, encoder, pixel format, nearest to the input's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from .probe import Film
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """An encoder of PyAV's wheels, with options for visually lossless, for fast and for lossless work."""
+
+    name: str
+    good: dict[str, str]
+    fast: dict[str, str]
+    lossless: dict[str, str] | None
+    crf: int | None
+    crf_most: int
+    even: bool  # subsampled planes need even sizes
+
+
+# x264's ultrafast encodes 2.4 times as many frames a second as SVT-AV1's preset 12 (2 cores, 360p and 720p), into files
+# about three times the size.
+ENCODERS = {
+    "h264": Encoder("libx264", {"preset": "veryfast"}, {"preset": "ultrafast"}, {"qp": "0"}, 18, 51, True),
+    "hevc": Encoder("libx265", {"preset": "veryfast"}, {"preset": "ultrafast"}, {"x265-params": "lossless=1"}, 20, 51,
+                    True),
+    "av1": Encoder("libsvtav1", {"preset": "8"}, {"preset": "12"}, None, 24, 63, False),
+    "vp9": Encoder("libvpx-vp9", {"deadline": "good", "cpu-used": "5", "row-mt": "1", "b": "0"},
+                   {"deadline": "realtime", "cpu-used": "8", "row-mt": "1", "b": "0"}, {"lossless": "1"}, 24, 63,
+                   False),
+    "ffv1": Encoder("ffv1", {"level": "3", "slices": "4"}, {}, {}, None, 0, False),
+}  # fmt: skip
+CONTAINERS = {
+    ".mp4": ("mp4", ("h264", "hevc", "av1", "vp9")),
+    ".m4v": ("mp4", ("h264", "hevc", "av1", "vp9")),
+    ".mov": ("mov", ("h264", "hevc")),
+    ".mkv": ("matroska", ("h264", "hevc", "av1", "vp9", "ffv1")),
+    ".webm": ("webm", ("vp9", "av1")),
+}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """From decoded to encoded planes. `convert`: a format to bring decoded frames to first, None where the luma plane
+    can be taken as it is."""
+
+    convert: str | None
+    output: str
+    subsampling: Literal["420", "422", "444"]
+    bits: int
+    note: str | None
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How the painted stream is written."""
+
+    container: str  # libav's name of the format
+    family: str
+    options: dict[str, str]
+    layout: Layout
+
+
+def _suffix(bits: int) -> str:
+    return "" if bits == 8 else f"{bits}le"
+
+
+def _luma_source(name: str) -> tuple[str | None, str, int, str | None]:
+    """(convert, subsampling, bits, note) that give a luma plane for a pixel format."""
+    import av
+
+    shape = av.VideoFormat(name, 16, 16)
+    parts = [c for c in shape.components if not c.is_alpha]
+    bits = parts[0].bits
+    if shape.is_rgb or shape.has_palette or shape.is_bayer or name.startswith("xyz"):
+        bits = min(b for b in (8, 10, 12, 16) if b >= min(bits, 16))
+        return f"yuv444p{_suffix(bits)}", "444", bits, f"{name} has no luma plane and was converted to 4:4:4"
+    if len(parts) == 1:
+        whole = min(b for b in (8, 10, 12, 16) if b >= min(bits, 16))
+        plain = f"gray{_suffix(whole)}"
+        return None if name == plain else plain, "420", whole, None
+    ratio = (shape.chroma_width(16), shape.chroma_height(16))
+    subsampling = {(8, 8): "420", (4, 4): "420", (8, 16): "422", (4, 16): "422"}.get(ratio, "444")
+    note = None if len(parts) == len(shape.components) else f"{name}: the alpha plane was left out"
+    planar = shape.is_planar and len({c.plane for c in parts}) == 3 and not (shape.is_big_endian and bits > 8)
+    return None if planar else f"yuv{subsampling}p{_suffix(bits)}", subsampling, bits, note
+
+
+def _fit(film: Film, family: str, wanted: str, bits: int) -> tuple[str, str] | None:
+    """(pixel format, subsampling) nearest to `wanted` that an encoder takes at this depth and the film's size."""
+    import av
+
+    encoder = ENCODERS[family]
+    taken = {f.name for f in av.codec.Codec(encoder.name, "w").video_formats or ()}
+    for subsampling in {"420": ("420", "422", "444"), "422": ("422", "444", "420"), "444": ("444", "422", "420")}[
+        wanted
+    ]:
+        odd = (film.width % 2 and subsampling != "444") or (film.height % 2 and subsampling == "420")
+        if encoder.even and odd:
+            continue
+        for name in (f"yuvj{subsampling}p", f"yuv{subsampling}p{_suffix(bits)}"):
+            if name in taken and (not name.startswith("yuvj") or (film.full_range and bits == 8)):
+                return name, subsampling
+    return None
+
+
+def plan(film: Film, dst: Path, *, codec: str | None, crf: int | None, fast: bool, lossless: bool) -> Encoding:
+    """Choose container, encoder and pixel format: the input's own wherever the output can hold it.
+
+    Raises:
+        ValueError: unknown file name ending, codec or crf, or the container cannot hold the codec.
+    """
+    if dst.suffix.lower() not in CONTAINERS:
+        raise ValueError(
+            f"{dst}: films are written as {', '.join(CONTAINERS)}, not {dst.suffix or 'without an ending'}"
+        )
+    container, held = CONTAINERS[dst.suffix.lower()]
+    families = {**{name: name for name in ENCODERS}, **{e.name: name for name, e in ENCODERS.items()}}
+    if codec is not None and codec not in families:
+        raise ValueError(f"codec must be one of {', '.join(ENCODERS)}, got {codec!r}")
+    if codec is not None and families[codec] not in held:
+        raise ValueError(f"codec {codec!r} does not go into {dst.suffix}, which holds {', '.join(held)}")
+    first = film.codec if film.codec in ENCODERS and not fast else "h264"
+    order = [families[codec]] if codec else [f for f in dict.fromkeys((first, *ENCODERS)) if f in held]
+    if lossless:
+        order = [f for f in order if ENCODERS[f].lossless is not None]
+        if not order:
+            raise ValueError(f"lossless needs h264, hevc, vp9 or ffv1 and a file that holds it, got {codec} in {dst}")
+    convert, wanted, bits, note = _luma_source(film.pixel_format)
+    odd = bool(film.width % 2 or film.height % 2)
+    # The first encoder that keeps depth and subsampling wins, then one that keeps the depth, then the deepest left.
+    for depth in (bits, *(d for d in (12, 10, 8) if d < bits)):
+        for strict in (True, False):
+            for family in order:
+                fit = _fit(film, family, wanted, depth)
+                if fit is None or (strict and fit[1] != wanted and not odd):
+                    continue
+                output, subsampling = fit
+                if depth < bits:
+                    convert, note = (
+                        output,
+                        f"luma of {bits} bits was brought to {depth}, the most {dst.suffix} holds here",
+                    )
+                elif subsampling != wanted:
+                    who = f"{ENCODERS[family].name} at {film.width}x{film.height}"
+                    note = f"written as {output}, since {who} takes no 4:{wanted[1]}:{wanted[2]}"
+                layout = Layout(convert, output, subsampling, depth, note)
+                return Encoding(container, family, _options(family, crf, fast, lossless), layout)
+    raise ValueError(f"{' or '.join(order)} cannot hold {film.width}x{film.height} {film.pixel_format}")
+
+
+def _options(family: str, crf: int | None, fast: bool, lossless: bool) -> dict[str, str]:
+    encoder = ENCODERS[family]
+    options = dict(encoder.fast if fast else encoder.good)
+    if crf is not None and (lossless or encoder.crf is None):
+        raise ValueError(f"crf {crf} has no meaning for lossless {family}")
+    if crf is not None and not 0 <= crf <= encoder.crf_most:
+        raise ValueError(f"crf must be in 0..{encoder.crf_most} for {family}, got {crf}")
+    if lossless:
+        options |= encoder.lossless or {}
+    elif encoder.crf is not None:
+        options["crf"] = str(encoder.crf if crf is None else crf)
+    if family == "hevc":  # x265 writes to stderr by itself
+        options["x265-params"] = ":".join(filter(None, (options.get("x265-params"), "log-level=error")))
+    return options
