@@ -17,10 +17,15 @@ class CMakeBuild(build_ext):
         build = Path(self.build_temp).resolve()
         build.mkdir(parents=True, exist_ok=True)
         configure = [
-            "cmake", str(Path(__file__).resolve().parent), "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
-            f"-DPython_EXECUTABLE={sys.executable}", f"-DCMAKE_LIBRARY_OUTPUT_DIRECTORY={target}",
+            "cmake",
+            str(Path(__file__).resolve().parent),
+            "-G",
+            "Ninja",
+            "-DCMAKE_BUILD_TYPE=Release",
+            f"-DPython_EXECUTABLE={sys.executable}",
+            f"-DCMAKE_LIBRARY_OUTPUT_DIRECTORY={target}",
             f"-Dpybind11_DIR={self.pybind11_directory()}",
-        ]  # fmt: skip
+        ]
         subprocess.run(configure, cwd=build, check=True)
         jobs = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL") or str(os.cpu_count() or 1)
         subprocess.run(["cmake", "--build", ".", "--target", "_C", "-j", jobs], cwd=build, check=True)

@@ -24,7 +24,8 @@ Target target_of(const TargetTuple& t) { return {std::get<0>(t), at(std::get<1>(
 using PaletteTuple = std::tuple<Address, Address, Address, Address, int>;
 Palette palette_of(const PaletteTuple& t) {
   const auto& [points, lattice, cell_start, candidates, bins] = t;
-  return {at<float>(points), at<float>(points) + bins, at<int32_t>(lattice), at<int32_t>(cell_start), at<int32_t>(candidates), bins};
+  return {at<float>(points),       at<float>(points) + bins, at<int32_t>(lattice),
+          at<int32_t>(cell_start), at<int32_t>(candidates),  bins};
 }
 
 template <class Params>
@@ -41,24 +42,26 @@ void color(Address source, Address grad_output, Address destination, int64_t ima
                          static_cast<DType>(dtype), chroma_gamut ? Gamut::kChroma : Gamut::kClip, target_of(target)});
 }
 
-void encode_bins(Address ab, Address index, Address weight, int64_t images, int64_t pixels, int neighbours, float sigma_ab,
-                 const PaletteTuple& palette, const TargetTuple& target) {
-  launch(&Ops::encode_bins, EncodeParams{at<float>(ab), at<int32_t>(index), at<float>(weight), images, pixels, neighbours,
-                                         sigma_ab, palette_of(palette), target_of(target)});
+void encode_bins(Address ab, Address index, Address weight, int64_t images, int64_t pixels, int neighbours,
+                 float sigma_ab, const PaletteTuple& palette, const TargetTuple& target) {
+  launch(&Ops::encode_bins, EncodeParams{at<float>(ab), at<int32_t>(index), at<float>(weight), images, pixels,
+                                         neighbours, sigma_ab, palette_of(palette), target_of(target)});
 }
 
 void pixel_weight(Address ab, Address class_weight, Address mask, Address weight, int64_t images, int64_t pixels,
                   const PaletteTuple& palette, const TargetTuple& target) {
-  launch(&Ops::pixel_weight, PixelWeightParams{at<float>(ab), at<float>(class_weight), at<uint8_t>(mask), at<float>(weight),
-                                               images, pixels, palette_of(palette), target_of(target)});
+  launch(&Ops::pixel_weight,
+         PixelWeightParams{at<float>(ab), at<float>(class_weight), at<uint8_t>(mask), at<float>(weight), images, pixels,
+                           palette_of(palette), target_of(target)});
 }
 
 void loss(Address logits, Address ab, Address class_weight, Address mask, Address divisor, Address pixel_loss,
           Address grad_logits, int64_t images, int64_t pixels, int neighbours, float sigma_ab, float gamma,
           double grad_scale, bool channels_last, int dtype, const PaletteTuple& palette, const TargetTuple& target) {
-  launch(&Ops::loss, LossParams{at(logits), at<float>(ab), at<float>(class_weight), at<uint8_t>(mask), at<float>(divisor),
-                                at(pixel_loss), at(grad_logits), images, pixels, neighbours, sigma_ab, gamma,
-                                grad_scale, channels_last, static_cast<DType>(dtype), palette_of(palette), target_of(target)});
+  launch(&Ops::loss,
+         LossParams{at(logits), at<float>(ab), at<float>(class_weight), at<uint8_t>(mask), at<float>(divisor),
+                    at(pixel_loss), at(grad_logits), images, pixels, neighbours, sigma_ab, gamma, grad_scale,
+                    channels_last, static_cast<DType>(dtype), palette_of(palette), target_of(target)});
 }
 
 void scale_grad(Address grad, Address factor, int64_t images, int64_t pixels, int64_t bins, bool per_pixel,
@@ -68,33 +71,61 @@ void scale_grad(Address grad, Address factor, int64_t images, int64_t pixels, in
 }
 
 template <void (*Ops::*op)(const DecodeParams&)>
-void decode(Address logits, Address grad_ab, Address ab, Address stats, Address grad_logits, int64_t images, int64_t pixels,
-            double temperature, bool channels_last, int dtype, const PaletteTuple& palette, const TargetTuple& target) {
+void decode(Address logits, Address grad_ab, Address ab, Address stats, Address grad_logits, int64_t images,
+            int64_t pixels, double temperature, bool channels_last, int dtype, const PaletteTuple& palette,
+            const TargetTuple& target) {
   launch(op, DecodeParams{at(logits), at(grad_ab), at(ab), at(stats), at(grad_logits), images, pixels, temperature,
                           channels_last, static_cast<DType>(dtype), palette_of(palette), target_of(target)});
 }
 
 void luma_to_input(Address luma, Address lightness, int64_t images, int64_t height, int64_t width, int64_t out_height,
                    int64_t out_width, float code_offset, float code_scale, int dtype, const TargetTuple& target) {
-  launch(&Ops::luma_to_input, LumaToInputParams{at(luma), at<float>(lightness), images, height, width, out_height,
-                                                out_width, {code_offset, code_scale}, static_cast<DType>(dtype), target_of(target)});
+  launch(&Ops::luma_to_input, LumaToInputParams{at(luma),
+                                                at<float>(lightness),
+                                                images,
+                                                height,
+                                                width,
+                                                out_height,
+                                                out_width,
+                                                {code_offset, code_scale},
+                                                static_cast<DType>(dtype),
+                                                target_of(target)});
 }
 
-void paint_rgb(Address ab, Address source, Address rgb, int64_t images, int64_t ab_height, int64_t ab_width, int64_t height,
-               int64_t width, float saturation, bool chroma_gamut, int source_kind, int dtype, const TargetTuple& target) {
-  launch(&Ops::paint_rgb, PaintRgbParams{at<float>(ab), at(source), at<uint8_t>(rgb), images, ab_height, ab_width, height,
-                                         width, saturation, chroma_gamut ? Gamut::kChroma : Gamut::kClip,
-                                         static_cast<Source>(source_kind), static_cast<DType>(dtype), target_of(target)});
+void paint_rgb(Address ab, Address source, Address rgb, int64_t images, int64_t ab_height, int64_t ab_width,
+               int64_t height, int64_t width, float saturation, bool chroma_gamut, int source_kind, int dtype,
+               const TargetTuple& target) {
+  launch(&Ops::paint_rgb,
+         PaintRgbParams{at<float>(ab), at(source), at<uint8_t>(rgb), images, ab_height, ab_width, height, width,
+                        saturation, chroma_gamut ? Gamut::kChroma : Gamut::kClip, static_cast<Source>(source_kind),
+                        static_cast<DType>(dtype), target_of(target)});
 }
 
 void paint_chroma(Address ab, Address luma, Address cb, Address cr, int64_t images, int64_t ab_height, int64_t ab_width,
-                  int64_t height, int64_t width, int step_x, int step_y, bool centered, float code_offset, float code_scale,
-                  float k_red, float k_blue, float chroma_scale, float chroma_middle, float chroma_max, float saturation,
-                  int dtype, const TargetTuple& target) {
-  launch(&Ops::paint_chroma,
-         PaintChromaParams{at<float>(ab), at(luma), at(cb), at(cr), images, ab_height, ab_width, height, width, step_x,
-                           step_y, centered, {code_offset, code_scale}, k_red, k_blue, chroma_scale, chroma_middle,
-                           chroma_max, saturation, static_cast<DType>(dtype), target_of(target)});
+                  int64_t height, int64_t width, int step_x, int step_y, bool centered, float code_offset,
+                  float code_scale, float k_red, float k_blue, float chroma_scale, float chroma_middle,
+                  float chroma_max, float saturation, int dtype, const TargetTuple& target) {
+  launch(&Ops::paint_chroma, PaintChromaParams{at<float>(ab),
+                                               at(luma),
+                                               at(cb),
+                                               at(cr),
+                                               images,
+                                               ab_height,
+                                               ab_width,
+                                               height,
+                                               width,
+                                               step_x,
+                                               step_y,
+                                               centered,
+                                               {code_offset, code_scale},
+                                               k_red,
+                                               k_blue,
+                                               chroma_scale,
+                                               chroma_middle,
+                                               chroma_max,
+                                               saturation,
+                                               static_cast<DType>(dtype),
+                                               target_of(target)});
 }
 
 }  // namespace

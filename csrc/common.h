@@ -57,7 +57,8 @@ void dispatch_float(DType dtype, F&& f) {
     case DType::kF64:
       return f(double{});
     default:
-      throw std::invalid_argument("dtype: must be a floating-point type, got code " + std::to_string(static_cast<int>(dtype)));
+      throw std::invalid_argument("dtype: must be a floating-point type, got code " +
+                                  std::to_string(static_cast<int>(dtype)));
   }
 }
 

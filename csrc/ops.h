@@ -112,7 +112,8 @@ struct LumaCode {
   float offset, scale;
 };
 
-// luma (N,height,width) u8 or u16 -> lightness (N,1,out_height,out_width) f32, triangle filter as wide as the shrinking.
+// luma (N,height,width) u8 or u16 -> lightness (N,1,out_height,out_width) f32, triangle filter as wide as the
+// shrinking.
 struct LumaToInputParams {
   const void* luma;
   float* lightness;
@@ -124,7 +125,8 @@ struct LumaToInputParams {
 
 enum class Source : int { kLightness, kRgb, kGray };  // f32 (N,1,H,W); u8 (N,H,W,3); u8 or u16 (N,H,W)
 
-// ab (N,2,ab_height,ab_width) f32, upsampled bilinearly, joined with the source's lightness -> rgb u8 (N,height,width,3).
+// ab (N,2,ab_height,ab_width) f32, upsampled bilinearly, joined with the source's lightness -> rgb u8
+// (N,height,width,3).
 struct PaintRgbParams {
   const float* ab;
   const void* source;
@@ -147,7 +149,7 @@ struct PaintChromaParams {
   int step_x, step_y;  // 1 or 2
   bool centered;       // chroma midway between two luma columns; else on the even one
   LumaCode code;
-  float k_red, k_blue;                   // luma weights of the matrix
+  float k_red, k_blue;                            // luma weights of the matrix
   float chroma_scale, chroma_middle, chroma_max;  // code = difference * scale + middle, in 0..max
   float saturation;
   DType dtype;  // of luma and chroma: u8 or u16
@@ -172,8 +174,8 @@ struct Ops {
 };
 
 namespace cpu {
-const Ops& ops();       // for the best instruction set of this processor; FASTCOLOR_ISA=baseline|avx2|avx512 lowers it
-const char* isa();      // its name
+const Ops& ops();   // for the best instruction set of this processor; FASTCOLOR_ISA=baseline|avx2|avx512 lowers it
+const char* isa();  // its name
 }  // namespace cpu
 
 namespace cuda {

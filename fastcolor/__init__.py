@@ -44,10 +44,10 @@ def _public(name: str) -> property:
 
 
 class _Package(ModuleType):
-    locals().update({name: _public(name) for name in _HOME})
-
     def __dir__(self) -> list[str]:
         return sorted({*vars(self), *_HOME})
 
 
+for _name in _HOME:
+    setattr(_Package, _name, _public(_name))
 sys.modules[__name__].__class__ = _Package

@@ -15,14 +15,7 @@ except ImportError as error:  # pragma: no cover - a source tree that was never 
     ) from error
 
 # Codes of fastcolor::DType in csrc/common.h.
-DTYPE_CODES = {
-    torch.uint8: 0,
-    torch.uint16: 1,
-    torch.float16: 2,
-    torch.bfloat16: 3,
-    torch.float32: 4,
-    torch.float64: 5,
-}
+DTYPE_CODES = {torch.uint8: 0, torch.uint16: 1, torch.float16: 2, torch.bfloat16: 3, torch.float32: 4, torch.float64: 5}
 
 
 def address(tensor: Tensor | None) -> int:

@@ -5,7 +5,7 @@ Source: Zhang, Isola, Efros, "Colorful Image Colorization", ECCV 2016, sections 
 
 from __future__ import annotations
 
-import functools
+import hashlib
 import json
 import os
 from collections.abc import Iterable
@@ -18,11 +18,33 @@ from torch import Tensor
 
 # The in-gamut grid: for a = -90, -80, ..., 100 one contiguous run of b (first, last), spacing 10. 313 points.
 _GRID_RUNS = (
-    (50, 90), (20, 90), (0, 90), (-20, 90), (-30, 100), (-40, 100), (-50, 100), (-50, 100), (-60, 100), (-70, 100),
-    (-80, 90), (-80, 90), (-90, 90), (-100, 90), (-100, 80), (-110, 80), (-110, 80), (-110, 70), (-110, 70), (-90, 0),
-)  # fmt: skip
+    (50, 90),
+    (20, 90),
+    (0, 90),
+    (-20, 90),
+    (-30, 100),
+    (-40, 100),
+    (-50, 100),
+    (-50, 100),
+    (-60, 100),
+    (-70, 100),
+    (-80, 90),
+    (-80, 90),
+    (-90, 90),
+    (-100, 90),
+    (-100, 80),
+    (-110, 80),
+    (-110, 80),
+    (-110, 70),
+    (-110, 70),
+    (-90, 0),
+)
 # The histogram that k-means and priors are fitted on: cells of 1 ab unit over [-128, 128).
 _HISTOGRAM = 256
+
+
+# Every palette ever made, by key: ops name their palette by a string, which torch.compile takes for a constant.
+_PALETTES: dict[str, Palette] = {}
 
 
 class Palette:
@@ -39,14 +61,14 @@ class Palette:
     def __init__(self, points: Tensor | np.ndarray) -> None:
         points = torch.as_tensor(points).detach().to("cpu", torch.float32)
         if points.dim() != 2 or points.shape[1] != 2 or not 8 <= points.shape[0] <= 1024:
-            raise ValueError(
-                f"palette: points must have shape (Q, 2) with 8 <= Q <= 1024, got {tuple(points.shape)}"
-            )
+            raise ValueError(f"palette: points must have shape (Q, 2) with 8 <= Q <= 1024, got {tuple(points.shape)}")
         if not bool(torch.isfinite(points).all()):
             raise ValueError("palette: points must be finite, got NaN or infinity")
         if torch.unique(points, dim=0).shape[0] != points.shape[0]:
             raise ValueError("palette: points must be distinct, got a colour twice")
         self.points = points.contiguous()
+        self.key = hashlib.sha256(self.points.numpy().tobytes()).hexdigest()
+        _PALETTES.setdefault(self.key, self)
         self._points: dict[torch.device, Tensor] = {}
         self._tables: dict[tuple[int, torch.device], tuple[Tensor, Tensor, Tensor, Tensor]] = {}
 
@@ -54,25 +76,21 @@ class Palette:
         return self.points.shape[0]
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Palette) and torch.equal(self.points, other.points)
+        return isinstance(other, Palette) and self.key == other.key
 
     def __hash__(self) -> int:
-        return hash(self.points.numpy().tobytes())
+        return hash(self.key)
 
     def __repr__(self) -> str:
-        return f"Palette({len(self)} bins{', the published grid' if self is Palette.grid() else ''})"
+        return f"Palette({len(self)} bins{', the published grid' if self == Palette.grid() else ''})"
 
     @staticmethod
-    @functools.cache
     def grid() -> Palette:
         """The 313 bins of the published `pts_in_hull.npy`: spacing 10, a ascending, then b ascending."""
-        rows = zip(range(-90, 101, 10), _GRID_RUNS, strict=True)
-        return Palette(torch.tensor([(a, b) for a, (low, high) in rows for b in range(low, high + 1, 10)]))
+        return _GRID
 
     @staticmethod
-    def kmeans(
-        data: Tensor | Iterable[Tensor] | str | os.PathLike[str], bins: int = 313, *, seed: int = 0
-    ) -> Palette:
+    def kmeans(data: Tensor | Iterable[Tensor] | str | os.PathLike[str], bins: int = 313, *, seed: int = 0) -> Palette:
         """Fit `bins` colours to a data set: weighted k-means++ and Lloyd on its ab histogram (1-unit cells).
 
         Args:
@@ -91,9 +109,7 @@ class Palette:
         if not 8 <= bins <= 1024:
             raise ValueError(f"bins: must lie in 8..1024, got {bins}")
         if len(occupied) < bins:
-            raise ValueError(
-                f"bins: the data holds {len(occupied)} distinct colours, fewer than the {bins} asked for"
-            )
+            raise ValueError(f"bins: the data holds {len(occupied)} distinct colours, fewer than the {bins} asked for")
         cells = occupied.double() - _HISTOGRAM // 2
         return Palette(_lloyd(cells, counts[occupied[:, 0], occupied[:, 1]], bins, seed))
 
@@ -132,6 +148,21 @@ class Palette:
             self._tables[key] = (self.points_on(device), lattice, start.to(device), candidates.to(device))
         return self._tables[key]
 
+
+def palette_of_key(key: str) -> Palette:
+    """The palette whose `.key` this is."""
+    return _PALETTES[key]
+
+
+_GRID = Palette(
+    torch.tensor(
+        [
+            (a, b)
+            for a, (low, high) in zip(range(-90, 101, 10), _GRID_RUNS, strict=True)
+            for b in range(low, high + 1, 10)
+        ]
+    )
+)
 
 # The cells of the candidate table: 2.5 ab units over [-120, 120), as csrc/math/encode.h has it.
 CELL, CELLS, CELL_ORIGIN = 2.5, 96, -120.0
@@ -176,9 +207,7 @@ def _candidates(points: np.ndarray, neighbours: int) -> tuple[Tensor, Tensor]:
     """
     low = CELL_ORIGIN + CELL * np.arange(CELLS)
     nearest = np.maximum(np.maximum(low[:, None, None] - points, points - low[:, None, None] - CELL), 0) ** 2
-    farthest = (
-        np.maximum(np.abs(low[:, None, None] - points), np.abs(low[:, None, None] + CELL - points)) ** 2
-    )
+    farthest = np.maximum(np.abs(low[:, None, None] - points), np.abs(low[:, None, None] + CELL - points)) ** 2
     starts, ids = [0], []
     for row in range(CELLS):
         near = nearest[row, :, 0] + nearest[:, :, 1]  # (CELLS, Q) for every cell of this row
@@ -250,10 +279,7 @@ def histogram(data: Tensor | Iterable[Tensor] | str | os.PathLike[str]) -> Tenso
 
 
 def prior(
-    data: Tensor | Iterable[Tensor] | str | os.PathLike[str],
-    palette: Palette | None = None,
-    *,
-    hard: bool = False,
+    data: Tensor | Iterable[Tensor] | str | os.PathLike[str], palette: Palette | None = None, *, hard: bool = False
 ) -> Tensor:
     """The empirical distribution of a data set's colours over a palette.
 
@@ -329,8 +355,10 @@ def class_weights(
     """
     p = torch.as_tensor(prior, dtype=torch.float64)
     if p.dim() != 1 or not bool((p >= 0).all()) or not 0.99 < float(p.sum()) < 1.01:
-        raise ValueError("prior: must be (Q,) probabilities that sum to 1, got "
-                         f"shape {tuple(p.shape)}, minimum {float(p.min()):g}, sum {float(p.sum()):g}")  # fmt: skip
+        raise ValueError(
+            "prior: must be (Q,) probabilities that sum to 1, got "
+            f"shape {tuple(p.shape)}, minimum {float(p.min()):g}, sum {float(p.sum()):g}"
+        )
     if not 0 <= mix <= 1:
         raise ValueError(f"mix: must lie in [0, 1], got {mix}")
     p = p / p.sum()

@@ -157,9 +157,11 @@ def rebalanced_cross_entropy(
     if reduction == "none":
         return per_pixel
     total = per_pixel.sum()
-    return {"mean": lambda: total / per_pixel.numel() if per_pixel.numel() else total / total.new_zeros(()),
-            "sum": lambda: total,
-            "weighted_mean": lambda: total / v.sum()}[reduction]()  # fmt: skip
+    return {
+        "mean": lambda: total / per_pixel.numel() if per_pixel.numel() else total / total.new_zeros(()),
+        "sum": lambda: total,
+        "weighted_mean": lambda: total / v.sum(),
+    }[reduction]()
 
 
 def annealed_mean(logits: Tensor, *, palette: Palette | None = None, temperature: float = 0.38) -> Tensor:
@@ -202,9 +204,7 @@ def _triangle_matrix(out: int, size: int, like: Tensor) -> Tensor:
     return (weight / weight.sum(1, keepdim=True)).to(like)
 
 
-def luma_to_input(
-    luma: Tensor, size: tuple[int, int], *, full_range: bool = True, bits: int | None = None
-) -> Tensor:
+def luma_to_input(luma: Tensor, size: tuple[int, int], *, full_range: bool = True, bits: int | None = None) -> Tensor:
     """See `fastcolor.ops.luma_to_input`."""
     gray = _luma_unit(luma, full_range, _bits(luma, bits))
     rows, columns = (_triangle_matrix(o, s, gray) for o, s in zip(size, gray.shape[1:], strict=True))
@@ -222,9 +222,7 @@ def paint_rgb(
     else:
         lightness = _gray_to_l(_luma_unit(l_or_rgb, True, _bits(l_or_rgb, None)))[:, None]
     if lightness.numel() == 0:
-        return torch.empty(
-            (*lightness.shape[:1], *lightness.shape[2:], 3), dtype=torch.uint8, device=ab.device
-        )
+        return torch.empty((*lightness.shape[:1], *lightness.shape[2:], 3), dtype=torch.uint8, device=ab.device)
     full = F.interpolate(ab.float(), lightness.shape[-2:], mode="bilinear", align_corners=False) * saturation
     return lab_to_rgb(torch.cat([lightness, full], dim=1), layout="hwc", gamut=gamut)
 
@@ -242,7 +240,7 @@ def paint_chroma(
 ) -> tuple[Tensor, Tensor]:
     """See `fastcolor.ops.paint_chroma`."""
     depth = _bits(luma, bits)
-    (n, height, width), (h, w) = luma.shape, ab.shape[-2:]
+    (height, width), (h, w) = luma.shape[1:], ab.shape[-2:]
     sx, sy = (1 if subsampling == "444" else 2), (2 if subsampling == "420" else 1)
     rows, columns = -(-height // sy), -(-width // sx)
     y = _luma_unit(luma, full_range, depth)
@@ -269,9 +267,7 @@ def paint_chroma(
         return t.index_select(dim, low) * (1 - fraction) + t.index_select(dim, high) * fraction
 
     color = interpolate(interpolate(ab.float(), at_y, 2), at_x, 3) * saturation
-    red, green, blue = lab_to_rgb(
-        torch.cat([_gray_to_l(y)[:, None], color], dim=1), dtype=torch.float32
-    ).unbind(1)
+    red, green, blue = lab_to_rgb(torch.cat([_gray_to_l(y)[:, None], color], dim=1), dtype=torch.float32).unbind(1)
     k_red, k_blue = LUMA_WEIGHTS[matrix]
     painted = k_red * red + (1 - k_red - k_blue) * green + k_blue * blue
     excursion = 2**depth - 1 if full_range else 224 * 2 ** (depth - 8)

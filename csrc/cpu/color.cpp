@@ -117,8 +117,8 @@ void rgb_to_lab_backward(const ColorParams& p) {
       const T* g = static_cast<const T*>(p.grad_output) + image * 3 * p.pixels + first;
 #pragma omp simd
       for (int i = 0; i < n; i++) {
-        const math::Vec3<T> grad = math::rgb_to_lab_vjp<T>({rgb.x[i], rgb.y[i], rgb.z[i]},
-                                                           {g[i], g[i + p.pixels], g[i + 2 * p.pixels]});
+        const math::Vec3<T> grad =
+            math::rgb_to_lab_vjp<T>({rgb.x[i], rgb.y[i], rgb.z[i]}, {g[i], g[i + p.pixels], g[i + 2 * p.pixels]});
         rgb.x[i] = grad.x;
         rgb.y[i] = grad.y;
         rgb.z[i] = grad.z;

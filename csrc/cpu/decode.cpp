@@ -142,7 +142,8 @@ void backward_tile(const DecodeParams& p, int64_t image, int64_t first, int n) {
   const T* logits = static_cast<const T*>(p.logits) + start;
   T* grad = static_cast<T*>(p.grad_logits) + start;
   const auto of = [&](const T* logit, int c, int i) __attribute__((always_inline)) {
-    const C probability = math::annealed_probability(C(math::load(logit)), stats[i], stats[i + p.pixels], inverse_temperature);
+    const C probability =
+        math::annealed_probability(C(math::load(logit)), stats[i], stats[i + p.pixels], inverse_temperature);
     return math::annealed_mean_vjp(probability, C(p.palette.a[c]), C(p.palette.b[c]), ab[i], ab[i + p.pixels], g[i],
                                    g[i + p.pixels], inverse_temperature);
   };

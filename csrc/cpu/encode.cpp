@@ -29,7 +29,8 @@ int lattice_run(const float* __restrict__ a, const float* __restrict__ b, int n,
   return missed;
 }
 
-void search_pixel(float a, float b, const Palette& palette, int neighbours, int64_t stride, int32_t* index, float* excess) {
+void search_pixel(float a, float b, const Palette& palette, int neighbours, int64_t stride, int32_t* index,
+                  float* excess) {
   int32_t bins[math::kMaxNeighbours];
   float distance[math::kMaxNeighbours];
   math::search_nearest(a, b, palette, neighbours, bins, distance);

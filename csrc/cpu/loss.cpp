@@ -85,8 +85,8 @@ inline void add_block(const T* __restrict__ logits, int64_t stride, const uint8_
 
 template <class T, class C>
 inline void write_block(const C* __restrict__ exponentials, const C* __restrict__ block_largest,
-                        const C* __restrict__ largest, const C* __restrict__ factor, int channels, int64_t stride, int n,
-                        T* __restrict__ grad) {
+                        const C* __restrict__ largest, const C* __restrict__ factor, int channels, int64_t stride,
+                        int n, T* __restrict__ grad) {
   alignas(64) C scale[kTile];
 #pragma omp simd
   for (int i = 0; i < n; i++) scale[i] = factor[i] * math::exp_fast(block_largest[i] - largest[i]);
@@ -140,8 +140,8 @@ void planar_tile(const LossParams& p, int64_t image, int64_t first, int n, doubl
       continue;
     }
     const C h_sum = finish_pixel(
-        p, t, i, largest[i], sum[i], [&](int32_t bin) { return C(math::load(logits + bin * p.pixels + i)); }, probability,
-        h, pixel_loss);
+        p, t, i, largest[i], sum[i], [&](int32_t bin) { return C(math::load(logits + bin * p.pixels + i)); },
+        probability, h, pixel_loss);
     const C scale = static_cast<C>(t.pixel_weight[i] * grad_scale);
     factor[i] = scale * h_sum / sum[i];
     for (int k = 0; k < p.neighbours; k++) target_grad[k * kTile + i] = scale * (probability[k] * h_sum - h[k]);

@@ -17,7 +17,8 @@ void dispatch_code(DType dtype, F&& f) {
 
 // Rows of the window summed with their weights: out (width), normalised.
 template <class T>
-void shrink_rows(const T* luma, int64_t width, const math::Window& window, const LumaCode& code, float* __restrict__ out) {
+void shrink_rows(const T* luma, int64_t width, const math::Window& window, const LumaCode& code,
+                 float* __restrict__ out) {
   float total = 0;
   for (int64_t y = window.first; y < window.last; y++) total += math::triangle_weight(window, y);
   std::fill(out, out + width, 0.0f);
@@ -89,7 +90,8 @@ void source_row(const PaintRgbParams& p, int64_t image, int64_t y, float* __rest
     const uint8_t* rgb = static_cast<const uint8_t*>(p.source) + 3 * row;
 #pragma omp simd
     for (int64_t x = 0; x < p.width; x++) {
-      const math::Vec3<float> c = {rgb[3 * x] * (1 / 255.0f), rgb[3 * x + 1] * (1 / 255.0f), rgb[3 * x + 2] * (1 / 255.0f)};
+      const math::Vec3<float> c = {rgb[3 * x] * (1 / 255.0f), rgb[3 * x + 1] * (1 / 255.0f),
+                                   rgb[3 * x + 2] * (1 / 255.0f)};
       lightness[x] = math::rgb_to_lab(c).x;
     }
   } else {
@@ -104,7 +106,8 @@ void source_row(const PaintRgbParams& p, int64_t image, int64_t y, float* __rest
 
 // The luma at every chroma site of one chroma row, in [0, 1]: (columns).
 template <class T>
-void luma_at_chroma(const PaintChromaParams& p, const T* top, const T* bottom, int64_t columns, float* __restrict__ out) {
+void luma_at_chroma(const PaintChromaParams& p, const T* top, const T* bottom, int64_t columns,
+                    float* __restrict__ out) {
   const auto at = [&](int64_t x) __attribute__((always_inline)) {
     return 0.5f * (math::luma_to_unit(static_cast<float>(top[x]), p.code) +
                    math::luma_to_unit(static_cast<float>(bottom[x]), p.code));
@@ -139,7 +142,8 @@ void luma_to_input(const LumaToInputParams& p) {
   columns.count = windows.get() + p.out_width;
   fill_columns(columns, p.out_width, ratio_x, p.width);
 
-  const double cost = static_cast<double>(p.width) * std::max(ratio_y, 1.0) * 0.5 + static_cast<double>(p.out_width) * 10;
+  const double cost =
+      static_cast<double>(p.width) * std::max(ratio_y, 1.0) * 0.5 + static_cast<double>(p.out_width) * 10;
   dispatch_code(p.dtype, [&](auto t) {
     using T = decltype(t);
     parallel_for(p.images * p.out_height, cost, p.target.threads, [&](int64_t i) {
@@ -185,7 +189,8 @@ void paint_rgb(const PaintRgbParams& p) {
     }
     const float saturation = p.gamut == Gamut::kChroma ? 1.0f : p.saturation;
     constexpr int kRun = 512;
-    for (int64_t first = 0; first < p.width; first += kRun) {  // bytes by plane first: interleaved stores do not vectorise
+    for (int64_t first = 0; first < p.width;
+         first += kRun) {  // bytes by plane first: interleaved stores do not vectorise
       const int n = static_cast<int>(std::min<int64_t>(kRun, p.width - first));
       alignas(64) uint8_t red[kRun], green[kRun], blue[kRun];
 #pragma omp simd

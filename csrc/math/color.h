@@ -140,7 +140,8 @@ FC_HD Vec3<T> lab_to_linear(Vec3<T> lab) {
 template <class T>
 FC_HD Vec3<T> lab_to_linear_vjp(Vec3<T> lab, Vec3<T> g) {
   const Vec3<T> f = lab_to_cie_f(lab), grad_t = white_xyz_to_linear_vjp(g);
-  const T gx = cie_f_inverse_vjp(f.x, grad_t.x), gy = cie_f_inverse_vjp(f.y, grad_t.y), gz = cie_f_inverse_vjp(f.z, grad_t.z);
+  const T gx = cie_f_inverse_vjp(f.x, grad_t.x), gy = cie_f_inverse_vjp(f.y, grad_t.y),
+          gz = cie_f_inverse_vjp(f.z, grad_t.z);
   return {(gx + gy + gz) * T(1.0 / 116), gx * T(0.002), gz * T(-0.005)};
 }
 

@@ -2,13 +2,13 @@
 //
 // Two searches give the same answer as brute force in exact arithmetic, ties going to the lower bin:
 //
-// Note [Lattice]. On a full square lattice of spacing 10 with bins ordered by (a, b), let 0 be the nearest node, u and v
-// the distances to it along a and b (0 <= u, v <= 5), X and Y its neighbours towards the colour along a and b, XY the
+// Note [Lattice]. On a full square lattice of spacing 10 with bins ordered by (a, b), let 0 be the nearest node, u and
+// v the distances to it along a and b (0 <= u, v <= 5), X and Y its neighbours towards the colour along a and b, XY the
 // one towards both, MX and MY the opposite neighbours. The five nearest nodes lie among these six:
 //     0 first; X before Y iff u > v;  then two of XY, MX, MY:  MX before MY iff u < v,
 //     XY before MX iff 2u + v > 5,  XY before MY iff u + 2v > 5.
-// Every other node is at least as far as MX or MY and behind them in order. u and v are exact in float (a - 10 i cancels
-// without rounding); the sums are compared with their rounding error, so no comparison is decided by rounding.
+// Every other node is at least as far as MX or MY and behind them in order. u and v are exact in float (a - 10 i
+// cancels without rounding); the sums are compared with their rounding error, so no comparison is decided by rounding.
 //
 // Note [Candidates]. Elsewhere (the rim of the grid, any other palette, more than five neighbours) a table of 2.5-unit
 // cells lists the bins that can be among the nearest of some point of the cell, and the search runs over those, in
@@ -21,7 +21,7 @@
 namespace fastcolor::math {
 
 constexpr int kMaxNeighbours = 16;
-constexpr int kLatticeNodes = 32;       // a side; node (16, 16) is ab = (0, 0)
+constexpr int kLatticeNodes = 32;  // a side; node (16, 16) is ab = (0, 0)
 constexpr float kLatticeSpacing = 10.0f;
 constexpr float kCell = 2.5f, kCellOrigin = -120.0f;
 constexpr int kCells = 96;  // a side
@@ -38,8 +38,8 @@ FC_HD bool sum_is_five(float x, float y) {
 }
 
 struct LatticeAxis {
-  int node;       // nearest, 0 is the middle; a colour midway goes to the lower
-  int towards;    // +1 or -1: the side the colour lies on; -1 when on the node, so that equal distances keep order
+  int node;        // nearest, 0 is the middle; a colour midway goes to the lower
+  int towards;     // +1 or -1: the side the colour lies on; -1 when on the node, so that equal distances keep order
   float distance;  // to the nearest node, in [0, 5]
 };
 FC_HD LatticeAxis lattice_axis(float x) {
@@ -61,10 +61,12 @@ FC_HD bool lattice_nearest(float a, float b, const int32_t* lattice, int32_t ind
   const int here = (x.node + kLatticeNodes / 2) * kLatticeNodes + y.node + kLatticeNodes / 2;
   const bool found = ((flags[here] >> quadrant) & 1) != 0;
 
-  const int32_t row_0 = row[x.node] + y.node, row_x = row[x.node + x.towards] + y.node, row_mx = row[x.node - x.towards] + y.node;
+  const int32_t row_0 = row[x.node] + y.node, row_x = row[x.node + x.towards] + y.node,
+                row_mx = row[x.node - x.towards] + y.node;
   const float u = x.distance, v = y.distance;
   // Squared distances minus u^2 + v^2.
-  const float to_x = 100.0f - 20.0f * u, to_y = 100.0f - 20.0f * v, to_mx = 100.0f + 20.0f * u, to_my = 100.0f + 20.0f * v;
+  const float to_x = 100.0f - 20.0f * u, to_y = 100.0f - 20.0f * v, to_mx = 100.0f + 20.0f * u,
+              to_my = 100.0f + 20.0f * v;
 
   const bool lower_a = x.towards < 0;  // X, XY then have a lower index than 0's row; MX a higher one
   const bool x_first = u > v || (u == v && lower_a);
@@ -91,7 +93,8 @@ FC_HD bool lattice_nearest(float a, float b, const int32_t* lattice, int32_t ind
   return found;
 }
 
-// The nearest bins by Note [Candidates]. `index` in order of distance, `excess` as above. NaN gives bins 0, 1, ... and NaN.
+// The nearest bins by Note [Candidates]. `index` in order of distance, `excess` as above. NaN gives bins 0, 1, ... and
+// NaN.
 FC_HD void search_nearest(float a, float b, const Palette& palette, int neighbours, int32_t* index, float* excess) {
   const float row = (a - kCellOrigin) * (1.0f / kCell), column = (b - kCellOrigin) * (1.0f / kCell);
   const bool in_table = row >= 0.0f && row < kCells && column >= 0.0f && column < kCells;

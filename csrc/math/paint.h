@@ -28,7 +28,8 @@ struct Window {
 };
 FC_HD Window triangle_window(int64_t out, double ratio, int64_t size) {
   const double support = ratio > 1.0 ? ratio : 1.0, center = (static_cast<double>(out) + 0.5) * ratio;
-  const int64_t first = static_cast<int64_t>(center - support + 0.5), last = static_cast<int64_t>(center + support + 0.5);
+  const int64_t first = static_cast<int64_t>(center - support + 0.5),
+                last = static_cast<int64_t>(center + support + 0.5);
   return {first < 0 ? 0 : first, last > size ? size : last, static_cast<float>(center - 0.5),
           static_cast<float>(1.0 / support)};
 }

@@ -100,7 +100,8 @@ FC_HD float load(const Half* p) {
   // Exponent and mantissa moved into place, then scaled by 2^112: subnormals come out right without a branch.
   const uint32_t bits = p->bits;
   const float scaled = bit_cast<float>((bits & 0x7fffu) << 13) * 5.192296858534828e33f;
-  const uint32_t magnitude = (bits & 0x7c00u) == 0x7c00u ? 0x7f800000u | ((bits & 0x3ffu) << 13) : bit_cast<uint32_t>(scaled);
+  const uint32_t magnitude =
+      (bits & 0x7c00u) == 0x7c00u ? 0x7f800000u | ((bits & 0x3ffu) << 13) : bit_cast<uint32_t>(scaled);
   return bit_cast<float>(magnitude | ((bits & 0x8000u) << 16));
 }
 

@@ -34,9 +34,7 @@ def register(
         _LIBRARY.impl(name, implementation, device)
     torch.library.register_fake(f"fastcolor::{name}", fake, lib=_LIBRARY)
     if backward is not None:
-        torch.library.register_autograd(
-            f"fastcolor::{name}", backward, setup_context=setup_context, lib=_LIBRARY
-        )
+        torch.library.register_autograd(f"fastcolor::{name}", backward, setup_context=setup_context, lib=_LIBRARY)
     return getattr(torch.ops.fastcolor, name).default
 
 
@@ -64,9 +62,7 @@ def check_tensor(
 def check_device(tensor: Tensor, name: str, other: Tensor, other_name: str) -> None:
     """Raise ValueError unless both lie on one device."""
     if tensor.device != other.device:
-        raise ValueError(
-            f"{name}: must be on the device of {other_name}, {other.device}, got {tensor.device}"
-        )
+        raise ValueError(f"{name}: must be on the device of {other_name}, {other.device}, got {tensor.device}")
 
 
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)

@@ -36,33 +36,48 @@ def _rgb_to_lab(image: Tensor, hwc: bool) -> Tensor:
     interleaved = hwc or (not image.is_contiguous() and image.movedim(-3, -1).is_contiguous())
     image = image if interleaved and not hwc else image.contiguous()
     lab = image.new_empty(shape, dtype=torch.float64 if image.dtype == torch.float64 else torch.float32)
-    _C.rgb_to_lab(address(image), 0, address(lab), *_sizes(shape), interleaved, False, DTYPE_CODES[image.dtype],
-                  target(image))  # fmt: skip
+    _C.rgb_to_lab(
+        address(image), 0, address(lab), *_sizes(shape), interleaved, False, DTYPE_CODES[image.dtype], target(image)
+    )
     return lab
 
 
 def _rgb_to_lab_backward(grad: Tensor, image: Tensor, hwc: bool) -> Tensor:
     grad, image = grad.contiguous(), image.contiguous()
     grad_image = torch.empty_like(image)
-    _C.rgb_to_lab_backward(address(image), address(grad), address(grad_image), *_sizes(_lab_shape(image.shape, hwc)),
-                           hwc, False, DTYPE_CODES[image.dtype], target(image))  # fmt: skip
+    _C.rgb_to_lab_backward(
+        address(image),
+        address(grad),
+        address(grad_image),
+        *_sizes(_lab_shape(image.shape, hwc)),
+        hwc,
+        False,
+        DTYPE_CODES[image.dtype],
+        target(image),
+    )
     return grad_image
 
 
 def _lab_to_rgb(lab: Tensor, dtype: torch.dtype, hwc: bool, chroma: bool) -> Tensor:
     lab = lab.contiguous()
     rgb = lab.new_empty(_rgb_shape(lab.shape, hwc), dtype=dtype)
-    _C.lab_to_rgb(
-        address(lab), 0, address(rgb), *_sizes(list(lab.shape)), hwc, chroma, DTYPE_CODES[dtype], target(lab)
-    )
+    _C.lab_to_rgb(address(lab), 0, address(rgb), *_sizes(list(lab.shape)), hwc, chroma, DTYPE_CODES[dtype], target(lab))
     return rgb
 
 
 def _lab_to_rgb_backward(grad: Tensor, lab: Tensor, hwc: bool) -> Tensor:
     grad, lab = grad.contiguous(), lab.contiguous()
     grad_lab = torch.empty_like(lab)
-    _C.lab_to_rgb_backward(address(lab), address(grad), address(grad_lab), *_sizes(list(lab.shape)), hwc, False,
-                           DTYPE_CODES[lab.dtype], target(lab))  # fmt: skip
+    _C.lab_to_rgb_backward(
+        address(lab),
+        address(grad),
+        address(grad_lab),
+        *_sizes(list(lab.shape)),
+        hwc,
+        False,
+        DTYPE_CODES[lab.dtype],
+        target(lab),
+    )
     return grad_lab
 
 
@@ -77,14 +92,9 @@ rgb_to_lab_op = register(
     lambda image, hwc: image.new_empty(
         _lab_shape(image.shape, hwc), dtype=torch.float64 if image.dtype == torch.float64 else torch.float32
     ),
-    setup_context=lambda ctx, inputs, output: (
-        ctx.save_for_backward(inputs[0]),
-        setattr(ctx, "hwc", inputs[1]),
-    ),
+    setup_context=lambda ctx, inputs, output: (ctx.save_for_backward(inputs[0]), setattr(ctx, "hwc", inputs[1])),
     backward=lambda ctx, grad: (
-        rgb_to_lab_backward_op(grad, *ctx.saved_tensors, ctx.hwc)
-        if ctx.saved_tensors[0].is_floating_point()
-        else None,
+        rgb_to_lab_backward_op(grad, *ctx.saved_tensors, ctx.hwc) if ctx.saved_tensors[0].is_floating_point() else None,
         None,
     ),
 )
@@ -97,10 +107,7 @@ lab_to_rgb_op = register(
     "lab_to_rgb(Tensor lab, ScalarType dtype, bool hwc, bool chroma) -> Tensor",
     _lab_to_rgb,
     lambda lab, dtype, hwc, chroma: lab.new_empty(_rgb_shape(lab.shape, hwc), dtype=dtype),
-    setup_context=lambda ctx, inputs, output: (
-        ctx.save_for_backward(inputs[0]),
-        setattr(ctx, "hwc", inputs[2]),
-    ),
+    setup_context=lambda ctx, inputs, output: (ctx.save_for_backward(inputs[0]), setattr(ctx, "hwc", inputs[2])),
     backward=lambda ctx, grad: (lab_to_rgb_backward_op(grad, *ctx.saved_tensors, ctx.hwc), None, None, None),
 )
 
@@ -128,21 +135,12 @@ def rgb_to_lab(image: Tensor, *, layout: Layout = "chw") -> Tensor:
     hwc = layout == "hwc"
     shape = "(…, H, W, 3) for layout='hwc'" if hwc else "(…, 3, H, W)"
     check_tensor(image, "image", (torch.uint8, *FLOATS), shape)
-    check(
-        image.dim() >= 3 and image.shape[-1 if hwc else -3] == 3,
-        "image",
-        f"have shape {shape}",
-        tuple(image.shape),
-    )
+    check(image.dim() >= 3 and image.shape[-1 if hwc else -3] == 3, "image", f"have shape {shape}", tuple(image.shape))
     return rgb_to_lab_op(at_least_float32(image), hwc)
 
 
 def lab_to_rgb(
-    lab: Tensor,
-    *,
-    dtype: torch.dtype = torch.uint8,
-    layout: Layout = "chw",
-    gamut: Literal["clip", "chroma"] = "clip",
+    lab: Tensor, *, dtype: torch.dtype = torch.uint8, layout: Layout = "chw", gamut: Literal["clip", "chroma"] = "clip"
 ) -> Tensor:
     """Convert CIE Lab to sRGB.
 
@@ -172,7 +170,5 @@ def lab_to_rgb(
     if dtype == torch.uint8:
         return lab_to_rgb_op(lab.detach().float(), dtype, layout == "hwc", gamut == "chroma")
     if gamut == "chroma" and lab.requires_grad and torch.is_grad_enabled():
-        raise ValueError(
-            "gamut: must be 'clip' when lab requires a gradient ('chroma' has none), got 'chroma'"
-        )
+        raise ValueError("gamut: must be 'clip' when lab requires a gradient ('chroma' has none), got 'chroma'")
     return lab_to_rgb_op(lab, lab.dtype, layout == "hwc", gamut == "chroma").to(dtype)

@@ -6,41 +6,70 @@ import torch
 from torch import Tensor
 
 from .._native import _C, DTYPE_CODES, address, target
-from ..palette import Palette
+from ..palette import Palette, palette_of_key
 from ._register import FLOATS, check, check_tensor, register
 from .encode import check_palette
 from .loss import compute_dtype, dense, is_channels_last
 
 
-def _annealed_mean(logits: Tensor, points: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+def _points(key: str, logits: Tensor) -> tuple[int, int, int, int, int]:
+    """What the binding takes for a palette of which only the colours are read."""
+    points = palette_of_key(key).points_on(logits.device)
+    return address(points), 0, 0, 0, points.shape[1]
+
+
+def _annealed_mean(logits: Tensor, palette: str, temperature: float) -> tuple[Tensor, Tensor]:
     logits = dense(logits)
-    ab, stats = _fake(logits, points, temperature)
-    n, bins, h, w = logits.shape
-    _C.annealed_mean(address(logits), 0, address(ab), address(stats), 0, n, h * w, temperature, is_channels_last(logits),
-                     DTYPE_CODES[logits.dtype], (address(points), 0, 0, 0, bins), target(logits))  # fmt: skip
+    ab, stats = _fake(logits, palette, temperature)
+    n, _, h, w = logits.shape
+    _C.annealed_mean(
+        address(logits),
+        0,
+        address(ab),
+        address(stats),
+        0,
+        n,
+        h * w,
+        temperature,
+        is_channels_last(logits),
+        DTYPE_CODES[logits.dtype],
+        _points(palette, logits),
+        target(logits),
+    )
     return ab, stats
 
 
-def _fake(logits: Tensor, points: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+def _fake(logits: Tensor, palette: str, temperature: float) -> tuple[Tensor, Tensor]:
     shape = (logits.shape[0], 2, logits.shape[2], logits.shape[3])
     dtype = compute_dtype(logits)
     return logits.new_empty(shape, dtype=dtype), logits.new_empty(shape, dtype=dtype)
 
 
 def _annealed_mean_backward(
-    grad: Tensor, logits: Tensor, ab: Tensor, stats: Tensor, points: Tensor, temperature: float
+    grad: Tensor, logits: Tensor, ab: Tensor, stats: Tensor, palette: str, temperature: float
 ) -> Tensor:
     grad, logits = grad.contiguous(), dense(logits)
     grad_logits = torch.empty_like(logits)
-    n, bins, h, w = logits.shape
-    _C.annealed_mean_backward(address(logits), address(grad), address(ab), address(stats), address(grad_logits), n,
-                              h * w, temperature, is_channels_last(logits), DTYPE_CODES[logits.dtype],
-                              (address(points), 0, 0, 0, bins), target(logits))  # fmt: skip
+    n, _, h, w = logits.shape
+    _C.annealed_mean_backward(
+        address(logits),
+        address(grad),
+        address(ab),
+        address(stats),
+        address(grad_logits),
+        n,
+        h * w,
+        temperature,
+        is_channels_last(logits),
+        DTYPE_CODES[logits.dtype],
+        _points(palette, logits),
+        target(logits),
+    )
     return grad_logits
 
 
 annealed_mean_backward_op = register(
-    "annealed_mean_backward(Tensor grad, Tensor logits, Tensor ab, Tensor stats, Tensor points, float temperature) "
+    "annealed_mean_backward(Tensor grad, Tensor logits, Tensor ab, Tensor stats, str palette, float temperature) "
     "-> Tensor",
     _annealed_mean_backward,
     lambda grad, logits, *_: torch.empty_like(dense(logits)),
@@ -48,16 +77,16 @@ annealed_mean_backward_op = register(
 
 
 def _setup_context(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]  # torch's own protocol
-    logits, points, ctx.temperature = inputs
-    ctx.save_for_backward(logits, *output, points)
+    logits, ctx.palette, ctx.temperature = inputs
+    ctx.save_for_backward(logits, *output)
 
 
 def _backward(ctx, grad: Tensor, _) -> tuple[Tensor, None, None]:  # type: ignore[no-untyped-def]
-    return annealed_mean_backward_op(grad, *ctx.saved_tensors, ctx.temperature), None, None
+    return annealed_mean_backward_op(grad, *ctx.saved_tensors, ctx.palette, ctx.temperature), None, None
 
 
 annealed_mean_op = register(
-    "annealed_mean(Tensor logits, Tensor points, float temperature) -> (Tensor, Tensor)",
+    "annealed_mean(Tensor logits, str palette, float temperature) -> (Tensor, Tensor)",
     _annealed_mean,
     _fake,
     setup_context=_setup_context,
@@ -88,12 +117,11 @@ def annealed_mean(logits: Tensor, *, palette: Palette | None = None, temperature
     """
     palette = check_palette(palette)
     check_tensor(logits, "logits", FLOATS, "(N, Q, h, w)")
-    check(logits.dim() == 4 and logits.shape[1] == len(palette), "logits",
-          f"have shape (N, {len(palette)}, h, w) for a palette of {len(palette)} bins", tuple(logits.shape))  # fmt: skip
     check(
-        temperature == 0 or 1e-3 <= temperature < float("inf"),
-        "temperature",
-        "be 0 or at least 0.001",
-        temperature,
+        logits.dim() == 4 and logits.shape[1] == len(palette),
+        "logits",
+        f"have shape (N, {len(palette)}, h, w) for a palette of {len(palette)} bins",
+        tuple(logits.shape),
     )
-    return annealed_mean_op(logits, palette.points_on(logits.device), float(temperature))[0]
+    check(temperature == 0 or 1e-3 <= temperature < float("inf"), "temperature", "be 0 or at least 0.001", temperature)
+    return annealed_mean_op(logits, palette.key, float(temperature))[0]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .._native import _C, address, target
-from ..palette import Palette
+from ..palette import Palette, palette_of_key
 from ._register import FLOATS, check, check_tensor, register
 
 MAX_NEIGHBOURS = 16  # kMaxNeighbours in csrc/math/encode.h
@@ -27,46 +27,29 @@ def check_encoding(palette: Palette, neighbours: int, sigma: float) -> None:
     check(0 < sigma < float("inf"), "sigma", "be positive, in ab units", sigma)
 
 
-def palette_addresses(
-    points: Tensor, lattice: Tensor, cell_start: Tensor, candidates: Tensor
-) -> tuple[int, ...]:
-    return address(points), address(lattice), address(cell_start), address(candidates), points.shape[1]
+def palette_addresses(key: str, neighbours: int, device: torch.device) -> tuple[int, ...]:
+    """What the binding takes for a palette whose nearest bins are searched."""
+    points, *tables = palette_of_key(key).search_tables(neighbours, device)
+    return address(points), *(address(table) for table in tables), points.shape[1]
 
 
-def _encode_bins(
-    ab: Tensor,
-    points: Tensor,
-    lattice: Tensor,
-    cell_start: Tensor,
-    candidates: Tensor,
-    neighbours: int,
-    sigma: float,
-) -> tuple[Tensor, Tensor]:
+def _encode_bins(ab: Tensor, palette: str, neighbours: int, sigma: float) -> tuple[Tensor, Tensor]:
     ab = ab.contiguous()
-    index, weight = _encode_fake(ab, points, lattice, cell_start, candidates, neighbours, sigma)
-    _C.encode_bins(address(ab), address(index), address(weight), ab.shape[0], ab.shape[2] * ab.shape[3], neighbours,
-                   sigma, palette_addresses(points, lattice, cell_start, candidates), target(ab))  # fmt: skip
+    index, weight = _encode_fake(ab, palette, neighbours, sigma)
+    _C.encode_bins(
+        address(ab), address(index), address(weight), ab.shape[0], ab.shape[2] * ab.shape[3], neighbours, sigma,
+        palette_addresses(palette, neighbours, ab.device), target(ab),
+    )  # fmt: skip
     return index, weight
 
 
-def _encode_fake(
-    ab: Tensor,
-    points: Tensor,
-    lattice: Tensor,
-    cell_start: Tensor,
-    candidates: Tensor,
-    neighbours: int,
-    sigma: float,
-) -> tuple[Tensor, Tensor]:
+def _encode_fake(ab: Tensor, palette: str, neighbours: int, sigma: float) -> tuple[Tensor, Tensor]:
     shape = (ab.shape[0], neighbours, ab.shape[2], ab.shape[3])
     return ab.new_empty(shape, dtype=torch.int32), ab.new_empty(shape, dtype=torch.float32)
 
 
 encode_bins_op = register(
-    "encode_bins(Tensor ab, Tensor points, Tensor lattice, Tensor cell_start, Tensor candidates, int neighbours, "
-    "float sigma) -> (Tensor, Tensor)",
-    _encode_bins,
-    _encode_fake,
+    "encode_bins(Tensor ab, str palette, int neighbours, float sigma) -> (Tensor, Tensor)", _encode_bins, _encode_fake
 )
 
 
@@ -96,13 +79,7 @@ def encode_bins(
     """
     palette = check_palette(palette)
     check_tensor(
-        ab,
-        "ab",
-        FLOATS,
-        "(N, 2, H, W)",
-        ab.dim() == 4 and ab.shape[1] == 2 if isinstance(ab, Tensor) else None,
+        ab, "ab", FLOATS, "(N, 2, H, W)", ab.dim() == 4 and ab.shape[1] == 2 if isinstance(ab, Tensor) else None
     )
     check_encoding(palette, neighbours, sigma)
-    return encode_bins_op(
-        ab.detach().float(), *palette.search_tables(neighbours, ab.device), neighbours, float(sigma)
-    )
+    return encode_bins_op(ab.detach().float(), palette.key, neighbours, float(sigma))

@@ -30,42 +30,38 @@ def compute_dtype(logits: Tensor) -> torch.dtype:
     return torch.float64 if logits.dtype == torch.float64 else torch.float32
 
 
-def _pixel_weight(
-    ab: Tensor, points: Tensor, lattice: Tensor, cell_start: Tensor, candidates: Tensor, class_weight: Tensor | None,
-    mask: Tensor | None,
-) -> Tensor:  # fmt: skip
+def _pixel_weight(ab: Tensor, palette: str, class_weight: Tensor | None, mask: Tensor | None) -> Tensor:
     weight = ab.new_empty((ab.shape[0], ab.shape[2], ab.shape[3]))
-    _C.pixel_weight(address(ab), address(class_weight), address(mask), address(weight), ab.shape[0],
-                    ab.shape[2] * ab.shape[3], palette_addresses(points, lattice, cell_start, candidates),
-                    target(ab))  # fmt: skip
+    _C.pixel_weight(
+        address(ab), address(class_weight), address(mask), address(weight), ab.shape[0], ab.shape[2] * ab.shape[3],
+        palette_addresses(palette, 5, ab.device), target(ab),
+    )  # fmt: skip
     return weight
 
 
 def _run(
-    logits: Tensor, grad: Tensor | None, ab: Tensor, points: Tensor, lattice: Tensor, cell_start: Tensor,
-    candidates: Tensor, class_weight: Tensor | None, mask: Tensor | None, neighbours: int, sigma: float, gamma: float,
-    reduction: str,
+    logits: Tensor, grad: Tensor | None, ab: Tensor, palette: str, class_weight: Tensor | None, mask: Tensor | None,
+    neighbours: int, sigma: float, gamma: float, reduction: str,
 ) -> Tensor:  # fmt: skip
     """The loss of dense logits; writes its gradient into `grad`, which may be the logits."""
     n, _, h, w = logits.shape
-    tables = (points, lattice, cell_start, candidates)
     ab = ab.contiguous()
     pixel_loss = logits.new_empty((n, h, w), dtype=compute_dtype(logits))
     divisor, grad_scale = None, 1.0
     if reduction == "weighted_mean":
-        divisor = _pixel_weight(ab, *tables, class_weight, mask).sum(dtype=torch.float64).float()
+        divisor = _pixel_weight(ab, palette, class_weight, mask).sum(dtype=torch.float64).float()
     elif reduction == "mean":
         grad_scale = 1.0 / max(n * h * w, 1)
-    _C.loss(address(logits), address(ab), address(class_weight), address(mask), address(divisor), address(pixel_loss),
-            address(grad), n, h * w, neighbours, sigma, gamma, grad_scale, is_channels_last(logits),
-            DTYPE_CODES[logits.dtype], palette_addresses(*tables), target(logits))  # fmt: skip
+    _C.loss(
+        address(logits), address(ab), address(class_weight), address(mask), address(divisor), address(pixel_loss),
+        address(grad), n, h * w, neighbours, sigma, gamma, grad_scale, is_channels_last(logits),
+        DTYPE_CODES[logits.dtype], palette_addresses(palette, neighbours, logits.device), target(logits),
+    )  # fmt: skip
     if reduction == "none":
         return pixel_loss
     total = pixel_loss.sum(dtype=torch.float64)
     if reduction == "mean":
-        total = (
-            total * grad_scale if pixel_loss.numel() else total / total
-        )  # of no pixels: NaN, as torch has it
+        total = total * grad_scale if pixel_loss.numel() else total / total  # of no pixels: NaN, as torch has it
     elif divisor is not None:
         total = total / divisor
     return total.to(pixel_loss.dtype)
@@ -88,17 +84,17 @@ def _loss_fake(logits: Tensor, *arguments: Any) -> tuple[Tensor, Tensor]:
 def _scale_grad_(grad: Tensor, factor: Tensor) -> None:
     n, bins, h, w = grad.shape
     factor = factor.to(compute_dtype(grad)).contiguous()
-    _C.scale_grad(address(grad), address(factor), n, h * w, bins, factor.dim() > 0, is_channels_last(grad),
-                  DTYPE_CODES[grad.dtype], target(grad))  # fmt: skip
+    _C.scale_grad(
+        address(grad), address(factor), n, h * w, bins, factor.dim() > 0, is_channels_last(grad),
+        DTYPE_CODES[grad.dtype], target(grad),
+    )  # fmt: skip
 
 
 _ARGUMENTS = (
-    "Tensor ab, Tensor points, Tensor lattice, Tensor cell_start, Tensor candidates, Tensor? class_weight, "
-    "Tensor? mask, int neighbours, float sigma, float gamma, str reduction"
+    "Tensor ab, str palette, Tensor? class_weight, Tensor? mask, int neighbours, float sigma, float gamma, "
+    "str reduction"
 )
-scale_grad_op = register(
-    "scale_grad_(Tensor(a!) grad, Tensor factor) -> ()", _scale_grad_, lambda grad, factor: None
-)
+scale_grad_op = register("scale_grad_(Tensor(a!) grad, Tensor factor) -> ()", _scale_grad_, lambda grad, factor: None)
 loss_inplace_op = register(
     f"loss_(Tensor(a!) logits, {_ARGUMENTS}) -> Tensor",
     lambda logits, *rest: _run(logits, logits, *rest),
@@ -123,7 +119,7 @@ loss_op = register(
     _loss,
     _loss_fake,
     setup_context=lambda ctx, inputs, output: ctx.save_for_backward(output[1]),
-    backward=lambda ctx, factor, _: (_scaled(*ctx.saved_tensors, factor), *(None,) * 12),
+    backward=lambda ctx, factor, _: (_scaled(*ctx.saved_tensors, factor), *(None,) * 9),
 )
 
 
@@ -139,7 +135,7 @@ class _InPlaceLoss(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, ...]:
-        return _scaled(ctx.gradient, factor), *(None,) * 11
+        return _scaled(ctx.gradient, factor), *(None,) * 8
 
 
 def rebalanced_cross_entropy(
@@ -188,36 +184,37 @@ def rebalanced_cross_entropy(
     """
     palette = check_palette(palette)
     check_tensor(logits, "logits", FLOATS, "(N, Q, H, W)")
-    check(logits.dim() == 4 and logits.shape[1] == len(palette), "logits",
-          f"have shape (N, {len(palette)}, H, W) for a palette of {len(palette)} bins", tuple(logits.shape))  # fmt: skip
+    check(
+        logits.dim() == 4 and logits.shape[1] == len(palette),
+        "logits",
+        f"have shape (N, {len(palette)}, H, W) for a palette of {len(palette)} bins",
+        tuple(logits.shape),
+    )
     n, _, h, w = logits.shape
     check_tensor(
-        ab,
-        "ab",
-        FLOATS,
-        f"({n}, 2, {h}, {w})",
-        tuple(ab.shape) == (n, 2, h, w) if isinstance(ab, Tensor) else None,
+        ab, "ab", FLOATS, f"({n}, 2, {h}, {w})", tuple(ab.shape) == (n, 2, h, w) if isinstance(ab, Tensor) else None
     )
     check_device(ab, "ab", logits, "logits")
     check_encoding(palette, neighbours, sigma)
     check(0 <= gamma < float("inf"), "gamma", "be finite and not negative", gamma)
     check(reduction in _REDUCTIONS, "reduction", f"be one of {', '.join(_REDUCTIONS)}", repr(reduction))
     if class_weight is not None:
-        check_tensor(
-            class_weight, "class_weight", FLOATS, f"({len(palette)},)", class_weight.shape == (len(palette),)
-        )
+        check_tensor(class_weight, "class_weight", FLOATS, f"({len(palette)},)", class_weight.shape == (len(palette),))
         check_device(class_weight, "class_weight", logits, "logits")
         class_weight = class_weight.detach().float().contiguous()
     if mask is not None:
-        check_tensor(mask, "mask", (torch.bool, torch.uint8, torch.int32, torch.int64, *FLOATS), f"({n}, {h}, {w})",
-                     mask.shape == (n, h, w))  # fmt: skip
+        check_tensor(
+            mask,
+            "mask",
+            (torch.bool, torch.uint8, torch.int32, torch.int64, *FLOATS),
+            f"({n}, {h}, {w})",
+            mask.shape == (n, h, w),
+        )
         check_device(mask, "mask", logits, "logits")
         mask = (mask != 0).to(torch.uint8).contiguous()
-    # weighted_mean also looks up the five nearest, so its tables must hold at least as many.
-    tables = palette.search_tables(max(neighbours, 5), logits.device)
     arguments = (
         ab.detach().float(),
-        *tables,
+        palette.key,
         class_weight,
         mask,
         neighbours,

@@ -33,17 +33,11 @@ def _check_luma(luma: object, bits: int | None) -> int:
 
 def _check_ab(ab: object, images: int) -> Tensor:
     check_tensor(
-        ab,
-        "ab",
-        FLOATS,
-        "(N, 2, h, w)",
-        ab.dim() == 4 and ab.shape[1] == 2 if isinstance(ab, Tensor) else None,
+        ab, "ab", FLOATS, "(N, 2, h, w)", ab.dim() == 4 and ab.shape[1] == 2 if isinstance(ab, Tensor) else None
     )
     assert isinstance(ab, Tensor)
     check(ab.shape[0] == images, "ab", f"hold as many images as the picture, {images}", ab.shape[0])
-    check(
-        images == 0 or (ab.shape[2] > 0 and ab.shape[3] > 0), "ab", "have at least one pixel", tuple(ab.shape)
-    )
+    check(images == 0 or (ab.shape[2] > 0 and ab.shape[3] > 0), "ab", "have at least one pixel", tuple(ab.shape))
     return ab.detach().float()
 
 
@@ -51,8 +45,17 @@ def _luma_to_input(luma: Tensor, height: int, width: int, offset: float, scale: 
     luma = luma.contiguous()
     lightness = _luma_to_input_fake(luma, height, width, offset, scale)
     if lightness.numel():
-        _C.luma_to_input(address(luma), address(lightness), *luma.shape, height, width, offset, scale,
-                         DTYPE_CODES[luma.dtype], target(luma))  # fmt: skip
+        _C.luma_to_input(
+            address(luma),
+            address(lightness),
+            *luma.shape,
+            height,
+            width,
+            offset,
+            scale,
+            DTYPE_CODES[luma.dtype],
+            target(luma),
+        )
     return lightness
 
 
@@ -65,8 +68,21 @@ def _paint_rgb(ab: Tensor, source: Tensor, kind: int, saturation: float, chroma:
     rgb = _paint_rgb_fake(ab, source, kind, saturation, chroma)
     n, height, width, _ = rgb.shape
     if rgb.numel():
-        _C.paint_rgb(address(ab), address(source), address(rgb), n, ab.shape[2], ab.shape[3], height, width, saturation,
-                     chroma, kind, DTYPE_CODES[source.dtype], target(ab))  # fmt: skip
+        _C.paint_rgb(
+            address(ab),
+            address(source),
+            address(rgb),
+            n,
+            ab.shape[2],
+            ab.shape[3],
+            height,
+            width,
+            saturation,
+            chroma,
+            kind,
+            DTYPE_CODES[source.dtype],
+            target(ab),
+        )
     return rgb
 
 
@@ -76,24 +92,56 @@ def _paint_rgb_fake(ab: Tensor, source: Tensor, kind: int, saturation: float, ch
 
 
 def _paint_chroma(
-    ab: Tensor, luma: Tensor, step_x: int, step_y: int, centered: bool, matrix: str, full_range: bool, bits: int,
+    ab: Tensor,
+    luma: Tensor,
+    step_x: int,
+    step_y: int,
+    centered: bool,
+    matrix: str,
+    full_range: bool,
+    bits: int,
     saturation: float,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+) -> tuple[Tensor, Tensor]:
     ab, luma = ab.contiguous(), luma.contiguous()
     cb, cr = _paint_chroma_fake(ab, luma, step_x, step_y, centered, matrix, full_range, bits, saturation)
     excursion = 2**bits - 1 if full_range else 224 * 2 ** (bits - 8)
     if cb.numel():
-        _C.paint_chroma(address(ab), address(luma), address(cb), address(cr), luma.shape[0], ab.shape[2], ab.shape[3],
-                        luma.shape[1], luma.shape[2], step_x, step_y, centered, *_luma_code(full_range, bits),
-                        *LUMA_WEIGHTS[matrix], excursion, 2.0 ** (bits - 1), 2.0**bits - 1, saturation,
-                        DTYPE_CODES[luma.dtype], target(ab))  # fmt: skip
+        _C.paint_chroma(
+            address(ab),
+            address(luma),
+            address(cb),
+            address(cr),
+            luma.shape[0],
+            ab.shape[2],
+            ab.shape[3],
+            luma.shape[1],
+            luma.shape[2],
+            step_x,
+            step_y,
+            centered,
+            *_luma_code(full_range, bits),
+            *LUMA_WEIGHTS[matrix],
+            excursion,
+            2.0 ** (bits - 1),
+            2.0**bits - 1,
+            saturation,
+            DTYPE_CODES[luma.dtype],
+            target(ab),
+        )
     return cb, cr
 
 
 def _paint_chroma_fake(
-    ab: Tensor, luma: Tensor, step_x: int, step_y: int, centered: bool, matrix: str, full_range: bool, bits: int,
+    ab: Tensor,
+    luma: Tensor,
+    step_x: int,
+    step_y: int,
+    centered: bool,
+    matrix: str,
+    full_range: bool,
+    bits: int,
     saturation: float,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
+) -> tuple[Tensor, Tensor]:
     n, height, width = luma.shape
     shape = (n, (height + step_y - 1) // step_y, (width + step_x - 1) // step_x)
     return luma.new_empty(shape), luma.new_empty(shape)
@@ -117,9 +165,7 @@ paint_chroma_op = register(
 )
 
 
-def luma_to_input(
-    luma: Tensor, size: tuple[int, int], *, full_range: bool = True, bits: int | None = None
-) -> Tensor:
+def luma_to_input(luma: Tensor, size: tuple[int, int], *, full_range: bool = True, bits: int | None = None) -> Tensor:
     """Bring a luma plane to the network: anti-aliased resize, then lightness, in one pass.
 
     Args:
@@ -142,12 +188,7 @@ def luma_to_input(
     bits = _check_luma(luma, bits)
     good = len(size) == 2 and all(isinstance(s, int) and s > 0 for s in size)
     check(good, "size", "be two positive integers (h, w)", size)
-    check(
-        luma.shape[0] == 0 or luma.shape[1] * luma.shape[2] > 0,
-        "luma",
-        "have at least one pixel",
-        tuple(luma.shape),
-    )
+    check(luma.shape[0] == 0 or luma.shape[1] * luma.shape[2] > 0, "luma", "have at least one pixel", tuple(luma.shape))
     return luma_to_input_op(luma, size[0], size[1], *_luma_code(full_range, bits))
 
 
@@ -178,8 +219,12 @@ def paint_rgb(
         check(len(shape) == 4 and shape[1] == 1, "l_or_rgb", "have shape (N, 1, H, W) when float", shape)
         kind, source = _LIGHTNESS, l_or_rgb.detach().float()
     elif len(shape) == 4:
-        check(shape[3] == 3 and l_or_rgb.dtype == torch.uint8, "l_or_rgb", "be uint8 of shape (N, H, W, 3)",
-              f"{str(l_or_rgb.dtype).removeprefix('torch.')} {shape}")  # fmt: skip
+        check(
+            shape[3] == 3 and l_or_rgb.dtype == torch.uint8,
+            "l_or_rgb",
+            "be uint8 of shape (N, H, W, 3)",
+            f"{str(l_or_rgb.dtype).removeprefix('torch.')} {shape}",
+        )
         kind, source = _RGB, l_or_rgb
     else:
         check(len(shape) == 3, "l_or_rgb", "have shape (N, H, W) when gray", shape)
@@ -235,6 +280,4 @@ def paint_chroma(
     check(siting in ("left", "center"), "siting", "be 'left' or 'center'", repr(siting))
     check(0 <= saturation < float("inf"), "saturation", "be finite and not negative", saturation)
     step_x, step_y = (1 if subsampling == "444" else 2), (2 if subsampling == "420" else 1)
-    return paint_chroma_op(
-        ab, luma, step_x, step_y, siting == "center", matrix, full_range, bits, float(saturation)
-    )
+    return paint_chroma_op(ab, luma, step_x, step_y, siting == "center", matrix, full_range, bits, float(saturation))

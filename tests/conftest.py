@@ -1,0 +1,23 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+
+
+@pytest.fixture(params=["cpu", "cuda"])
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """Each test of an op runs on every device; FASTCOLOR_REQUIRE_CUDA=1 makes a missing GPU a failure."""
+    if request.param == "cuda" and not torch.cuda.is_available():
+        if os.environ.get("FASTCOLOR_REQUIRE_CUDA") == "1":
+            pytest.fail("FASTCOLOR_REQUIRE_CUDA=1, but torch sees no GPU")
+        pytest.skip("no GPU")
+    return torch.device(request.param)
+
+
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    torch.manual_seed(0)
