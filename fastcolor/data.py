@@ -1,0 +1,198 @@
+"""Pictures for training and measuring: from folders, lists, zip and tar files, one by one or as batches of crops."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import tarfile
+import warnings
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
+Source = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One picture: a file, or a member of an archive and where its bytes lie, so that reading one opens no index."""
+
+    path: str
+    member: str | None = None
+    offset: int = 0  # of the member's data in a tar file, of its local header in a zip file
+    size: int = 0
+    zip_method: int | None = None  # how a zip member is compressed; None in a tar file
+
+    @property
+    def name(self) -> str:
+        return self.path if self.member is None else f"{self.path}:{self.member}"
+
+    def read(self) -> bytes:
+        if self.member is None:
+            return Path(self.path).read_bytes()
+        with open(self.path, "rb") as file:
+            file.seek(self.offset)
+            if self.zip_method is None:
+                return file.read(self.size)
+            header = file.read(30)  # the local header ends in the lengths of a name and of extra fields
+            if header[:4] != b"PK\x03\x04":
+                raise ValueError(f"{self.name}: the archive changed or is damaged")
+            file.seek(sum(struct.unpack("<HH", header[26:30])), os.SEEK_CUR)
+            data = file.read(self.size)
+        return data if self.zip_method == zipfile.ZIP_STORED else zlib.decompress(data, -zlib.MAX_WBITS)
+
+
+def _is_picture(name: str) -> bool:
+    return Path(name).suffix.lower() in PICTURE_SUFFIXES and not Path(name).name.startswith(".")
+
+
+def find(source: Source) -> list[Item]:
+    """List the pictures of a source, in a fixed order, without opening them.
+
+    Args:
+        source: a picture, a folder (searched whole), a zip or tar file of pictures, a `.txt` list with one picture a
+            line (relative to the list), or several of these.
+
+    Raises:
+        FileNotFoundError: no such file. ValueError: a source of a kind not listed, or without pictures.
+    """
+    if not isinstance(source, (str, os.PathLike)):
+        return [item for one in source for item in find(one)]
+    path = Path(source)
+    if not path.exists():
+        raise FileNotFoundError(f"data: no such file or folder: {path}")
+    if path.is_dir():
+        items = [Item(str(p)) for p in sorted(path.rglob("*")) if _is_picture(p.name) and p.is_file()]
+        shards = [p for p in sorted(path.iterdir()) if p.suffix.lower() in (".zip", ".tar")]
+        items += [item for shard in shards for item in find(shard)]
+    elif path.suffix.lower() == ".txt":
+        lines = [line.strip() for line in path.read_text().splitlines()]
+        items = [Item(str(path.parent / line)) for line in lines if line]
+    elif _is_picture(path.name):
+        items = [Item(str(path))]
+    elif zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            members = [m for m in archive.infolist() if _is_picture(m.filename)]
+        if unknown := [
+            m.filename for m in members if m.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+        ]:
+            raise ValueError(
+                f"data: zip members must be stored or deflated, got another method for {unknown[0]} in {path}"
+            )
+        items = [Item(str(path), m.filename, m.header_offset, m.compress_size, m.compress_type) for m in members]
+    elif tarfile.is_tarfile(path):
+        with tarfile.open(path, "r:") as archive:  # uncompressed: members are byte ranges
+            items = [Item(str(path), m.name, m.offset_data, m.size) for m in archive if _is_picture(m.name)]
+    else:
+        raise ValueError(f"data: must be a picture, folder, list (.txt), zip or tar file, got {path}")
+    if not items:
+        raise ValueError(f"data: no picture ({', '.join(sorted(PICTURE_SUFFIXES))}) in {path}")
+    return items
+
+
+def decode(data: bytes, name: str) -> Image.Image:
+    """An upright RGB picture from its file's bytes; ValueError naming it when it cannot be read."""
+    try:
+        return ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{name}: not a readable picture ({error})") from None
+
+
+def pictures(source: Source) -> Iterator[tuple[str, np.ndarray]]:
+    """Go through a source's pictures once, as (name, (H, W, 3) uint8). Unreadable ones are skipped with a warning.
+
+    Raises:
+        ValueError: not one picture could be read; FileNotFoundError, ValueError as `find`.
+
+    Example:
+        >>> for name, rgb in pictures("photos.zip"):  # doctest: +SKIP
+        ...     print(name, rgb.shape)
+    """
+    readable = 0
+    for item in find(source):
+        try:
+            rgb = np.array(decode(item.read(), item.name))
+        except (ValueError, OSError, zlib.error) as error:
+            warnings.warn(f"skipped {error}", stacklevel=2)
+            continue
+        readable += 1
+        yield item.name, rgb
+    if not readable:
+        raise ValueError(f"data: no readable picture in {source}")
+
+
+@dataclass(frozen=True)
+class View:
+    """How a training crop is cut: a square of `low` to `high` times the picture's short side, resized to `crop` px."""
+
+    crop: int
+    low: float
+    high: float
+
+
+class Crops(torch.utils.data.Dataset[Tensor]):
+    """Random crops, each determined by (seed, number) alone: a run can stop after any and go on at the next.
+
+    `crops[number, view]` is (crop, crop, 3) uint8. Numbers run through the pictures in a new order every epoch.
+    """
+
+    def __init__(self, items: list[Item], seed: int) -> None:
+        self.items, self.seed = items, seed
+        self._epoch, self._order = -1, np.arange(0)
+
+    def _item(self, number: int) -> Item:
+        epoch, at = divmod(number, len(self.items))
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, np.random.default_rng((self.seed, 0, epoch)).permutation(len(self.items))
+        return self.items[self._order[at]]
+
+    def __getitem__(self, key: tuple[int, View]) -> Tensor:
+        number, view = key
+        random = np.random.default_rng((self.seed, 1, number))
+        for attempt in range(8):
+            item = self._item(number + attempt * 7919)  # an unreadable picture is replaced by another
+            try:
+                picture = decode(item.read(), item.name)
+            except (ValueError, OSError, zlib.error) as error:
+                warnings.warn(f"skipped {error}", stacklevel=2)
+                continue
+            side = min(picture.size) * random.uniform(view.low, view.high)
+            left, top = (random.uniform(0, size - side) for size in picture.size)
+            box = (left, top, left + side, top + side)
+            crop = np.array(picture.resize((view.crop, view.crop), Image.Resampling.BICUBIC, box=box))
+            return torch.from_numpy(crop[:, ::-1].copy() if random.random() < 0.5 else crop)
+        raise ValueError(f"data: eight pictures in a row cannot be read, the last {item.name}")
+
+
+def batches(crops: Crops, plan: Iterator[tuple[int, int, View]], workers: int) -> Iterator[Tensor]:
+    """Batches (N, crop, crop, 3) uint8 made ahead of time by worker processes.
+
+    Args:
+        plan: for every batch the number of its first crop, its size and its view.
+    """
+    keys = ([(first + i, view) for i in range(size)] for first, size, view in plan)
+    loader = torch.utils.data.DataLoader(
+        crops,
+        batch_sampler=keys,
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
+        worker_init_fn=_quiet_worker,
+    )
+    return iter(loader)
+
+
+def _quiet_worker(_: int) -> None:
+    """One thread a worker, and Ctrl-C is the main process's business."""
+    import signal
+
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
