@@ -239,7 +239,7 @@ def _check(src: Path, dst: Path, options: VideoOptions) -> None:
     if src.exists() and dst.exists() and src.samefile(dst):
         raise ValueError(f"input and output are the same file, {src}")
     if dst.exists() and not options.overwrite:
-        raise FileExistsError(f"{dst} exists already; --overwrite replaces it")
+        raise FileExistsError(f"{dst} exists already; overwrite would replace it")
     if options.temporal != "off":
         raise ValueError(f"temporal must be 'off', got {options.temporal!r}")
     if not (math.isfinite(options.saturation) and options.saturation >= 0):
@@ -274,11 +274,11 @@ class _Job:
 
         film, options = self.film, self.options
         try:
-            writer = Writer(film, self.encoding, self.part)
+            writer = Writer(film, self.encoding, self.part, options.start, options.end)
         except Exception as error:
             raise OSError(f"cannot write {self.dst}: {reason(error)}") from None
-        for name in writer.left_out:
-            log.warning(f"{self.dst.suffix} cannot hold {name} of {film.path}: it is left out")
+        if writer.left_out:
+            log.warning(f"{self.dst.suffix} cannot hold, so left out of {self.dst}: {', '.join(writer.left_out)}")
         # About 2^24 pixels a batch at most, so that queues of 4K frames stay small.
         most = 8 if self.colorizer.device.type == "cpu" else 16
         reader = Reader(
@@ -350,7 +350,7 @@ class _Job:
         from .film import ENCODERS
 
         film, layout = self.film, self.encoding.layout
-        left_out = (f"left out, since {self.dst.suffix} cannot hold it: {name}" for name in writer.left_out)
+        left_out = (f"{name} left out, since {self.dst.suffix} cannot hold it" for name in writer.left_out)
         return VideoReport(
             output=self.dst,
             frames=writer.frames,
@@ -383,8 +383,8 @@ class _Job:
         film, layout = self.film, self.encoding.layout
         lumas = batch.luma[: len(batch.frames)]
         luma = torch.from_numpy(lumas).to(self.colorizer.device)
-        side = self.colorizer.size
-        lightness = ops.luma_to_input(luma, (side, side), full_range=film.full_range, bits=layout.bits)
+        size = self.colorizer.input_size(film.height, film.width)
+        lightness = ops.luma_to_input(luma, size, full_range=film.full_range, bits=layout.bits)
         ab = self.colorizer.predict_ab(lightness, temperature=self.options.temperature)
         planes = ops.paint_chroma(
             ab,

@@ -32,7 +32,7 @@ ENCODERS = {
     "vp9": Encoder("libvpx-vp9", {"deadline": "good", "cpu-used": "5", "row-mt": "1", "b": "0"},
                    {"deadline": "realtime", "cpu-used": "8", "row-mt": "1", "b": "0"}, {"lossless": "1"}, 24, 63,
                    False),
-    "ffv1": Encoder("ffv1", {"level": "3", "slices": "4"}, {}, {}, None, 0, False),
+    "ffv1": Encoder("ffv1", {}, {}, {}, None, 0, False),
 }  # fmt: skip
 CONTAINERS = {
     ".mp4": ("mp4", ("h264", "hevc", "av1", "vp9")),
@@ -90,15 +90,16 @@ def _luma_source(name: str) -> tuple[str | None, str, int, str | None]:
     return None if planar else f"yuv{subsampling}p{_suffix(bits)}", subsampling, bits, note
 
 
+_NEAREST = {"420": ("420", "422", "444"), "422": ("422", "444", "420"), "444": ("444", "422", "420")}
+
+
 def _fit(film: Film, family: str, wanted: str, bits: int) -> tuple[str, str] | None:
     """(pixel format, subsampling) nearest to `wanted` that an encoder takes at this depth and the film's size."""
     import av
 
     encoder = ENCODERS[family]
     taken = {f.name for f in av.codec.Codec(encoder.name, "w").video_formats or ()}
-    for subsampling in {"420": ("420", "422", "444"), "422": ("422", "444", "420"), "444": ("444", "422", "420")}[
-        wanted
-    ]:
+    for subsampling in _NEAREST[wanted]:
         odd = (film.width % 2 and subsampling != "444") or (film.height % 2 and subsampling == "420")
         if encoder.even and odd:
             continue
@@ -115,9 +116,8 @@ def plan(film: Film, dst: Path, *, codec: str | None, crf: int | None, fast: boo
         ValueError: unknown file name ending, codec or crf, or the container cannot hold the codec.
     """
     if dst.suffix.lower() not in CONTAINERS:
-        raise ValueError(
-            f"{dst}: films are written as {', '.join(CONTAINERS)}, not {dst.suffix or 'without an ending'}"
-        )
+        ending = dst.suffix or "without an ending"
+        raise ValueError(f"{dst}: films are written as {', '.join(CONTAINERS)}, not {ending}")
     container, held = CONTAINERS[dst.suffix.lower()]
     families = {**{name: name for name in ENCODERS}, **{e.name: name for name, e in ENCODERS.items()}}
     if codec is not None and codec not in families:
@@ -141,10 +141,8 @@ def plan(film: Film, dst: Path, *, codec: str | None, crf: int | None, fast: boo
                     continue
                 output, subsampling = fit
                 if depth < bits:
-                    convert, note = (
-                        output,
-                        f"luma of {bits} bits was brought to {depth}, the most {dst.suffix} holds here",
-                    )
+                    note = f"luma of {bits} bits was brought to {depth}, the most {dst.suffix} holds here"
+                    convert = output
                 elif subsampling != wanted:
                     who = f"{ENCODERS[family].name} at {film.width}x{film.height}"
                     note = f"written as {output}, since {who} takes no 4:{wanted[1]}:{wanted[2]}"

@@ -194,7 +194,7 @@ class Reader:
         target = self.layout.convert or film.pixel_format
         if not (frame.format.is_rgb or frame.format.has_palette):
             return frame.reformat(film.width, film.height, target)
-        matrix = {"bt601": "ITU601", "bt709": "ITU709", "bt2020": "BT2020"}[film.matrix]
+        matrix = {"bt601": 5, "bt709": 1, "bt2020": 9}[film.matrix]  # as libswscale numbers them
         return frame.reformat(film.width, film.height, target, dst_colorspace=matrix, dst_color_range="MPEG")
 
     def _tell(self, what: str) -> None:

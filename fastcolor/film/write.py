@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .plan import ENCODERS, Encoding
-from .probe import Film, opened, url
+from .probe import Film, fraction, opened, url
 from .read import Batch
 
 if TYPE_CHECKING:
@@ -38,18 +40,34 @@ def holds(container: str, source: av.stream.Stream) -> bool:
         return False
 
 
+def _chapters_within(
+    chapters: list[Any], origin: Fraction, start: float | None, end: float | None
+) -> Iterator[dict[str, Any]]:
+    """Chapters that overlap a cut in seconds, moved with it."""
+    for chapter in chapters:
+        base = fraction(chapter["time_base"]) or Fraction(1, 1000)
+        first, shift = round(origin / base), round(Fraction(str(start or 0)) / base)
+        begins = max(chapter["start"] - shift, first) if start else chapter["start"]
+        ends = chapter["end"] if end is None else min(chapter["end"], first + round(Fraction(str(end)) / base))
+        if begins < ends - shift:
+            yield {**chapter, "start": begins, "end": ends - shift}
+
+
 class Writer:
     """The output file: the painted stream encoded, the others copied. Used by one thread at a time."""
 
-    def __init__(self, film: Film, encoding: Encoding, path: Path, *, chapters: bool = True) -> None:
+    def __init__(self, film: Film, encoding: Encoding, path: Path, start: float | None, end: float | None) -> None:
         import av
 
         os.environ.setdefault("SVT_LOG", "1")  # errors only; read when its encoder starts
         self.path, self.frames, self.dropped = path, 0, 0
         self.left_out: list[str] = []
         self.copied: dict[int, Any] = {}
-        # Matroska would move all streams until none begins below 0, as sound with a priming packet does.
-        muxing = {"avoid_negative_ts": "disabled"} if encoding.container in ("matroska", "webm") else {}
+        if encoding.container in ("matroska", "webm"):
+            # The muxer would move all streams until none begins below 0, as sound with a priming packet does.
+            muxing = {"avoid_negative_ts": "disabled"}
+        else:  # start offsets are counted in this unit, thousandths unless told otherwise
+            muxing = {"movie_timescale": str(min(max(film.time_base.denominator, 1000), 10_000_000))}
         self.container = av.open(url(path), "w", format=encoding.container, container_options=muxing)
         with opened(film.path) as source:
             for stream in source.streams:
@@ -58,12 +76,11 @@ class Writer:
                 elif holds(encoding.container, stream):
                     self.copied[stream.index] = copy_stream(self.container, stream)
                 elif not (stream.type == "data" and source.chapters()):  # a chapter track: kept as chapters
-                    name = stream.codec_context.name if stream.codec_context else stream.name or "unknown"
-                    self.left_out.append(f"stream {stream.index} ({stream.type}, {name})")
+                    name = stream.codec_context.codec.canonical_name if stream.codec_context else stream.name
+                    self.left_out.append(f"stream {stream.index} ({stream.type}, {name or 'unknown'})")
             own = ("major_brand", "minor_version", "compatible_brands", "encoder")  # the muxer's own tags
             self.container.metadata.update({k: v for k, v in source.metadata.items() if k.lower() not in own})
-            if chapters:
-                self.container.set_chapters(source.chapters())
+            self.container.set_chapters(list(_chapters_within(source.chapters(), film.origin, start, end)))
             self.container.start_encoding()
 
     def _encoded(self, film: Film, encoding: Encoding, source: Any) -> Any:
