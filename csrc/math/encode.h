@@ -135,4 +135,78 @@ FC_HD void gaussian_weights(float a, float b, float* excess, int neighbours, int
   for (int k = 1; k < neighbours; k++) excess[k * stride] *= inverse;
 }
 
+// ---- one pixel without arrays, for processors whose registers cannot be indexed ----
+
+// The bins that Note [Candidates] leaves for a colour: palette.candidates[first..last), or all bins first..last.
+struct Candidates {
+  int first, last;
+  bool in_table;
+};
+FC_HD Candidates candidates_of(float a, float b, const Palette& palette) {
+  const float row = (a - kCellOrigin) * (1.0f / kCell), column = (b - kCellOrigin) * (1.0f / kCell);
+  if (!(row >= 0.0f && row < kCells && column >= 0.0f && column < kCells)) return {0, palette.bins, false};
+  const int cell = static_cast<int>(row) * kCells + static_cast<int>(column);
+  return {palette.cell_start[cell], palette.cell_start[cell + 1], true};
+}
+
+struct Neighbour {
+  double squared;  // distance
+  int bin;
+};
+// x^2 + y^2, each operation rounded: fused to one multiply-add it would tell (x, y) from (y, x), and ties with it.
+FC_HD double squared_length(double x, double y) {
+#ifdef __CUDA_ARCH__
+  return __dadd_rn(__dmul_rn(x, x), __dmul_rn(y, y));
+#else
+  return x * x + y * y;
+#endif
+}
+// The neighbour that follows `after` in the order of (distance, bin); {-1, -1} comes before all. NaN gives 0, 1, ...
+FC_HD Neighbour next_neighbour(float a, float b, const Palette& palette, const Candidates& among, Neighbour after) {
+  Neighbour best = {0.0, -1};
+  for (int i = among.first; i < among.last; i++) {
+    const int bin = among.in_table ? palette.candidates[i] : i;
+    const double squared =
+        squared_length(static_cast<double>(a) - palette.a[bin], static_cast<double>(b) - palette.b[bin]);
+    const bool follows = squared > after.squared || (!(squared < after.squared) && bin > after.bin);
+    if (follows && (best.bin < 0 || squared < best.squared)) best = {squared, bin};
+  }
+  return best;
+}
+
+// The pixel's bins, nearest first, and their weights. stride: between two neighbours in index and weight.
+FC_HD void encode_pixel(float a, float b, const Palette& palette, int neighbours, float sigma_ab, int64_t stride,
+                        int32_t* index, float* weight) {
+  if (palette.lattice != nullptr && neighbours == 5) {
+    int32_t bins[5];
+    float excess[5];
+    if (lattice_nearest(a, b, palette.lattice, bins, excess)) {
+      gaussian_weights(a, b, excess, 5, 1, sigma_ab);
+      for (int k = 0; k < 5; k++) {
+        index[k * stride] = bins[k];
+        weight[k * stride] = excess[k];
+      }
+      return;
+    }
+  }
+  const Candidates among = candidates_of(a, b, palette);
+  Neighbour at = next_neighbour(a, b, palette, among, {-1.0, -1});
+  const double nearest = at.squared;
+  for (int k = 0; k < neighbours; k++) {
+    if (k > 0) at = next_neighbour(a, b, palette, among, at);
+    index[k * stride] = at.bin;
+    weight[k * stride] = static_cast<float>(at.squared - nearest);
+  }
+  gaussian_weights(a, b, weight, neighbours, stride, sigma_ab);
+}
+
+FC_HD int nearest_bin(float a, float b, const Palette& palette) {
+  if (palette.lattice != nullptr) {
+    int32_t bins[5];
+    float excess[5];
+    if (lattice_nearest(a, b, palette.lattice, bins, excess)) return bins[0];
+  }
+  return next_neighbour(a, b, palette, candidates_of(a, b, palette), {-1.0, -1}).bin;
+}
+
 }  // namespace fastcolor::math
