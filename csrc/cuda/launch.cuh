@@ -1,0 +1,113 @@
+// What every CUDA launcher shares: the device guard, the checked launch, and how a grid covers images.
+// No launcher allocates or waits, so all can be captured into a CUDA graph.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include "../ops.h"
+
+namespace fastcolor::cuda {
+
+constexpr int kWarp = 32;
+constexpr unsigned kAllLanes = 0xffffffffu;
+constexpr size_t kPlainSharedBytes = 48 << 10;  // more dynamic shared memory than this has to be asked for
+
+// Throws what CUDA says, and where.
+inline void check(cudaError_t error, const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
+  if (error == cudaSuccess) return;
+  cudaGetLastError();  // a failed launch leaves its error behind, and whoever asks next would take it for their own
+  const char* slash = std::strrchr(file, '/');
+  throw std::runtime_error(std::string(slash == nullptr ? file : slash + 1) + ":" + std::to_string(line) + ": " +
+                           cudaGetErrorName(error) + ": " + cudaGetErrorString(error));
+}
+
+// Makes a device current, and the previous one again at the end.
+class DeviceGuard {
+ public:
+  DeviceGuard(int device, const char* file, int line) {
+    check(cudaGetDevice(&previous_), file, line);
+    changed_ = previous_ != device;
+    if (changed_) check(cudaSetDevice(device), file, line);
+  }
+  ~DeviceGuard() {
+    if (changed_) cudaSetDevice(previous_);
+  }
+  DeviceGuard(const DeviceGuard&) = delete;
+  DeviceGuard& operator=(const DeviceGuard&) = delete;
+
+ private:
+  int previous_ = 0;
+  bool changed_ = false;
+};
+
+// Size of one launch, and the line that asked for it.
+struct Launch {
+  Launch(int64_t block_count, int thread_count, size_t shared = 0, const char* in_file = __builtin_FILE(),
+         int at_line = __builtin_LINE())
+      : blocks(block_count), threads(thread_count), shared_bytes(shared), file(in_file), line(at_line) {}
+  int64_t blocks;  // 0 launches nothing
+  int threads;
+  size_t shared_bytes;  // dynamic
+  const char* file;
+  int line;
+};
+
+template <class... Params, class... Args>
+void launch(const Target& target, const Launch& size, void (*kernel)(Params...), const Args&... args) {
+  if (size.blocks == 0) return;
+  if (size.blocks > INT32_MAX) {
+    throw std::runtime_error("too large for one CUDA launch: " + std::to_string(size.blocks) + " blocks");
+  }
+  const DeviceGuard guard(target.device, size.file, size.line);
+  if (size.shared_bytes > kPlainSharedBytes) {
+    check(
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(size.shared_bytes)),
+        size.file, size.line);
+  }
+  cudaLaunchConfig_t config{};
+  config.gridDim = dim3(static_cast<unsigned>(size.blocks));
+  config.blockDim = dim3(static_cast<unsigned>(size.threads));
+  config.dynamicSmemBytes = size.shared_bytes;
+  config.stream = static_cast<cudaStream_t>(target.stream);
+  check(cudaLaunchKernelEx(&config, kernel, Params(args)...), size.file, size.line);
+}
+
+constexpr int64_t ceil_div(int64_t count, int64_t size) { return (count + size - 1) / size; }
+
+// A grid of images, each cut into `tiles` runs of `size` pixels: one block a tile. 32-bit, since a grid has fewer than
+// 2^31 blocks and a 64-bit division costs a kernel some 70 instructions.
+struct Tile {
+  int64_t image, first;
+};
+__device__ __forceinline__ Tile tile_of_block(unsigned tiles, int size) {
+  const unsigned image = blockIdx.x / tiles;
+  return {image, static_cast<int64_t>(blockIdx.x - image * tiles) * size};
+}
+
+// The dynamic shared memory of the block, 16-byte aligned. All shared memory is dynamic, so that the emulation of
+// tests/ can fill it with NaN and fence it.
+__device__ __forceinline__ unsigned char* shared_memory() {
+#ifdef __CUDACC__
+  extern __shared__ __align__(16) unsigned char shared_bytes[];
+  return shared_bytes;
+#else
+  return emulation::shared_bytes();
+#endif
+}
+
+// The launchers.
+void rgb_to_lab(const ColorParams&);
+void rgb_to_lab_backward(const ColorParams&);
+void lab_to_rgb(const ColorParams&);
+void lab_to_rgb_backward(const ColorParams&);
+void encode_bins(const EncodeParams&);
+void pixel_weight(const PixelWeightParams&);
+void loss(const LossParams&);
+void scale_grad(const ScaleGradParams&);
+void annealed_mean(const DecodeParams&);
+void annealed_mean_backward(const DecodeParams&);
+void luma_to_input(const LumaToInputParams&);
+void paint_rgb(const PaintRgbParams&);
+void paint_chroma(const PaintChromaParams&);
+
+}  // namespace fastcolor::cuda

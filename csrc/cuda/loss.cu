@@ -1,0 +1,366 @@
+// The rebalanced cross entropy and its gradient in one pass: every logit is read from memory once and every gradient
+// written once. Per pixel at 313 bins in f32: 1252 bytes read, 1252 written (none without a gradient).
+//
+// A block owns a tile of pixels and all their channels, and keeps the logits in shared memory between the softmax's
+// sums and the gradient; so the gradient may take the place of the logits.
+#include "../math/loss.h"
+
+#include "../math/encode.h"
+#include "reduce.cuh"
+
+namespace fastcolor::cuda {
+
+namespace {
+
+constexpr int kWarps = 8, kThreads = kWarps * kWarp;
+// As many blocks as shared memory leaves room for at 313 bins on a multiprocessor of 228 KB; fewer registers would
+// spill.
+template <class T, int per_lane = 1>
+constexpr int kBlocks = sizeof(T) == 8  ? 2
+                        : per_lane == 2 ? 4
+                                        : 5;
+
+// grad_scale over the divisor, which is read where it lies: no value travels to the host.
+template <class C>
+__device__ __forceinline__ C gradient_scale(const LossParams& p) {
+  const C scale = static_cast<C>(p.grad_scale);
+  return p.divisor == nullptr ? scale : scale / static_cast<C>(*p.divisor);
+}
+__device__ __forceinline__ bool is_kept(const LossParams& p, int64_t pixel) {
+  return p.mask == nullptr || p.mask[pixel] != 0;
+}
+__device__ __forceinline__ float class_weight_of(const LossParams& p, int32_t bin) {
+  return p.class_weight == nullptr ? 1.0f : p.class_weight[bin];
+}
+
+// ---- logits (N, bins, pixels): lanes over pixels, warps over channels ----
+
+// A block's dynamic shared memory, in this order. Tile: its pixels.
+template <class T, int tile>
+struct PlanarShared {
+  using C = Compute<T>;
+  // Before the softmax is known, every warp's largest logit, then every warp's sum; afterwards the gradients of the
+  // target bins.
+  static constexpr int kSlots = 2 * kWarps;
+  static_assert(kSlots >= math::kMaxNeighbours, "the gradients of the target bins need a slot each");
+  C* slots;        // (kSlots, tile)
+  C* largest;      // (tile)
+  C* factor;       // (tile): gradient of a bin that is no target = exp(logit - largest) * factor
+  float* weight;   // (neighbours, tile)
+  int32_t* index;  // (neighbours, tile)
+  T* logits;       // (bins, tile); null when it does not fit, and logits are read from memory again
+
+  __device__ __forceinline__ PlanarShared(const LossParams& p, bool keep_logits) {
+    slots = reinterpret_cast<C*>(shared_memory());
+    largest = slots + kSlots * tile;
+    factor = largest + tile;
+    weight = reinterpret_cast<float*>(factor + tile);
+    index = reinterpret_cast<int32_t*>(weight + p.neighbours * tile);
+    logits = keep_logits ? reinterpret_cast<T*>(index + p.neighbours * tile) : nullptr;
+  }
+  static size_t bytes(const LossParams& p, bool keep_logits) {
+    const size_t row = (kSlots + 2) * sizeof(C) + static_cast<size_t>(p.neighbours) * 8 +
+                       (keep_logits ? static_cast<size_t>(p.palette.bins) * sizeof(T) : 0);
+    return row * tile;
+  }
+};
+
+// This warp's channels of this lane's pixels: kept in shared memory, their sums left in the slots.
+template <class T, int per_lane>
+__device__ __forceinline__ void read_channels(const LossParams& p, const T* logits, const bool (&kept)[per_lane],
+                                              const PlanarShared<T, kWarp * per_lane>& shared) {
+  using C = Compute<T>;
+  constexpr int kTile = kWarp * per_lane;
+  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
+  Softmax<C> softmax[per_lane];
+  for (int first = warp; first < p.palette.bins; first += kWarps * kUnroll) {
+    Pack<T, per_lane> pack[kUnroll];
+#pragma unroll
+    for (int u = 0; u < kUnroll; u++) {
+      const int c = first + u * kWarps;
+      pack[u] = {};
+      if (c < p.palette.bins && kept[0] | kept[per_lane - 1]) pack[u] = load_pack<per_lane>(logits + c * p.pixels);
+    }
+#pragma unroll
+    for (int i = 0; i < per_lane; i++) {
+      C v[kUnroll];
+#pragma unroll
+      for (int u = 0; u < kUnroll; u++) {
+        if (!kept[i]) pack[u].value[i] = T{};  // whatever it holds
+        v[u] = first + u * kWarps < p.palette.bins ? C(math::load(&pack[u].value[i])) : absent_logit<C>();
+      }
+      softmax[i].add(v);
+    }
+    if (shared.logits == nullptr) continue;
+#pragma unroll
+    for (int u = 0; u < kUnroll; u++) {
+      const int c = first + u * kWarps;
+      if (c < p.palette.bins) store_pack(shared.logits + c * kTile + lane * per_lane, pack[u]);
+    }
+  }
+#pragma unroll
+  for (int i = 0; i < per_lane; i++) {
+    shared.slots[warp * kTile + lane * per_lane + i] = softmax[i].largest;
+    shared.slots[(kWarps + warp) * kTile + lane * per_lane + i] = softmax[i].sum;
+  }
+}
+
+// Loss of the pixel whose slot is `slot`, and what its gradient needs. logit(bin) reads one of its logits.
+template <class T, int tile, class F>
+__device__ __forceinline__ Compute<T> finish_pixel(const LossParams& p, const PlanarShared<T, tile>& shared, int slot,
+                                                   F&& logit) {
+  using C = Compute<T>;
+  Softmax<C> softmax;
+  for (int w = 0; w < kWarps; w++) {
+    softmax.merge(shared.slots[w * tile + slot], shared.slots[(kWarps + w) * tile + slot]);
+  }
+  const C log_sum = std::log(softmax.sum), gamma = static_cast<C>(p.gamma);
+  C total = 0, h_sum = 0;  // see Note [Focal gradient]
+  for (int k = 0; k < p.neighbours; k++) {
+    const C z = static_cast<C>(shared.weight[k * tile + slot]);
+    const C log_p = logit(shared.index[k * tile + slot]) - softmax.largest - log_sum;
+    const C h = z * math::focal_vjp(log_p, gamma);
+    total += z * math::focal(log_p, gamma);
+    shared.slots[k * tile + slot] = h;
+    h_sum += h;
+  }
+  const float pixel_weight = class_weight_of(p, shared.index[slot]);
+  const C scale = static_cast<C>(pixel_weight) * gradient_scale<C>(p);
+  shared.largest[slot] = softmax.largest;
+  shared.factor[slot] = scale * h_sum / softmax.sum;
+  for (int k = 0; k < p.neighbours; k++) {
+    const C probability = math::exp_fast(logit(shared.index[k * tile + slot]) - softmax.largest - log_sum);
+    shared.slots[k * tile + slot] = scale * (probability * h_sum - shared.slots[k * tile + slot]);
+  }
+  return static_cast<C>(pixel_weight) * total;
+}
+
+// Gradients of this warp's channels as if no bin were a target.
+template <class T, int per_lane>
+__device__ __forceinline__ void write_channels(const LossParams& p, const T* logits, T* grad,
+                                               const bool (&kept)[per_lane],
+                                               const PlanarShared<T, kWarp * per_lane>& shared) {
+  using C = Compute<T>;
+  constexpr int kTile = kWarp * per_lane;
+  const int slot = threadIdx.x % kWarp * per_lane;
+  C largest[per_lane], factor[per_lane];
+#pragma unroll
+  for (int i = 0; i < per_lane; i++) largest[i] = shared.largest[slot + i], factor[i] = shared.factor[slot + i];
+#pragma unroll 4
+  for (int c = threadIdx.x / kWarp; c < p.palette.bins; c += kWarps) {
+    Pack<T, per_lane> pack =
+        load_pack<per_lane>(shared.logits != nullptr ? shared.logits + c * kTile + slot : logits + c * p.pixels);
+#pragma unroll
+    for (int i = 0; i < per_lane; i++) {
+      const C g = math::exp_fast(C(math::load(&pack.value[i])) - largest[i]) * factor[i];
+      math::store(&pack.value[i], kept[i] ? g : C(0));
+    }
+    store_pack(grad + c * p.pixels, pack);
+  }
+}
+
+// per_lane: pixels a lane; with 2, p.pixels is even.
+template <class T, int per_lane>
+__global__ void __launch_bounds__(kThreads, kBlocks<T, per_lane>)
+    planar_loss_kernel(LossParams p, unsigned tiles, bool keep_logits) {
+  using C = Compute<T>;
+  constexpr int kTile = kWarp * per_lane;
+  const PlanarShared<T, kTile> shared(p, keep_logits);
+  const Tile tile = tile_of_block(tiles, kTile);
+  const int64_t start = tile.image * p.palette.bins * p.pixels, row = tile.image * p.pixels;
+  const T* logits = static_cast<const T*>(p.logits) + start;
+  T* grad = static_cast<T*>(p.grad_logits) + start;
+
+  const int64_t mine = tile.first + static_cast<int64_t>(threadIdx.x % kWarp) * per_lane;  // this lane's pixels
+  bool kept[per_lane];
+#pragma unroll
+  for (int i = 0; i < per_lane; i++) kept[i] = mine < p.pixels && is_kept(p, row + mine + i);
+  read_channels<T, per_lane>(p, logits + mine, kept, shared);
+
+  const int slot = threadIdx.x;  // the first threads finish one pixel each
+  const int64_t pixel = tile.first + slot;
+  const bool finishes = slot < kTile && pixel < p.pixels, finishes_kept = finishes && is_kept(p, row + pixel);
+  if (finishes_kept) {
+    const float* ab = p.ab + 2 * row + pixel;
+    math::encode_pixel(ab[0], ab[p.pixels], p.palette, p.neighbours, p.sigma_ab, kTile, shared.index + slot,
+                       shared.weight + slot);
+  }
+  __syncthreads();
+  if (finishes) {
+    const C loss = !finishes_kept ? C(0) : finish_pixel<T, kTile>(p, shared, slot, [&](int32_t bin) {
+      return C(
+          math::load(shared.logits != nullptr ? shared.logits + bin * kTile + slot : logits + bin * p.pixels + pixel));
+    });
+    static_cast<C*>(p.pixel_loss)[row + pixel] = loss;
+  }
+  if (p.grad_logits == nullptr) return;
+  __syncthreads();
+  if (mine < p.pixels) write_channels<T, per_lane>(p, logits + mine, grad + mine, kept, shared);
+  __syncthreads();
+  // The target bins were written as if they were none; the slots hold what belongs there.
+  for (int i = threadIdx.x; i < p.neighbours * kTile; i += kThreads) {
+    const int64_t at = tile.first + i % kTile;
+    if (at >= p.pixels || !is_kept(p, row + at)) continue;
+    math::store(grad + shared.index[i] * p.pixels + at, shared.slots[i]);
+  }
+}
+
+template <class T, int per_lane>
+void launch_planar(const LossParams& p) {
+  constexpr int kTile = kWarp * per_lane;
+  using Shared = PlanarShared<T, kTile>;
+  // Reading logits twice costs less than leaving a multiprocessor to one block of eight warps.
+  int most = 0;
+  check(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerMultiprocessor, p.target.device));
+  const bool keep_logits = 2 * (Shared::bytes(p, true) + 1024) <= static_cast<size_t>(most);
+  const int64_t tiles = ceil_div(p.pixels, kTile);
+  launch(p.target, Launch(p.images * tiles, kThreads, Shared::bytes(p, keep_logits)), planar_loss_kernel<T, per_lane>,
+         p, tiles, keep_logits);
+}
+
+// ---- logits (N, pixels, bins): a tile is one contiguous range; lanes over channels, warps over pixels ----
+
+// One pixel's loss; its gradient takes the place of its logits in `row`, (bins) in shared memory. A whole warp calls.
+// index, weight: of the pixel's target bins, `stride` apart.
+template <class T>
+__device__ __forceinline__ Compute<T> finish_row(const LossParams& p, T* row, const int32_t* index, const float* weight,
+                                                 int stride) {
+  using C = Compute<T>;
+  const int lane = threadIdx.x % kWarp, bins = p.palette.bins;
+  C largest = static_cast<C>(-FLT_MAX), sum = 0;
+  for (int c = lane; c < bins; c += kWarp) largest = math::max_of(largest, C(math::load(row + c)));
+  largest = warp_max(largest);
+  for (int c = lane; c < bins; c += kWarp) sum += math::exp_fast(C(math::load(row + c)) - largest);
+  sum = warp_sum(sum);
+
+  const bool target = lane < p.neighbours;  // a lane each; see Note [Focal gradient]
+  const int32_t bin = target ? index[lane * stride] : 0;
+  const C z = target ? static_cast<C>(weight[lane * stride]) : C(0), gamma = static_cast<C>(p.gamma);
+  const C log_p = C(math::load(row + bin)) - largest - std::log(sum);
+  const C h = target ? z * math::focal_vjp(log_p, gamma) : C(0), h_sum = warp_sum(h);
+  const C total = warp_sum(target ? z * math::focal(log_p, gamma) : C(0));
+  const float pixel_weight = class_weight_of(p, index[0]);
+  if (p.grad_logits != nullptr) {
+    const C scale = static_cast<C>(pixel_weight) * gradient_scale<C>(p), factor = scale * h_sum / sum;
+    __syncwarp();
+    for (int c = lane; c < bins; c += kWarp) {
+      math::store(row + c, math::exp_fast(C(math::load(row + c)) - largest) * factor);
+    }
+    __syncwarp();
+    if (target) math::store(row + bin, scale * (math::exp_fast(log_p) * h_sum - h));
+  }
+  return static_cast<C>(pixel_weight) * total;
+}
+
+// Shared memory: the logits of `rows` pixels, then index and weight (neighbours, rows).
+template <class T>
+__global__ void __launch_bounds__(kThreads, kBlocks<T>) row_loss_kernel(LossParams p, int rows) {
+  const int bins = p.palette.bins;
+  T* tile = reinterpret_cast<T*>(shared_memory());
+  int32_t* index = reinterpret_cast<int32_t*>(tile + rows * bins);
+  float* weight = reinterpret_cast<float*>(index + p.neighbours * rows);
+  const int64_t first = static_cast<int64_t>(blockIdx.x) * rows, left = p.images * p.pixels - first;
+  const int n = left < rows ? static_cast<int>(left) : rows;
+
+  copy_flat(static_cast<const T*>(p.logits) + first * bins, tile, n * bins);
+  if (static_cast<int>(threadIdx.x) < n && is_kept(p, first + threadIdx.x)) {
+    const int64_t image = (first + threadIdx.x) / p.pixels, pixel = first + threadIdx.x - image * p.pixels;
+    const float* ab = p.ab + image * 2 * p.pixels + pixel;
+    math::encode_pixel(ab[0], ab[p.pixels], p.palette, p.neighbours, p.sigma_ab, rows, index + threadIdx.x,
+                       weight + threadIdx.x);
+  }
+  __syncthreads();
+  for (int i = threadIdx.x / kWarp; i < n; i += kWarps) {
+    Compute<T> loss = 0;
+    if (is_kept(p, first + i)) {
+      loss = finish_row(p, tile + i * bins, index + i, weight + i, rows);
+    } else {
+      for (int c = threadIdx.x % kWarp; c < bins; c += kWarp) tile[i * bins + c] = T{};
+    }
+    if (threadIdx.x % kWarp == 0) static_cast<Compute<T>*>(p.pixel_loss)[first + i] = loss;
+  }
+  if (p.grad_logits == nullptr) return;
+  __syncthreads();
+  copy_flat(tile, static_cast<T*>(p.grad_logits) + first * bins, n * bins);
+}
+
+template <class T>
+void launch_rows(const LossParams& p) {
+  // 4 rows of 1024 doubles fit, 8 of floats, 16 of 16-bit values: every tile starts 16-byte aligned if the first does.
+  const size_t row = static_cast<size_t>(p.palette.bins) * sizeof(T) + static_cast<size_t>(p.neighbours) * 8;
+  int rows = kWarp;
+  while (rows > 4 && static_cast<size_t>(rows) * row > kPlainSharedBytes) rows /= 2;
+  launch(p.target, Launch(ceil_div(p.images * p.pixels, rows), kThreads, static_cast<size_t>(rows) * row),
+         row_loss_kernel<T>, p, rows);
+}
+
+}  // namespace
+
+void loss(const LossParams& p) {
+  if (p.channels_last) return dispatch_float(p.dtype, [&](auto t) { launch_rows<decltype(t)>(p); });
+  const bool paired = p.pixels % 2 == 0 && aligned(p.logits, 4) && aligned(p.grad_logits, 4);
+  dispatch_planar(p.dtype, paired, [&](auto t, auto per_lane) { launch_planar<decltype(t), per_lane.value>(p); });
+}
+
+// ---- scale_grad ----
+
+namespace {
+
+// One factor for all: nothing is touched when it is 1, as it is behind loss.backward().
+template <class T>
+__global__ void __launch_bounds__(kThreads) scale_grad_kernel(T* grad, const Compute<T>* factor, int64_t count) {
+  const Compute<T> f = *factor;
+  if (f == Compute<T>(1)) return;
+  constexpr int kWide = 16 / sizeof(T);
+  const int64_t thread = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (aligned(grad, 16) && (thread + 1) * kWide <= count) {
+    Pack<T, kWide> pack = load_pack<kWide>(grad + thread * kWide);
+#pragma unroll
+    for (int i = 0; i < kWide; i++) math::store(&pack.value[i], math::load(&pack.value[i]) * f);
+    store_pack(grad + thread * kWide, pack);
+  } else {
+    for (int64_t i = thread * kWide; i < count && i < (thread + 1) * kWide; i++) {
+      math::store(grad + i, math::load(grad + i) * f);
+    }
+  }
+}
+
+// One factor a pixel. A row is what lies side by side: the pixels of a channel, or the channels of a pixel. A warp
+// scales kUnroll * kWarp elements of one row.
+template <class T>
+__global__ void __launch_bounds__(kThreads)
+    scale_grad_per_pixel_kernel(ScaleGradParams p, int64_t rows, int64_t length, int64_t parts) {
+  const int64_t warp = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / kWarp, row = warp / parts;
+  if (row >= rows) return;
+  T* grad = static_cast<T*>(p.grad) + row * length;
+  // The factor of a row's first element, and how far the next element's is from it.
+  const int64_t at = p.channels_last ? row : row / p.bins * p.pixels, step = p.channels_last ? 0 : 1;
+  const Compute<T>* factor = static_cast<const Compute<T>*>(p.factor) + at;
+  const int64_t first = (warp - row * parts) * (kUnroll * kWarp) + threadIdx.x % kWarp;
+#pragma unroll
+  for (int u = 0; u < kUnroll; u++) {
+    const int64_t i = first + u * kWarp;
+    if (i < length) math::store(grad + i, math::load(grad + i) * factor[i * step]);
+  }
+}
+
+}  // namespace
+
+void scale_grad(const ScaleGradParams& p) {
+  const int64_t count = p.images * p.pixels * p.bins;
+  dispatch_float(p.dtype, [&](auto t) {
+    using T = decltype(t);
+    if (!p.per_pixel) {
+      constexpr int64_t kBlock = kThreads * 16 / sizeof(T);
+      launch(p.target, Launch(ceil_div(count, kBlock), kThreads), scale_grad_kernel<T>, static_cast<T*>(p.grad),
+             static_cast<const Compute<T>*>(p.factor), count);
+      return;
+    }
+    const int64_t length = p.channels_last ? p.bins : p.pixels, rows = count == 0 ? 0 : count / length;
+    const int64_t parts = ceil_div(length, kUnroll * kWarp);
+    launch(p.target, Launch(ceil_div(rows * parts, kWarps), kThreads), scale_grad_per_pixel_kernel<T>, p, rows, length,
+           parts);
+  });
+}
+
+}  // namespace fastcolor::cuda

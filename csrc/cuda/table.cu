@@ -1,0 +1,39 @@
+// The table of CUDA launchers, and what this machine can run of it.
+#include "launch.cuh"
+
+namespace fastcolor::cuda {
+
+namespace {
+
+// Asked once: a driver does not appear while a process runs.
+struct Devices {
+  int count = 0;
+  cudaError_t error;
+  Devices() : error(cudaGetDeviceCount(&count)) {
+    if (error != cudaSuccess) {
+      count = 0;
+      cudaGetLastError();
+    }
+  }
+};
+const Devices& devices() {
+  static const Devices once;
+  return once;
+}
+
+}  // namespace
+
+const Ops& ops() {
+  static const Ops table = {
+      rgb_to_lab,   rgb_to_lab_backward, lab_to_rgb,    lab_to_rgb_backward,    encode_bins,   pixel_weight,
+      loss,         scale_grad,          annealed_mean, annealed_mean_backward, luma_to_input, paint_rgb,
+      paint_chroma,
+  };
+  return table;
+}
+
+bool built() { return true; }
+int device_count() { return devices().count; }
+std::string problem() { return devices().count > 0 ? "" : cudaGetErrorString(devices().error); }
+
+}  // namespace fastcolor::cuda

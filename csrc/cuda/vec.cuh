@@ -1,0 +1,54 @@
+// Loads and stores wider than one element, where memory is aligned for them.
+#pragma once
+
+#include "../math/scalar.h"
+#include "launch.cuh"
+
+namespace fastcolor::cuda {
+
+// n elements that move as one word: 4, 8 or 16 bytes are one instruction.
+template <class T, int n>
+struct alignas(sizeof(T) * n) Pack {
+  T value[n];
+};
+
+template <int n, class T>
+__device__ __forceinline__ Pack<T, n> load_pack(const T* p) {
+  return *reinterpret_cast<const Pack<T, n>*>(p);
+}
+template <int n, class T>
+__device__ __forceinline__ void store_pack(T* p, const Pack<T, n>& pack) {
+  *reinterpret_cast<Pack<T, n>*>(p) = pack;
+}
+
+FC_HD bool aligned(const void* p, size_t bytes) { return reinterpret_cast<uintptr_t>(p) % bytes == 0; }
+
+// Copies `count` elements with all threads of a block, 16 bytes a thread where both sides are aligned alike.
+// Neither side may be read by another thread before the next barrier.
+template <class T>
+__device__ __forceinline__ void copy_flat(const T* __restrict__ from, T* __restrict__ to, int count) {
+  constexpr int kWide = 16 / sizeof(T);
+  const int wide = aligned(from, 16) && aligned(to, 16) ? count / kWide : 0;
+#pragma unroll 4
+  for (int i = threadIdx.x; i < wide; i += blockDim.x) store_pack(to + i * kWide, load_pack<kWide>(from + i * kWide));
+  for (int i = wide * kWide + threadIdx.x; i < count; i += blockDim.x) to[i] = from[i];
+}
+
+template <int n>
+struct Int {
+  static constexpr int value = n;
+};
+
+// Calls f(element, Int<pixels a lane>) for logits whose lanes run over pixels: a pair of 16-bit values is one word
+// where no pair straddles two rows.
+template <class F>
+void dispatch_planar(DType dtype, bool paired, F&& f) {
+  dispatch_float(dtype, [&](auto element) {
+    if constexpr (sizeof(element) == 2) {
+      if (paired) return f(element, Int<2>{});
+    }
+    f(element, Int<1>{});
+  });
+}
+
+}  // namespace fastcolor::cuda
