@@ -4,6 +4,7 @@
 #include <cfloat>
 
 #include "parallel.h"
+#include "rows.h"
 
 namespace fastcolor::cpu::FASTCOLOR_ISA {
 
@@ -77,26 +78,32 @@ void planar_tile(const DecodeParams& p, int64_t image, int64_t first, int n) {
   }
 }
 
+// Sums over one pixel's row of exp((z - largest) / T), alone and times each bin.
+template <class T, class C>
+inline void row_sums(const T* __restrict__ row, const float* __restrict__ bin_a, const float* __restrict__ bin_b,
+                     int bins, C largest, C inverse_temperature, C& weight, C& a, C& b) {
+  C sum = 0, sum_a = 0, sum_b = 0;
+#pragma omp simd reduction(+ : sum, sum_a, sum_b)
+  for (int c = 0; c < bins; c++) {
+    const C e = math::exp_fast((C(math::load(row + c)) - largest) * inverse_temperature);
+    sum += e;
+    sum_a += e * bin_a[c];
+    sum_b += e * bin_b[c];
+  }
+  weight = sum;
+  a = sum_a;
+  b = sum_b;
+}
+
 template <class T>
 void row_tile(const DecodeParams& p, int64_t image, int64_t first, int n) {
   using C = Compute<T>;
   const int bins = p.palette.bins;
-  const C inverse_temperature = static_cast<C>(1 / p.temperature);
   for (int i = 0; i < n; i++) {
     const T* row = static_cast<const T*>(p.logits) + (image * p.pixels + first + i) * bins;
-    C largest = static_cast<C>(-FLT_MAX), weight = 0, a = 0, b = 0;
-#pragma omp simd reduction(max : largest)
-    for (int c = 0; c < bins; c++) {
-      const C x = math::load(row + c);
-      largest = x > largest ? x : largest;
-    }
-#pragma omp simd reduction(+ : weight, a, b)
-    for (int c = 0; c < bins; c++) {
-      const C e = math::exp_fast((C(math::load(row + c)) - largest) * inverse_temperature);
-      weight += e;
-      a += e * p.palette.a[c];
-      b += e * p.palette.b[c];
-    }
+    const C largest = row_largest(row, bins);
+    C weight, a, b;
+    row_sums(row, p.palette.a, p.palette.b, bins, largest, static_cast<C>(1 / p.temperature), weight, a, b);
     const int64_t out = image * 2 * p.pixels + first + i;
     C *ab = static_cast<C*>(p.ab) + out, *stats = static_cast<C*>(p.stats) + out;
     ab[0] = a / weight;

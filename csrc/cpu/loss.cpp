@@ -10,6 +10,7 @@
 
 #include "../math/encode.h"
 #include "parallel.h"
+#include "rows.h"
 
 namespace fastcolor::cpu::FASTCOLOR_ISA {
 
@@ -161,17 +162,6 @@ void planar_tile(const LossParams& p, int64_t image, int64_t first, int n, doubl
 // ---- logits (N, pixels, bins): lanes over channels ----
 
 template <class T, class C>
-inline C row_largest(const T* row, int bins) {
-  C m = static_cast<C>(-FLT_MAX);
-#pragma omp simd reduction(max : m)
-  for (int c = 0; c < bins; c++) {
-    const C x = math::load(row + c);
-    m = x > m ? x : m;
-  }
-  return m;
-}
-
-template <class T, class C>
 inline C row_exponentials(const T* __restrict__ row, C largest, int bins, C* __restrict__ out) {
   C sum = 0;
 #pragma omp simd reduction(+ : sum)
@@ -199,7 +189,7 @@ void row_tile(const LossParams& p, int64_t image, int64_t first, int n, double g
       if (grad != nullptr) std::fill(grad, grad + bins, T{});
       continue;
     }
-    const C largest = row_largest<T, C>(row, bins), sum = row_exponentials<T, C>(row, largest, bins, exponentials);
+    const C largest = row_largest(row, bins), sum = row_exponentials<T, C>(row, largest, bins, exponentials);
     C probability[math::kMaxNeighbours], h[math::kMaxNeighbours];
     const C h_sum = finish_pixel(
         p, t, i, largest, sum, [&](int32_t bin) { return C(math::load(row + bin)); }, probability, h, pixel_loss);

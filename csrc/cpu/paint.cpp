@@ -104,29 +104,54 @@ void source_row(const PaintRgbParams& p, int64_t image, int64_t y, float* __rest
   }
 }
 
-// The luma at every chroma site of one chroma row, in [0, 1]: (columns).
+// The mean of two luma rows, in [0, 1]: (width).
 template <class T>
-void luma_at_chroma(const PaintChromaParams& p, const T* top, const T* bottom, int64_t columns,
-                    float* __restrict__ out) {
-  const auto at = [&](int64_t x) __attribute__((always_inline)) {
-    return 0.5f * (math::luma_to_unit(static_cast<float>(top[x]), p.code) +
-                   math::luma_to_unit(static_cast<float>(bottom[x]), p.code));
-  };
-  const int64_t last = p.width - 1;
-  if (p.step_x == 1) {
+void mean_of_rows(const T* __restrict__ top, const T* __restrict__ bottom, const LumaCode code, int64_t width,
+                  float* __restrict__ out) {
 #pragma omp simd
-    for (int64_t x = 0; x < columns; x++) out[x] = at(x);
+  for (int64_t x = 0; x < width; x++) {
+    out[x] = 0.5f * (math::luma_to_unit(static_cast<float>(top[x]), code) +
+                     math::luma_to_unit(static_cast<float>(bottom[x]), code));
+  }
+}
+
+// A luma row brought to its chroma sites: every pixel; or the mean of a pair; or a 1-2-1 filter on the even pixels.
+void luma_at_sites(const float* __restrict__ luma, int64_t width, int step, bool centered, int64_t columns,
+                   float* __restrict__ out) {
+  if (step == 1) {
+    std::copy_n(luma, columns, out);
     return;
   }
-  // Away from the edges no index needs clamping; the first and last site are done apart.
-  const auto site = [&](int64_t i, int64_t left, int64_t right) __attribute__((always_inline)) {
-    return p.centered ? 0.5f * (at(2 * i) + at(right)) : 0.25f * (at(left) + 2.0f * at(2 * i) + at(right));
+  const auto site = [&](int64_t x, int64_t left, int64_t right) __attribute__((always_inline)) {
+    return centered ? 0.5f * (luma[x] + luma[right]) : 0.25f * (luma[left] + 2.0f * luma[x] + luma[right]);
   };
-  for (const int64_t i : {int64_t{0}, columns - 1}) {
-    out[i] = site(i, std::max<int64_t>(2 * i - 1, 0), std::min(2 * i + 1, last));
+#pragma omp simd
+  for (int64_t i = 1; i < columns - 1; i++) out[i] = site(2 * i, 2 * i - 1, 2 * i + 1);
+  for (const int64_t x : {int64_t{0}, 2 * (columns - 1)}) {  // at the edges the neighbours may be missing
+    out[x / 2] = site(x, std::max<int64_t>(x - 1, 0), std::min(x + 1, width - 1));
+  }
+}
+
+// Codes of one chroma row; luma, a and b are used up. Floats first: a loop of mixed widths does not vectorise.
+template <class T>
+void chroma_row(const PaintChromaParams& p, float* __restrict__ luma, float* __restrict__ a, float* __restrict__ b,
+                int64_t columns, T* __restrict__ cb, T* __restrict__ cr) {
+  const float saturation = p.saturation, k_red = p.k_red, k_blue = p.k_blue;
+  const float scale = p.chroma_scale, middle = p.chroma_middle, largest = p.chroma_max;
+#pragma omp simd
+  for (int64_t x = 0; x < columns; x++) luma[x] = math::gray_to_lightness(luma[x]);
+#pragma omp simd
+  for (int64_t x = 0; x < columns; x++) {
+    const math::Vec3<float> rgb = math::lab_to_rgb_255({luma[x], a[x] * saturation, b[x] * saturation});
+    const float y = math::luma_of(rgb, k_red, k_blue);
+    a[x] = math::chroma_difference(rgb.z, y, k_blue) * scale + middle;
+    b[x] = math::chroma_difference(rgb.x, y, k_red) * scale + middle;
   }
 #pragma omp simd
-  for (int64_t i = 1; i < columns - 1; i++) out[i] = site(i, 2 * i - 1, 2 * i + 1);
+  for (int64_t x = 0; x < columns; x++) {
+    cb[x] = math::to_code<T>(a[x], largest);
+    cr[x] = math::to_code<T>(b[x], largest);
+  }
 }
 
 }  // namespace
@@ -223,23 +248,18 @@ void paint_chroma(const PaintChromaParams& p) {
     using T = decltype(t);
     parallel_for(p.images * rows, 5.0 * static_cast<double>(columns), p.target.threads, [&](int64_t i) {
       const int64_t image = i / rows, row = i % rows, small = p.ab_height * p.ab_width;
-      float* lightness = scratch<float>(3 * columns + p.ab_width);
-      float *a = lightness + columns, *b = a + columns, *mixed = b + columns;
+      float* lightness = scratch<float>(3 * columns + p.ab_width + p.width);
+      float *a = lightness + columns, *b = a + columns, *mixed = b + columns, *mean = mixed + p.ab_width;
       const math::Tap tap = math::bilinear_tap(static_cast<float>(row * p.step_y) + offset_y, ratio_y, p.ab_height);
       const float* plane = p.ab + image * 2 * small;
       upsample_row(plane, p.ab_width, tap, taps, columns, mixed, a);
       upsample_row(plane + small, p.ab_width, tap, taps, columns, mixed, b);
       const T* luma = static_cast<const T*>(p.luma) + image * p.height * p.width;
       const int64_t top = row * p.step_y, bottom = std::min(top + p.step_y - 1, p.height - 1);
-      luma_at_chroma(p, luma + top * p.width, luma + bottom * p.width, columns, lightness);
+      mean_of_rows(luma + top * p.width, luma + bottom * p.width, p.code, p.width, mean);
+      luma_at_sites(mean, p.width, p.step_x, p.centered, columns, lightness);
       T *cb = static_cast<T*>(p.cb) + i * columns, *cr = static_cast<T*>(p.cr) + i * columns;
-#pragma omp simd
-      for (int64_t x = 0; x < columns; x++) {
-        const math::Vec3<float> lab = {math::gray_to_lightness(lightness[x]), a[x] * p.saturation, b[x] * p.saturation};
-        const math::Chroma c = math::lab_to_chroma(lab, p.k_red, p.k_blue);
-        cb[x] = math::to_code<T>(c.cb * p.chroma_scale + p.chroma_middle, p.chroma_max);
-        cr[x] = math::to_code<T>(c.cr * p.chroma_scale + p.chroma_middle, p.chroma_max);
-      }
+      chroma_row(p, lightness, a, b, columns, cb, cr);
     });
   });
 }

@@ -58,16 +58,16 @@ FC_HD Vec3<float> saturate(Vec3<float> lab, float saturation, Gamut gamut) {
   return gamut == Gamut::kChroma ? reduce_chroma(lab) : lab;
 }
 
-struct Chroma {
-  float cb, cr;  // differences, in [-0.5, 0.5]
-};
-// The chroma of a colour given as lightness and ab, in the matrix with these luma weights of red and blue. A NaN
+// Luma of a pixel in 0..255, by the matrix's weights of red and blue.
+FC_HD float luma_of(Vec3<float> rgb, float k_red, float k_blue) {
+  return k_red * rgb.x + (1.0f - k_red - k_blue) * rgb.y + k_blue * rgb.z;
+}
+
+// Cb of the blue channel or Cr of the red one, both in 0..255, `k` that channel's luma weight: in [-0.5, 0.5]. A NaN
 // colour is no colour.
-FC_HD Chroma lab_to_chroma(Vec3<float> lab, float k_red, float k_blue) {
-  const Vec3<float> rgb = lab_to_rgb_255(lab);
-  const float luma = k_red * rgb.x + (1.0f - k_red - k_blue) * rgb.y + k_blue * rgb.z;
-  const float cb = (rgb.z - luma) / (510.0f * (1.0f - k_blue)), cr = (rgb.x - luma) / (510.0f * (1.0f - k_red));
-  return {cb == cb ? cb : 0.0f, cr == cr ? cr : 0.0f};
+FC_HD float chroma_difference(float channel, float luma, float k) {
+  const float difference = (channel - luma) / (510.0f * (1.0f - k));
+  return difference == difference ? difference : 0.0f;
 }
 
 }  // namespace fastcolor::math
