@@ -43,7 +43,7 @@ FC_HD float exp2_fast(float x) {
   p = p * f + 2.4022647914e-1f;
   p = p * f + 6.9314720286e-1f;
   p = p * f + 1.0f;
-  return p * bit_cast<float>((bit_cast<int32_t>(rounded) << 23) + 0x3f800000);
+  return p * bit_cast<float>((bit_cast<uint32_t>(rounded) << 23) + 0x3f800000u);
 #endif
 }
 
@@ -57,7 +57,7 @@ FC_HD float log2_fast(float x) {
   // x = 2^e m with m in [0.75, 1.5); log2 m by the series of atanh, which converges fast there.
   const int32_t bits = bit_cast<int32_t>(x);
   const int32_t e = (bits - 0x3f400000) >> 23;
-  const float m = bit_cast<float>(bits - (e << 23));
+  const float m = bit_cast<float>(static_cast<uint32_t>(bits) - (static_cast<uint32_t>(e) << 23));
   const float s = (m - 1.0f) / (m + 1.0f), s2 = s * s;
   float p = 0.32059890f;  // 2 / (9 ln 2), 2 / (7 ln 2), ...
   p = p * s2 + 0.41219858f;
