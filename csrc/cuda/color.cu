@@ -168,7 +168,6 @@ __global__ void __launch_bounds__(kThreads) lab_to_rgb_backward_kernel(ColorPara
 
 void launch_color(const ColorParams& p, void (*kernel)(ColorParams, unsigned, bool), size_t shared_bytes,
                   const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
-  if (p.pixels == 0) return;
   // The widest pack is kRun elements of 4 or 8 bytes; a plane of a multiple of kRun pixels keeps what follows aligned.
   const size_t widest = p.dtype == DType::kF64 ? kRun * sizeof(double) : kRun * sizeof(float);
   const bool wide = p.pixels % kRun == 0 && aligned(p.source, widest) && aligned(p.destination, widest) &&

@@ -174,10 +174,13 @@ __global__ void __launch_bounds__(kChromaThreads)
   const math::Vec3<float> lab = math::saturate(lab_of(p.ab + at.image * 2 * p.ab_height * p.ab_width, p.ab_height,
                                                       p.ab_width, y, x, math::gray_to_lightness(gray)),
                                                p.saturation, Gamut::kClip);
-  const math::Chroma c = math::lab_to_chroma(lab, p.k_red, p.k_blue);
+  const math::Vec3<float> rgb = math::lab_to_rgb_255(lab);
+  const float painted = math::luma_of(rgb, p.k_red, p.k_blue);
+  const float cb = math::chroma_difference(rgb.z, painted, p.k_blue),
+              cr = math::chroma_difference(rgb.x, painted, p.k_red);
   const int64_t out = (at.image * rows + at.row) * columns + i;
-  static_cast<T*>(p.cb)[out] = math::to_code<T>(c.cb * p.chroma_scale + p.chroma_middle, p.chroma_max);
-  static_cast<T*>(p.cr)[out] = math::to_code<T>(c.cr * p.chroma_scale + p.chroma_middle, p.chroma_max);
+  static_cast<T*>(p.cb)[out] = math::to_code<T>(cb * p.chroma_scale + p.chroma_middle, p.chroma_max);
+  static_cast<T*>(p.cr)[out] = math::to_code<T>(cr * p.chroma_scale + p.chroma_middle, p.chroma_max);
 }
 
 template <Source kind, class T>

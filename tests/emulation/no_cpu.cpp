@@ -1,0 +1,9 @@
+// Stands in for the CPU kernels, which the emulated extension does not need.
+#include "../../csrc/ops.h"
+
+namespace fastcolor::cpu {
+
+const Ops& ops() { throw std::runtime_error("the emulated extension runs CUDA kernels alone"); }
+const char* isa() { return "emulated"; }
+
+}  // namespace fastcolor::cpu
