@@ -383,16 +383,19 @@ class _Job:
         film, layout = self.film, self.encoding.layout
         lumas = batch.luma[: len(batch.frames)]
         luma = torch.from_numpy(lumas).to(self.colorizer.device)
-        size = self.colorizer.input_size(film.height, film.width)
+        # The network sees what a viewer sees: upright, in square pixels.
+        size = self.colorizer.input_size(*film.shown)
+        size = size[::-1] if film.turns % 2 else size
         lightness = ops.luma_to_input(luma, size, full_range=film.full_range, bits=layout.bits)
-        ab = self.colorizer.predict_ab(lightness, temperature=self.options.temperature)
+        ab = self.colorizer.predict_ab(lightness.rot90(film.turns, (2, 3)), temperature=self.options.temperature)
+        ab = ab.rot90(-film.turns, (2, 3))
         planes = ops.paint_chroma(
             ab,
             luma,
             subsampling=layout.subsampling,
             matrix=film.matrix,
             full_range=film.full_range,
-            saturation=self.options.saturation,
+            saturation=self.options.saturation * self.colorizer.saturation,
             bits=layout.bits,
         )
         for index, plane in enumerate(planes, start=1):

@@ -37,10 +37,17 @@ class Film:
     frames: int | None  # an estimate, where the file gives grounds for one
     sample_aspect: Fraction | None
     display_matrix: tuple[int, ...] | None  # rotation and mirroring, nine numbers as in ISO 14496-12
+    turns: int  # quarter turns counter-clockwise until the picture stands upright
     matrix: Literal["bt601", "bt709", "bt2020"]
     full_range: bool
     tags: tuple[int, int, int]  # colour matrix, primaries, transfer as ITU-T H.273 numbers them
     notes: tuple[str, ...]
+
+    @property
+    def shown(self) -> tuple[int, int]:
+        """(height, width) of the picture as a viewer sees it: upright, in square pixels."""
+        width = round(self.width * (self.sample_aspect or 1))
+        return (width, self.height) if self.turns % 2 else (self.height, width)
 
 
 def fraction(value: Any) -> Fraction | None:
@@ -163,6 +170,7 @@ def _describe(path: Path, container: Any, stream: Any, frame: Any) -> Film:
         frames=stream.frames or round(float(seconds * rate)) or None,
         sample_aspect=fraction(stream.sample_aspect_ratio),
         display_matrix=tuple(np.frombuffer(matrix, np.int32).tolist()) if matrix else None,
+        turns=round(frame.rotation / 90) % 4,
         matrix=known,
         full_range=full_range,
         tags=(tag, context.color_primaries, context.color_trc),

@@ -1,0 +1,601 @@
+"""Film in, film out, with real codecs: clips are made here, painted by a small seeded network, and read back."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import fastcolor
+from fastcolor import models, ops, reference, weights
+from fastcolor.colorize import Colorizer
+from fastcolor.palette import Palette
+from fastcolor.video import _Pipe, _Stopped
+
+av = pytest.importorskip("av")
+NTSC = Fraction(1, 30000)
+RED = (20.0, 20.0)  # a point of the grid palette that most lightnesses can show
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tiny batches gain nothing from more, and wait for each other where tests run side by side."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def net(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Weights of a network that knows nothing, small enough to be quick."""
+    torch.manual_seed(0)
+    model = models.build("default")
+    for norm in (m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)):
+        norm.momentum = None  # statistics of this one batch, so that the signal reaches the end
+    model(torch.rand(4, 1, 64, 64) * 100)
+    path = tmp_path_factory.mktemp("weights") / "random.safetensors"
+    palette = Palette.grid()
+    weights.save(path, model, name="default", options={}, palette=palette, temperature=0.25, size=64)
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def red_net(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Weights that paint everything in the colour of one bin."""
+    model = models.build("default")
+    head = [m for m in model.modules() if isinstance(m, torch.nn.Conv2d) and m.out_channels == 313][-1]
+    with torch.no_grad():
+        head.weight.zero_()
+        head.bias.zero_()
+        head.bias[Palette.grid().points.tolist().index(list(RED))] = 100
+    path = tmp_path_factory.mktemp("weights") / "red.safetensors"
+    weights.save(path, model, name="default", options={}, palette=Palette.grid(), temperature=1.0, size=64)
+    return str(path)
+
+
+def pattern(index: int, height: int, width: int, bits: int) -> np.ndarray:
+    """A luma plane that changes from frame to frame and stays inside the limited range."""
+    y, x = np.mgrid[:height, :width]
+    wave = np.sin(x / 7 + index / 5) + np.cos(y / 5 - index / 9) + 0.2 * np.sin(x * y / 3)
+    return ((0.5 + 0.18 * wave) * (2**bits - 1)).astype(np.uint8 if bits == 8 else np.uint16)
+
+
+def plane(frame: av.VideoFrame, index: int) -> np.ndarray:
+    kind = np.uint8 if frame.format.components[0].bits == 8 else np.uint16
+    samples = np.frombuffer(frame.planes[index], kind)
+    return samples.reshape(frame.planes[index].height, -1)[:, : frame.planes[index].width]
+
+
+def add_sound(output, codecs: tuple[str, ...]) -> list:
+    tracks = []
+    for number, codec in enumerate(codecs):
+        stream = output.add_stream(codec, rate=48000)
+        stream.layout = "stereo" if number else "mono"
+        stream.metadata["language"] = ("ger", "fre", "eng")[number]
+        tracks.append(stream)
+    return tracks
+
+
+def sound(output, tracks: list, seconds: float) -> None:
+    for number, stream in enumerate(tracks):
+        for at in range(0, int(seconds * 48000), 1024):
+            time = np.arange(at, at + 1024) / 48000
+            wave = np.sin(2 * np.pi * 440 * (number + 1) * time).astype(np.float32) * 0.3
+            frame = av.AudioFrame.from_ndarray(
+                np.stack([wave] * stream.codec_context.channels), format="fltp", layout=stream.codec_context.layout.name
+            )
+            frame.sample_rate, frame.pts, frame.time_base = 48000, at, Fraction(1, 48000)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+
+
+def clip(
+    path: Path,
+    pixel_format: str = "yuv420p",
+    size: tuple[int, int] = (96, 64),
+    frames: int = 12,
+    *,
+    codec: str = "libx264",
+    options: dict[str, str] | None = None,
+    time_base: Fraction = NTSC,
+    pts: list[int] | None = None,
+    audio: tuple[str, ...] = (),
+    tags: tuple[int, int, int] | None = None,
+    color_range: int = 0,
+    rotation: int = 0,
+    turns: int = 0,
+    sample_aspect: Fraction | None = None,
+) -> Path:
+    """Write a gray film."""
+    width, height = size
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream(codec, rate=Fraction(30000, 1001), options=options or {})
+        stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
+        context = stream.codec_context
+        context.time_base = stream.time_base = time_base
+        if tags:
+            context.colorspace, context.color_primaries, context.color_trc = tags
+        if color_range:
+            context.color_range = color_range
+        if sample_aspect:
+            context.sample_aspect_ratio = sample_aspect
+        if rotation:
+            stream.set_display_rotation(rotation)
+        tracks = add_sound(output, audio)
+        for index in range(frames):
+            frame = av.VideoFrame(width, height, pixel_format)
+            bits = frame.format.components[0].bits
+            shape = (width, height) if turns % 2 else (height, width)
+            plane(frame, 0)[:] = np.rot90(pattern(index, *shape, bits), turns)
+            for chroma in range(1, len(frame.planes)):
+                plane(frame, chroma)[:] = 2 ** (bits - 1)
+            frame.pts = pts[index] if pts else round(index * Fraction(1001, 30000) / time_base)
+            frame.time_base = time_base
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+        sound(output, tracks, frames * 1001 / 30000)
+    return path
+
+
+def frames_of(path: Path, stream: int = 0) -> list[av.VideoFrame]:
+    with av.open(str(path)) as source:
+        return list(source.decode(source.streams[stream]))
+
+
+def times_of(path: Path, stream: int = 0) -> list[Fraction]:
+    return [frame.pts * Fraction(frame.time_base) for frame in frames_of(path, stream)]
+
+
+def packets_of(path: Path) -> dict[int, list[tuple[Fraction, bytes]]]:
+    """Time stamps and content of every packet, by stream."""
+    with av.open(str(path)) as source:
+        found: dict[int, list[tuple[Fraction, bytes]]] = {stream.index: [] for stream in source.streams}
+        for packet in source.demux():
+            if packet.size:
+                found[packet.stream.index].append((packet.pts * Fraction(packet.time_base), bytes(packet)))
+    return found
+
+
+def same_luma(left: Path, right: Path) -> bool:
+    pairs = list(zip(frames_of(left), frames_of(right), strict=True))
+    return all(np.array_equal(plane(a, 0), plane(b, 0)) for a, b in pairs)
+
+
+@pytest.mark.parametrize(
+    ("pixel_format", "written"),
+    [
+        ("yuv420p", "yuv420p"),
+        ("yuv422p", "yuv422p"),
+        ("yuv444p", "yuv444p"),
+        ("yuvj420p", "yuvj420p"),
+        ("yuv420p10le", "yuv420p10le"),
+        ("yuv422p10le", "yuv422p10le"),
+        ("gray", "yuv420p"),
+        ("gray10le", "yuv420p10le"),
+    ],
+)
+def test_luma_passes_bit_for_bit_and_the_pixel_format_stays(net: str, tmp_path: Path, pixel_format: str, written: str):
+    src = clip(tmp_path / "gray.mp4", pixel_format)
+    report = fastcolor.video(src, tmp_path / "colour.mp4", weights=net, lossless=True)
+    painted = frames_of(tmp_path / "colour.mp4")
+    assert painted[0].format.name == written
+    assert report.frames == len(painted) == 12
+    assert same_luma(src, tmp_path / "colour.mp4")
+    neutral = 2 ** (painted[0].format.components[0].bits - 1)
+    assert any(np.abs(plane(frame, 1).astype(int) - neutral).mean() > 1 for frame in painted), "no colour was painted"
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mkv"])
+@pytest.mark.parametrize("size", [(95, 64), (96, 63), (95, 63)])
+def test_odd_sizes(net: str, tmp_path: Path, size: tuple[int, int], ending: str):
+    src = clip(tmp_path / "odd.mkv", size=size, codec="ffv1", frames=4, time_base=Fraction(1, 1000))
+    dst = tmp_path / f"colour{ending}"
+    report = fastcolor.video(src, dst, weights=net, lossless=True)
+    assert (report.width, report.height) == size == (frames_of(dst)[0].width, frames_of(dst)[0].height)
+    assert same_luma(src, dst)
+    assert (ending == ".mkv") or "takes no 4:2:0" in report.notes[0]
+
+
+def test_chroma_is_what_the_reference_paints(net: str, tmp_path: Path):
+    src = clip(tmp_path / "gray.mp4", frames=3, tags=(1, 1, 1))
+    fastcolor.video(src, tmp_path / "colour.mp4", weights=net, lossless=True, saturation=1.5)
+    luma = torch.from_numpy(np.stack([plane(frame, 0) for frame in frames_of(src)]))
+    colorizer = Colorizer(weights=net)
+    size = colorizer.input_size(*luma.shape[1:])
+    ab = colorizer.predict_ab(ops.luma_to_input(luma, size, full_range=False))
+    wanted = reference.paint_chroma(ab, luma, subsampling="420", matrix="bt709", full_range=False, saturation=1.5)
+    for index in (1, 2):
+        got = np.stack([plane(frame, index) for frame in frames_of(tmp_path / "colour.mp4")]).astype(int)
+        error = np.abs(got - wanted[index - 1].numpy().astype(int))
+        assert error.mean() < 0.5 and error.max() <= 4
+
+
+@pytest.mark.parametrize("color_range", [1, 2])
+@pytest.mark.parametrize("tags", [(1, 1, 1), (6, 6, 6), (9, 9, 14)])
+def test_a_player_that_heeds_the_tags_shows_the_colour_meant(
+    red_net: str, tmp_path: Path, tags: tuple[int, int, int], color_range: int
+):
+    matrix = {1: 1, 6: 5, 9: 9}[tags[0]]  # as libswscale numbers them
+    src = clip(tmp_path / "gray.mp4", "yuv444p", frames=1, tags=tags, color_range=color_range)
+    fastcolor.video(src, tmp_path / "colour.mp4", weights=red_net, lossless=True)
+    frame = frames_of(tmp_path / "colour.mp4")[0]
+    rgb = frame.reformat(
+        format="rgb24", src_colorspace=matrix, src_color_range=color_range, dst_color_range=2
+    ).to_ndarray()
+    lab = reference.rgb_to_lab(torch.from_numpy(rgb.copy()), layout="hwc")
+    inside = ((rgb > 4) & (rgb < 251)).all(-1)
+    assert inside.mean() > 0.7
+    error = (lab[1:] - torch.tensor(RED)[:, None, None])[:, torch.from_numpy(inside)]
+    assert error.mean(1).abs().max() < 0.7, "the colours are shifted"
+
+
+def test_time_stamps_and_sound_are_exact(net: str, tmp_path: Path):
+    pts = np.cumsum(np.random.default_rng(0).integers(300, 3000, 40)).tolist()
+    src = clip(tmp_path / "vfr.mp4", frames=40, pts=pts, audio=("aac", "flac"), options={"bf": "3"})
+    before = packets_of(src)
+    fastcolor.video(src, tmp_path / "colour.mp4", weights=net)
+    after = packets_of(tmp_path / "colour.mp4")
+    assert times_of(tmp_path / "colour.mp4") == times_of(src)
+    assert before[1] == after[1] and before[2] == after[2] and len(after) == 3
+    with av.open(str(tmp_path / "colour.mp4")) as output:
+        assert [stream.metadata.get("language") for stream in output.streams.audio] == ["ger", "fre"]
+    # Matroska counts milliseconds.
+    fastcolor.video(src, tmp_path / "colour.mkv", weights=net)
+    moved = [abs(a - b) for a, b in zip(times_of(tmp_path / "colour.mkv"), times_of(src), strict=True)]
+    assert max(moved) <= Fraction(1, 2000)
+    assert [content for _, content in packets_of(tmp_path / "colour.mkv")[1]] == [content for _, content in before[1]]
+
+
+def test_constant_rate_and_start_offset(net: str, tmp_path: Path):
+    src = clip(tmp_path / "late.mp4", pts=[45045 + 1001 * index for index in range(12)])
+    fastcolor.video(src, tmp_path / "colour.mp4", weights=net)
+    assert times_of(tmp_path / "colour.mp4") == times_of(src)
+    assert times_of(src)[0] > Fraction(3, 2)
+
+
+def test_a_transport_stream_keeps_its_clock(net: str, tmp_path: Path):
+    src = clip(tmp_path / "film.ts", frames=20, time_base=Fraction(1, 90000), audio=("aac",))
+    fastcolor.video(src, tmp_path / "colour.mp4", weights=net)
+    assert times_of(tmp_path / "colour.mp4") == times_of(src)
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mkv"])
+@pytest.mark.parametrize("rotation", [90, -90, -180])
+def test_rotation_and_sample_aspect_stay(net: str, tmp_path: Path, rotation: int, ending: str):
+    src = clip(tmp_path / "turned.mp4", frames=3, rotation=rotation, sample_aspect=Fraction(16, 11))
+    dst = tmp_path / f"colour{ending}"
+    fastcolor.video(src, dst, weights=net)
+    assert frames_of(dst)[0].rotation == frames_of(src)[0].rotation == rotation
+    with av.open(str(dst)) as output:
+        assert output.streams.video[0].sample_aspect_ratio == Fraction(16, 11)
+
+
+@pytest.mark.parametrize("rotation", [90, -90, 180])
+def test_a_turned_film_is_painted_upright(net: str, tmp_path: Path, rotation: int):
+    turns = rotation // 90
+    upright = clip(tmp_path / "upright.mp4", "yuv444p", frames=2, options={"qp": "0"})
+    turned = tmp_path / "turned.mp4"
+    clip(
+        turned,
+        "yuv444p",
+        options={"qp": "0"},
+        size=(96, 64) if turns == 2 else (64, 96),
+        frames=2,
+        rotation=rotation,
+        turns=-turns,
+    )
+    for src in (upright, turned):
+        fastcolor.video(src, src.with_suffix(".colour.mp4"), weights=net, lossless=True)
+    wanted = [plane(frame, 1) for frame in frames_of(upright.with_suffix(".colour.mp4"))]
+    got = [np.rot90(plane(frame, 1), turns) for frame in frames_of(turned.with_suffix(".colour.mp4"))]
+    error = np.abs(np.stack(got).astype(int) - np.stack(wanted)).mean()
+    assert error < 0.2 * np.std(wanted), "the network saw the film on its side"
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mkv"])
+@pytest.mark.parametrize(
+    ("height", "tags", "color_range", "written"),
+    [
+        (64, (1, 1, 13), 2, (1, 1, 13, 2)),
+        (64, (9, 9, 16), 1, (9, 9, 16, 1)),
+        (576, (2, 2, 2), 0, (6, 2, 2, 1)),
+        (720, (2, 2, 2), 0, (1, 2, 2, 1)),
+    ],
+)
+def test_colour_tags_are_kept_and_a_missing_matrix_is_named(
+    net: str,
+    tmp_path: Path,
+    height: int,
+    tags: tuple[int, ...],
+    color_range: int,
+    written: tuple[int, ...],
+    ending: str,
+):
+    src = clip(tmp_path / "gray.mp4", size=(64, height), frames=2, tags=tags, color_range=color_range)
+    dst = tmp_path / f"colour{ending}"
+    fastcolor.video(src, dst, weights=net)
+    with av.open(str(dst)) as output:
+        next(output.decode(video=0))
+        context = output.streams.video[0].codec_context
+        assert (context.colorspace, context.color_primaries, context.color_trc, context.color_range) == written
+
+
+@pytest.mark.parametrize(
+    ("codec", "ending", "options", "written"),
+    [
+        ("libx264", ".mp4", {}, "h264"),
+        ("libx265", ".mp4", {}, "hevc"),
+        ("libsvtav1", ".mkv", {}, "av1"),
+        ("libvpx-vp9", ".webm", {}, "vp9"),
+        ("mpeg4", ".mp4", {}, "h264"),
+        ("libx264", ".webm", {"fast": True}, "av1"),
+        ("libx264", ".mp4", {"codec": "hevc", "crf": 30}, "hevc"),
+        ("libx264", ".mkv", {"codec": "ffv1"}, "ffv1"),
+        ("libvpx-vp9", ".mp4", {"fast": True}, "h264"),
+    ],
+)
+def test_the_codec_stays_in_its_family(net: str, tmp_path: Path, codec: str, ending: str, options: dict, written: str):
+    quiet = {"x265-params": "log-level=error"} if codec == "libx265" else {}
+    src = clip(tmp_path / "gray.mkv", frames=20, codec=codec, options=quiet, time_base=Fraction(1, 1000))
+    dst = tmp_path / f"colour{ending}"
+    fastcolor.video(src, dst, weights=net, **options)
+    with av.open(str(dst)) as output:
+        assert output.streams.video[0].codec_context.codec.canonical_name == written
+    assert times_of(dst) == times_of(src)
+
+
+@pytest.mark.parametrize(("defaults", "painted"), [((True, True), 1), ((True, False), 0), ((False, True), 1)])
+def test_of_several_picture_streams_the_largest_default_is_painted(
+    net: str, tmp_path: Path, defaults: tuple[bool, bool], painted: int
+):
+    files = (clip(tmp_path / "small.mp4", size=(64, 48)), clip(tmp_path / "large.mp4", audio=("aac",)))
+    both, dst = tmp_path / "both.mkv", tmp_path / "colour.mkv"
+    with av.open(str(files[0])) as a, av.open(str(files[1])) as b, av.open(str(both), "w") as output:
+        copies = {stream: output.add_stream_from_template(stream, opaque=True) for f in (a, b) for stream in f.streams}
+        for stream, default in zip(output.streams.video, defaults, strict=True):
+            stream.disposition = int(default)
+        for packet in (packet for source in (a, b) for packet in source.demux() if packet.size):
+            packet.stream = copies[packet.stream]
+            output.mux(packet)
+    report = fastcolor.video(both, dst, weights=net)
+    before, after = packets_of(both), packets_of(dst)
+    assert [before[index] == after[index] for index in range(3)] == [painted != 0, painted != 1, True]
+    assert report.copied == 2 and (report.width, report.height) == [(64, 48), (96, 64)][painted]
+    assert f"stream {painted} (" in report.notes[0] and f"stream {1 - painted} (" in report.notes[0]
+    with av.open(str(dst)) as output:
+        assert [bool(stream.disposition & 1) for stream in output.streams.video] == list(defaults)
+
+
+def rich_film(path: Path) -> Path:
+    """A Matroska film with sound, subtitles, a font, chapters and a title."""
+    base = clip(path.with_name("base.mkv"), frames=60, audio=("aac",), time_base=Fraction(1, 1000))
+    with av.open(str(base)) as source, av.open(str(path), "w") as output:
+        copies = {stream.index: output.add_stream_from_template(stream, opaque=True) for stream in source.streams}
+        text = output.add_mux_stream("subrip")
+        output.add_attachment("font.ttf", "application/x-truetype-font", b"\0\1\0\0" + b"x" * 100)
+        output.metadata["title"] = "Grüße"
+        chapter = {"time_base": Fraction(1, 1000), "metadata": {"title": "one"}}
+        output.set_chapters(
+            [{"id": 1, "start": 0, "end": 900, **chapter}, {"id": 2, "start": 900, "end": 2000, **chapter}]
+        )
+        for packet in source.demux():
+            if packet.size:
+                packet.stream = copies[packet.stream.index]
+                output.mux(packet)
+        for index in range(3):
+            packet = av.Packet(f"line {index}".encode())
+            packet.stream, packet.time_base, packet.duration = text, Fraction(1, 1000), 300
+            packet.pts = packet.dts = index * 500
+            output.mux(packet)
+    return path
+
+
+def test_subtitles_fonts_chapters_and_titles(net: str, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    src = rich_film(tmp_path / "rich.mkv")
+    report = fastcolor.video(src, tmp_path / "colour.mkv", weights=net)
+    before, after = packets_of(src), packets_of(tmp_path / "colour.mkv")
+    assert before[1] == after[1] and before[2] == after[2] and len(after[2]) == 3 and not report.left_out
+    with av.open(str(tmp_path / "colour.mkv")) as output:
+        assert [stream.type for stream in output.streams] == ["video", "audio", "subtitle", "attachment"]
+        assert output.streams[3].data[4:] == b"x" * 100
+        assert output.metadata["title"] == "Grüße"
+        assert [chapter["end"] / 10**6 for chapter in output.chapters()] in (
+            [900 / 10**6, 2000 / 10**6],
+            [900.0, 2000.0],
+        )
+    # What a container cannot hold is said before the work starts.
+    report = fastcolor.video(src, tmp_path / "colour.mp4", weights=net)
+    assert [name.split(" (")[1] for name in report.left_out] == ["subtitle, subrip)", "attachment, font.ttf)"]
+    assert "stream 2 (subtitle, subrip)" in caplog.text
+    with av.open(str(tmp_path / "colour.mp4")) as output:
+        assert len(output.chapters()) == 2
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mkv"])
+def test_a_cut_holds_what_lies_within_and_nothing_else(net: str, tmp_path: Path, ending: str):
+    src = rich_film(tmp_path / "rich.mkv")
+    dst = tmp_path / f"cut{ending}"
+    fastcolor.video(src, dst, weights=net, start=0.7, end=1.5)
+    inside = [at for at in times_of(src) if Fraction(7, 10) <= at < Fraction(3, 2)]
+    assert times_of(dst) == [at - Fraction(7, 10) for at in inside]
+    before = [content for at, content in packets_of(src)[1] if Fraction(7, 10) <= at < Fraction(3, 2)]
+    assert [content for _, content in packets_of(dst)[1]] == before
+    with av.open(str(dst)) as output:
+        spans = [(float(c["start"] * c["time_base"]), float(c["end"] * c["time_base"])) for c in output.chapters()]
+        assert spans == [(0.0, pytest.approx(0.2)), (pytest.approx(0.2), pytest.approx(0.8))]
+    with pytest.raises(ValueError, match=r"rich.mkv has no frame from second 100"):
+        fastcolor.video(src, tmp_path / "late.mkv", weights=net, start=100)
+    assert not (tmp_path / "late.mkv").exists()
+
+
+def test_damaged_packets_of_a_copied_stream_are_dropped_with_a_warning(net: str, tmp_path: Path):
+    src = clip(tmp_path / "film.ts", frames=30, audio=("aac",), time_base=Fraction(1, 90000))
+    data = bytearray(src.read_bytes())
+    sound_packets = [at for at in range(0, len(data), 188) if (data[at + 1] & 0x1F, data[at + 2]) == (1, 1)]
+    data[sound_packets[len(sound_packets) // 2] + 1] |= 0x80  # transport_error_indicator
+    src.write_bytes(data)
+    lost = sum(packet.is_corrupt for packet in av.open(str(src)).demux(audio=0))
+    assert lost > 0
+    report = fastcolor.video(src, tmp_path / "colour.mp4", weights=net)
+    assert report.frames == 30 and f"{lost} damaged packets of stream 1 were dropped" in report.warnings[0]
+    assert len(packets_of(tmp_path / "colour.mp4")[1]) == len(packets_of(src)[1]) - lost
+
+
+def test_a_truncated_film_that_decodes_is_painted_as_far_as_it_goes(net: str, tmp_path: Path):
+    src = clip(tmp_path / "whole.mkv", frames=40, time_base=Fraction(1, 1000))
+    cut = tmp_path / "cut.mkv"
+    cut.write_bytes(src.read_bytes()[: src.stat().st_size * 2 // 3])
+    report = fastcolor.video(cut, tmp_path / "colour.mkv", weights=net)
+    assert 0 < report.frames == len(frames_of(cut)) < 40
+
+
+def bad_files(folder: Path) -> dict[str, Path]:
+    from PIL import Image
+
+    good = clip(folder / "good.mp4").read_bytes()
+    files = {
+        name: folder / name for name in ("empty.mp4", "text.txt", "moov.mp4", "noise.mkv", "picture.png", "sound.m4a")
+    }
+    files["empty.mp4"].touch()
+    files["text.txt"].write_text("no film\n" * 500)
+    files["moov.mp4"].write_bytes(good[: len(good) // 2])
+    files["noise.mkv"].write_bytes(np.random.default_rng(0).bytes(20000))
+    Image.new("L", (64, 64)).save(files["picture.png"])
+    with av.open(str(files["sound.m4a"]), "w") as output:
+        sound(output, add_sound(output, ("aac",)), 0.2)
+    return {**files, "missing.mp4": folder / "missing.mp4", "folder": folder}
+
+
+def test_bad_input_is_named_in_one_sentence_and_leaves_nothing(net: str, tmp_path: Path):
+    out = tmp_path / "out"
+    for name, src in bad_files(tmp_path).items():
+        with pytest.raises((ValueError, OSError)) as caught:
+            fastcolor.video(src, out / "colour.mp4", weights=net)
+        message = str(caught.value)
+        assert str(src) in message and "\n" not in message and len(message) < 300, name
+        assert not out.exists(), name
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"codec": "x"}, "codec must be one of"),
+        ({"codec": "ffv1"}, "ffv1"),
+        ({"crf": 99}, "crf must be in 0..51"),
+        ({"crf": 3, "lossless": True}, "crf 3"),
+        ({"fast": True, "lossless": True}, "exclude"),
+        ({"saturation": -1.0}, "saturation must be"),
+        ({"temperature": float("nan")}, "temperature must be"),
+        ({"temporal": "always"}, "temporal must be"),
+        ({"start": -1.0}, "start must be"),
+        ({"start": 2.0, "end": 1.0}, "end must come after"),
+        ({"weights": "no-such"}, "no-such"),
+    ],
+)
+def test_a_wrong_option_is_named(net: str, tmp_path: Path, options: dict, words: str):
+    src = clip(tmp_path / "gray.mp4", frames=2)
+    with pytest.raises((ValueError, OSError), match=words):
+        fastcolor.video(src, tmp_path / "new" / "colour.mp4", **{"weights": net, **options})
+    assert not (tmp_path / "new").exists()
+
+
+def test_outputs(net: str, tmp_path: Path):
+    src = clip(tmp_path / "gray.mp4", frames=2)
+    dst = tmp_path / "new" / "deep" / "we:ird %d.mp4"
+    fastcolor.video(src, dst, weights=net)
+    assert [path.name for path in dst.parent.iterdir()] == [dst.name]
+    with pytest.raises(FileExistsError, match="exists already"):
+        fastcolor.video(src, dst, weights=net)
+    dst.write_text("old")
+    fastcolor.video(src, dst, weights=net, overwrite=True)
+    assert len(frames_of(dst)) == 2
+    content = src.read_bytes()
+    with pytest.raises(ValueError, match="same file"):
+        fastcolor.video(src, src, weights=net, overwrite=True)
+    assert src.read_bytes() == content
+    with pytest.raises(ValueError, match=r"\.avi"):
+        fastcolor.video(src, tmp_path / "colour.avi", weights=net)
+    with pytest.raises(IsADirectoryError, match="folder"):
+        fastcolor.video(src, tmp_path, weights=net, overwrite=True)
+    with pytest.raises(OSError, match="cannot write"):
+        fastcolor.video(src, src / "colour.mp4", weights=net)
+
+
+def test_progress_shows_only_when_asked(net: str, tmp_path: Path, capfd: pytest.CaptureFixture):
+    src = clip(tmp_path / "gray.mp4", frames=10)
+    fastcolor.video(src, tmp_path / "a.mp4", weights=net)
+    fastcolor.video(src, tmp_path / "b.mp4", weights=net, codec="av1")
+    quiet = capfd.readouterr()
+    assert (quiet.out, quiet.err) == ("", "")
+    fastcolor.video(src, tmp_path / "c.mp4", weights=net, progress=True)
+    assert "10/10" in capfd.readouterr().err
+
+
+def test_a_pipe_wakes_both_ends_when_it_breaks():
+    from threading import Thread
+
+    pipe: _Pipe[int] = _Pipe(1)
+    pipe.put(1)
+    seen: list[str] = []
+
+    def push() -> None:
+        try:
+            pipe.put(2)
+        except _Stopped:
+            seen.append("woken")
+
+    thread = Thread(target=push)
+    thread.start()
+    time.sleep(0.1)
+    assert thread.is_alive(), "a full pipe must block"
+    pipe.stop()
+    thread.join(5)
+    assert seen == ["woken"]
+    with pytest.raises(_Stopped):
+        next(iter(pipe))
+
+
+def in_process(code: str, **options) -> subprocess.Popen:
+    environment = {**os.environ, "PYTHONPATH": str(Path(fastcolor.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, env=environment, **options)
+
+
+def test_a_full_disk_ends_cleanly(net: str, tmp_path: Path):
+    """The encoding thread fails while the others work: no deadlock, one sentence, nothing left."""
+    src = clip(tmp_path / "gray.mp4", size=(320, 240), frames=120)
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    dst = tmp_path / "out" / "c.mp4"
+    code = f"import fastcolor; fastcolor.video({str(src)!r}, {str(dst)!r}, weights={net!r}, lossless=True)"
+    process = in_process(code, preexec_fn=limit)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert f"OSError: cannot write {dst}: File too large" in errors
+    assert list(dst.parent.iterdir()) == []
+
+
+def test_an_interrupt_leaves_nothing(net: str, tmp_path: Path):
+    src = clip(tmp_path / "gray.mp4", size=(640, 480), frames=300, options={"preset": "ultrafast"})
+    out = tmp_path / "out"
+    process = in_process(f"import fastcolor; fastcolor.video({str(src)!r}, {str(out / 'c.mp4')!r}, weights={net!r})")
+    deadline = time.monotonic() + 60
+    while not (out.exists() and any(path.stat().st_size > 0 for path in out.iterdir())):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode != 0 and "KeyboardInterrupt" in errors
+    assert list(out.iterdir()) == []
