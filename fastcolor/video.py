@@ -326,6 +326,9 @@ class _Job:
         workers = (_Worker("decode", read, pipes), _Worker("encode", write, pipes))
         for worker in workers:
             worker.start()
+        # A core is left to the codecs: network threads that wait for one that has lost its core stall them all.
+        threads = torch.get_num_threads()
+        torch.set_num_threads(max(1, threads - 1))
         try:
             with tqdm(total=self._frames_expected(), unit=" frames", disable=not progress) as bar:
                 for batch in decoded:
@@ -337,6 +340,7 @@ class _Job:
         except _Stopped:
             pass
         finally:  # on the good way both have ended by now, and this wakes nobody
+            torch.set_num_threads(threads)
             for pipe in pipes:
                 pipe.stop()
             for worker in workers:
