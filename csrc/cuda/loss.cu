@@ -242,7 +242,7 @@ __device__ __forceinline__ Compute<T> finish_row(const LossParams& p, T* row, co
   const float pixel_weight = class_weight_of(p, index[0]);
   if (p.grad_logits != nullptr) {
     const C scale = static_cast<C>(pixel_weight) * gradient_scale<C>(p), factor = scale * h_sum / sum;
-    __syncwarp();
+    __syncwarp();  // every lane has its target's logit
     for (int c = lane; c < bins; c += kWarp) {
       math::store(row + c, math::exp_fast(C(math::load(row + c)) - largest) * factor);
     }
