@@ -41,7 +41,7 @@ class VideoOptions:
     engine: str = "auto"
     """What runs the network: auto or torch."""
     temperature: float | None = None
-    """Above 0; lower is more saturated and less even. None: the weights' own."""
+    """0 or more; lower is more saturated and less even. None: the weights' own."""
     saturation: float = 1.0
     """Factor on the colours; 0 is gray."""
     temporal: Literal["off"] = "off"
@@ -80,9 +80,10 @@ class VideoReport:
     warnings: tuple[str, ...]  # what was lost or mended
 
     def __str__(self) -> str:
+        others = "1 other stream" if self.copied == 1 else f"{self.copied} other streams"
         head = (
             f"{self.output}: {self.frames} frames of {self.width}x{self.height} in {self.seconds:.1f} s "
-            f"({self.fps:.1f} fps), {self.codec} {self.pixel_format}, {self.copied} other streams copied"
+            f"({self.fps:.1f} fps), {self.codec} {self.pixel_format}, {others} copied"
         )
         return "\n".join((head, *(f"  {note}" for note in self.notes)))
 
@@ -239,7 +240,7 @@ def _check(src: Path, dst: Path, options: VideoOptions) -> None:
     if src.exists() and dst.exists() and src.samefile(dst):
         raise ValueError(f"input and output are the same file, {src}")
     if dst.exists() and not options.overwrite:
-        raise FileExistsError(f"{dst} exists already; overwrite would replace it")
+        raise FileExistsError(f"{dst} exists already; --overwrite (overwrite=True) replaces it")
     if options.temporal != "off":
         raise ValueError(f"temporal must be 'off', got {options.temporal!r}")
     if not (math.isfinite(options.saturation) and options.saturation >= 0):
