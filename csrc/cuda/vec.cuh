@@ -24,8 +24,8 @@ __device__ __forceinline__ void store_pack(T* p, const Pack<T, n>& pack) {
 FC_HD bool aligned(const void* p, size_t bytes) { return reinterpret_cast<uintptr_t>(p) % bytes == 0; }
 
 // Copies `count` elements with all threads of a block, 16 bytes a thread where both sides are aligned alike; several
-// loads stand before the stores that wait for them; unrolled further, the loss would spill. Another thread may read `to`
-// after the next barrier.
+// loads stand before the stores that wait for them; unrolled further, the loss would spill. Another thread may read
+// `to` after the next barrier.
 template <class T>
 __device__ __forceinline__ void copy_flat(const T* from, T* to, int count) {
   constexpr int kWide = 16 / sizeof(T), kBatch = 4;
