@@ -61,7 +61,7 @@ class Preset:
 PRESETS: dict[str, Preset] = {
     "default": Preset(
         model="default",
-        steps=16_000,
+        steps=12_000,
         stages=(Stage(0.65, 32, View(128, 0.5, 1.0)), Stage(1.0, 20, View(176, 0.65, 1.0))),
         learning_rate=1.5e-3,
         encoder_learning_rate=4e-4,

@@ -115,20 +115,20 @@ void mean_of_rows(const T* __restrict__ top, const T* __restrict__ bottom, const
   }
 }
 
-// A luma row brought to its chroma sites: every pixel; or the mean of a pair; or a 1-2-1 filter on the even pixels.
+// A luma row brought to its chroma sites, `step` columns apart.
 void luma_at_sites(const float* __restrict__ luma, int64_t width, int step, bool centered, int64_t columns,
                    float* __restrict__ out) {
   if (step == 1) {
     std::copy_n(luma, columns, out);
     return;
   }
-  const auto site = [&](int64_t x, int64_t left, int64_t right) __attribute__((always_inline)) {
-    return centered ? 0.5f * (luma[x] + luma[right]) : 0.25f * (luma[left] + 2.0f * luma[x] + luma[right]);
-  };
 #pragma omp simd
-  for (int64_t i = 1; i < columns - 1; i++) out[i] = site(2 * i, 2 * i - 1, 2 * i + 1);
+  for (int64_t i = 1; i < columns - 1; i++) {
+    out[i] = math::luma_at_site(luma[2 * i - 1], luma[2 * i], luma[2 * i + 1], centered);
+  }
   for (const int64_t x : {int64_t{0}, 2 * (columns - 1)}) {  // at the edges the neighbours may be missing
-    out[x / 2] = site(x, std::max<int64_t>(x - 1, 0), std::min(x + 1, width - 1));
+    const float left = luma[std::max<int64_t>(x - 1, 0)], right = luma[std::min(x + 1, width - 1)];
+    out[x / 2] = math::luma_at_site(left, luma[x], right, centered);
   }
 }
 

@@ -153,7 +153,7 @@ __device__ __forceinline__ float luma_at_site(const PaintChromaParams& p, const 
   };
   if (p.step_x == 1) return at(i);
   const int64_t left = i > 0 ? 2 * i - 1 : 0, right = 2 * i + 1 < p.width ? 2 * i + 1 : p.width - 1;
-  return p.centered ? 0.5f * (at(2 * i) + at(right)) : 0.25f * (at(left) + 2.0f * at(2 * i) + at(right));
+  return math::luma_at_site(at(left), at(2 * i), at(right), p.centered);
 }
 
 // One thread a chroma site. T: of luma and chroma.

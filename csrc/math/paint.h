@@ -58,6 +58,12 @@ FC_HD Vec3<float> saturate(Vec3<float> lab, float saturation, Gamut gamut) {
   return gamut == Gamut::kChroma ? reduce_chroma(lab) : lab;
 }
 
+// Luma where a chroma sample sits when chroma has every second column: midway to the right neighbour, or on the pixel
+// itself, where a 1-2-1 filter keeps finer detail from turning into colour.
+FC_HD float luma_at_site(float left, float here, float right, bool centered) {
+  return centered ? 0.5f * (here + right) : 0.25f * (left + 2.0f * here + right);
+}
+
 // Luma of a pixel in 0..255, by the matrix's weights of red and blue.
 FC_HD float luma_of(Vec3<float> rgb, float k_red, float k_blue) {
   return k_red * rgb.x + (1.0f - k_red - k_blue) * rgb.y + k_blue * rgb.z;

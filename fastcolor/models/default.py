@@ -57,7 +57,8 @@ class DefaultGenerator(nn.Module):
         self.head = nn.Conv2d(narrow, bins, 1)
 
     def forward(self, lightness: Tensor) -> Tensor:
-        x = (lightness - 50) / 50  # the range that the ImageNet weights expect
+        # To the range that the ImageNet weights expect, in the input's own precision: bfloat16 would band L.
+        x = ((lightness - 50) / 50).to(self.head.weight.dtype)
         skips = {}
         for i, block in enumerate(self.features):
             x = block(x)

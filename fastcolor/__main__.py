@@ -1,0 +1,5 @@
+"""`python -m fastcolor`."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,250 @@
+"""`fastcolor ...` and `fastcolor-video IN OUT`: the same functions and options as in Python, through tyro.
+
+Exit codes: 0 done; 1 failed or partly failed; 2 bad input or options; 3 film done, but its input was damaged; 130
+Ctrl-C. Messages are one sentence on stderr; FASTCOLOR_DEBUG=1 shows where an error came from.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, make_dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+
+@dataclass(frozen=True)
+class _Train:
+    """Train a generator on your own colour pictures."""
+
+    data: tuple[Path, ...]
+    """Folders, zip or tar files, or lists of pictures."""
+    preset: str = "default"
+    """The recipe."""
+    out: Path = Path("runs/a")
+    """Folder for log, checkpoints, samples and weights."""
+    steps: int | None = None
+    """Steps in all. None: the preset's."""
+    batch_size: int | None = None
+    """Crops a step. None: the preset's."""
+    crop: int | None = None
+    """Side of a crop in pixels, a multiple of 32. None: the preset's."""
+    seed: int = 0
+    """Of weights and crops."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    encoder: Path | None = None
+    """ImageNet weights to start the encoder from."""
+    workers: int = 1
+    """Processes that read pictures."""
+    checkpoint_every: int = 500
+    """Steps between checkpoints."""
+    resume: bool = False
+    """Go on from the checkpoint in the output folder."""
+
+
+@dataclass(frozen=True)
+class _Evaluate:
+    """Measure how well weights colour a set of colour pictures."""
+
+    weights: tyro.conf.Positional[str]
+    """Name or file."""
+    data: tyro.conf.Positional[Path]
+    """Folder, zip or tar file, or list of pictures."""
+    temperature: float | None = None
+    """None: the weights' own."""
+    saturation: float = 1.0
+    """Factor on the colours."""
+    limit: int | None = None
+    """Measure the first so many."""
+    sheet: Path | None = None
+    """Write a contact sheet (PNG) here."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+
+
+@dataclass(frozen=True)
+class _Info:
+    """Show versions, devices, and which kernels and engines are usable here, and why not the others."""
+
+
+def _video_type() -> Any:
+    from .video import VideoOptions
+
+    def positional(help_text: str) -> Any:
+        return Annotated[Path, tyro.conf.Positional, tyro.conf.arg(help=help_text)]
+
+    # Made here and not at the top because the options live with `video`, which needs torch.
+    command = make_dataclass(
+        "VideoCommand",
+        [
+            ("src", positional("The gray film.")),
+            ("dst", positional("The film to write.")),
+            ("options", tyro.conf.OmitArgPrefixes[VideoOptions]),
+        ],
+        frozen=True,
+    )
+    command.__doc__ = "Colour a film; sound, subtitles and time stamps are kept."
+    return command
+
+
+def _run_video(command: Any) -> int:
+    from .video import video
+
+    report = video(command.src, command.dst, **asdict(command.options))
+    print(report)
+    return 3 if report.warnings else 0
+
+
+def _run_colorize(options: Any) -> int:
+    from .batch import colorize_files
+
+    outcome = colorize_files(options)
+    if len(outcome.done) == 1 and not outcome.failed and not outcome.skipped:
+        print(outcome.done[0])
+    else:
+        print(outcome)
+    return 1 if outcome.failed else 0
+
+
+def _run_train(options: _Train) -> int:
+    from .train import train
+
+    result = train(list(options.data), **{k: v for k, v in vars(options).items() if k != "data"})
+    print(
+        f"{result.weights} after {result.steps} steps, " + ", ".join(f"{k} {v:.4g}" for k, v in result.metrics.items())
+    )
+    return 0
+
+
+def _run_evaluate(options: _Evaluate) -> int:
+    from .evaluate import evaluate
+
+    for name, value in evaluate(**vars(options)).items():
+        print(f"{name:24} {value:10.3f}")
+    return 0
+
+
+def _run_info(_: _Info) -> int:
+    import platform
+
+    import torch
+
+    from . import __version__, _native, engines, weights
+
+    able = _native.capabilities()
+    lines = [
+        ("fastcolor", __version__),
+        ("python, torch", f"{platform.python_version()}, {torch.__version__}"),
+        ("cpu kernels", f"usable ({able['isa']}, {torch.get_num_threads()} threads)"),
+        (
+            "cuda kernels",
+            f"usable ({able['cuda_devices']} devices)" if able["cuda_devices"] else f"no: {able['cuda_problem']}",
+        ),
+    ]
+    lines += [(f"engine {name}", why) for name, why in engines.usable().items()]
+    lines += [("weights", ", ".join(weights.names()))]
+    for name in ("av", "safetensors", "PIL", "skimage", "cv2", "pillow_heif"):
+        with contextlib.suppress(ImportError):
+            lines.append((name, str(__import__(name).__version__)))
+    print("\n".join(f"{name:16} {value}" for name, value in lines))
+    return 0
+
+
+def _commands() -> dict[str, tuple[Any, Callable[[Any], int]]]:
+    from .batch import ColorizeOptions
+
+    return {
+        "colorize": (ColorizeOptions, _run_colorize),
+        "video": (_video_type(), _run_video),
+        "train": (_Train, _run_train),
+        "evaluate": (_Evaluate, _run_evaluate),
+        "info": (_Info, _run_info),
+    }
+
+
+def _parse(kind: Any, arguments: Sequence[str], program: str) -> Any:
+    """tyro's parse, its framed error messages folded into one sentence."""
+    output = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+            return tyro.cli(kind, args=list(arguments), prog=program, config=(tyro.conf.FlagCreatePairsOff,))
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            print(output.getvalue(), end="")
+            raise
+        raise SystemExit(_fail(f"{program}: {_unframed(output.getvalue())} (see {program} --help)", 2)) from None
+
+
+def _unframed(box: str) -> str:
+    """The first statement inside tyro's box, and what it suggests."""
+    framed = "╭" in box  # else, on a terminal without Unicode, a title and rules of dashes
+    lines = [line.strip("│╭╮╰╯ ") for line in box.splitlines()[1 if framed else 0 :]]
+    parts: list[list[str]] = [[]]
+    for line in lines:
+        if line and set(line) <= {"─", "-"}:
+            parts.append([])
+        elif line:
+            parts[-1].append(line)
+    parts = [part for part in parts[0 if framed else 1 :] if part] or [["bad arguments"]]
+    said = " ".join(parts[0]).rstrip(".")
+    hints = [p for p in parts[1:] if p and p[0].startswith(("Perhaps", "Available"))]
+    return said + "".join("; " + " ".join(hint[:2]).lower() for hint in hints)
+
+
+def _fail(message: str, code: int) -> int:
+    print(" ".join(message.split()), file=sys.stderr)
+    return code
+
+
+def _guard(program: str, work: Callable[[], int]) -> int:
+    """Run, and turn every failure into one sentence and an exit code."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    if os.environ.get("FASTCOLOR_DEBUG") == "1":
+        return work()
+    warnings.simplefilter("ignore")
+    try:
+        return work()
+    except KeyboardInterrupt:
+        return _fail(f"{program}: stopped", 130)
+    except BrokenPipeError:
+        return 1
+    except (FileNotFoundError, FileExistsError, IsADirectoryError, ValueError, TypeError) as error:
+        return _fail(f"{program}: {error}", 2)
+    except Exception as error:
+        return _fail(f"{program}: {error or type(error).__name__}", 1)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of `fastcolor`."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+
+    def work() -> int:
+        if list(arguments) == ["--version"]:
+            from . import __version__
+
+            print(f"fastcolor {__version__}")
+            return 0
+        commands = _commands()
+        union: Any = None
+        for name, (kind, _) in commands.items():
+            member = Annotated[kind, tyro.conf.subcommand(name)]
+            union = member if union is None else union | member
+        parsed = _parse(union, arguments, "fastcolor")
+        run = next(run for kind, run in commands.values() if type(parsed) is kind)
+        return run(parsed)
+
+    sys.exit(_guard("fastcolor", work))
+
+
+def main_video(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of `fastcolor-video`."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    sys.exit(_guard("fastcolor-video", lambda: _run_video(_parse(_video_type(), arguments, "fastcolor-video"))))

@@ -1,0 +1,175 @@
+"""Pictures in, coloured pictures out."""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+from collections.abc import Sequence
+from typing import overload
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from . import engines, ops, weights
+from .pictures import Picture, compose, of_array, of_image, read
+
+ImageLike = str | os.PathLike[str] | Image.Image | np.ndarray
+
+
+class Colorizer:
+    """A network that is loaded once and colours many pictures.
+
+    Args:
+        weights: a name ("default") or a file that `fastcolor.train` wrote.
+        device: "auto" (the first GPU, else the CPU), "cpu", "cuda" or "cuda:N".
+        engine: what runs the network: "auto" or "torch".
+
+    Raises:
+        ValueError, FileNotFoundError: unknown or damaged weights, a device or engine that is not there.
+
+    Example:
+        >>> colorizer = Colorizer()
+        >>> colorizer(Image.new("L", (320, 240), 128)).size
+        (320, 240)
+    """
+
+    def __init__(self, weights: str | os.PathLike[str] = "default", device: str = "auto", engine: str = "auto") -> None:
+        loaded = _load(weights)
+        self._engine = engines.choose(loaded, device, engine)
+        self._palette, self._kind = loaded.palette, loaded.model.kind
+        self._stride = loaded.model.stride
+        self.size, self.temperature, self.saturation = loaded.size, loaded.temperature, loaded.saturation
+        self.device: torch.device = self._engine.device
+
+    @property
+    def engine(self) -> str:
+        """What runs the network, such as "torch cpu bfloat16"."""
+        return self._engine.name
+
+    def input_size(self, height: int, width: int) -> tuple[int, int]:
+        """(h, w) that the network sees of a picture of this size: its shape, about `size` x `size` pixels in all,
+        each side a multiple of the network's stride. A very long side is capped at four times `size`."""
+        scale = self.size / math.sqrt(height * width)
+
+        def side(length: int) -> int:
+            steps = round(min(length * scale, 4 * self.size) / self._stride)
+            return max(steps, 2) * self._stride
+
+        return side(height), side(width)
+
+    @torch.inference_mode()
+    def predict_ab(self, lightness: Tensor, *, temperature: float | None = None) -> Tensor:
+        """Colours for lightness at network size, a batch in one go.
+
+        Args:
+            lightness: (N, 1, h, w) float32, L in [0, 100], h and w from `input_size`.
+            temperature: of the annealed mean; None: the weights' own.
+
+        Returns:
+            (N, 2, h', w') float32 ab in Lab units.
+        """
+        output = self._engine(lightness.to(self.device))
+        if self._kind == "regressor":
+            return output.float()
+        return ops.annealed_mean(
+            output, palette=self._palette, temperature=self.temperature if temperature is None else temperature
+        )
+
+    @overload
+    def __call__(
+        self, image: ImageLike, *, temperature: float | None = None, saturation: float = 1.0
+    ) -> Image.Image: ...
+    @overload
+    def __call__(
+        self, image: Sequence[ImageLike], *, temperature: float | None = None, saturation: float = 1.0
+    ) -> list[Image.Image]: ...
+
+    def __call__(
+        self, image: ImageLike | Sequence[ImageLike], temperature: float | None = None, saturation: float = 1.0
+    ) -> Image.Image | list[Image.Image]:
+        """Colour one picture or several.
+
+        Args:
+            image: a file, a PIL image, a uint8 array (H, W), (H, W, 3) or (H, W, 4), a uint16 array (H, W); or a list
+                of these. Colour in it is replaced; its lightness is kept.
+            temperature: lower is more saturated and less even; None: the weights' own. saturation: factor, 0 is gray.
+
+        Returns:
+            An sRGB image of the same size, or a list of them in order.
+
+        Raises:
+            ValueError, FileNotFoundError: not a readable picture, or numbers out of range.
+        """
+        if isinstance(image, (str, os.PathLike, Image.Image, np.ndarray)):
+            return self.paint([_open(image)], temperature=temperature, saturation=saturation)[0]
+        return self.paint([_open(one) for one in image], temperature=temperature, saturation=saturation)
+
+    def paint(
+        self, pictures: list[Picture], *, temperature: float | None = None, saturation: float = 1.0
+    ) -> list[Image.Image]:
+        """Colour opened pictures; those of one shape go through the network eight at a time."""
+        results: list[Image.Image | None] = [None] * len(pictures)
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for i, picture in enumerate(pictures):
+            groups.setdefault((*self.input_size(*picture.pixels.shape[:2]),), []).append(i)
+        for size, members in groups.items():
+            for first in range(0, len(members), 8):
+                batch = members[first : first + 8]
+                lightness = [ops.luma_to_input(self._tensor(pictures[i].gray), size) for i in batch]
+                ab = self.predict_ab(torch.cat(lightness), temperature=temperature)
+                for row, i in enumerate(batch):
+                    source = self._tensor(pictures[i].pixels)
+                    rgb = ops.paint_rgb(ab[row : row + 1], source, saturation=saturation * self.saturation)
+                    results[i] = compose(rgb[0].cpu().numpy(), pictures[i])
+        return [image for image in results if image is not None]
+
+    def _tensor(self, pixels: np.ndarray) -> Tensor:
+        pixels = pixels if pixels.flags.writeable else pixels.copy()  # torch warns of arrays it could write into
+        return torch.from_numpy(pixels)[None].to(self.device)
+
+
+def _open(image: ImageLike) -> Picture:
+    if isinstance(image, Image.Image):
+        return of_image(image)
+    if isinstance(image, np.ndarray):
+        return of_array(image)
+    if isinstance(image, (str, os.PathLike)):
+        return read(image).frames[0]
+    raise TypeError(f"image: must be a path, a PIL image or a uint8 array, got {type(image).__name__}")
+
+
+def _load(name_or_path: str | os.PathLike[str]) -> weights.Weights:
+    return weights.load(name_or_path)
+
+
+@functools.lru_cache(maxsize=1)
+def _shared(weights: str, device: str, engine: str) -> Colorizer:
+    return Colorizer(weights, device, engine)
+
+
+def colorize(
+    image: ImageLike,
+    *,
+    weights: str | os.PathLike[str] = "default",
+    device: str = "auto",
+    engine: str = "auto",
+    temperature: float | None = None,
+    saturation: float = 1.0,
+) -> Image.Image:
+    """Colour one picture. For many, make a `Colorizer`; this keeps the last one it used.
+
+    Args:
+        image: a file, a PIL image or an array; the rest as `Colorizer` takes it.
+
+    Returns:
+        An sRGB image of the same size.
+
+    Example:
+        >>> colorize(np.full((64, 96), 128, dtype=np.uint8)).size
+        (96, 64)
+    """
+    colorizer = _shared(os.fspath(weights), device, engine)
+    return colorizer(image, temperature=temperature, saturation=saturation)
