@@ -10,6 +10,7 @@ import copy
 import json
 import math
 import os
+import pickle
 import signal
 import time
 from collections.abc import Iterator
@@ -62,7 +63,7 @@ PRESETS: dict[str, Preset] = {
     "default": Preset(
         model="default",
         steps=12_000,
-        stages=(Stage(0.65, 32, View(128, 0.5, 1.0)), Stage(1.0, 20, View(176, 0.65, 1.0))),
+        stages=(Stage(0.65, 32, View(128, 0.5, 1.0)), Stage(1.0, 16, View(192, 0.65, 1.0))),
         learning_rate=1.5e-3,
         encoder_learning_rate=4e-4,
         freeze=4,
@@ -254,7 +255,12 @@ def _open_run(out: Path, recipe: Preset, seed: int, pictures: int, resume: bool)
     changed = [key for key in settings if before.get(key) != settings[key]]
     if changed:
         raise ValueError(f"resume: {', '.join(changed)} differ from the run in {out}; give the same settings and data")
-    checkpoint = torch.load(old, map_location="cpu", weights_only=True) if old.exists() else None
+    checkpoint = None
+    if old.exists():
+        try:
+            checkpoint = torch.load(old, map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+            raise ValueError(f"resume: {old} is damaged ({str(error).splitlines()[0]})") from None
     if (log := out / "log.jsonl").exists():
         done = checkpoint["step"] if checkpoint else 0
         kept = [line for line in log.read_text().splitlines()[:done]]
@@ -291,7 +297,7 @@ def _train_mode(model: nn.Module, freeze: int) -> None:
 
 def _learning_rate(step: int, recipe: Preset) -> float:
     """Factor on the base rates: linear warm-up, then half a cosine down to 0.5 %."""
-    warm = min(1.0, (step + 1) / recipe.warmup)
+    warm = min(1.0, (step + 1) / min(recipe.warmup, max(recipe.steps // 20, 1)))  # short runs warm up sooner
     return warm * (0.5 * (1 + math.cos(math.pi * step / recipe.steps)) * 0.995 + 0.005)
 
 

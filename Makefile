@@ -1,0 +1,37 @@
+# make demo    set up, then colour a picture and a film with sound
+# make test    set up, then check style and run every test
+# make bench   measure network and film on this machine; results go to bench/results
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := $(shell find csrc -type f) CMakeLists.txt setup.py pyproject.toml constraints.txt
+
+.PHONY: demo test bench clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.installed
+	$(BIN)/python bench/demo.py
+
+test: $(VENV)/.installed-test
+	$(BIN)/ruff check fastcolor tests bench setup.py
+	$(BIN)/ruff format --check fastcolor tests bench setup.py
+	$(BIN)/python -m pytest -q
+
+bench: $(VENV)/.installed
+	$(BIN)/python bench/bench_pipeline.py
+	$(BIN)/python bench/table.py
+
+# Torch comes first, pinned: the package itself is built without it. The install is editable: tests and demo run on
+# this source tree.
+$(VENV)/.installed: $(SOURCES)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch numpy
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --editable .
+	touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --editable ".[test]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) build demo fastcolor/_C*.so *.egg-info

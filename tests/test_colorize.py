@@ -1,0 +1,212 @@
+"""Pictures of every kind in, the same pictures in colour out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageCms
+
+import fastcolor
+from fastcolor import Colorizer, ops, pictures
+
+
+@pytest.fixture(scope="module")
+def colorizer() -> Colorizer:
+    return Colorizer(device="cpu")
+
+
+def photograph(width: int = 96, height: int = 64) -> np.ndarray:
+    """A gray gradient with some texture, uint8 (H, W)."""
+    y, x = np.mgrid[:height, :width]
+    return (60 + 120 * y / height + 20 * np.sin(x / 5)).astype(np.uint8)
+
+
+def lightness(rgb: np.ndarray) -> np.ndarray:
+    return ops.rgb_to_lab(torch.from_numpy(np.array(rgb)), layout="hwc")[0].numpy()
+
+
+def test_every_way_to_hand_over_a_picture(colorizer: Colorizer, tmp_path: Path) -> None:
+    gray = photograph()
+    Image.fromarray(gray).save(tmp_path / "g.png")
+    results = [
+        np.asarray(colorizer(image))
+        for image in (gray, Image.fromarray(gray), tmp_path / "g.png", str(tmp_path / "g.png"), gray[..., None])
+    ]
+    results += [np.asarray(image) for image in colorizer([gray, Image.fromarray(gray).convert("RGB")])]
+    results.append(np.asarray(fastcolor.colorize(gray, device="cpu")))
+    assert results[0].shape == (64, 96, 3)
+    assert np.ptp(results[0].astype(int), axis=2).max() > 10  # there is colour
+    for other in results[1:]:
+        difference = np.abs(other.astype(int) - results[0])
+        assert difference.mean() < 1 and difference.max() <= 12  # bfloat16 rounds differently in a batch
+
+
+def test_lightness_is_the_pictures_own(colorizer: Colorizer) -> None:
+    gray = photograph(203, 151)
+    colored = np.asarray(colorizer(gray, saturation=0.3))
+    expected = lightness(np.repeat(gray[..., None], 3, axis=2))
+    assert np.abs(lightness(colored) - expected).max() < 0.8  # 8-bit rounding of each channel
+    assert np.array_equal(np.asarray(colorizer(gray, saturation=0)), np.repeat(gray[..., None], 3, axis=2))
+
+
+def test_saturation_and_temperature_do_what_they_say(colorizer: Colorizer) -> None:
+    gray = photograph()
+
+    def chroma(**options: float) -> float:
+        rgb = torch.from_numpy(np.array(colorizer(gray, **options)))
+        return float(ops.rgb_to_lab(rgb, layout="hwc")[1:].norm(dim=0).mean())
+
+    assert chroma(saturation=0.5) < chroma() < chroma(saturation=1.5)
+    assert chroma(temperature=1.0) < chroma(temperature=0.05)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 700), (700, 1), (3, 5), (517, 33)])
+def test_any_size_comes_back_at_its_size(colorizer: Colorizer, size: tuple[int, int]) -> None:
+    height, width = size
+    assert colorizer(np.full((height, width), 100, np.uint8)).size == (width, height)
+    h, w = colorizer.input_size(height, width)
+    assert h % 32 == w % 32 == 0 and max(h, w) <= 4 * colorizer.size
+
+
+def test_a_picture_in_colour_keeps_its_lightness_and_loses_its_colour(colorizer: Colorizer) -> None:
+    rgb = np.zeros((64, 64, 3), np.uint8)
+    rgb[..., 0], rgb[..., 1] = 200, 60
+    recolored = np.asarray(colorizer(rgb, saturation=0))
+    assert np.ptp(recolored.astype(int), axis=2).max() == 0
+    assert np.abs(lightness(recolored) - lightness(rgb)).max() < 0.5
+
+
+def read(image: Image.Image, path: Path, **options: object) -> pictures.Picture:
+    image.save(path, **options)
+    return pictures.read(path).frames[0]
+
+
+def test_modes(tmp_path: Path) -> None:
+    gray = photograph()
+    base = Image.fromarray(gray)
+    assert np.array_equal(read(base, tmp_path / "l.png").pixels, gray)
+    assert np.array_equal(read(base.convert("RGB"), tmp_path / "rgb.png").pixels, gray)
+    assert np.array_equal(read(base.quantize(256), tmp_path / "p.png").pixels, gray)
+    assert set(np.unique(read(base.convert("1"), tmp_path / "1.png").pixels)) == {0, 255}
+    red = Image.new("RGB", (8, 8), (250, 20, 10))
+    cmyk = read(red.convert("CMYK"), tmp_path / "c.jpg", quality=100).pixels
+    assert cmyk.ndim == 3 and cmyk[4, 4, 0] > 200 > 80 > cmyk[4, 4, 1]
+    with pytest.raises(pictures.PictureError, match="floating-point pixels are not supported"):
+        read(Image.fromarray(gray.astype(np.float32), "F"), tmp_path / "f.tif")
+
+
+def test_sixteen_bits_are_read_whole(colorizer: Colorizer, tmp_path: Path) -> None:
+    deep = (photograph().astype(np.uint16) << 8) | 77
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    assert np.array_equal(pictures.read(tmp_path / "deep.png").frames[0].pixels, deep)
+    result = np.asarray(colorizer(tmp_path / "deep.png", saturation=0))[..., 0]
+    assert np.abs(result - deep / 257).max() <= 0.51
+
+
+def test_alpha_is_kept(colorizer: Colorizer, tmp_path: Path) -> None:
+    alpha = np.tile(np.arange(96, dtype=np.uint8), (64, 1))
+    for mode in ("LA", "RGBA"):
+        image = Image.fromarray(photograph()).convert(mode)
+        image.putalpha(Image.fromarray(alpha))
+        image.save(tmp_path / f"{mode}.png")
+        result = colorizer(tmp_path / f"{mode}.png")
+        assert result.mode == "RGBA" and np.array_equal(np.asarray(result)[..., 3], alpha)
+
+
+def test_orientation_is_applied_and_metadata_kept(colorizer: Colorizer, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "grandmother"  # turned by 90 degrees; description
+    Image.fromarray(photograph()).save(tmp_path / "t.jpg", exif=exif, dpi=(300, 300))
+    result = colorizer(tmp_path / "t.jpg")
+    assert result.size == (64, 96)
+    pictures.write(tmp_path / "out.jpg", [result], [0])
+    with Image.open(tmp_path / "out.jpg") as saved:
+        assert saved.getexif().get(0x0112, 1) == 1 and saved.getexif()[0x010E] == "grandmother"
+        assert round(saved.info["dpi"][0]) == 300
+
+
+def test_colour_profiles_are_converted_and_the_result_is_tagged_srgb(colorizer: Colorizer, tmp_path: Path) -> None:
+    lab_profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.new("RGB", (32, 32), (10, 200, 30)).save(tmp_path / "s.png", icc_profile=lab_profile)
+    assert pictures.read(tmp_path / "s.png").frames[0].pixels[0, 0].tolist() == [10, 200, 30]
+    Image.new("RGB", (32, 32), (10, 200, 30)).save(tmp_path / "junk.png", icc_profile=b"no profile")
+    result = colorizer(tmp_path / "junk.png")
+    profile = ImageCms.ImageCmsProfile(__import__("io").BytesIO(result.info["icc_profile"]))
+    assert "sRGB" in ImageCms.getProfileDescription(profile)
+
+
+def test_animations_keep_frames_and_durations(tmp_path: Path) -> None:
+    frames = [Image.fromarray(np.roll(photograph(), 9 * i, axis=1)) for i in range(3)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=[50, 100, 150], loop=0)
+    file = pictures.read(tmp_path / "a.gif")
+    assert len(file.frames) == 3 and file.durations == [50, 100, 150]
+    painted = Colorizer(device="cpu").paint(file.frames)
+    pictures.write(tmp_path / "b.gif", painted, file.durations, file.loop)
+    again = pictures.read(tmp_path / "b.gif")
+    assert len(again.frames) == 3 and again.durations == [50, 100, 150]
+
+
+def test_formats_that_cannot_hold_the_result(tmp_path: Path) -> None:
+    image = Image.new("RGBA", (8, 8), (200, 100, 50, 0))
+    pictures.write(tmp_path / "a.jpg", [image], [0])
+    assert Image.open(tmp_path / "a.jpg").getpixel((4, 4)) == (255, 255, 255)  # white shows through
+    with pytest.raises(pictures.PictureError, match=r"\.pgm cannot hold colour"):
+        pictures.write(tmp_path / "a.pgm", [image], [0])
+    with pytest.raises(pictures.PictureError, match="must end in one of"):
+        pictures.write(tmp_path / "a.doc", [image], [0])
+    assert [p.name for p in tmp_path.iterdir()] == ["a.jpg"]
+
+
+def test_files_that_are_no_pictures(tmp_path: Path) -> None:
+    Image.fromarray(photograph(400, 300)).save(tmp_path / "whole.jpg")
+    content = (tmp_path / "whole.jpg").read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(content[: len(content) // 2])
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    (tmp_path / "text.jpg").write_text("hello")
+    Image.fromarray(photograph()).save(tmp_path / "png.jpg", format="PNG")
+    for name, words in [("cut.jpg", "is truncated"), ("empty.jpg", "is empty"), ("text.jpg", "is not a picture")]:
+        with pytest.raises(pictures.PictureError, match=words):
+            pictures.read(tmp_path / name)
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        pictures.read(tmp_path / "missing.jpg")
+    with pytest.raises(pictures.PictureError, match="is a folder"):
+        pictures.read(tmp_path)
+    assert pictures.read(tmp_path / "cut.jpg", allow_truncated=True).frames[0].pixels.shape == (300, 400)
+    assert pictures.read(tmp_path / "png.jpg").format == "PNG"  # what counts is the content
+
+
+def test_decompression_bombs_are_refused_with_the_limit(tmp_path: Path) -> None:
+    Image.new("1", (30_000, 30_000)).save(tmp_path / "bomb.png")
+    with pytest.raises(pictures.PictureError, match="more pixels than the limit of 250,000,000"):
+        pictures.read(tmp_path / "bomb.png")
+
+
+def test_bad_arguments(colorizer: Colorizer) -> None:
+    with pytest.raises(ValueError, match="image: must be uint8 of shape"):
+        colorizer(np.zeros((4, 4, 2), np.uint8))
+    with pytest.raises(ValueError, match="at least one pixel"):
+        colorizer(np.zeros((0, 4), np.uint8))
+    with pytest.raises(TypeError, match="image: must be a path"):
+        colorizer([3])
+    with pytest.raises(ValueError, match="saturation: must be finite"):
+        colorizer(photograph(), saturation=-1)
+    with pytest.raises(ValueError, match="device: must be auto, cpu, cuda or cuda:N, got 'gpu'"):
+        Colorizer(device="gpu")
+    with pytest.raises(ValueError, match="engine: must be auto or torch, got 'onnx'"):
+        Colorizer(engine="onnx")
+
+
+def test_network_precisions_agree() -> None:
+    from fastcolor import weights
+    from fastcolor.engines.pytorch import TorchEngine
+
+    loaded = weights.load("default")
+    light = torch.rand(1, 1, 128, 128) * 100
+    engine = TorchEngine(loaded.model, torch.device("cpu"))
+    with torch.no_grad():
+        exact = ops.annealed_mean(loaded.model(light), temperature=loaded.temperature)
+    assert float((ops.annealed_mean(engine(light), temperature=loaded.temperature) - exact).abs().mean()) < 1.5
+    assert engine.name.startswith("torch cpu ")

@@ -1,0 +1,111 @@
+"""Finding and reading pictures, and crops that a number determines."""
+
+from __future__ import annotations
+
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fastcolor import data
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Six pictures of one colour each, in a tree."""
+    for i in range(6):
+        path = tmp_path / "pictures" / ("a" if i % 2 else "b") / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40 + i, 30), (40 * i, 10, 200)).save(path)
+    return tmp_path / "pictures"
+
+
+def names(source: data.Source) -> list[str]:
+    return [Path(name.split(":")[-1]).name for name, _ in data.pictures(source)]
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "deflated", "tar", "list", "several"])
+def test_every_kind_of_source_gives_the_same_pictures(folder: Path, tmp_path: Path, kind: str) -> None:
+    files = sorted(folder.rglob("*.png"))
+    source: data.Source = folder
+    if kind in ("zip", "deflated"):
+        source = tmp_path / "p.zip"
+        method = zipfile.ZIP_STORED if kind == "zip" else zipfile.ZIP_DEFLATED
+        with zipfile.ZipFile(source, "w", method) as archive:
+            [archive.write(file, file.name) for file in files]
+    elif kind == "tar":
+        source = tmp_path / "p.tar"
+        with tarfile.open(source, "w") as archive:
+            [archive.add(file, file.name) for file in files]
+    elif kind == "list":
+        source = tmp_path / "p.txt"
+        source.write_text("\n".join(str(file.relative_to(tmp_path)) for file in files) + "\n")
+    elif kind == "several":
+        source = files
+    found = dict(zip(names(source), [rgb for _, rgb in data.pictures(source)], strict=True))
+    assert sorted(found) == [f"{i}.png" for i in range(6)]
+    for i in range(6):
+        assert found[f"{i}.png"].shape == (30, 40 + i, 3) and found[f"{i}.png"][3, 3].tolist() == [40 * i, 10, 200]
+
+
+def test_unreadable_pictures_are_skipped_by_name(folder: Path) -> None:
+    (folder / "a" / "broken.jpg").write_bytes(b"not a picture")
+    (folder / "a" / "cut.png").write_bytes((folder / "a" / "1.png").read_bytes()[:60])
+    with pytest.warns(UserWarning, match=r"skipped .*(broken\.jpg|cut\.png): not a readable picture") as warned:
+        assert len(names(folder)) == 6
+    assert len([w for w in warned if "skipped" in str(w.message)]) == 2
+
+
+def test_sources_without_pictures(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="data: no such file or folder"):
+        data.find(tmp_path / "nothing")
+    with pytest.raises(ValueError, match="data: no picture"):
+        data.find(tmp_path)
+    (tmp_path / "x.bin").write_bytes(b"abc")
+    with pytest.raises(ValueError, match="data: must be a picture, folder, list"):
+        data.find(tmp_path / "x.bin")
+    (tmp_path / "only.jpg").write_bytes(b"abc")
+    with pytest.warns(UserWarning, match="skipped"), pytest.raises(ValueError, match="no readable picture"):
+        list(data.pictures(tmp_path))
+
+
+def test_a_picture_is_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned
+    Image.new("RGB", (40, 20)).save(tmp_path / "t.jpg", exif=exif)
+    assert next(data.pictures(tmp_path))[1].shape == (40, 20, 3)
+
+
+def test_a_crop_is_determined_by_its_number(folder: Path) -> None:
+    view = data.View(32, 0.5, 1.0)
+    one, other = data.Crops(data.find(folder), seed=3), data.Crops(data.find(folder), seed=3)
+    forward = [one[i, view] for i in range(20)]
+    backward = [other[i, view] for i in reversed(range(20))][::-1]
+    assert all(torch.equal(a, b) for a, b in zip(forward, backward, strict=True))
+    assert forward[0].shape == (32, 32, 3) and forward[0].dtype == torch.uint8
+    seen = [tuple(crop[0, 0].tolist()) for crop in forward[:12]]
+    assert len(set(seen[:6])) == 6 and set(seen[:6]) == set(seen[6:])  # every picture once an epoch
+    different = data.Crops(data.find(folder), seed=4)
+    assert any(not torch.equal(a, different[i, view]) for i, a in enumerate(forward))
+
+
+def test_worker_processes_make_the_same_batches(folder: Path) -> None:
+    items, view = data.find(folder), data.View(32, 0.6, 1.0)
+    plan = [(0, 3, view), (3, 2, view), (5, 4, view)]
+    here = list(data.batches(data.Crops(items, 0), iter(plan), workers=0))
+    there = list(data.batches(data.Crops(items, 0), iter(plan), workers=2))
+    assert [b.shape[0] for b in here] == [3, 2, 4]
+    assert all(torch.equal(a, b) for a, b in zip(here, there, strict=True))
+
+
+def test_crops_replace_unreadable_pictures(folder: Path) -> None:
+    for path in sorted(folder.rglob("*.png"))[:2]:
+        path.write_bytes(b"")
+    crops = data.Crops(data.find(folder), seed=0)
+    with pytest.warns(UserWarning, match="skipped"):
+        assert all(crops[i, data.View(32, 0.5, 1.0)].shape == (32, 32, 3) for i in range(6))
+    assert np.asarray(crops[0, data.View(32, 0.5, 1.0)]).any()

@@ -1,0 +1,75 @@
+"""Weights on disk: whole round trips, and clear words for everything else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from fastcolor import Palette, models, weights
+
+
+def write(path: Path, **changes: object) -> torch.nn.Module:
+    model = models.build("default", bins=12)
+    arguments = {"name": "default", "options": {"bins": 12}, "palette": Palette(torch.randn(12, 2) * 30)}
+    weights.save(path, model, **{**arguments, "temperature": 0.5, "size": 192, "card": {"steps": "7"}, **changes})
+    return model
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    model = write(tmp_path / "a.safetensors")
+    loaded = weights.load(tmp_path / "a.safetensors")
+    assert (loaded.name, loaded.options, loaded.temperature, loaded.size) == ("default", {"bins": 12}, 0.5, 192)
+    assert loaded.card == {"steps": "7"} and len(loaded.palette) == 12 and not loaded.model.training
+    for key, value in loaded.model.state_dict().items():
+        if not key.endswith("num_batches_tracked"):
+            assert torch.allclose(value, model.state_dict()[key].half().float())
+    assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+def test_the_shipped_weights() -> None:
+    path = Path(weights.__file__).parent / "assets" / "default.safetensors"
+    assert path.stat().st_size <= 16 * 2**20
+    loaded = weights.load("default")
+    assert loaded.model.kind == "classifier" and loaded.palette == Palette.grid() and loaded.size == 256
+    assert int(loaded.card["steps"]) > 1000
+
+
+def test_names_and_files_that_do_not_fit(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="got 'defualt'; did you mean 'default'"):
+        weights.load("defualt")
+    with pytest.raises(FileNotFoundError, match=r"weights: no such file: .*missing\.safetensors"):
+        weights.load(tmp_path / "missing.safetensors")
+    with pytest.raises(ValueError, match="must be a file, got the folder"):
+        weights.load(tmp_path)
+    page = tmp_path / "page.safetensors"
+    page.write_text("<!DOCTYPE html><html>404</html>")
+    with pytest.raises(ValueError, match="is not a safetensors file or is damaged"):
+        weights.load(page)
+    write(tmp_path / "a.safetensors")
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes((tmp_path / "a.safetensors").read_bytes()[:-1000])
+    with pytest.raises(ValueError, match="is not a safetensors file or is damaged"):
+        weights.load(cut)
+    other = tmp_path / "other.safetensors"
+    save_file({"x": torch.zeros(3)}, other)
+    with pytest.raises(ValueError, match="not one of fastcolor's"):
+        weights.load(other)
+    with pytest.raises(ValueError, match=r"path: must end in \.safetensors"):
+        write(tmp_path / "a.pth")
+
+
+def test_a_network_that_changed_is_refused(tmp_path: Path) -> None:
+    model = models.build("default", bins=12)
+    state = {k: v.half() for k, v in list(model.state_dict().items())[3:] if not k.endswith("tracked")}
+    description = {"format": "fastcolor-1", "model": "default", "options": '{"bins": 12}', "palette": "null"}
+    description |= {"temperature": "1", "saturation": "1", "size": "64", "card": "{}"}
+    save_file(state, tmp_path / "b.safetensors", metadata=description)
+    with pytest.raises(ValueError, match="does not fit this version of fastcolor"):
+        weights.load(tmp_path / "b.safetensors")
+    save_file(state, tmp_path / "c.safetensors", metadata={**description, "options": json.dumps({"depth": 3})})
+    with pytest.raises(ValueError, match="does not fit this version of fastcolor"):
+        weights.load(tmp_path / "c.safetensors")
