@@ -69,14 +69,13 @@ class Colorizer:
             temperature: of the annealed mean; None: the weights' own.
 
         Returns:
-            (N, 2, h', w') float32 ab in Lab units.
+            (N, 2, h', w') float32 ab in Lab units, times the saturation that the weights ask for.
         """
         output = self._engine(lightness.to(self.device))
         if self._kind == "regressor":
-            return output.float()
-        return ops.annealed_mean(
-            output, palette=self._palette, temperature=self.temperature if temperature is None else temperature
-        )
+            return output.float() * self.saturation
+        temperature = self.temperature if temperature is None else temperature
+        return ops.annealed_mean(output, palette=self._palette, temperature=temperature) * self.saturation
 
     @overload
     def __call__(
@@ -122,7 +121,7 @@ class Colorizer:
                 ab = self.predict_ab(torch.cat(lightness), temperature=temperature)
                 for row, i in enumerate(batch):
                     source = self._tensor(pictures[i].pixels)
-                    rgb = ops.paint_rgb(ab[row : row + 1], source, saturation=saturation * self.saturation)
+                    rgb = ops.paint_rgb(ab[row : row + 1], source, saturation=saturation)
                     results[i] = compose(rgb[0].cpu().numpy(), pictures[i])
         return [image for image in results if image is not None]
 

@@ -43,6 +43,13 @@ class Weights:
     card: dict[str, str] = field(default_factory=dict)
 
 
+def _umask() -> int:
+    """The process's file mode mask, which can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
 def names() -> list[str]:
     """The weights that are known by name."""
     return list(_NAMED)
@@ -87,6 +94,7 @@ def save(
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         save_file(state, temporary, metadata=description)
+        temporary.chmod(0o666 & ~_umask())  # the library makes files that only their owner can read
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
