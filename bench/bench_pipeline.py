@@ -43,7 +43,7 @@ def median_ms(work: Callable[[], object], repeats: int = 30) -> float:
 
 @torch.inference_mode()
 def network() -> dict[str, float]:
-    """One 256 x 256 picture; the floor is a convolution's worth of multiply-adds at the rate of a large matrix product."""
+    """One 256 x 256 picture; the floor is its multiply-adds at the rate of a large matrix product."""
     model = fold_batch_norm(weights.load("default").model.requires_grad_(False)).to(memory_format=torch.channels_last)
     lightness = torch.full((1, 1, 256, 256), 50.0)
     multiply_adds = count_multiply_adds(model, lightness)

@@ -19,10 +19,15 @@ def table() -> str:
         network, film = result["network_256"], result["film_360p"]
         bf16 = f"{network['bf16_ms']:.1f} ms" if "bf16_ms" in network else "-"
         floors = " / ".join(f"{network[k]:.1f}" for k in ("fp32_floor_ms", "bf16_floor_ms") if k in network)
-        lines.append(
-            f"| {result['machine']['cpu']} | {network['fp32_ms']:.1f} ms | {bf16} | {floors} ms | {film['fps']:.0f} fps "
-            f"| {film['fps_without_colouring']:.0f} fps |"
+        cells = (
+            result["machine"]["cpu"],
+            f"{network['fp32_ms']:.1f} ms",
+            bf16,
+            f"{floors} ms",
+            f"{film['fps']:.0f} fps",
+            f"{film['fps_without_colouring']:.0f} fps",
         )
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
