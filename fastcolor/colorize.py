@@ -102,7 +102,7 @@ class Colorizer:
         Raises:
             ValueError, FileNotFoundError: not a readable picture, or numbers out of range.
         """
-        if isinstance(image, (str, os.PathLike, Image.Image, np.ndarray)):
+        if not isinstance(image, (list, tuple)):
             return self.paint([_open(image)], temperature=temperature, saturation=saturation)[0]
         return self.paint([_open(one) for one in image], temperature=temperature, saturation=saturation)
 

@@ -66,7 +66,10 @@ def find(source: Source) -> list[Item]:
         FileNotFoundError: no such file. ValueError: a source of a kind not listed, or without pictures.
     """
     if not isinstance(source, (str, os.PathLike)):
-        return [item for one in source for item in find(one)]
+        items = [item for one in source for item in find(one)]
+        if not items:
+            raise ValueError("data: must name at least one source, got an empty list")
+        return items
     path = Path(source)
     if not path.exists():
         raise FileNotFoundError(f"data: no such file or folder: {path}")

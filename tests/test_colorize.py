@@ -191,6 +191,8 @@ def test_bad_arguments(colorizer: Colorizer) -> None:
         colorizer(np.zeros((0, 4), np.uint8))
     with pytest.raises(TypeError, match="image: must be a path"):
         colorizer([3])
+    with pytest.raises(TypeError, match="got NoneType"):
+        colorizer(None)
     with pytest.raises(ValueError, match="saturation: must be finite"):
         colorizer(photograph(), saturation=-1)
     with pytest.raises(ValueError, match="device: must be auto, cpu, cuda or cuda:N, got 'gpu'"):

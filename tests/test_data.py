@@ -65,6 +65,8 @@ def test_sources_without_pictures(tmp_path: Path) -> None:
         data.find(tmp_path / "nothing")
     with pytest.raises(ValueError, match="data: no picture"):
         data.find(tmp_path)
+    with pytest.raises(ValueError, match="data: must name at least one source"):
+        data.find([])
     (tmp_path / "x.bin").write_bytes(b"abc")
     with pytest.raises(ValueError, match="data: must be a picture, folder, list"):
         data.find(tmp_path / "x.bin")
