@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from . import models, ops, weights
 from .data import Crops, Source, View, batches, find
+from .engines import device_of
 from .palette import Palette, class_weights, prior, smooth_prior
 
 
@@ -123,7 +124,7 @@ def train(
         >>> train("photos/", out="runs/mine", steps=2000)  # doctest: +SKIP
     """
     recipe = _recipe(preset, steps, batch_size, crop)
-    out, target = Path(out), _device(device)
+    out, target = Path(out), device_of(device)
     amp = _bf16_is_fast(target) if precision == "auto" else precision == "bf16"
     items = find(data)
     checkpoint = _open_run(out, recipe, seed, len(items), resume)
@@ -220,18 +221,6 @@ def _recipe(preset: str, steps: int | None, batch_size: int | None, crop: int | 
         Stage(s.until, batch_size or s.batch_size, replace(s.view, crop=crop or s.view.crop)) for s in recipe.stages
     )
     return replace(recipe, steps=steps or recipe.steps, stages=stages)
-
-
-def _device(device: str) -> torch.device:
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        target = torch.device(device)
-    except RuntimeError:
-        raise ValueError(f"device: must be 'auto', 'cpu' or 'cuda[:N]', got {device!r}") from None
-    if target.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device: {device!r} asked for, but torch sees no CUDA device")
-    return target
 
 
 def _bf16_is_fast(device: torch.device) -> bool:
