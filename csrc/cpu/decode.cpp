@@ -1,51 +1,53 @@
 // The annealed mean and its gradient. Forward per pixel at 313 bins in f32: 1252 bytes read, 16 written.
 #include "../math/decode.h"
 
-#include <cfloat>
-
+#include "lanes.h"
 #include "parallel.h"
-#include "rows.h"
 
 namespace fastcolor::cpu::FASTCOLOR_ISA {
 
 namespace {
 
-constexpr int kTile = 512;
+constexpr int kTile = 512;  // pixels
 constexpr int kBlock = 8;
 
-// Running softmax of a tile: largest logit, sum of exponentials, sums of exponential times bin.
+// Running softmax of a tile: sums of exponentials 2^(k (z - largest)), k = log2(e) / T, alone and times each bin.
 template <class C>
 struct Sums {
   alignas(64) C largest[kTile], weight[kTile], a[kTile], b[kTile];
 };
 
-// Channels c to c + channels of all pixels of the tile; see Note [Blocked softmax] in loss.cpp.
-template <int channels, class T, class C>
-inline void add_block(const T* __restrict__ logits, int64_t stride, const float* bin_a, const float* bin_b,
-                      C inverse_temperature, int n, Sums<C>& s) {
-#pragma omp simd
-  for (int i = 0; i < n; i++) {
-    C v[channels];
-    C m = s.largest[i];
-#pragma GCC unroll 8
-    for (int c = 0; c < channels; c++) {
-      v[c] = math::load(logits + c * stride + i);
-      m = v[c] > m ? v[c] : m;
-    }
-    const C shrink = math::exp_fast((s.largest[i] - m) * inverse_temperature);
-    C weight = s.weight[i] * shrink, a = s.a[i] * shrink, b = s.b[i] * shrink;
-#pragma GCC unroll 8
-    for (int c = 0; c < channels; c++) {
-      const C e = math::exp_fast((v[c] - m) * inverse_temperature);
-      weight += e;
-      a += e * bin_a[c];
-      b += e * bin_b[c];
-    }
-    s.largest[i] = m;
-    s.weight[i] = weight;
-    s.a[i] = a;
-    s.b[i] = b;
+// Channels c to c + channels of the pixels i to i + lanes; see Note [Blocked softmax] in loss.cpp.
+template <int channels, class V, class T, class C>
+FC_INLINE void add_block_at(const T* logits, int64_t stride, const float* bin_a, const float* bin_b, C k, int i,
+                            Sums<C>& s) {
+  V v[channels];
+  const V before = load_lanes<V>(s.largest + i);
+  V m = before;
+  for (int c = 0; c < channels; c++) {
+    v[c] = load_lanes<V>(logits + c * stride + i);
+    m = max_lanes(v[c], m);
   }
+  const V shrink = exp2_lanes<V>((before - m) * k);
+  V weight = load_lanes<V>(s.weight + i) * shrink;
+  V a = load_lanes<V>(s.a + i) * shrink, b = load_lanes<V>(s.b + i) * shrink;
+  for (int c = 0; c < channels; c++) {
+    const V e = exp2_lanes<V>((v[c] - m) * k);
+    weight += e;
+    a += e * static_cast<C>(bin_a[c]);
+    b += e * static_cast<C>(bin_b[c]);
+  }
+  store_lanes(s.largest + i, m);
+  store_lanes(s.weight + i, weight);
+  store_lanes(s.a + i, a);
+  store_lanes(s.b + i, b);
+}
+template <int channels, class T, class C>
+void add_block(const T* logits, int64_t stride, const float* bin_a, const float* bin_b, C k, int n, Sums<C>& s) {
+  using V = Widest<C>;
+  int i = 0;
+  for (; i + lanes_of<V>() <= n; i += lanes_of<V>()) add_block_at<channels, V>(logits, stride, bin_a, bin_b, k, i, s);
+  for (; i < n; i++) add_block_at<channels, C>(logits, stride, bin_a, bin_b, k, i, s);
 }
 
 template <class T>
@@ -53,7 +55,7 @@ void planar_tile(const DecodeParams& p, int64_t image, int64_t first, int n) {
   using C = Compute<T>;
   const int bins = p.palette.bins;
   const T* logits = static_cast<const T*>(p.logits) + image * bins * p.pixels + first;
-  const C inverse_temperature = static_cast<C>(1 / p.temperature);
+  const C k = static_cast<C>(math::kLog2E / p.temperature);
   Sums<C> s;
   for (int i = 0; i < n; i++) {
     s.largest[i] = static_cast<C>(-FLT_MAX);
@@ -61,10 +63,10 @@ void planar_tile(const DecodeParams& p, int64_t image, int64_t first, int n) {
   }
   int c = 0;
   for (; c + kBlock <= bins; c += kBlock) {
-    add_block<kBlock>(logits + c * p.pixels, p.pixels, p.palette.a + c, p.palette.b + c, inverse_temperature, n, s);
+    add_block<kBlock, T, C>(logits + c * p.pixels, p.pixels, p.palette.a + c, p.palette.b + c, k, n, s);
   }
   for (; c < bins; c++) {
-    add_block<1>(logits + c * p.pixels, p.pixels, p.palette.a + c, p.palette.b + c, inverse_temperature, n, s);
+    add_block<1, T, C>(logits + c * p.pixels, p.pixels, p.palette.a + c, p.palette.b + c, k, n, s);
   }
   const int64_t out = image * 2 * p.pixels + first;
   C *ab = static_cast<C*>(p.ab) + out, *stats = static_cast<C*>(p.stats) + out;
@@ -78,39 +80,60 @@ void planar_tile(const DecodeParams& p, int64_t image, int64_t first, int n) {
   }
 }
 
-// Sums over one pixel's row of exp((z - largest) / T), alone and times each bin.
-template <class T, class C>
-inline void row_sums(const T* __restrict__ row, const float* __restrict__ bin_a, const float* __restrict__ bin_b,
-                     int bins, C largest, C inverse_temperature, C& weight, C& a, C& b) {
-  C sum = 0, sum_a = 0, sum_b = 0;
-#pragma omp simd reduction(+ : sum, sum_a, sum_b)
-  for (int c = 0; c < bins; c++) {
-    const C e = math::exp_fast((C(math::load(row + c)) - largest) * inverse_temperature);
-    sum += e;
-    sum_a += e * bin_a[c];
-    sum_b += e * bin_b[c];
+// The palette filled up to whole vectors.
+template <class C>
+struct PaddedPalette {
+  alignas(64) C a[kMaxBins], b[kMaxBins];
+  explicit PaddedPalette(const Palette& palette) {
+    const int width = padded(palette.bins);
+    for (int c = 0; c < width; c++) {
+      a[c] = c < palette.bins ? static_cast<C>(palette.a[c]) : C(0);
+      b[c] = c < palette.bins ? static_cast<C>(palette.b[c]) : C(0);
+    }
   }
-  weight = sum;
-  a = sum_a;
-  b = sum_b;
+};
+
+// `rows` pixels at once, so that their sums, each a chain of additions, go on side by side.
+template <int rows, class T>
+void row_tile(const DecodeParams& p, int64_t image, int64_t first, const PaddedPalette<Compute<T>>& palette) {
+  using C = Compute<T>;
+  using V = Widest<C>;
+  const int bins = p.palette.bins, width = padded(bins);
+  const C k = static_cast<C>(math::kLog2E / p.temperature);
+  alignas(64) C row[rows][kMaxBins];
+  C largest[rows];
+  V most[rows], weight[rows], a[rows], b[rows];
+  for (int r = 0; r < rows; r++) {
+    largest[r] = widen_row(static_cast<const T*>(p.logits) + (image * p.pixels + first + r) * bins, bins, row[r]);
+    most[r] = all_lanes<V>(largest[r]);
+    weight[r] = a[r] = b[r] = all_lanes<V>(C(0));
+  }
+  for (int c = 0; c < width; c += lanes_of<V>()) {
+    const V bin_a = load_lanes<V>(palette.a + c), bin_b = load_lanes<V>(palette.b + c);
+    for (int r = 0; r < rows; r++) {
+      const V e = exp2_lanes<V>((load_lanes<V>(row[r] + c) - most[r]) * k);
+      weight[r] += e;
+      a[r] += e * bin_a;
+      b[r] += e * bin_b;
+    }
+  }
+  const int64_t out = image * 2 * p.pixels + first;
+  C *ab = static_cast<C*>(p.ab) + out, *stats = static_cast<C*>(p.stats) + out;
+  for (int r = 0; r < rows; r++) {
+    const C inverse = C(1) / sum_of_lanes<C>(weight[r]);
+    ab[r] = sum_of_lanes<C>(a[r]) * inverse;
+    ab[r + p.pixels] = sum_of_lanes<C>(b[r]) * inverse;
+    stats[r] = largest[r];
+    stats[r + p.pixels] = inverse;
+  }
 }
 
 template <class T>
-void row_tile(const DecodeParams& p, int64_t image, int64_t first, int n) {
-  using C = Compute<T>;
-  const int bins = p.palette.bins;
-  for (int i = 0; i < n; i++) {
-    const T* row = static_cast<const T*>(p.logits) + (image * p.pixels + first + i) * bins;
-    const C largest = row_largest(row, bins);
-    C weight, a, b;
-    row_sums(row, p.palette.a, p.palette.b, bins, largest, static_cast<C>(1 / p.temperature), weight, a, b);
-    const int64_t out = image * 2 * p.pixels + first + i;
-    C *ab = static_cast<C*>(p.ab) + out, *stats = static_cast<C*>(p.stats) + out;
-    ab[0] = a / weight;
-    ab[p.pixels] = b / weight;
-    stats[0] = largest;
-    stats[p.pixels] = 1 / weight;
-  }
+void row_tiles(const DecodeParams& p, int64_t image, int64_t first, int n) {
+  const PaddedPalette<Compute<T>> palette(p.palette);
+  int i = 0;
+  for (; i + 4 <= n; i += 4) row_tile<4, T>(p, image, first + i, palette);
+  for (; i < n; i++) row_tile<1, T>(p, image, first + i, palette);
 }
 
 // Temperature 0: the bin of the largest logit, the lowest index on ties; NaN anywhere gives NaN.
@@ -178,7 +201,7 @@ void annealed_mean(const DecodeParams& p) {
       if (p.temperature == 0) {
         for (int i = 0; i < n; i++) mode_pixel<T>(p, image, first + i);
       } else {
-        p.channels_last ? row_tile<T>(p, image, first, n) : planar_tile<T>(p, image, first, n);
+        p.channels_last ? row_tiles<T>(p, image, first, n) : planar_tile<T>(p, image, first, n);
       }
     });
   });

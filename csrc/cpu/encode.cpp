@@ -9,31 +9,51 @@ namespace {
 
 constexpr int kRun = 256;
 
-// Five neighbours by the lattice; returns how many pixels it could not answer and marks them with index -1.
+// Five neighbours by the lattice. Returns how many of the n <= kRun pixels it could not answer; their places, in order,
+// are in `missed`. The table is read in a loop of its own: the two around it then vectorise.
 int lattice_run(const float* __restrict__ a, const float* __restrict__ b, int n, const int32_t* __restrict__ lattice,
-                int64_t stride, int32_t* __restrict__ index, float* __restrict__ excess) {
-  int missed = 0;
-#pragma omp simd reduction(+ : missed)
+                int64_t stride, int32_t* __restrict__ index, float* __restrict__ excess, int32_t* __restrict__ missed) {
+  alignas(64) float u[kRun], v[kRun];
+  alignas(64) int32_t node_x[kRun], node_y[kRun], towards_x[kRun], towards_y[kRun];
+#pragma omp simd
   for (int p = 0; p < n; p++) {
-    int32_t bins[5];
-    float distance[5];
-    const bool found = math::lattice_nearest(a[p], b[p], lattice, bins, distance);
-    missed += found ? 0 : 1;
-    index[p] = found ? bins[0] : -1;
-    excess[p] = distance[0];
-    for (int k = 1; k < 5; k++) {
-      index[k * stride + p] = bins[k];
-      excess[k * stride + p] = distance[k];
-    }
+    const math::LatticeAxis x = math::lattice_axis(a[p]), y = math::lattice_axis(b[p]);
+    u[p] = x.distance;
+    v[p] = y.distance;
+    node_x[p] = x.node;
+    node_y[p] = y.node;
+    towards_x[p] = x.towards;
+    towards_y[p] = y.towards;
   }
-  return missed;
+  alignas(64) int32_t bin_0[kRun], bin_x[kRun], bin_mx[kRun];
+  int misses = 0;
+  for (int p = 0; p < n; p++) {
+    const math::LatticeRows rows = math::lattice_rows(node_x[p], node_y[p], towards_x[p], towards_y[p], lattice);
+    bin_0[p] = rows.bin_0;
+    bin_x[p] = rows.bin_x;
+    bin_mx[p] = rows.bin_mx;
+    missed[misses] = p;
+    misses += 1 - rows.found;
+  }
+#pragma omp simd
+  for (int p = 0; p < n; p++) {
+    const auto put = [&](int k, int32_t bin, float more) __attribute__((always_inline)) {
+      index[k * stride + p] = bin;
+      excess[k * stride + p] = more;
+    };
+    math::lattice_order(u[p], v[p], towards_x[p], towards_y[p], bin_0[p], bin_x[p], bin_mx[p], put);
+  }
+  return misses;
 }
 
 void search_pixel(float a, float b, const Palette& palette, int neighbours, int64_t stride, int32_t* index,
                   float* excess) {
   int32_t bins[math::kMaxNeighbours];
   float distance[math::kMaxNeighbours];
-  math::search_nearest(a, b, palette, neighbours, bins, distance);
+  if (!math::rank_nearest<8>(a, b, palette, neighbours, bins, distance) &&
+      !math::rank_nearest<16>(a, b, palette, neighbours, bins, distance)) {
+    math::search_nearest(a, b, palette, neighbours, bins, distance);
+  }
   for (int k = 0; k < neighbours; k++) {
     index[k * stride] = bins[k];
     excess[k * stride] = distance[k];
@@ -44,12 +64,13 @@ void search_pixel(float a, float b, const Palette& palette, int neighbours, int6
 
 void encode_run(const float* a, const float* b, int n, const Palette& palette, int neighbours, float sigma_ab,
                 int64_t stride, int32_t* index, float* weight) {
-  const bool lattice = palette.lattice != nullptr && neighbours == 5;
-  const int missed = lattice ? lattice_run(a, b, n, palette.lattice, stride, index, weight) : n;
-  if (missed > 0) {
-    for (int p = 0; p < n; p++) {
-      if (!lattice || index[p] < 0) search_pixel(a[p], b[p], palette, neighbours, stride, index + p, weight + p);
-    }
+  const auto search = [&](int p) { search_pixel(a[p], b[p], palette, neighbours, stride, index + p, weight + p); };
+  if (palette.lattice != nullptr && neighbours == 5) {
+    int32_t missed[kRun + 1];
+    const int misses = lattice_run(a, b, n, palette.lattice, stride, index, weight, missed);
+    for (int i = 0; i < misses; i++) search(missed[i]);
+  } else {
+    for (int p = 0; p < n; p++) search(p);
   }
   if (neighbours == 5) {  // a constant count lets the loop over pixels vectorise
 #pragma omp simd

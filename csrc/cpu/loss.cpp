@@ -3,204 +3,332 @@
 //
 // Note [Blocked softmax]. Channels come in blocks of kBlock. A block raises the running maximum, rescales the running
 // sum once, and keeps its exponentials (relative to the maximum at that moment) in a scratch that stays in L2. When the
-// sum is known, probabilities are the scratch times one factor a block and pixel: one exponential a logit in all.
+// sum is known, probabilities are the scratch times one factor a block and pixel: one exponential a logit in all,
+// as 2^(k (z - maximum)) with k = log2(e).
 #include "../math/loss.h"
 
-#include <cfloat>
-
 #include "../math/encode.h"
+#include "lanes.h"
 #include "parallel.h"
-#include "rows.h"
+#include "stream.h"
 
 namespace fastcolor::cpu::FASTCOLOR_ISA {
 
 namespace {
 
-constexpr int kTile = 256;  // pixels
+constexpr int kTile = 128;  // pixels
 constexpr int kBlock = 8;   // channels
+constexpr int kAhead = 16;  // channels asked for ahead
 
-// What the loss needs of a tile of pixels besides its logits.
-struct Targets {
-  alignas(64) int32_t index[math::kMaxNeighbours * kTile];
+// A tile of pixels on its way: what is wanted of them, what the logits say, and what the gradient is made of.
+template <class C>
+struct Tile {
+  alignas(64) int32_t index[math::kMaxNeighbours * kTile];  // target bins
   alignas(64) float weight[math::kMaxNeighbours * kTile];
   alignas(64) float pixel_weight[kTile];  // class weight times mask
-  alignas(64) uint8_t keep[kTile];
+  alignas(64) C keep[kTile];              // mask, 0 or 1
+  alignas(64) C largest[kTile], sum[kTile];
+  alignas(64) C target[math::kMaxNeighbours * kTile];  // logits of the target bins, then their gradients
+  alignas(64) C factor[kTile];                         // gradient of any other bin over its exponential
 };
 
-void load_targets(const LossParams& p, int64_t image, int64_t first, int n, Targets& t) {
+template <class C>
+void load_targets(const LossParams& p, int64_t image, int64_t first, int n, Tile<C>& t) {
   const float* a = p.ab + image * 2 * p.pixels + first;
   encode_run(a, a + p.pixels, n, p.palette, p.neighbours, p.sigma_ab, kTile, t.index, t.weight);
   const uint8_t* mask = p.mask == nullptr ? nullptr : p.mask + image * p.pixels + first;
   for (int i = 0; i < n; i++) {
-    t.keep[i] = mask == nullptr || mask[i] != 0;
-    t.pixel_weight[i] = !t.keep[i] ? 0.0f : p.class_weight == nullptr ? 1.0f : p.class_weight[t.index[i]];
+    t.keep[i] = mask == nullptr || mask[i] != 0 ? C(1) : C(0);
+    t.pixel_weight[i] = t.keep[i] == C(0) ? 0.0f : p.class_weight == nullptr ? 1.0f : p.class_weight[t.index[i]];
   }
 }
 
-// Loss of one pixel, and the derivative's parts of Note [Focal gradient]: h of each target bin, returned sum H.
-// logit(bin) reads a logit as C.
-template <class C, class F>
-inline C finish_pixel(const LossParams& p, const Targets& t, int i, C largest, C sum, F&& logit, C* probability, C* h,
-                      C& loss) {
-  const C log_sum = std::log(sum);
-  C total = 0, h_sum = 0;
-  for (int k = 0; k < p.neighbours; k++) {
-    const C z = static_cast<C>(t.weight[k * kTile + i]);
-    const C log_p = logit(t.index[k * kTile + i]) - largest - log_sum;
-    total += z * math::focal(log_p, static_cast<C>(p.gamma));
-    h[k] = z * math::focal_vjp(log_p, static_cast<C>(p.gamma));
-    probability[k] = math::exp_fast(log_p);
-    h_sum += h[k];
+// From largest, sum and the targets' logits: the loss of each pixel (Note [Focal gradient] in math/loss.h), `factor`
+// and the targets' gradients. `focal`: is gamma not 0?
+template <bool focal, class C>
+void finish_tile(const LossParams& p, int n, double grad_scale, Tile<C>& t, C* __restrict__ pixel_loss) {
+  alignas(64) C log_sum[kTile], total[kTile], h_sum[kTile], h[math::kMaxNeighbours * kTile];
+  const C gamma = focal ? static_cast<C>(p.gamma) : C(0), grad = static_cast<C>(grad_scale);
+#pragma omp simd
+  for (int i = 0; i < n; i++) {
+    log_sum[i] = math::log2_fast(t.sum[i]) * static_cast<C>(math::kLn2);
+    total[i] = h_sum[i] = 0;
   }
-  loss = static_cast<C>(t.pixel_weight[i]) * total;
-  return h_sum;
+  for (int k = 0; k < p.neighbours; k++) {
+    C *target = t.target + k * kTile, *h_k = h + k * kTile;
+    const float* weight = t.weight + k * kTile;
+#pragma omp simd
+    for (int i = 0; i < n; i++) {
+      const C log_p = target[i] - t.largest[i] - log_sum[i];
+      const C z = static_cast<C>(weight[i]);
+      total[i] += z * math::focal<focal>(log_p, gamma);
+      h_k[i] = z * math::focal_vjp<focal>(log_p, gamma);
+      h_sum[i] += h_k[i];
+      target[i] = math::exp_fast(log_p);
+    }
+  }
+#pragma omp simd
+  for (int i = 0; i < n; i++) {
+    const C scale = static_cast<C>(t.pixel_weight[i]) * grad;
+    pixel_loss[i] = t.keep[i] == C(0) ? C(0) : static_cast<C>(t.pixel_weight[i]) * total[i];
+    t.factor[i] = t.keep[i] == C(0) ? C(0) : scale * h_sum[i] / t.sum[i];
+  }
+  for (int k = 0; k < p.neighbours; k++) {
+    C *target = t.target + k * kTile, *h_k = h + k * kTile;
+#pragma omp simd
+    for (int i = 0; i < n; i++) {
+      const C scale = static_cast<C>(t.pixel_weight[i]) * grad;
+      target[i] = t.keep[i] == C(0) ? C(0) : scale * (target[i] * h_sum[i] - h_k[i]);
+    }
+  }
+}
+
+template <class C>
+void finish_tile(const LossParams& p, int n, double grad_scale, Tile<C>& t, C* pixel_loss) {
+  p.gamma == 0 ? finish_tile<false>(p, n, grad_scale, t, pixel_loss)
+               : finish_tile<true>(p, n, grad_scale, t, pixel_loss);
+}
+
+// A run of finished gradients out of the scratch.
+template <class T, class C>
+inline void write_run(const C* __restrict__ gradient, int64_t n, bool past_cache, T* __restrict__ grad) {
+  if constexpr (std::is_same_v<T, C>) {
+    past_cache ? stream_copy(grad, gradient, n) : static_cast<void>(std::copy_n(gradient, n, grad));
+  } else {
+    constexpr int64_t kRun = 512;
+    alignas(64) T run[kRun];
+    for (int64_t first = 0; first < n; first += kRun) {
+      const int64_t count = std::min(kRun, n - first);
+      T* to = past_cache ? run : grad + first;
+#pragma omp simd
+      for (int64_t i = 0; i < count; i++) math::store(to + i, gradient[first + i]);
+      if (past_cache) stream_copy(grad + first, run, count);
+    }
+  }
 }
 
 // ---- logits (N, bins, pixels): lanes over pixels ----
 
-template <int channels, bool masked, class T, class C>
-inline void add_block(const T* __restrict__ logits, int64_t stride, const uint8_t* __restrict__ keep, int n,
-                      C* __restrict__ exponentials, C* __restrict__ largest, C* __restrict__ sum,
-                      C* __restrict__ block_largest) {
-#pragma omp simd
-  for (int i = 0; i < n; i++) {
-    C v[channels];
-    C m = largest[i];
-#pragma GCC unroll 8
-    for (int c = 0; c < channels; c++) {
-      const C x = math::load(logits + c * stride + i);
-      v[c] = masked && keep[i] == 0 ? C(0) : x;
-      m = v[c] > m ? v[c] : m;
-    }
-    C s = sum[i] * math::exp_fast(largest[i] - m);
-#pragma GCC unroll 8
-    for (int c = 0; c < channels; c++) {
-      const C e = math::exp_fast(v[c] - m);
-      exponentials[c * kTile + i] = e;
-      s += e;
-    }
-    largest[i] = block_largest[i] = m;
-    sum[i] = s;
-  }
-}
-
-template <class T, class C>
-inline void write_block(const C* __restrict__ exponentials, const C* __restrict__ block_largest,
-                        const C* __restrict__ largest, const C* __restrict__ factor, int channels, int64_t stride,
-                        int n, T* __restrict__ grad) {
-  alignas(64) C scale[kTile];
-#pragma omp simd
-  for (int i = 0; i < n; i++) scale[i] = factor[i] * math::exp_fast(block_largest[i] - largest[i]);
+// A block of channels of the pixels i to i + lanes.
+template <int channels, bool masked, class V, class T, class C>
+FC_INLINE void add_block_at(const T* logits, int64_t stride, int i, C* exponentials, Tile<C>& t, C* block_largest) {
+  constexpr C k = static_cast<C>(math::kLog2E);
+  V v[channels];
+  const V before = load_lanes<V>(t.largest + i);
+  V m = before;
   for (int c = 0; c < channels; c++) {
-#pragma omp simd
-    for (int i = 0; i < n; i++) math::store(grad + c * stride + i, exponentials[c * kTile + i] * scale[i]);
+    v[c] = load_lanes<V>(logits + c * stride + i);
+    if constexpr (masked) v[c] = load_lanes<V>(t.keep + i) == C(0) ? all_lanes<V>(C(0)) : v[c];
+    m = max_lanes(v[c], m);
   }
+  V sum = load_lanes<V>(t.sum + i) * exp2_lanes<V>((before - m) * k);
+  for (int c = 0; c < channels; c++) {
+    const V e = exp2_lanes<V>((v[c] - m) * k);
+    store_lanes(exponentials + c * kTile + i, e);
+    sum += e;
+  }
+  store_lanes(t.largest + i, m);
+  store_lanes(block_largest + i, m);
+  store_lanes(t.sum + i, sum);
+}
+template <int channels, bool masked, class T, class C>
+void add_block(const T* logits, int64_t stride, int n, C* exponentials, Tile<C>& t, C* block_largest) {
+  using V = Widest<C>;
+  int i = 0;
+  for (; i + lanes_of<V>() <= n; i += lanes_of<V>()) {
+    add_block_at<channels, masked, V>(logits, stride, i, exponentials, t, block_largest);
+  }
+  for (; i < n; i++) add_block_at<channels, masked, C>(logits, stride, i, exponentials, t, block_largest);
 }
 
-template <bool masked, class T>
-void planar_tile(const LossParams& p, int64_t image, int64_t first, int n, double grad_scale) {
-  using C = Compute<T>;
-  const int bins = p.palette.bins, blocks = (bins + kBlock - 1) / kBlock;
-  const int64_t start = image * bins * p.pixels + first;
-  const T* logits = static_cast<const T*>(p.logits) + start;
-  Targets t;
-  load_targets(p, image, first, n, t);
+// Finished gradients (bins, kTile) that are still to be written, n of each row.
+template <class T>
+struct Pending {
+  const Compute<T>* gradient = nullptr;
+  T* grad = nullptr;
+  int n = 0;
 
-  C* exponentials = scratch<C>(static_cast<int64_t>(blocks) * (kBlock + 1) * kTile);
-  C* block_largest = exponentials + static_cast<int64_t>(blocks) * kBlock * kTile;
-  alignas(64) C largest[kTile], sum[kTile];
-  for (int i = 0; i < n; i++) {
-    largest[i] = static_cast<C>(-FLT_MAX);  // finite: a difference of infinities would be NaN
-    sum[i] = 0;
+  void write(int channel, int channels, int64_t stride, bool past_cache) const {
+    for (int c = channel; n > 0 && c < channel + channels; c++) {
+      write_run(gradient + c * kTile, n, past_cache, grad + c * stride);
+    }
   }
+};
+
+// Softmax of a tile: t.largest, t.sum, and each block's exponentials with the maximum they refer to. Writing the tile
+// before goes along with it, block by block: memory takes the one while the processor computes the other.
+template <bool masked, class T, class C>
+void planar_softmax(const T* logits, int64_t stride, int bins, int n, bool past_cache, const Pending<T>& before,
+                    Tile<C>& t, C* exponentials, C* block_largest) {
+  for (int i = 0; i < n; i++) {
+    t.largest[i] = static_cast<C>(-FLT_MAX);  // finite: a difference of infinities would be NaN
+    t.sum[i] = 0;
+  }
+  constexpr C k = static_cast<C>(math::kLog2E);
   int c = 0;
   for (; c + kBlock <= bins; c += kBlock) {
-    add_block<kBlock, masked>(logits + c * p.pixels, p.pixels, t.keep, n, exponentials + c * kTile, largest, sum,
-                              block_largest + c / kBlock * kTile);
+    if (c + kAhead + kBlock <= bins) prefetch_rows(logits + (c + kAhead) * stride, stride, kBlock, n);
+    before.write(c, kBlock, stride, past_cache);
+    add_block<kBlock, masked, T, C>(logits + c * stride, stride, n, exponentials + c * kTile, t,
+                                    block_largest + c / kBlock * kTile);
   }
+  before.write(c, bins - c, stride, past_cache);
   for (; c < bins; c++) {  // the last block may see its maximum rise, so it is brought to one reference below
-    C* block = block_largest + c / kBlock * kTile;
-    alignas(64) C before[kTile];
-    for (int i = 0; i < n; i++) before[i] = largest[i];
-    add_block<1, masked>(logits + c * p.pixels, p.pixels, t.keep, n, exponentials + c * kTile, largest, sum, block);
+    alignas(64) C earlier_largest[kTile];
+    for (int i = 0; i < n; i++) earlier_largest[i] = t.largest[i];
+    add_block<1, masked, T, C>(logits + c * stride, stride, n, exponentials + c * kTile, t,
+                               block_largest + c / kBlock * kTile);
     for (int earlier = c / kBlock * kBlock; earlier < c; earlier++) {
 #pragma omp simd
-      for (int i = 0; i < n; i++) exponentials[earlier * kTile + i] *= math::exp_fast(before[i] - largest[i]);
+      for (int i = 0; i < n; i++)
+        exponentials[earlier * kTile + i] *= math::exp2_fast((earlier_largest[i] - t.largest[i]) * k);
     }
   }
+}
 
-  alignas(64) C factor[kTile];
-  alignas(64) C target_grad[math::kMaxNeighbours * kTile];
-  for (int i = 0; i < n; i++) {
-    C probability[math::kMaxNeighbours], h[math::kMaxNeighbours];
-    C& pixel_loss = static_cast<C*>(p.pixel_loss)[image * p.pixels + first + i];
-    if (masked && t.keep[i] == 0) {
-      pixel_loss = 0;
-      factor[i] = 0;
-      for (int k = 0; k < p.neighbours; k++) target_grad[k * kTile + i] = 0;
-      continue;
+// Turns a tile's exponentials into gradients, in place.
+template <class C>
+void planar_gradient(const LossParams& p, int n, const Tile<C>& t, const C* block_largest, C* exponentials) {
+  constexpr C k = static_cast<C>(math::kLog2E);
+  const int bins = p.palette.bins;
+  for (int first = 0; first < bins; first += kBlock) {
+    const C* reference = block_largest + first / kBlock * kTile;
+    alignas(64) C scale[kTile];
+#pragma omp simd
+    for (int i = 0; i < n; i++) scale[i] = t.factor[i] * math::exp2_fast((reference[i] - t.largest[i]) * k);
+    for (int c = first; c < std::min(first + kBlock, bins); c++) {
+      C* row = exponentials + c * kTile;
+#pragma omp simd
+      for (int i = 0; i < n; i++) row[i] *= scale[i];
     }
-    const C h_sum = finish_pixel(
-        p, t, i, largest[i], sum[i], [&](int32_t bin) { return C(math::load(logits + bin * p.pixels + i)); },
-        probability, h, pixel_loss);
-    const C scale = static_cast<C>(t.pixel_weight[i] * grad_scale);
-    factor[i] = scale * h_sum / sum[i];
-    for (int k = 0; k < p.neighbours; k++) target_grad[k * kTile + i] = scale * (probability[k] * h_sum - h[k]);
   }
-  if (p.grad_logits == nullptr) return;
+  for (int j = 0; j < p.neighbours; j++) {
+    for (int i = 0; i < n; i++) exponentials[t.index[j * kTile + i] * kTile + i] = t.target[j * kTile + i];
+  }
+}
 
-  T* grad = static_cast<T*>(p.grad_logits) + start;
-  for (int b = 0; b < blocks; b++) {
-    write_block(exponentials + static_cast<int64_t>(b) * kBlock * kTile, block_largest + b * kTile, largest, factor,
-                std::min(kBlock, bins - b * kBlock), p.pixels, n, grad + b * kBlock * p.pixels);
+// A run of tiles of one image.
+template <bool masked, class T>
+void planar_strip(const LossParams& p, int64_t image, int64_t first, int64_t count, double grad_scale,
+                  bool past_cache) {
+  using C = Compute<T>;
+  const int bins = p.palette.bins, blocks = (bins + kBlock - 1) / kBlock;
+  const int64_t rows = static_cast<int64_t>(blocks) * kBlock * kTile;
+  C* buffers = scratch<C>(2 * rows + blocks * kTile);
+  C* block_largest = buffers + 2 * rows;
+  Pending<T> pending;
+  Tile<C> t;
+  for (int64_t at = first; at < first + count; at += kTile) {
+    const int n = static_cast<int>(std::min<int64_t>(kTile, first + count - at));
+    const int64_t start = image * bins * p.pixels + at;
+    const T* logits = static_cast<const T*>(p.logits) + start;
+    C* exponentials = pending.gradient == buffers ? buffers + rows : buffers;
+    load_targets(p, image, at, n, t);
+    planar_softmax<masked>(logits, p.pixels, bins, n, past_cache, pending, t, exponentials, block_largest);
+    for (int k = 0; k < p.neighbours; k++) {
+      for (int i = 0; i < n; i++) {
+        t.target[k * kTile + i] = math::load(logits + t.index[k * kTile + i] * p.pixels + i);
+      }
+    }
+    finish_tile(p, n, grad_scale, t, static_cast<C*>(p.pixel_loss) + image * p.pixels + at);
+    if (p.grad_logits == nullptr) continue;
+    planar_gradient(p, n, t, block_largest, exponentials);
+    pending = {exponentials, static_cast<T*>(p.grad_logits) + start, n};
   }
-  for (int k = 0; k < p.neighbours; k++) {
-    for (int i = 0; i < n; i++) math::store(grad + t.index[k * kTile + i] * p.pixels + i, target_grad[k * kTile + i]);
-  }
+  pending.write(0, bins, p.pixels, past_cache);
 }
 
 // ---- logits (N, pixels, bins): lanes over channels ----
 
-template <class T, class C>
-inline C row_exponentials(const T* __restrict__ row, C largest, int bins, C* __restrict__ out) {
-  C sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int c = 0; c < bins; c++) {
-    out[c] = math::exp_fast(C(math::load(row + c)) - largest);
-    sum += out[c];
+// out, in place: 2^(k (out - largest)). Returns their sum.
+template <class C>
+C row_exponentials(C row_largest, int count, C* out) {
+  using V = Widest<C>;
+  constexpr int kStep = lanes_of<V>();
+  constexpr C k = static_cast<C>(math::kLog2E);
+  const V largest = all_lanes<V>(row_largest);
+  V sum = all_lanes<V>(C(0)), sum_2 = sum;  // two chains of additions
+  int c = 0;
+  for (; c + 2 * kStep <= count; c += 2 * kStep) {
+    const V e = exp2_lanes<V>((load_lanes<V>(out + c) - largest) * k);
+    const V e_2 = exp2_lanes<V>((load_lanes<V>(out + c + kStep) - largest) * k);
+    store_lanes(out + c, e);
+    store_lanes(out + c + kStep, e_2);
+    sum += e;
+    sum_2 += e_2;
   }
-  return sum;
+  if (c < count) {
+    const V e = exp2_lanes<V>((load_lanes<V>(out + c) - largest) * k);
+    store_lanes(out + c, e);
+    sum += e;
+  }
+  return sum_of_lanes<C>(V(sum + sum_2));
 }
 
+// Finished gradients (n, bins), contiguous at both ends, that are still to be written.
 template <class T>
-void row_tile(const LossParams& p, int64_t image, int64_t first, int n, double grad_scale) {
-  using C = Compute<T>;
-  const int bins = p.palette.bins;
-  Targets t;
-  load_targets(p, image, first, n, t);
-  C* exponentials = scratch<C>(bins);
-  for (int i = 0; i < n; i++) {
-    const int64_t pixel = image * p.pixels + first + i;
-    const T* row = static_cast<const T*>(p.logits) + pixel * bins;
-    T* grad = p.grad_logits == nullptr ? nullptr : static_cast<T*>(p.grad_logits) + pixel * bins;
-    C& pixel_loss = static_cast<C*>(p.pixel_loss)[pixel];
-    if (t.keep[i] == 0) {
-      pixel_loss = 0;
-      if (grad != nullptr) std::fill(grad, grad + bins, T{});
-      continue;
-    }
-    const C largest = row_largest(row, bins), sum = row_exponentials<T, C>(row, largest, bins, exponentials);
-    C probability[math::kMaxNeighbours], h[math::kMaxNeighbours];
-    const C h_sum = finish_pixel(
-        p, t, i, largest, sum, [&](int32_t bin) { return C(math::load(row + bin)); }, probability, h, pixel_loss);
-    if (grad == nullptr) continue;
-    const C scale = static_cast<C>(t.pixel_weight[i] * grad_scale), factor = scale * h_sum / sum;
-#pragma omp simd
-    for (int c = 0; c < bins; c++) math::store(grad + c, exponentials[c] * factor);
-    for (int k = 0; k < p.neighbours; k++) {
-      math::store(grad + t.index[k * kTile + i], scale * (probability[k] * h_sum - h[k]));
-    }
+struct PendingRows {
+  const T* gradient = nullptr;
+  T* grad = nullptr;
+  int64_t count = 0;
+
+  // The part-th of `parts` equal parts, cut at the cache lines of `grad`.
+  void write(int part, int parts, bool past_cache) const {
+    constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(T));
+    const int64_t skew = static_cast<int64_t>(reinterpret_cast<uintptr_t>(grad) / sizeof(T)) % kLine;
+    const auto cut = [&](int at) {
+      return at == 0 ? 0 : at == parts ? count : (count * at / parts + skew) / kLine * kLine - skew;
+    };
+    const int64_t first = std::max<int64_t>(cut(part), 0), last = std::max<int64_t>(cut(part + 1), 0);
+    write_run(gradient + first, last - first, past_cache, grad + first);
   }
+};
+
+// A run of tiles of one image, like planar_strip.
+template <class T>
+void row_strip(const LossParams& p, int64_t image, int64_t first, int64_t count, double grad_scale, bool past_cache) {
+  using C = Compute<T>;
+  constexpr int64_t kAheadRows = 4;
+  const int bins = p.palette.bins, width = padded(bins);
+  const int64_t volume = static_cast<int64_t>(kTile) * width;
+  C* exponentials = scratch<C>(3 * volume + 2 * width);
+  T* buffers[2] = {reinterpret_cast<T*>(exponentials + volume),
+                   reinterpret_cast<T*>(exponentials + 2 * volume + width)};
+  PendingRows<T> pending;
+  Tile<C> t;
+  for (int64_t at = first; at < first + count; at += kTile) {
+    const int n = static_cast<int>(std::min<int64_t>(kTile, first + count - at));
+    const int64_t start = (image * p.pixels + at) * bins;
+    const T* logits = static_cast<const T*>(p.logits) + start;
+    load_targets(p, image, at, n, t);
+    for (int i = 0; i < n; i++) {
+      C* row = exponentials + i * width;
+      if (at + i + kAheadRows < first + count) prefetch_rows(logits + (i + kAheadRows) * bins, bins, 1, bins);
+      pending.write(i, n, past_cache);
+      if (t.keep[i] == C(0)) {  // whatever the pixel holds
+        std::fill(row, row + width, C(0));
+        t.largest[i] = 0;
+      } else {
+        t.largest[i] = widen_row(logits + i * bins, bins, row);
+      }
+      for (int k = 0; k < p.neighbours; k++) t.target[k * kTile + i] = row[t.index[k * kTile + i]];
+      t.sum[i] = row_exponentials(t.largest[i], width, row);
+    }
+    finish_tile(p, n, grad_scale, t, static_cast<C*>(p.pixel_loss) + image * p.pixels + at);
+    if (p.grad_logits == nullptr) continue;
+
+    // Rows are made in order, because each ends with a few elements too many that the next one overwrites.
+    T* gradient = pending.gradient == buffers[0] ? buffers[1] : buffers[0];
+    for (int i = 0; i < n; i++) {
+      const C *row = exponentials + i * width, factor = t.factor[i];
+      T* to = gradient + i * bins;
+#pragma omp simd
+      for (int c = 0; c < width; c++) math::store(to + c, row[c] * factor);
+      for (int k = 0; k < p.neighbours; k++) math::store(to + t.index[k * kTile + i], t.target[k * kTile + i]);
+    }
+    pending = {gradient, static_cast<T*>(p.grad_logits) + start, static_cast<int64_t>(n) * bins};
+  }
+  pending.write(0, 1, past_cache);
 }
 
 }  // namespace
@@ -209,10 +337,13 @@ void loss(const LossParams& p) {
   const double grad_scale = p.grad_scale / (p.divisor == nullptr ? 1.0 : static_cast<double>(*p.divisor));
   dispatch_float(p.dtype, [&](auto t) {
     using T = decltype(t);
-    parallel_chunks(p.images, p.pixels, kTile, 150.0, p.target.threads, [&](int64_t image, int64_t first, int n) {
-      p.channels_last     ? row_tile<T>(p, image, first, n, grad_scale)
-      : p.mask != nullptr ? planar_tile<true, T>(p, image, first, n, grad_scale)
-                          : planar_tile<false, T>(p, image, first, n, grad_scale);
+    const bool past_cache = p.grad_logits != nullptr && p.grad_logits != p.logits &&
+                            p.images * p.pixels * p.palette.bins * static_cast<int64_t>(sizeof(T)) >= kStreamBytes;
+    parallel_chunks(p.images, p.pixels, 16 * kTile, 150.0, p.target.threads, [&](int64_t image, int64_t first, int n) {
+      p.channels_last     ? row_strip<T>(p, image, first, n, grad_scale, past_cache)
+      : p.mask != nullptr ? planar_strip<true, T>(p, image, first, n, grad_scale, past_cache)
+                          : planar_strip<false, T>(p, image, first, n, grad_scale, past_cache);
+      if (past_cache) stream_fence();
     });
   });
 }

@@ -2,6 +2,7 @@
 // Lab image of full size is ever stored.
 #include "../math/paint.h"
 
+#include "interleave.h"
 #include "parallel.h"
 
 namespace fastcolor::cpu::FASTCOLOR_ISA {
@@ -214,8 +215,7 @@ void paint_rgb(const PaintRgbParams& p) {
     }
     const float saturation = p.gamut == Gamut::kChroma ? 1.0f : p.saturation;
     constexpr int kRun = 512;
-    for (int64_t first = 0; first < p.width;
-         first += kRun) {  // bytes by plane first: interleaved stores do not vectorise
+    for (int64_t first = 0; first < p.width; first += kRun) {
       const int n = static_cast<int>(std::min<int64_t>(kRun, p.width - first));
       alignas(64) uint8_t red[kRun], green[kRun], blue[kRun];
 #pragma omp simd
@@ -226,11 +226,7 @@ void paint_rgb(const PaintRgbParams& p) {
         green[x] = math::to_byte(c.y);
         blue[x] = math::to_byte(c.z);
       }
-      for (int x = 0; x < n; x++) {
-        rgb[3 * (first + x)] = red[x];
-        rgb[3 * (first + x) + 1] = green[x];
-        rgb[3 * (first + x) + 2] = blue[x];
-      }
+      interleave(red, green, blue, n, rgb + 3 * first);
     }
   });
 }

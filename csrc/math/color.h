@@ -43,7 +43,7 @@ FC_HD T linear_to_srgb_vjp(T c, T grad) {
 // As above times 255, for 8-bit output: a polynomial in the fourth root, off by at most 0.002 of a level.
 FC_HD float linear_to_srgb_255(float c) {
   c = clamp(c, 0.0f, 1.0f);
-  const float q = sqrtf(sqrtf(c));
+  const float q = fourth_root(c);
   float p = -17.37757981f;
   p = p * q + 73.83096465f;
   p = p * q - 147.25814595f;
@@ -181,7 +181,7 @@ FC_HD Vec3<float> lab_to_rgb_255(Vec3<float> lab) {
 }
 
 // Round half up into a byte; NaN gives 0. x lies in [0, 255].
-FC_HD uint8_t to_byte(float x) { return static_cast<uint8_t>(static_cast<int32_t>(x == x ? x + 0.5f : 0.0f)); }
+FC_HD uint8_t to_byte(float x) { return static_cast<uint8_t>(static_cast<int32_t>((x > 0.0f ? x : 0.0f) + 0.5f)); }
 
 // ---- gamut="chroma": keep lightness and hue, reduce chroma until the colour fits sRGB ----
 

@@ -26,15 +26,14 @@ constexpr float kLatticeSpacing = 10.0f;
 constexpr float kCell = 2.5f, kCellOrigin = -120.0f;
 constexpr int kCells = 96;  // a side
 
-// Is x + y > 5, decided exactly? (Knuth's two-sum gives the rounding error of x + y.)
-FC_HD bool sum_above_five(float x, float y) {
+// Truth values here are 0 and 1 in an int: compilers do not vectorise the choice between two bools.
+FC_HD int32_t truth(bool x) { return x ? 1 : 0; }
+
+// How x + y compares with 5, decided exactly: 1 above, 0 equal, -1 below. (Knuth's two-sum gives the rounding error.)
+FC_HD int32_t sum_against_five(float x, float y) {
   const float sum = x + y, part = sum - x;
-  const float error = (x - (sum - part)) + (y - part);
-  return sum > 5.0f || (sum == 5.0f && error > 0.0f);
-}
-FC_HD bool sum_is_five(float x, float y) {
-  const float sum = x + y, part = sum - x;
-  return sum == 5.0f && (x - (sum - part)) + (y - part) == 0.0f;
+  const float error = (x - (sum - part)) + (y - part), rest = sum == 5.0f ? error : sum - 5.0f;
+  return rest > 0.0f ? 1 : rest < 0.0f ? -1 : 0;
 }
 
 struct LatticeAxis {
@@ -52,60 +51,77 @@ FC_HD LatticeAxis lattice_axis(float x) {
   return {static_cast<int>(nearest), offset > 0.0f ? 1 : -1, offset < 0.0f ? -offset : offset};
 }
 
-// The five nearest by Note [Lattice]: bins in order and their squared distances minus the nearest's.
-// False when not all six candidates are bins; the outputs are then indices in range but not the answer.
-FC_HD bool lattice_nearest(float a, float b, const int32_t* lattice, int32_t index[5], float excess[5]) {
-  const LatticeAxis x = lattice_axis(a), y = lattice_axis(b);
+// What the table knows about the six candidates: the bin of 0, of X and of MX, and whether all six are bins.
+struct LatticeRows {
+  int32_t bin_0, bin_x, bin_mx, found;
+};
+FC_HD LatticeRows lattice_rows(int32_t node_x, int32_t node_y, int32_t towards_x, int32_t towards_y,
+                               const int32_t* lattice) {
   const int32_t *row = lattice + kLatticeNodes / 2, *flags = lattice + kLatticeNodes;
-  const int quadrant = (x.towards < 0 ? 1 : 0) + (y.towards < 0 ? 2 : 0);
-  const int here = (x.node + kLatticeNodes / 2) * kLatticeNodes + y.node + kLatticeNodes / 2;
-  const bool found = ((flags[here] >> quadrant) & 1) != 0;
+  const int quadrant = (towards_x < 0 ? 1 : 0) + (towards_y < 0 ? 2 : 0);
+  const int here = (node_x + kLatticeNodes / 2) * kLatticeNodes + node_y + kLatticeNodes / 2;
+  return {row[node_x] + node_y, row[node_x + towards_x] + node_y, row[node_x - towards_x] + node_y,
+          (flags[here] >> quadrant) & 1};
+}
 
-  const int32_t row_0 = row[x.node] + y.node, row_x = row[x.node + x.towards] + y.node,
-                row_mx = row[x.node - x.towards] + y.node;
-  const float u = x.distance, v = y.distance;
+// Hands the five nearest by Note [Lattice] to put(k, bin, squared distance minus the nearest's) in order. Arrays here
+// would keep compilers from vectorising.
+template <class Put>
+FC_HD void lattice_order(float u, float v, int32_t towards_x, int32_t towards_y, int32_t bin_0, int32_t bin_x,
+                         int32_t bin_mx, Put&& put) {
   // Squared distances minus u^2 + v^2.
   const float to_x = 100.0f - 20.0f * u, to_y = 100.0f - 20.0f * v, to_mx = 100.0f + 20.0f * u,
               to_my = 100.0f + 20.0f * v;
+  // Equal distances: X and XY have a lower index than 0's row, MX a higher one, when the colour lies on the lower side.
+  const int32_t lower_a = truth(towards_x < 0), equal = truth(u == v);
+  const int32_t x_first = truth(u > v) | (equal & lower_a), mx_first = truth(u < v) | (equal & (1 - lower_a));
+  const int32_t xy_before_mx = truth(sum_against_five(2.0f * u, v) + lower_a > 0);
+  const int32_t xy_before_my = truth(sum_against_five(2.0f * v, u) + lower_a > 0);
 
-  const bool lower_a = x.towards < 0;  // X, XY then have a lower index than 0's row; MX a higher one
-  const bool x_first = u > v || (u == v && lower_a);
-  const bool mx_first = u < v || (u == v && !lower_a);
-  const bool xy_before_mx = sum_above_five(2.0f * u, v) || (sum_is_five(2.0f * u, v) && lower_a);
-  const bool xy_before_my = sum_above_five(2.0f * v, u) || (sum_is_five(2.0f * v, u) && lower_a);
+  const int32_t bin_y = bin_0 + towards_y, bin_my = bin_0 - towards_y, bin_xy = bin_x + towards_y;
+  put(0, bin_0, 0.0f);
+  put(1, x_first != 0 ? bin_x : bin_y, x_first != 0 ? to_x : to_y);
+  put(2, x_first != 0 ? bin_y : bin_x, x_first != 0 ? to_y : to_x);
 
-  index[0] = row_0;
-  excess[0] = 0.0f;
-  index[1] = x_first ? row_x : row_0 + y.towards;
-  excess[1] = x_first ? to_x : to_y;
-  index[2] = x_first ? row_0 + y.towards : row_x;
-  excess[2] = x_first ? to_y : to_x;
+  const int32_t near = mx_first != 0 ? bin_mx : bin_my, far = mx_first != 0 ? bin_my : bin_mx;
+  const float to_near = mx_first != 0 ? to_mx : to_my, to_far = mx_first != 0 ? to_my : to_mx, to_xy = to_x + to_y;
+  const int32_t before_near = mx_first != 0 ? xy_before_mx : xy_before_my;
+  const int32_t before_far = mx_first != 0 ? xy_before_my : xy_before_mx;
+  const int32_t later = before_far != 0 ? bin_xy : far;
+  const float to_later = before_far != 0 ? to_xy : to_far;
+  put(3, before_near != 0 ? bin_xy : near, before_near != 0 ? to_xy : to_near);
+  put(4, before_near != 0 ? near : later, before_near != 0 ? to_near : to_later);
+}
 
-  const int32_t near = mx_first ? row_mx : row_0 - y.towards, far = mx_first ? row_0 - y.towards : row_mx;
-  const float to_near = mx_first ? to_mx : to_my, to_far = mx_first ? to_my : to_mx;
-  const bool before_near = mx_first ? xy_before_mx : xy_before_my, before_far = mx_first ? xy_before_my : xy_before_mx;
-  const int32_t diagonal = row_x + y.towards;
-  const float to_diagonal = to_x + to_y;
-  index[3] = before_near ? diagonal : near;
-  excess[3] = before_near ? to_diagonal : to_near;
-  index[4] = before_near ? near : before_far ? diagonal : far;
-  excess[4] = before_near ? to_near : before_far ? to_diagonal : to_far;
-  return found;
+// Both together; false when not all six candidates are bins: what was put is then in range but no answer.
+template <class Put>
+FC_HD bool lattice_nearest(float a, float b, const int32_t* lattice, Put&& put) {
+  const LatticeAxis x = lattice_axis(a), y = lattice_axis(b);
+  const LatticeRows rows = lattice_rows(x.node, y.node, x.towards, y.towards, lattice);
+  lattice_order(x.distance, y.distance, x.towards, y.towards, rows.bin_0, rows.bin_x, rows.bin_mx, put);
+  return rows.found != 0;
+}
+
+// The bins that Note [Candidates] leaves for a colour: palette.candidates[first..last), or all bins first..last.
+struct Candidates {
+  int first, last;
+  bool in_table;
+};
+FC_HD Candidates candidates_of(float a, float b, const Palette& palette) {
+  const float row = (a - kCellOrigin) * (1.0f / kCell), column = (b - kCellOrigin) * (1.0f / kCell);
+  if (!(row >= 0.0f && row < kCells && column >= 0.0f && column < kCells)) return {0, palette.bins, false};
+  const int cell = static_cast<int>(row) * kCells + static_cast<int>(column);
+  return {palette.cell_start[cell], palette.cell_start[cell + 1], true};
 }
 
 // The nearest bins by Note [Candidates]. `index` in order of distance, `excess` as above. NaN gives bins 0, 1, ... and
 // NaN.
 FC_HD void search_nearest(float a, float b, const Palette& palette, int neighbours, int32_t* index, float* excess) {
-  const float row = (a - kCellOrigin) * (1.0f / kCell), column = (b - kCellOrigin) * (1.0f / kCell);
-  const bool in_table = row >= 0.0f && row < kCells && column >= 0.0f && column < kCells;
-  const int cell = in_table ? static_cast<int>(row) * kCells + static_cast<int>(column) : 0;
-  const int first = in_table ? palette.cell_start[cell] : 0;
-  const int last = in_table ? palette.cell_start[cell + 1] : palette.bins;
-
+  const Candidates among = candidates_of(a, b, palette);
   double nearest[kMaxNeighbours];
   int found = 0;
-  for (int i = first; i < last; i++) {
-    const int bin = in_table ? palette.candidates[i] : i;
+  for (int i = among.first; i < among.last; i++) {
+    const int bin = among.in_table ? palette.candidates[i] : i;
     const double da = static_cast<double>(a) - palette.a[bin], db = static_cast<double>(b) - palette.b[bin];
     const double squared = da * da + db * db;
     if (found == neighbours && !(squared < nearest[found - 1])) continue;
@@ -120,10 +136,44 @@ FC_HD void search_nearest(float a, float b, const Palette& palette, int neighbou
   for (int k = neighbours - 1; k >= 0; k--) excess[k] = static_cast<float>(nearest[k] - nearest[0]);
 }
 
+// The same for a colour whose cell has at most `lanes` candidates, without branches: the place of a candidate among the
+// sorted is the number of candidates before it. False where it does not apply.
+template <int lanes>
+FC_HD bool rank_nearest(float a, float b, const Palette& palette, int neighbours, int32_t* index, float* excess) {
+  const Candidates among = candidates_of(a, b, palette);
+  const int count = among.last - among.first;
+  if (!among.in_table || count > lanes) return false;
+  double squared[lanes];
+  int32_t bin[lanes];
+  for (int i = 0; i < lanes; i++) {
+    bin[i] = palette.candidates[among.first + (i < count ? i : 0)];
+    const double da = static_cast<double>(a) - palette.a[bin[i]], db = static_cast<double>(b) - palette.b[bin[i]];
+    squared[i] = i < count ? da * da + db * db : 1e30;
+  }
+  int64_t place[lanes] = {};
+  for (int j = 0; j < count; j++) {  // candidates ascend, so equal distances stay in order
+    for (int i = 0; i < lanes; i++) {
+      place[i] += squared[j] < squared[i] ? 1 : 0;
+      place[i] += squared[j] == squared[i] ? (j < i ? 1 : 0) : 0;
+    }
+  }
+  int32_t sorted_bin[lanes];
+  double sorted[lanes];
+  for (int i = 0; i < count; i++) {
+    sorted_bin[place[i]] = bin[i];
+    sorted[place[i]] = squared[i];
+  }
+  for (int k = 0; k < neighbours; k++) {
+    index[k] = sorted_bin[k];
+    excess[k] = static_cast<float>(sorted[k] - sorted[0]);
+  }
+  return true;
+}
+
 // Turns excess_k into weight_k = exp(-excess_k / (2 sigma^2)) / sum, in place.
 // stride: distance between two neighbours of a pixel.
 FC_HD void gaussian_weights(float a, float b, float* excess, int neighbours, int64_t stride, float sigma_ab) {
-  const float scale = -kLog2E / (2.0f * sigma_ab * sigma_ab);
+  const float scale = static_cast<float>(-kLog2E) / (2.0f * sigma_ab * sigma_ab);
   float sum = 1.0f + (a - a) + (b - b);  // NaN and infinite colours end in NaN
   for (int k = 1; k < neighbours; k++) {
     const float w = exp2_fast(excess[k * stride] * scale);
@@ -136,18 +186,6 @@ FC_HD void gaussian_weights(float a, float b, float* excess, int neighbours, int
 }
 
 // ---- one pixel without arrays, for processors whose registers cannot be indexed ----
-
-// The bins that Note [Candidates] leaves for a colour: palette.candidates[first..last), or all bins first..last.
-struct Candidates {
-  int first, last;
-  bool in_table;
-};
-FC_HD Candidates candidates_of(float a, float b, const Palette& palette) {
-  const float row = (a - kCellOrigin) * (1.0f / kCell), column = (b - kCellOrigin) * (1.0f / kCell);
-  if (!(row >= 0.0f && row < kCells && column >= 0.0f && column < kCells)) return {0, palette.bins, false};
-  const int cell = static_cast<int>(row) * kCells + static_cast<int>(column);
-  return {palette.cell_start[cell], palette.cell_start[cell + 1], true};
-}
 
 struct Neighbour {
   double squared;  // distance
@@ -180,7 +218,11 @@ FC_HD void encode_pixel(float a, float b, const Palette& palette, int neighbours
   if (palette.lattice != nullptr && neighbours == 5) {
     int32_t bins[5];
     float excess[5];
-    if (lattice_nearest(a, b, palette.lattice, bins, excess)) {
+    const auto put = [&](int k, int32_t bin, float more) {
+      bins[k] = bin;
+      excess[k] = more;
+    };
+    if (lattice_nearest(a, b, palette.lattice, put)) {
       gaussian_weights(a, b, excess, 5, 1, sigma_ab);
       for (int k = 0; k < 5; k++) {
         index[k * stride] = bins[k];
@@ -202,9 +244,9 @@ FC_HD void encode_pixel(float a, float b, const Palette& palette, int neighbours
 
 FC_HD int nearest_bin(float a, float b, const Palette& palette) {
   if (palette.lattice != nullptr) {
-    int32_t bins[5];
-    float excess[5];
-    if (lattice_nearest(a, b, palette.lattice, bins, excess)) return bins[0];
+    int nearest = 0;
+    const auto put = [&](int k, int32_t bin, float) { nearest = k == 0 ? bin : nearest; };
+    if (lattice_nearest(a, b, palette.lattice, put)) return nearest;
   }
   return next_neighbour(a, b, palette, candidates_of(a, b, palette), {-1.0, -1}).bin;
 }

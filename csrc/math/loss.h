@@ -11,20 +11,30 @@
 
 namespace fastcolor::math {
 
-// f(p), from log p.
-template <class T>
+// f(p), from log p. `with_gamma`: is gamma not 0?
+template <bool with_gamma, class T>
 FC_HD T focal(T log_p, T gamma) {
-  if (gamma == T(0)) return -log_p;
+  if constexpr (!with_gamma) return -log_p;
   const T miss = max_of(T(0), T(1) - exp_fast(log_p));
-  return -log_p * (miss > T(0) ? pow_positive(miss, gamma) : miss);
+  return -log_p * (miss > T(0) ? pow_positive(max_of(T(1e-12), miss), gamma) : miss);
 }
 
 // -f'(p) p, from log p.
-template <class T>
+template <bool with_gamma, class T>
 FC_HD T focal_vjp(T log_p, T gamma) {
-  if (gamma == T(0)) return T(1) + (log_p - log_p);  // NaN stays
+  if constexpr (!with_gamma) return T(1) + (log_p - log_p);  // NaN stays
   const T p = exp_fast(log_p), miss = max_of(T(1e-12), T(1) - p);
   return pow_positive(miss, gamma - T(1)) * (miss - gamma * p * log_p) + (log_p - log_p);
+}
+
+// Where gamma is only known at run time.
+template <class T>
+FC_HD T focal(T log_p, T gamma) {
+  return gamma == T(0) ? focal<false>(log_p, gamma) : focal<true>(log_p, gamma);
+}
+template <class T>
+FC_HD T focal_vjp(T log_p, T gamma) {
+  return gamma == T(0) ? focal_vjp<false>(log_p, gamma) : focal_vjp<true>(log_p, gamma);
 }
 
 }  // namespace fastcolor::math

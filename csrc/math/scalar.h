@@ -26,26 +26,33 @@ FC_HD T clamp(T x, T low, T high) {
 // 1.5 * 2^23: adding it rounds a float of magnitude below 2^22 to the nearest integer, which then sits in the low bits.
 constexpr float kRounder = 12582912.0f;
 
-// 2^x for x <= 127; below -126 it is 2^-126, which sums of exponentials cannot tell from 0. Relative error 1e-7.
+// 2^x for x in [-126, 127]; F is float, or a vector of floats on a compiler that has them, U the unsigned integer of
+// its size. Relative error 1e-7.
+template <class F, class U>
+FC_HD F exp2_polynomial(F x) {
+  constexpr float kBiased = kRounder + 127.0f;  // the integer then is the exponent field of its power of two
+  const F rounded = x + kBiased;
+  const F f = x - (rounded - kBiased);  // in [-0.5, 0.5]
+  F p = f * 1.5345809516e-4f + 1.3399932068e-3f;
+  p = p * f + 9.6184890717e-3f;
+  p = p * f + 5.5503286421e-2f;
+  p = p * f + 2.4022646248e-1f;
+  p = p * f + 6.9314718246e-1f;
+  p = p * f + 1.0f;
+  return p * bit_cast<F>(bit_cast<U>(rounded) << 23);
+}
+
+// 2^x for x <= 127; below -126 it is 2^-126, which sums of exponentials cannot tell from 0.
 FC_HD float exp2_fast(float x) {
 #ifdef __CUDA_ARCH__
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
 #else
-  x = x < -126.0f ? -126.0f : x;
-  const float rounded = x + kRounder;
-  const float f = x - (rounded - kRounder);  // in [-0.5, 0.5]
-  float p = 1.5353362016e-4f;
-  p = p * f + 1.3398874465e-3f;
-  p = p * f + 9.6184373577e-3f;
-  p = p * f + 5.5503324710e-2f;
-  p = p * f + 2.4022647914e-1f;
-  p = p * f + 6.9314720286e-1f;
-  p = p * f + 1.0f;
-  return p * bit_cast<float>((bit_cast<uint32_t>(rounded) << 23) + 0x3f800000u);
+  return exp2_polynomial<float, uint32_t>(x < -126.0f ? -126.0f : x);
 #endif
 }
+FC_HD double exp2_fast(double x) { return exp2(x); }
 
 // log2(x) for positive normal x. Absolute error 1e-7 + 6e-8 |log2 x|.
 FC_HD float log2_fast(float x) {
@@ -69,10 +76,12 @@ FC_HD float log2_fast(float x) {
 #endif
 }
 
-constexpr float kLog2E = 1.4426950408889634f;
+FC_HD double log2_fast(double x) { return log2(x); }
+
+constexpr double kLog2E = 1.4426950408889634, kLn2 = 0.6931471805599453;
 
 // exp(x) for x <= 88.
-FC_HD float exp_fast(float x) { return exp2_fast(x * kLog2E); }
+FC_HD float exp_fast(float x) { return exp2_fast(x * static_cast<float>(kLog2E)); }
 FC_HD double exp_fast(double x) { return exp(x); }
 
 // x^y for positive x.
@@ -84,35 +93,62 @@ FC_HD float cbrt_positive(float x) {
 #ifdef __CUDA_ARCH__
   return exp2_fast(log2_fast(x) * (1.0f / 3.0f));
 #else
-  // x^(-1/3) from the exponent bits, then two steps that cube its error.
-  const float guess = 1419967116.0f - static_cast<float>(bit_cast<int32_t>(x)) * (1.0f / 3.0f);
-  float r = bit_cast<float>(static_cast<int32_t>(guess));
-  for (int i = 0; i < 2; i++) {
-    const float e = 1.0f - x * r * r * r;
-    r += r * e * (0.33333333f + e * (0.22222222f + e * 0.17283951f));
-  }
-  return x * r * r;
+  // r = x^(-1/3) from the exponent bits, to 3.5 %. Then x^(1/3) = x r^2 (1 - e)^(-2/3) for the e that is left,
+  // |e| <= 0.1023; as e is made from x r^2, most of the rounding of x r^2 cancels.
+  const float guess = 1419899116.0f - static_cast<float>(bit_cast<int32_t>(x)) * (1.0f / 3.0f);
+  const float r = bit_cast<float>(static_cast<int32_t>(guess));
+  const float y = x * (r * r), e = 1.0f - y * r;
+  float p = 0.4302511513f;
+  p = p * e + 0.4585377276f;
+  p = p * e + 0.4937819839f;
+  p = p * e + 0.5555365682f;
+  p = p * e + 0.6666667461f;
+  return y + y * e * p;
 #endif
 }
 FC_HD double cbrt_positive(double x) { return cbrt(x); }
+
+// x^(1/4) for x in [0, 1]; relative error 1e-6.
+FC_HD float fourth_root(float x) {
+#ifdef __CUDA_ARCH__
+  return exp2_fast(log2_fast(x) * 0.25f);
+#else
+  // As the cube root; |e| <= 0.1239.
+  const float r = bit_cast<float>(1331171804 - (bit_cast<int32_t>(x) >> 2));
+  const float y = x * (r * r) * r, e = 1.0f - y * r;
+  float p = 0.5768884420f;
+  p = p * e + 0.6118752360f;
+  p = p * e + 0.6561738253f;
+  p = p * e + 0.7499611974f;
+  return y + y * e * p;
+#endif
+}
 
 // ---- 16-bit floats ----
 
 FC_HD float load(const float* p) { return *p; }
 FC_HD double load(const double* p) { return *p; }
-FC_HD float load(const BFloat16* p) { return bit_cast<float>(static_cast<uint32_t>(p->bits) << 16); }
+// The value of a 16-bit float whose bits lie in the low half of `bits`; T says which kind. F and U as above.
+template <class T, class F, class U>
+FC_HD F widen_bits(U bits) {
+  if constexpr (std::is_same_v<T, BFloat16>) {
+    return bit_cast<F>(bits << 16);
+  } else {
+    // Exponent and mantissa moved into place, then scaled by 2^112: subnormals come out right without a branch.
+    const F scaled = bit_cast<F>((bits & 0x7fffu) << 13) * 5.192296858534828e33f;
+    const U special = ((bits & 0x3ffu) << 13) | 0x7f800000u;
+    const U magnitude = (bits & 0x7c00u) == 0x7c00u ? special : bit_cast<U>(scaled);
+    return bit_cast<F>(magnitude | ((bits & 0x8000u) << 16));
+  }
+}
+FC_HD float load(const BFloat16* p) { return widen_bits<BFloat16, float>(static_cast<uint32_t>(p->bits)); }
 FC_HD float load(const Half* p) {
 #ifdef __CUDA_ARCH__
   float x;
   asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(p->bits));
   return x;
 #else
-  // Exponent and mantissa moved into place, then scaled by 2^112: subnormals come out right without a branch.
-  const uint32_t bits = p->bits;
-  const float scaled = bit_cast<float>((bits & 0x7fffu) << 13) * 5.192296858534828e33f;
-  const uint32_t magnitude =
-      (bits & 0x7c00u) == 0x7c00u ? 0x7f800000u | ((bits & 0x3ffu) << 13) : bit_cast<uint32_t>(scaled);
-  return bit_cast<float>(magnitude | ((bits & 0x8000u) << 16));
+  return widen_bits<Half, float>(static_cast<uint32_t>(p->bits));
 #endif
 }
 

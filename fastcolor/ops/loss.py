@@ -114,12 +114,17 @@ def _scaled(grad: Tensor, factor: Tensor) -> Tensor:
     return grad
 
 
+def _keep_gradient(ctx: Any, inputs: object, output: tuple[Tensor, Tensor]) -> None:
+    ctx.set_materialize_grads(False)  # else torch fills a volume with zeros: the "gradient of the gradient"
+    ctx.save_for_backward(output[1])
+
+
 loss_op = register(
     f"loss(Tensor logits, {_ARGUMENTS}, bool needs_grad) -> (Tensor, Tensor)",
     _loss,
     _loss_fake,
-    setup_context=lambda ctx, inputs, output: ctx.save_for_backward(output[1]),
-    backward=lambda ctx, factor, _: (_scaled(*ctx.saved_tensors, factor), *(None,) * 9),
+    setup_context=_keep_gradient,
+    backward=lambda ctx, factor, _: (None if factor is None else _scaled(*ctx.saved_tensors, factor), *(None,) * 9),
 )
 
 

@@ -1,0 +1,87 @@
+"""annealed_mean on 16x313x64x64 logits; and from 1x313x270x480 logits to a 1080p picture."""
+
+from __future__ import annotations
+
+import functools
+
+import torch
+from torch import Tensor
+
+from fastcolor import ops
+from fastcolor.palette import Palette
+
+from . import baselines, timing
+from .timing import Row
+
+
+def _logits(shape: tuple[int, ...], device: str, dtype: torch.dtype, channels_last: bool) -> Tensor:
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    logits = 3 * torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    return logits.to(device, dtype).contiguous(memory_format=layout)
+
+
+def _same_ab(ours: Tensor, other: Tensor) -> None:
+    assert ours.shape == other.shape
+    # Probabilities kept in bfloat16 by the baseline are off by 2^-9; ours are float32 throughout.
+    bound = 1e-2 if other.dtype == torch.float32 else 8.0
+    assert (ours.float() - other.float()).abs().max() < bound
+
+
+def _same_rgb(ours: Tensor, other: Tensor) -> None:
+    assert ours.shape == other.shape and (ours.cpu().int() - other.cpu().int()).abs().max() <= 1
+
+
+def decode(device: str, *, dtype: torch.dtype = torch.float32, channels_last: bool = False) -> Row:
+    logits = _logits((16, 313, 64, 64), device, dtype, channels_last)
+    points = Palette.grid().points.to(device, dtype)
+    plain = device == "cpu" and dtype == torch.float32 and not channels_last
+    name = f"decode: annealed_mean 16x313x64x64 {str(dtype).removeprefix('torch.')}"
+    return Row(
+        name=name + (", channels_last" if channels_last else ""),
+        ours=lambda: ops.annealed_mean(logits),
+        others={
+            "softmax+einsum": lambda: lambda: baselines.decode(logits, points),
+            "softmax+conv": lambda: lambda: baselines.decode_by_convolution(logits, points),
+            "compile": lambda: timing.compiled(baselines.decode, logits, points),
+        },
+        bytes=logits.numel() * logits.element_size() + 16 * 2 * 64 * 64 * 4,
+        same=_same_ab,
+        must={"softmax+einsum": 12, "softmax+conv": 6.5, "compile": 10}
+        if plain
+        else {}
+        if device == "cpu"
+        else {"softmax+einsum": 6, "softmax+conv": 4.5},
+        stretch={"softmax+einsum": 20, "softmax+conv": 11, "compile": 17} if plain else {},
+    )
+
+
+def picture(device: str, *, dtype: torch.dtype = torch.float32, channels_last: bool = False) -> Row:
+    logits = _logits((1, 313, 270, 480), device, dtype, channels_last)
+    points = Palette.grid().points.to(device)
+    lightness = (50 + 20 * torch.randn((1, 1, 1080, 1920), generator=torch.Generator().manual_seed(1))).clamp(0, 100)
+    lightness = lightness.to(device)
+    plain = dtype == torch.float32 and not channels_last
+    name = f"decode + upsample + sRGB, 1x313x270x480 {str(dtype).removeprefix('torch.')} -> 1080p u8"
+    return Row(
+        name=name + (", channels_last" if channels_last else ""),
+        ours=lambda: ops.paint_rgb(ops.annealed_mean(logits), lightness),
+        others={
+            "eager": lambda: lambda: baselines.paint(logits.float(), points, lightness),
+            "compile": lambda: timing.compiled(lambda z: baselines.paint(z.float(), points, lightness), logits),
+        },
+        bytes=logits.numel() * logits.element_size() + 1080 * 1920 * 7,
+        same=_same_rgb,
+        must=({"eager": 9, "compile": 10} if device == "cpu" else {"eager": 11}) if plain else {},
+        stretch={"eager": 14, "compile": 14} if plain and device == "cpu" else {},
+    )
+
+
+ROWS = [
+    decode,
+    functools.partial(decode, channels_last=True),
+    functools.partial(decode, dtype=torch.bfloat16),
+    functools.partial(decode, dtype=torch.bfloat16, channels_last=True),
+    picture,
+    functools.partial(picture, channels_last=True),
+]
+test_decode = timing.suite(ROWS)

@@ -1,0 +1,198 @@
+"""How everything here is timed: verified first, then alternated in one process, medians.
+
+CPU times are thread CPU time when one thread computes, so that another program on the machine does not count, else wall
+clock. CUDA times come from events around single calls, the L2 cache flushed before each. glibc hands a fresh tensor of
+32 MB or more fresh pages at every call, which inflates baselines that make many of them about two times: `tune_malloc`
+lets it keep its memory, and results name the regime.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# No mmap: glibc takes no threshold above 32 MB.
+TUNED_MALLOC = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "68719476736", "MALLOC_TOP_PAD_": "536870912"}
+
+Work = Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One op beside the other ways to compute the same.
+
+    ours, others: make the same result; each of `others` is made by calling its entry, which raises ImportError where a
+    library is missing. bytes: the fewest that must be read and written. same(ours, other): raises AssertionError.
+    must, stretch: the least ratio to each of `others`.
+    """
+
+    name: str
+    ours: Work
+    others: Mapping[str, Callable[[], Work]]
+    bytes: int
+    same: Callable[[Any, Any], None]
+    must: Mapping[str, float] = field(default_factory=dict)
+    stretch: Mapping[str, float] = field(default_factory=dict)
+
+
+def malloc_regime() -> str:
+    return "tuned" if os.environ.items() >= TUNED_MALLOC.items() else "default"
+
+
+def tune_malloc() -> None:
+    """Start this program again with malloc tuned, because glibc reads its settings at the start alone."""
+    if malloc_regime() != "tuned" and sys.platform == "linux":
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **TUNED_MALLOC})
+
+
+def _cpu_clock() -> Callable[[], float]:
+    return time.thread_time if torch.get_num_threads() == 1 else time.perf_counter
+
+
+def once(work: Work, device: str = "cpu", flush: Tensor | None = None) -> float:
+    """Milliseconds of one call."""
+    if device == "cpu":
+        clock = _cpu_clock()
+        start = clock()
+        result = work()
+        elapsed = clock() - start
+        del result
+        return elapsed * 1e3
+    begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    if flush is not None:
+        flush.zero_()
+    torch.cuda._sleep(20_000)  # the launch is queued before the clock starts: its cost is not the kernel's
+    begin.record()
+    work()
+    end.record()
+    end.synchronize()
+    return begin.elapsed_time(end)
+
+
+def alternate(works: Mapping[str, Work], *, device: str = "cpu", seconds: float = 4.0) -> dict[str, float]:
+    """Median milliseconds of each, taken in turns for about `seconds` in all and at least five rounds."""
+    flush = torch.empty(1 << 28, dtype=torch.uint8, device=device) if device != "cpu" else None
+    for work in works.values():
+        work()
+        work()
+    times: dict[str, list[float]] = {name: [] for name in works}
+    stop = time.perf_counter() + seconds
+    while len(next(iter(times.values()))) < 5 or time.perf_counter() < stop:
+        for name, work in works.items():
+            # A slow baseline runs once a round, a fast op several times: the medians are then equally steady.
+            repeats = 1 if not times[name] else max(1, min(20, int(10 / max(times[name][-1], 1e-3))))
+            times[name] += [once(work, device, flush) for _ in range(repeats)]
+    return {name: statistics.median(t) for name, t in times.items()}
+
+
+def copy_of(count: int, device: str = "cpu") -> Work:
+    """A copy that reads and writes `count` bytes in all: the floor of an op that must move as many."""
+    source = torch.ones(max(count // 8, 1), dtype=torch.int32, device=device)
+    target = torch.empty_like(source)
+    return lambda: target.copy_(source)
+
+
+def measure(row: Row, *, device: str = "cpu", seconds: float = 4.0) -> dict[str, Any]:
+    """Verify, then time one row. Baselines whose library is missing are named under `absent`."""
+    works: dict[str, Work] = {"fastcolor": row.ours, "copy": copy_of(row.bytes, device)}
+    absent = {}
+    expected = row.ours()
+    for name, make in row.others.items():
+        try:
+            work = make()
+            result = work()
+        except ImportError as error:
+            absent[name] = str(error)
+            continue
+        row.same(expected, result)
+        del result
+        works[name] = work
+    del expected
+    ms = alternate(works, device=device, seconds=seconds)
+    ours = ms.pop("fastcolor")
+    copy = ms.pop("copy")
+    return {
+        "name": row.name,
+        "ms": ours,
+        "bytes": row.bytes,
+        "copy_ms": copy,
+        "share_of_copy_rate": copy / ours,
+        "baseline_ms": ms,
+        "ratio": {name: t / ours for name, t in ms.items()},
+        "must": dict(row.must),
+        "stretch": dict(row.stretch),
+        "absent": absent,
+    }
+
+
+def peak_bytes(work: Work) -> int:
+    """The most CPU memory that torch holds for this call beyond what it held before, its result included, to the byte:
+    from the profiler's record of every allocation and release."""
+    work()
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        result = work()
+    del result
+    held = most = 0
+    events = [e for e in profile.profiler.kineto_results.events() if e.name() == "[memory]"]
+    for event in sorted(events, key=lambda e: e.start_ns()):
+        held += event.nbytes()
+        most = max(most, held)
+    return most
+
+
+def machine() -> dict[str, Any]:
+    """What a figure's reader must know."""
+    from fastcolor import _native
+
+    try:
+        cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())[1]  # type: ignore[index]
+    except (OSError, TypeError):
+        cpu = platform.processor() or platform.machine()
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, cwd=Path(__file__).parent
+    ).stdout.strip()
+    facts: dict[str, Any] = {
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "isa": _native._C.isa(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "commit": commit,
+        "malloc": malloc_regime(),
+        "date": time.strftime("%Y-%m-%d"),
+    }
+    if torch.cuda.is_available():
+        facts |= {"gpu": torch.cuda.get_device_name(), "cuda": torch.version.cuda}
+    return facts
+
+
+def compiled(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:
+    """torch.compile for fixed shapes; bound to `arguments` where there are any."""
+    fast = torch.compile(function, dynamic=False)
+    return (lambda: fast(*arguments)) if arguments else fast
+
+
+def suite(rows: list[Callable[[str], Row]]) -> Callable[..., None]:
+    """A pytest-benchmark test of our side of every row, verified against the first baseline before it is timed."""
+    import pytest
+
+    @pytest.mark.parametrize("make", rows, ids=range(len(rows)))
+    def test(benchmark: Any, make: Callable[[str], Row]) -> None:
+        row = make("cpu")
+        row.same(row.ours(), next(iter(row.others.values()))()())
+        benchmark.extra_info |= {"row": row.name, "bytes": row.bytes, **machine()}
+        benchmark(row.ours)
+
+    return test

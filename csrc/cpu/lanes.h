@@ -1,0 +1,171 @@
+// Vectors as wide as the instruction set's registers, for the loops over logits. A compiler that may not forget NaN
+// makes two instructions of x > m ? x : m; the processors' maximum is one, and its rule for NaN is the one wanted here.
+#pragma once
+
+#include <cfloat>
+
+#include "../math/scalar.h"
+#include "parallel.h"
+#ifdef __SSE2__
+#include <immintrin.h>
+#endif
+
+namespace fastcolor::cpu::FASTCOLOR_ISA {
+
+#if defined(__AVX512F__)
+constexpr int kLanes = 16;
+#elif defined(__AVX2__)
+constexpr int kLanes = 8;
+#else
+constexpr int kLanes = 4;
+#endif
+
+typedef float Floats __attribute__((vector_size(4 * kLanes)));
+typedef uint32_t Words __attribute__((vector_size(4 * kLanes)));
+typedef uint16_t Shorts __attribute__((vector_size(2 * kLanes)));
+
+// The widest vector of a compute type: code is written for V and also instantiated with V = C, for what is left over.
+template <class C>
+struct WidestOf {
+  using type = C;
+};
+template <>
+struct WidestOf<float> {
+  using type = Floats;
+};
+template <class C>
+using Widest = typename WidestOf<C>::type;
+template <class V>
+constexpr int lanes_of() {
+  return std::is_same_v<V, Floats> ? kLanes : 1;
+}
+
+#define FC_INLINE inline __attribute__((always_inline))
+
+// ---- memory ----
+
+template <class V, class T>
+FC_INLINE V load_lanes(const T* from) {
+  if constexpr (!std::is_same_v<V, Floats>) {
+    return math::load(from);
+  } else if constexpr (std::is_same_v<T, float>) {
+    V v;
+    std::memcpy(&v, from, sizeof(V));
+    return v;
+  } else {
+    Shorts bits;
+    std::memcpy(&bits, from, sizeof(bits));
+    return math::widen_bits<T, Floats>(__builtin_convertvector(bits, Words));
+  }
+}
+template <class V, class C>
+FC_INLINE void store_lanes(C* to, const V& v) {
+  std::memcpy(to, &v, sizeof(V));
+}
+template <class V, class C>
+FC_INLINE V all_lanes(C x) {
+  if constexpr (std::is_same_v<V, Floats>) {
+    return Floats{} + x;
+  } else {
+    return x;
+  }
+}
+
+// ---- arithmetic ----
+
+// x > m ? x : m in each lane; a NaN in x is passed over, one in m stays.
+template <class V>
+FC_INLINE V max_lanes(const V& x, const V& m) {
+  if constexpr (!std::is_same_v<V, Floats>) {
+    return x > m ? x : m;
+  } else {
+#if defined(__AVX512F__)
+    return _mm512_max_ps(x, m);
+#elif defined(__AVX2__)
+    return _mm256_max_ps(x, m);
+#elif defined(__SSE2__)
+    return _mm_max_ps(x, m);
+#else
+    return x > m ? x : m;
+#endif
+  }
+}
+
+// 2^x, as math::exp2_fast.
+template <class V>
+FC_INLINE V exp2_lanes(const V& x) {
+  if constexpr (std::is_same_v<V, Floats>) {
+    return math::exp2_polynomial<Floats, Words>(max_lanes(all_lanes<Floats>(-126.0f), x));
+  } else {
+    return math::exp2_fast(x);
+  }
+}
+
+// Lane k of the result: lane k ^ half.
+template <int half>
+FC_INLINE Floats swap_lanes(const Floats& v) {
+  Words from;
+  for (unsigned k = 0; k < kLanes; k++) from[k] = k ^ half;
+  return __builtin_shuffle(v, from);
+}
+// The lanes' sum, or their largest.
+template <class C, class V, int half = lanes_of<V>() / 2>
+FC_INLINE C sum_of_lanes(const V& v) {
+  if constexpr (lanes_of<V>() == 1) {
+    return v;
+  } else if constexpr (half == 0) {
+    return v[0];
+  } else {
+    return sum_of_lanes<C, V, half / 2>(v + swap_lanes<half>(v));
+  }
+}
+template <class C, class V, int half = lanes_of<V>() / 2>
+FC_INLINE C largest_of_lanes(const V& v) {
+  if constexpr (lanes_of<V>() == 1) {
+    return v;
+  } else if constexpr (half == 0) {
+    return v[0];
+  } else {
+    return largest_of_lanes<C, V, half / 2>(max_lanes(swap_lanes<half>(v), v));
+  }
+}
+
+// ---- one pixel's row of channels (channels_last) ----
+
+constexpr int kMaxBins = 1024;
+
+// Rows are widened and filled up to whole vectors: a loop over 313 channels would spend as long on its last nine as on
+// the rest.
+inline int padded(int bins) { return (bins + kLanes - 1) / kLanes * kLanes; }
+
+// row: (bins) -> out: (padded(bins)), the rest -FLT_MAX, whose exponential is as good as 0. Returns the largest; NaN is
+// passed over, and -FLT_MAX comes out when nothing is larger: finite, because a difference of infinities would be NaN.
+template <class T, class C>
+inline C widen_row(const T* row, int bins, C* out) {
+  using V = Widest<C>;
+  constexpr int kStep = lanes_of<V>();
+  V most[4];  // four chains, because each maximum waits for the one before
+  for (V& m : most) m = all_lanes<V>(static_cast<C>(-FLT_MAX));
+  int c = 0;
+  for (; c + 4 * kStep <= bins; c += 4 * kStep) {
+    for (int u = 0; u < 4; u++) {
+      const V v = load_lanes<V>(row + c + u * kStep);
+      store_lanes(out + c + u * kStep, v);
+      most[u] = max_lanes(v, most[u]);
+    }
+  }
+  for (; c + kStep <= bins; c += kStep) {
+    const V v = load_lanes<V>(row + c);
+    store_lanes(out + c, v);
+    most[0] = max_lanes(v, most[0]);
+  }
+  C largest = largest_of_lanes<C>(max_lanes(max_lanes(most[0], most[1]), max_lanes(most[2], most[3])));
+  for (; c < bins; c++) {
+    out[c] = math::load(row + c);
+    largest = out[c] > largest ? out[c] : largest;
+  }
+  for (; c < padded(bins); c++) out[c] = static_cast<C>(-FLT_MAX);
+  return largest;
+}
+
+}  // namespace fastcolor::cpu::FASTCOLOR_ISA
