@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import ConvNormAct, InvertedResidual, Residual
+from .layers import ConvNormAct, InvertedResidual, Residual, check_lightness
 
 # MobileNetV2 1.0 (Sandler et al. 2018, table 2): widen, channels, blocks, stride of the first block.
 _STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
@@ -57,6 +57,7 @@ class DefaultGenerator(nn.Module):
         self.head = nn.Conv2d(narrow, bins, 1)
 
     def forward(self, lightness: Tensor) -> Tensor:
+        check_lightness(lightness, self.stride)
         # To the range that the ImageNet weights expect, in the input's own precision: bfloat16 would band L.
         x = ((lightness - 50) / 50).to(self.head.weight.dtype)
         skips = {}

@@ -6,6 +6,32 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+# Half the range of ab that regressors reach and discriminators see: sRGB's colours lie within (-108, 99).
+AB_RANGE = 110.0
+
+
+def check_lightness(lightness: Tensor, stride: int = 1) -> None:
+    """Refuse what a network whose sizes must be multiples of `stride` cannot take."""
+    if lightness.dim() != 4 or lightness.shape[1] != 1:
+        raise ValueError(f"lightness: must have shape (N, 1, H, W), got {tuple(lightness.shape)}")
+    height, width = lightness.shape[2:]
+    if height < 1 or width < 1 or height % stride or width % stride:
+        rule = f"multiples of {stride}" if stride > 1 else "at least 1"
+        raise ValueError(f"lightness: height and width must be {rule}, got {height} x {width}")
+
+
+def init_normal(network: nn.Module, std: float = 0.02) -> None:
+    """pix2pix's start, in place: convolutions from N(0, std) with zero bias, BatchNorm factors from N(1, std)."""
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+            nn.init.normal_(module.weight, 0, std)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 1, std)
+        else:
+            continue
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
 
 def conv_norm(inputs: int, outputs: int, kernel: int = 3, *, stride: int = 1, groups: int = 1) -> list[nn.Module]:
     """A convolution that keeps the size (before its stride) and a BatchNorm, which inference folds into it."""
@@ -52,8 +78,11 @@ class Residual(nn.Module):
 def fold_batch_norm(network: nn.Module) -> nn.Module:
     """Fold every BatchNorm that directly follows a convolution into it, in place. For inference only.
 
+    A BatchNorm behind a ReLU stays: moved into the next convolution it would be wrong at the borders, where that one
+    pads with zeros.
+
     Args:
-        network: in evaluation mode, its conv-BatchNorm pairs neighbours in nn.Sequential.
+        network: in evaluation mode, its pairs of (transposed) convolution and BatchNorm neighbours in nn.Sequential.
 
     Returns:
         The same network, BatchNorms replaced by identities.
@@ -64,7 +93,9 @@ def fold_batch_norm(network: nn.Module) -> nn.Module:
         if not isinstance(module, nn.Sequential):
             continue
         for i in range(len(module) - 1):
-            if isinstance(module[i], nn.Conv2d) and isinstance(module[i + 1], nn.BatchNorm2d):
-                module[i] = torch.nn.utils.fusion.fuse_conv_bn_eval(module[i], module[i + 1])
+            conv, norm = module[i], module[i + 1]
+            if isinstance(conv, (nn.Conv2d, nn.ConvTranspose2d)) and isinstance(norm, nn.BatchNorm2d):
+                transposed = isinstance(conv, nn.ConvTranspose2d)
+                module[i] = torch.nn.utils.fusion.fuse_conv_bn_eval(conv, norm, transpose=transposed)
                 module[i + 1] = nn.Identity()
     return network
