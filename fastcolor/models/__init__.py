@@ -10,11 +10,22 @@ from collections.abc import Callable
 
 from torch import nn
 
+from .cgan_attention import AttentionGenerator
 from .default import DefaultGenerator
 from .discriminator import PatchDiscriminator
+from .eccv16 import ECCV16
+from .resnet_unet import ResNetUNet
+from .siggraph17 import SIGGRAPH17
 from .unet import UNetGenerator
 
-_BUILDERS: dict[str, Callable[..., nn.Module]] = {"default": DefaultGenerator, "pix2pix": UNetGenerator}
+_BUILDERS: dict[str, Callable[..., nn.Module]] = {
+    "default": DefaultGenerator,
+    "eccv16": ECCV16,
+    "siggraph17": SIGGRAPH17,
+    "pix2pix": UNetGenerator,
+    "resnet-unet": ResNetUNet,
+    "cgan-attention": AttentionGenerator,
+}
 _DISCRIMINATORS: dict[str, Callable[..., nn.Module]] = {"patch70": PatchDiscriminator}
 
 

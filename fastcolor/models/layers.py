@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -33,10 +35,44 @@ def init_normal(network: nn.Module, std: float = 0.02) -> None:
             nn.init.zeros_(module.bias)
 
 
-def conv_norm(inputs: int, outputs: int, kernel: int = 3, *, stride: int = 1, groups: int = 1) -> list[nn.Module]:
-    """A convolution that keeps the size (before its stride) and a BatchNorm, which inference folds into it."""
-    conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
-    return [conv, nn.BatchNorm2d(outputs)]
+def check_state(network: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
+    """Refuse a state dict that does not fit; counts of batches may be missing or too many, nothing else.
+
+    Raises:
+        ValueError: names the first keys that are missing, unknown or of another shape, after `what`.
+    """
+    own = network.state_dict()
+    counts = "num_batches_tracked"
+    missing = [k for k in own if k not in state and not k.endswith(counts)]
+    unknown = [k for k in state if k not in own and not k.endswith(counts)]
+    shapes = [
+        f"{k} {tuple(state[k].shape)} in place of {tuple(v.shape)}"
+        for k, v in own.items()
+        if k in state and state[k].shape != v.shape
+    ]
+    faults = [
+        f"{len(keys)} {fault} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
+        for fault, keys in (("missing", missing), ("unknown", unknown), ("of another shape", shapes))
+        if keys
+    ]
+    if faults:
+        raise ValueError(f"{what}, got one with tensors {' and '.join(faults)}")
+
+
+def conv_norm(
+    inputs: int,
+    outputs: int,
+    kernel: int = 3,
+    *,
+    stride: int = 1,
+    groups: int = 1,
+    dilation: int = 1,
+    norm: Callable[[int], nn.Module] = nn.BatchNorm2d,
+) -> list[nn.Module]:
+    """A convolution that keeps the size (before its stride) and a normalisation; inference folds BatchNorm into it."""
+    padding = dilation * (kernel // 2)
+    conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation=dilation, groups=groups, bias=False)
+    return [conv, norm(outputs)]
 
 
 class ConvNormAct(nn.Sequential):
