@@ -1,7 +1,7 @@
 """Networks by name.
 
 Every generator takes L (N, 1, H, W) in [0, 100], float, and normalises inside. Its `kind` is "classifier" (returns
-logits (N, Q, h, w)) or "regressor" (returns ab (N, 2, h, w) in Lab units).
+logits (N, Q, h, w)) or "regressor" (returns ab (N, 2, h, w) in Lab units); H and W are multiples of its `stride`.
 """
 
 from __future__ import annotations
@@ -10,9 +10,23 @@ from collections.abc import Callable
 
 from torch import nn
 
+from .cgan_attention import AttentionGenerator
 from .default import DefaultGenerator
+from .discriminator import PatchDiscriminator
+from .eccv16 import ECCV16
+from .resnet_unet import ResNetUNet
+from .siggraph17 import SIGGRAPH17
+from .unet import UNetGenerator
 
-_BUILDERS: dict[str, Callable[..., nn.Module]] = {"default": DefaultGenerator}
+_BUILDERS: dict[str, Callable[..., nn.Module]] = {
+    "default": DefaultGenerator,
+    "eccv16": ECCV16,
+    "siggraph17": SIGGRAPH17,
+    "pix2pix": UNetGenerator,
+    "resnet-unet": ResNetUNet,
+    "cgan-attention": AttentionGenerator,
+}
+_DISCRIMINATORS: dict[str, Callable[..., nn.Module]] = {"patch70": PatchDiscriminator}
 
 
 def build(name: str, **options: object) -> nn.Module:
@@ -34,6 +48,27 @@ def build(name: str, **options: object) -> nn.Module:
     if name not in _BUILDERS:
         raise ValueError(f"model: must be one of {', '.join(_BUILDERS)}, got {name!r}")
     return _BUILDERS[name](**options)
+
+
+def build_discriminator(name: str = "patch70", **options: object) -> nn.Module:
+    """Make a discriminator with fresh weights, which takes (L, ab) and returns a map of logits, positive for true.
+
+    Args:
+        name: "patch70". options: the network's own, such as `spectral_norm`.
+
+    Returns:
+        The network, in training mode.
+
+    Raises:
+        ValueError: unknown name. TypeError: unknown option.
+
+    Example:
+        >>> build_discriminator("patch70")(torch.zeros(1, 1, 256, 256), torch.zeros(1, 2, 256, 256)).shape
+        torch.Size([1, 1, 30, 30])
+    """
+    if name not in _DISCRIMINATORS:
+        raise ValueError(f"discriminator: must be one of {', '.join(_DISCRIMINATORS)}, got {name!r}")
+    return _DISCRIMINATORS[name](**options)
 
 
 def names() -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import ConvNormAct, InvertedResidual, Residual
+from .layers import ConvNormAct, InvertedResidual, Residual, check_lightness, check_state
 
 # MobileNetV2 1.0 (Sandler et al. 2018, table 2): widen, channels, blocks, stride of the first block.
 _STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
@@ -57,6 +57,7 @@ class DefaultGenerator(nn.Module):
         self.head = nn.Conv2d(narrow, bins, 1)
 
     def forward(self, lightness: Tensor) -> Tensor:
+        check_lightness(lightness, self.stride)
         # To the range that the ImageNet weights expect, in the input's own precision: bfloat16 would band L.
         x = ((lightness - 50) / 50).to(self.head.weight.dtype)
         skips = {}
@@ -73,13 +74,10 @@ class DefaultGenerator(nn.Module):
     def load_imagenet(self, state: dict[str, Tensor]) -> None:
         """Start the encoder from MobileNetV2 1.0's ImageNet weights under torchvision's names, which expect RGB in
         [-1, 1]: a gray picture has three equal channels, so the first filters are summed over them."""
-        encoder = {k: v.float() for k, v in state.items() if k.startswith("features.") and k.split(".")[1] != "18"}
-        first = "features.0.0.weight"
-        encoder[first] = encoder[first].sum(1, keepdim=True)
-        result = self.load_state_dict(encoder, strict=False)
-        missing = [k for k in result.missing_keys if k.startswith("features.") and "num_batches" not in k]
-        if missing or result.unexpected_keys:
-            raise ValueError(
-                "encoder weights: must be a MobileNetV2 1.0 state dict under torchvision's names, "
-                f"got one without {missing[:2]} and with {result.unexpected_keys[:2]}"
-            )
+        encoder = {k.removeprefix("features."): v for k, v in state.items() if k.startswith("features.")}
+        encoder = {k: v.float() for k, v in encoder.items() if not k.startswith("18.")}
+        if "0.0.weight" in encoder:
+            encoder["0.0.weight"] = encoder["0.0.weight"].sum(1, keepdim=True)
+        what = "encoder weights: must be a MobileNetV2 1.0 state dict under torchvision's names"
+        check_state(self.features, encoder, what)
+        self.features.load_state_dict(encoder, strict=False)

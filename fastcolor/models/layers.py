@@ -2,15 +2,77 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+# Half the range of ab that regressors reach and discriminators see: sRGB's colours lie within (-108, 99).
+AB_RANGE = 110.0
 
-def conv_norm(inputs: int, outputs: int, kernel: int = 3, *, stride: int = 1, groups: int = 1) -> list[nn.Module]:
-    """A convolution that keeps the size (before its stride) and a BatchNorm, which inference folds into it."""
-    conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
-    return [conv, nn.BatchNorm2d(outputs)]
+
+def check_lightness(lightness: Tensor, stride: int = 1) -> None:
+    """Refuse what a network whose sizes must be multiples of `stride` cannot take."""
+    if lightness.dim() != 4 or lightness.shape[1] != 1:
+        raise ValueError(f"lightness: must have shape (N, 1, H, W), got {tuple(lightness.shape)}")
+    height, width = lightness.shape[2:]
+    if height < 1 or width < 1 or height % stride or width % stride:
+        rule = f"multiples of {stride}" if stride > 1 else "at least 1"
+        raise ValueError(f"lightness: height and width must be {rule}, got {height} x {width}")
+
+
+def init_normal(network: nn.Module, std: float = 0.02) -> None:
+    """pix2pix's start, in place: convolutions from N(0, std) with zero bias, BatchNorm factors from N(1, std)."""
+    for module in network.modules():
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+            nn.init.normal_(module.weight, 0, std)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 1, std)
+        else:
+            continue
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def check_state(network: nn.Module, state: Mapping[str, Tensor], what: str) -> None:
+    """Refuse a state dict that does not fit; counts of batches may be missing or too many, nothing else.
+
+    Raises:
+        ValueError: names the first keys that are missing, unknown or of another shape, after `what`.
+    """
+    own = network.state_dict()
+    counts = "num_batches_tracked"
+    missing = [k for k in own if k not in state and not k.endswith(counts)]
+    unknown = [k for k in state if k not in own and not k.endswith(counts)]
+    shapes = [
+        f"{k} {tuple(state[k].shape)} in place of {tuple(v.shape)}"
+        for k, v in own.items()
+        if k in state and state[k].shape != v.shape
+    ]
+    faults = [
+        f"{len(keys)} {fault} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
+        for fault, keys in (("missing", missing), ("unknown", unknown), ("of another shape", shapes))
+        if keys
+    ]
+    if faults:
+        raise ValueError(f"{what}, got one with tensors {' and '.join(faults)}")
+
+
+def conv_norm(
+    inputs: int,
+    outputs: int,
+    kernel: int = 3,
+    *,
+    stride: int = 1,
+    groups: int = 1,
+    dilation: int = 1,
+    norm: Callable[[int], nn.Module] = nn.BatchNorm2d,
+) -> list[nn.Module]:
+    """A convolution that keeps the size (before its stride) and a normalisation; inference folds BatchNorm into it."""
+    padding = dilation * (kernel // 2)
+    conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation=dilation, groups=groups, bias=False)
+    return [conv, norm(outputs)]
 
 
 class ConvNormAct(nn.Sequential):
@@ -52,8 +114,11 @@ class Residual(nn.Module):
 def fold_batch_norm(network: nn.Module) -> nn.Module:
     """Fold every BatchNorm that directly follows a convolution into it, in place. For inference only.
 
+    A BatchNorm behind a ReLU stays: moved into the next convolution it would be wrong at the borders, where that one
+    pads with zeros.
+
     Args:
-        network: in evaluation mode, its conv-BatchNorm pairs neighbours in nn.Sequential.
+        network: in evaluation mode, its pairs of (transposed) convolution and BatchNorm neighbours in nn.Sequential.
 
     Returns:
         The same network, BatchNorms replaced by identities.
@@ -64,7 +129,9 @@ def fold_batch_norm(network: nn.Module) -> nn.Module:
         if not isinstance(module, nn.Sequential):
             continue
         for i in range(len(module) - 1):
-            if isinstance(module[i], nn.Conv2d) and isinstance(module[i + 1], nn.BatchNorm2d):
-                module[i] = torch.nn.utils.fusion.fuse_conv_bn_eval(module[i], module[i + 1])
+            conv, norm = module[i], module[i + 1]
+            if isinstance(conv, (nn.Conv2d, nn.ConvTranspose2d)) and isinstance(norm, nn.BatchNorm2d):
+                transposed = isinstance(conv, nn.ConvTranspose2d)
+                module[i] = torch.nn.utils.fusion.fuse_conv_bn_eval(conv, norm, transpose=transposed)
                 module[i + 1] = nn.Identity()
     return network
