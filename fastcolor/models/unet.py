@@ -28,7 +28,7 @@ class UNetGenerator(nn.Module):
     """L (N, 1, H, W) in [0, 100], H and W multiples of 32 -> ab (N, 2, H, W) float32 in (-110, 110).
 
     In training mode at least two values a channel must reach the innermost BatchNorm: a picture of 256 px, or two
-    smaller ones.
+    smaller ones. `torch.export` of it takes any batch but one height and width, since odd sizes below 1/32 depend on them.
 
     Args:
         channels: of the outermost block (pix2pix's ngf). dropout: of the three blocks next to the innermost one.
