@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -46,9 +47,12 @@ def test_names_and_files_that_do_not_fit(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="must be a file, got the folder"):
         weights.load(tmp_path)
     page = tmp_path / "page.safetensors"
-    page.write_text("<!DOCTYPE html><html>404</html>")
-    with pytest.raises(ValueError, match="is not a safetensors file or is damaged"):
+    page.write_text("\n<!DOCTYPE html><html>404</html>")
+    with pytest.raises(ValueError, match="is a web page, not weights; delete it and download the file again"):
         weights.load(page)
+    (tmp_path / "text").write_text("no weights")
+    with pytest.raises(ValueError, match="is not a safetensors file or is damaged"):
+        weights.load(tmp_path / "text")
     write(tmp_path / "a.safetensors")
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes((tmp_path / "a.safetensors").read_bytes()[:-1000])
@@ -73,3 +77,27 @@ def test_a_network_that_changed_is_refused(tmp_path: Path) -> None:
     save_file(state, tmp_path / "c.safetensors", metadata={**description, "options": json.dumps({"depth": 3})})
     with pytest.raises(ValueError, match="does not fit this version of fastcolor"):
         weights.load(tmp_path / "c.safetensors")
+
+
+class _Malicious:
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, ("ran",)
+
+
+def test_state_dicts_are_read_without_running_what_is_in_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"weight": torch.ones(2)}, "new.pth")
+    torch.save({"weight": torch.ones(2)}, "old.pth", _use_new_zipfile_serialization=False)
+    for name in ("new.pth", "old.pth"):
+        assert weights.state_dict(name)["weight"].tolist() == [1, 1]
+        with pytest.raises(ValueError, match=r"of another network .its first tensor is 'weight'., known are eccv16"):
+            weights.load(name)
+    torch.save({"model_out.weight": _Malicious()}, "bad.pth")
+    torch.save([torch.ones(2)], "list.pth")
+    for name in ("bad.pth", "list.pth"):
+        with pytest.raises(ValueError, match=f"{name} is not a plain state dict"):
+            weights.load(name)
+    assert not Path("ran").exists()
+    Path("cut.pth").write_bytes(Path("new.pth").read_bytes()[:-200])
+    with pytest.raises(ValueError, match=r"cut\.pth is damaged"):
+        weights.load("cut.pth")
