@@ -181,13 +181,25 @@ def _published(path: Path, state: dict[str, Tensor]) -> Weights:
             f"weights: {path} is a state dict of another network (its first tensor is {next(iter(state))!r}), "
             f"known are {', '.join(_PUBLISHED)}"
         )
+    options: dict[str, object] = {}
     try:
-        model = models.build(name)
+        palette = _published_palette(state["model_out.weight"]) if name == "eccv16" else None
+        if palette is not None and len(palette) != len(Palette.grid()):
+            options["bins"] = len(palette)
+        model = models.build(name, **options)
         _fill(model, state)
     except (ValueError, RuntimeError) as error:
         raise ValueError(f"weights: {path} does not fit the network {name} ({_line(error)})") from None
-    palette = Palette.grid() if model.kind == "classifier" else None
-    return Weights(model.eval(), name, {}, palette, temperature=1.0, size=256, card={"published as": path.name})
+    return Weights(model.eval(), name, options, palette, temperature=1.0, size=256, card={"published as": path.name})
+
+
+def _published_palette(last: Tensor) -> Palette:
+    """What eccv16 averages over lies in its last layer (2, Q, 1, 1), in units of 110; the grid but for rounding."""
+    points = last.flatten(1).t().float() * 110
+    grid = Palette.grid()
+    return (
+        grid if points.shape == grid.points.shape and torch.allclose(points, grid.points, atol=0.1) else Palette(points)
+    )
 
 
 def _fill(model: nn.Module, state: dict[str, Tensor]) -> None:

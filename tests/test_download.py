@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import http.server
 import os
 import random
+import select
 import socket
+import struct
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Iterator
@@ -289,6 +293,24 @@ def test_two_processes_make_one_whole_file(server: Server, cache: Path) -> None:
         assert process.returncode == 0 and out.strip() == str(cache / "net.pth")
     arrives(server, cache)
     assert len(server.requests) == 8  # one of them asked, the other waited for it
+
+
+def test_progress_is_shown_on_a_terminal_alone(server: Server, cache: Path) -> None:
+    publish(server, "good")
+    code = (
+        "from fastcolor import download; "
+        f"download.PUBLISHED['net'] = {download.PUBLISHED['net']!r}; download.fetch('net')"
+    ).replace("Remote(", "download.Remote(")
+    quiet = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, timeout=60)
+    assert quiet.returncode == 0 and not quiet.stderr
+    (cache / "net.pth").unlink()
+    reader, terminal = os.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    shown = subprocess.run([sys.executable, "-c", code], stderr=terminal, timeout=60)
+    ready, *_ = select.select([reader], [], [], 5)
+    assert shown.returncode == 0 and ready and b"net:   0%" in os.read(reader, 4096)
+    os.close(terminal)
+    os.close(reader)
 
 
 def test_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

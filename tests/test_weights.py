@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from fastcolor import Palette, models, weights
+from fastcolor import Colorizer, Palette, models, weights
 
 
 def write(path: Path, **changes: object) -> torch.nn.Module:
@@ -101,3 +101,33 @@ def test_state_dicts_are_read_without_running_what_is_in_them(tmp_path: Path, mo
     Path("cut.pth").write_bytes(Path("new.pth").read_bytes()[:-200])
     with pytest.raises(ValueError, match=r"cut\.pth is damaged"):
         weights.load("cut.pth")
+
+
+@pytest.mark.parametrize("name", ["eccv16", "siggraph17"])
+def test_published_networks_are_known_by_their_tensors(tmp_path: Path, name: str) -> None:
+    """Random weights under the published names, from a file of any name: with and without the counts of batches."""
+    model = models.build(name)
+    state = {key: value.half() if value.is_floating_point() else value for key, value in model.state_dict().items()}
+    torch.save(state, tmp_path / "net.bin")
+    loaded = weights.load(tmp_path / "net.bin")
+    assert (loaded.name, loaded.size, loaded.temperature) == (name, 256, 1.0) and not loaded.model.training
+    assert loaded.palette == (Palette.grid() if name == "eccv16" else None)
+    assert torch.equal(loaded.model.model5[0].weight, state["model5.0.weight"].float())
+    ab = Colorizer(tmp_path / "net.bin", "cpu").predict_ab(torch.full((1, 1, 32, 40), 50.0))
+    assert ab.shape == ((1, 2, 8, 10) if name == "eccv16" else (1, 2, 32, 40))
+
+    few = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
+    torch.save({**few, "other.num_batches_tracked": torch.tensor(1)}, tmp_path / "net.bin")
+    assert weights.load(tmp_path / "net.bin").name == name
+    del few["model5.0.bias"]
+    torch.save(few, tmp_path / "net.bin")
+    with pytest.raises(ValueError, match=f"net.bin does not fit the network {name} .*1 tensors are missing"):
+        weights.load(tmp_path / "net.bin")
+
+
+def test_another_palette_of_eccv16(tmp_path: Path) -> None:
+    model, palette = models.build("eccv16", bins=9), Palette(torch.randn(9, 2) * 40)
+    model.set_palette(palette)
+    torch.save(model.state_dict(), tmp_path / "net.pth")
+    loaded = weights.load(tmp_path / "net.pth")
+    assert loaded.options == {"bins": 9} and torch.allclose(loaded.palette.points, palette.points, atol=1e-3)
