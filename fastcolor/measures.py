@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from . import ops
 from .models.default import DefaultGenerator
-from .models.layers import ConvNormAct
+from .models.layers import ConvNormAct, check_state
 from .palette import Palette
 from .weights import state_dict
 
@@ -262,14 +262,8 @@ class Classifier:
             state = {k: v.float() for k, v in state_dict(path).items() if not k.endswith("num_batches_tracked")}
             last = state.get("classifier.1.bias")
             network = MobileNetV2(1000 if last is None else len(last))
-            try:
-                result = network.load_state_dict(state, strict=False)
-                wrong = [k for k in result.missing_keys if "num_batches" not in k] + result.unexpected_keys
-                if wrong:
-                    raise RuntimeError(f"{wrong[0]} is missing or unknown")
-            except RuntimeError as error:
-                words = " ".join(str(error).split()[:20])
-                raise ValueError(f"classifier: {path} is not a MobileNetV2 1.0 state dict ({words})") from None
+            check_state(network, state, f"classifier: {path} must be a MobileNetV2 1.0 state dict")
+            network.load_state_dict(state, strict=False)
             self._network, self._mean, self._deviation = network.eval(), (0.5,) * 3, (0.5,) * 3
         else:
             self._network = load_program(path, "classifier")

@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from . import download, models
+from .models.layers import check_state
 from .palette import Palette
 
 _FORMAT = "fastcolor-1"
@@ -189,7 +190,7 @@ def _published(path: Path, state: dict[str, Tensor]) -> Weights:
         model = models.build(name, **options)
         _fill(model, state)
     except (ValueError, RuntimeError) as error:
-        raise ValueError(f"weights: {path} does not fit the network {name} ({_line(error)})") from None
+        raise ValueError(f"weights: {path} does not fit the network {name} ({error})") from None
     return Weights(model.eval(), name, options, palette, temperature=1.0, size=256, card={"published as": path.name})
 
 
@@ -203,17 +204,8 @@ def _published_palette(last: Tensor) -> Palette:
 
 
 def _fill(model: nn.Module, state: dict[str, Tensor]) -> None:
-    state = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
-    result = model.load_state_dict(state, strict=False)
-    missing = [key for key in result.missing_keys if not key.endswith("num_batches_tracked")]
-    unknown = [key for key in result.unexpected_keys if not key.endswith("num_batches_tracked")]
-    if missing or unknown:
-        raise ValueError(f"{len(missing)} tensors are missing and {len(unknown)} are unknown")
-
-
-def _line(error: Exception) -> str:
-    """An error's words in one line; torch names the tensors that do not fit from the second on."""
-    return " ".join(str(error).split()[:40])
+    check_state(model, state, "must be its state dict")
+    model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()}, strict=False)
 
 
 def _own(path: Path) -> Weights:

@@ -180,7 +180,7 @@ def test_mobilenet(tmp_path: Path) -> None:
         assert classifier(rgb) == int(network(x).argmax())
     for wrong in ({"conv.weight": torch.zeros(2)}, {**state, "features.0.0.weight": torch.zeros(8, 3, 3, 3)}):
         torch.save(wrong, tmp_path / "wrong.pth")
-        with pytest.raises(ValueError, match=r"wrong\.pth is not a MobileNetV2 1\.0 state dict"):
+        with pytest.raises(ValueError, match=r"wrong\.pth must be a MobileNetV2 1\.0 state dict, got"):
             measures.Classifier(tmp_path / "wrong.pth")
 
 
