@@ -10,6 +10,7 @@ import contextlib
 import errno
 import hashlib
 import http.client
+import logging
 import os
 import shutil
 import socket
@@ -32,6 +33,7 @@ TIMEOUT = 30.0  # seconds without a byte
 ATTEMPTS = 3  # at one address in a row that bring nothing new
 PAUSE = 1.0  # seconds before the second attempt, twice that before the third
 _CHUNK = 1 << 18
+log = logging.getLogger("fastcolor")
 # How what is sent in place of a file begins.
 WEB_PAGE = (b"<!doctype", b"<html", b"<?xml", b"<head")
 
@@ -144,7 +146,11 @@ def _locked(path: Path) -> Iterator[None]:
     with open(path, "ab") as file:
         if fcntl is not None:
             with contextlib.suppress(OSError):
-                fcntl.flock(file, fcntl.LOCK_EX)
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    log.warning("waiting for another process that downloads to %s", path.parent)
+                    fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

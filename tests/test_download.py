@@ -33,6 +33,7 @@ class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
     body = BODY
     requests: list[tuple[str, str | None]]
+    gate: threading.Event
 
     @property
     def root(self) -> str:
@@ -48,6 +49,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
+        self.server.gate.wait(60)
         way, wanted = self.path.split("/")[1], self.headers.get("Range")
         self.server.requests.append((way, wanted))
         body = self.server.body
@@ -127,7 +129,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def server() -> Iterator[Server]:
     with Server(("127.0.0.1", 0), Handler) as running:
-        running.requests = []
+        running.requests, running.gate = [], threading.Event()
+        running.gate.set()
         thread = threading.Thread(target=running.serve_forever, args=(0.01,))
         thread.start()
         yield running
@@ -287,10 +290,16 @@ def test_two_processes_make_one_whole_file(server: Server, cache: Path) -> None:
         "from fastcolor import download; download.PAUSE = 0.01; "
         f"download.PUBLISHED['net'] = {download.PUBLISHED['net']!r}; print(download.fetch('net'))"
     ).replace("Remote(", "download.Remote(")
-    processes = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    server.gate.clear()  # nothing is sent before both are there
+    command = [sys.executable, "-c", code]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    processes = [subprocess.Popen(command, **pipes) for _ in range(2)]
+    waits = select.select([process.stderr for process in processes], [], [], 60)[0][0].readline()
+    server.gate.set()
     for process in processes:
         out, _ = process.communicate(timeout=60)
         assert process.returncode == 0 and out.strip() == str(cache / "net.pth")
+    assert waits.startswith("waiting for another process that downloads to")
     arrives(server, cache)
     assert len(server.requests) == 8  # one of them asked, the other waited for it
 
