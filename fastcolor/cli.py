@@ -64,8 +64,22 @@ class _Evaluate:
     """Factor on the colours."""
     limit: int | None = None
     """Measure the first so many."""
-    sheet: Path | None = None
-    """Write a contact sheet (PNG) here."""
+    square: int | None = None
+    """Crop to the central square and resize to this side first."""
+    prior: str | None = None
+    """Colour prior of the rebalanced AuC: a .npy file, or imagenet."""
+    classifier: Path | None = None
+    """Network of the semantic interpretability: TorchScript, torch.export, or MobileNetV2 state dict."""
+    labels: Path | None = None
+    """Names of its classes, one a line; pictures lie in folders of those names."""
+    fid: Path | None = None
+    """Feature network (TorchScript or torch.export) of the Frechet distance."""
+    lpips: Path | None = None
+    """Network (TorchScript or torch.export) that tells the perceptual distance of two pictures."""
+    probes: bool = False
+    """Probe each block of the network with pictures in one folder a class."""
+    report: Path | None = None
+    """Write measures and pictures here (.html or .png)."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
 
@@ -125,10 +139,11 @@ def _run_train(options: _Train) -> int:
 
 
 def _run_evaluate(options: _Evaluate) -> int:
-    from .evaluate import evaluate
+    from .evaluate import evaluate, protocol
 
     for name, value in evaluate(**vars(options)).items():
-        print(f"{name:24} {value:10.3f}")
+        unit, words = protocol(name)
+        print(f"{name:24} {value:10.3f} {unit:2}  {words}")
     return 0
 
 

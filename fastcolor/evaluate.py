@@ -5,72 +5,73 @@ Pictures are coloured at their own size as `Colorizer` does it, from their own l
 
 from __future__ import annotations
 
+import heapq
 import os
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
-from . import ops
+from . import download, ops, weights
 from .colorize import Colorizer
 from .data import Source, pictures
-from .palette import Palette
+from .measures import (
+    AreaUnderCurve,
+    Classifier,
+    FrechetDistance,
+    PerceptualDistance,
+    colorfulness,
+    folder_of,
+    load_labels,
+    load_prior,
+    psnr,
+    ssim,
+)
 from .pictures import of_array
+from .report import SUFFIXES, Line, Report, Shown, small
 
-_LARGEST = 150  # ab distance at which the AuC ends
+__all__ = ["PROTOCOLS", "AreaUnderCurve", "colorfulness", "evaluate", "protocol"]
+
+_FEW, _MANY = 12, 48  # pictures of a report: best and worst, first
+# Unit and protocol of every measure; with gray_ in front it is that of the picture without colour.
+PROTOCOLS: dict[str, tuple[str, str]] = {
+    "pictures": ("", "measured, of those that can be read"),
+    "auc": ("%", "AuC: share of pixels within t of the true ab, t = 0..150, trapezoid; pooled over all pixels"),
+    "macro_auc": ("%", "AuC of each of the 313 bins with 200 true pixels or more, plain mean"),
+    "rebalanced_auc": ("%", "AuC, pixels weighted with 1 / prior of their true bin, pooled over all pixels"),
+    "psnr_rgb": ("dB", "PSNR of 8-bit sRGB, peak 255, mean over pictures"),
+    "psnr_ab": ("dB", "PSNR of Lab's a and b, peak 255, mean over pictures"),
+    "ssim_rgb": ("", "SSIM of 8-bit sRGB, Gaussian window of sigma 1.5, mean over channels and pictures"),
+    "colorfulness": ("", "Hasler and Suesstrunk 2003, signed rg and yb, mean over pictures"),
+    "colorfulness_truth": ("", "the same of the true pictures"),
+    "colorfulness_ratio": ("", "ours over the truth's"),
+    "colorfulness_abs": ("", "the variant of much of the literature, |rg| and |yb|, mean over pictures"),
+    "colorfulness_abs_truth": ("", "the same of the true pictures"),
+    "fid": ("", "Frechet distance of the given network's features, paired true pictures as the real set"),
+    "lpips": ("", "LPIPS by the given network, mean over pictures"),
+    "agreement": ("%", "semantic interpretability: the classifier's top-1 is that of the true picture"),
+    "top1": ("%", "semantic interpretability: the classifier's top-1 is the label"),
+    "top1_truth": ("%", "the same of the true pictures"),
+    "probe_chance": ("%", "share of the most frequent class among the held-out pictures"),
+}
+_PROBE = "linear probe: top-1 of logistic regression on the block's frozen, pooled features; every fifth held out"
 
 
-def colorfulness(rgb: np.ndarray, *, absolute: bool = False) -> float:
-    """How colourful a picture is.
+def protocol(name: str) -> tuple[str, str]:
+    """Unit and protocol of a measure by its name in the result of `evaluate`.
 
-    Args:
-        rgb: (H, W, 3) uint8. absolute: take |rg| and |yb| first, as much of the literature's code does; the definition
-            does not.
-
-    Source: Hasler and Suesstrunk, "Measuring colourfulness in natural images", 2003.
+    Example:
+        >>> protocol("psnr_rgb")
+        ('dB', 'PSNR of 8-bit sRGB, peak 255, mean over pictures')
+        >>> protocol("gray_psnr_rgb")
+        ('dB', 'the same of the gray pictures')
     """
-    red, green, blue = rgb.astype(np.float64).reshape(-1, 3).T
-    rg, yb = red - green, (red + green) / 2 - blue
-    if absolute:
-        rg, yb = np.abs(rg), np.abs(yb)
-    return float(np.sqrt(rg.var() + yb.var()) + 0.3 * np.sqrt(rg.mean() ** 2 + yb.mean() ** 2))
-
-
-class AreaUnderCurve:
-    """Shares of pixels whose ab lies within t = 0..150 of the truth, by the bin of their true colour."""
-
-    def __init__(self, palette: Palette | None = None) -> None:
-        self.palette = palette or Palette.grid()
-        self.counts = torch.zeros(len(self.palette), _LARGEST + 2, dtype=torch.float64)
-
-    def add(self, ab: Tensor, truth: Tensor) -> None:
-        """Both (N, 2, H, W) in Lab units."""
-        distance = (ab.double() - truth.double()).norm(dim=1)
-        step = distance.ceil().clamp(max=_LARGEST + 1).long().flatten()
-        index, _ = ops.encode_bins(truth, self.palette, neighbours=1)
-        cell = index.flatten().long() * self.counts.shape[1] + step
-        self.counts += torch.bincount(cell, minlength=self.counts.numel()).view_as(self.counts)
-
-    def _areas(self, counts: Tensor) -> Tensor:
-        """Percent, for each row of counts."""
-        share = counts.cumsum(1)[:, : _LARGEST + 1] / counts.sum(1, keepdim=True)
-        return torch.trapezoid(share, dim=1) * (100 / _LARGEST)
-
-    def auc(self) -> float:
-        """All pixels alike (Zhang et al. 2016, section 3.1)."""
-        return float(self._areas(self.counts.sum(0, keepdim=True)))
-
-    def macro_auc(self, least: int = 200) -> float:
-        """The plain mean over bins with at least `least` true pixels."""
-        return float(self._areas(self.counts[self.counts.sum(1) >= least]).mean())
-
-    def rebalanced_auc(self, prior: Tensor) -> float:
-        """Pixels weighted with 1 / prior of their true bin, pooled over the set. A few rare pixels decide it on small
-        sets."""
-        weight = 1 / prior.double().clamp(min=1e-8)
-        return float(self._areas((self.counts * weight[:, None]).sum(0, keepdim=True)))
+    if name.startswith("gray_"):
+        return PROTOCOLS[name.removeprefix("gray_")][0], "the same of the gray pictures"
+    return ("%", _PROBE) if name.startswith("probe_") and name not in PROTOCOLS else PROTOCOLS[name]
 
 
 def evaluate(
@@ -80,92 +81,202 @@ def evaluate(
     temperature: float | None = None,
     saturation: float = 1.0,
     limit: int | None = None,
-    sheet: str | os.PathLike[str] | None = None,
+    square: int | None = None,
+    prior: str | os.PathLike[str] | None = None,
+    classifier: str | os.PathLike[str] | None = None,
+    labels: str | os.PathLike[str] | None = None,
+    fid: str | os.PathLike[str] | None = None,
+    lpips: str | os.PathLike[str] | None = None,
+    probes: bool = False,
+    report: str | os.PathLike[str] | None = None,
     device: str = "auto",
 ) -> dict[str, float]:
     """Colour the pictures of a data set and measure the result.
 
     Args:
         weights: a name or file. data: as `fastcolor.train` takes it. temperature, saturation: as for `Colorizer`.
-        limit: measure the first so many pictures. sheet: write a contact sheet here (PNG; gray, ours, truth).
+        limit: measure the first so many pictures. square: crop each to its central square and resize it to this side
+            first, as the literature's tables do with 256.
+        prior: colour prior of the rebalanced AuC, a `.npy` file, or "imagenet" for the published one (downloaded).
+        classifier: network of the semantic interpretability, a file as `fastcolor.measures.Classifier` takes it.
+        labels: names of its classes, a text file with one a line; pictures lie in folders of those names.
+        fid, lpips: programs as `FrechetDistance` and `PerceptualDistance` of `fastcolor.measures` take them.
+        probes: also train a linear classifier on each block's features; pictures in one folder a class, no limit.
+        report: write measures and pictures here, `.html` or `.png`.
 
     Returns:
-        pictures; auc, macro_auc and each of gray (percent, on ab of the 8-bit result); psnr_rgb and gray_psnr_rgb (dB,
-        mean over pictures; only with scikit-image installed); colorfulness, colorfulness_truth and their ratio
-        (Hasler and Suesstrunk, mean over pictures), colorfulness_abs likewise with |rg|, |yb|.
+        The measures in `PROTOCOLS` that can be had from what is given, by name; those of gray pictures begin with
+        `gray_`, those of probes with `probe_`. `ssim_rgb` needs scikit-image, `fid` torchmetrics: the extra
+        `fastcolor[evaluate]`.
 
     Raises:
-        ValueError, FileNotFoundError: as `Colorizer` and `fastcolor.data.find`.
+        ValueError, FileNotFoundError: as `Colorizer` and `fastcolor.data.find`; arguments that do not fit together.
 
     Example:
         >>> evaluate("default", "photos/")["macro_auc"]  # doctest: +SKIP
     """
+    if report is not None:
+        if Path(report).suffix.lower() not in SUFFIXES:
+            raise ValueError(f"report: must end in one of {', '.join(SUFFIXES)}, got {str(report)!r}")
+        Path(report).parent.mkdir(parents=True, exist_ok=True)  # what cannot be written shows before the work
+    if labels is not None and classifier is None:
+        raise ValueError("labels: need a classifier, got none")
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit: must be at least 1, got {limit}")
+    if square is not None and square < 16:
+        raise ValueError(f"square: must be at least 16 pixels, got {square}")
     colorizer = Colorizer(weights, device)
-    ours, gray = AreaUnderCurve(), AreaUnderCurve()
-    rows: dict[str, list[float]] = {}
-    tiles: list[Image.Image] = []
+    meter = _Meter(prior, classifier, labels, fid, lpips)
+    gallery = None if report is None else _Gallery()
+    for name, truth in islice(_squares(data, square), limit):
+        painted = colorizer.paint([of_array(truth)], temperature=temperature, saturation=saturation)[0]
+        colored = np.array(painted.convert("RGB"))
+        gray, gain = meter.add(name, colored, truth)
+        if gallery is not None:
+            gallery.add(name, gain, (gray, colored, truth))
+    result = meter.result()
+    if probes:
+        result |= _probes(weights, data, colorizer)
+    if report is not None and gallery is not None:
+        lines = [Line(name, value, *protocol(name)) for name, value in result.items()]
+        options = {"temperature": temperature, "saturation": saturation, "limit": limit, "square": square}
+        given = "".join(f" --{name} {value}" for name, value in options.items() if value not in (None, 1.0))
+        title = f"fastcolor evaluate {os.fspath(weights)} {_words(data)}{given}"
+        Report(title, lines, gallery.sections()).save(report)
+    return result
 
-    def note(**values: float) -> None:
+
+def _squares(data: Source, side: int | None) -> Iterator[tuple[str, np.ndarray]]:
+    for name, rgb in pictures(data):
+        if side is not None:
+            least = min(rgb.shape[:2])
+            top, left = ((length - least) // 2 for length in rgb.shape[:2])
+            image = Image.fromarray(rgb[top : top + least, left : left + least])
+            rgb = np.array(image.resize((side, side), Image.Resampling.BICUBIC))
+        yield name, rgb
+
+
+def _words(data: Source) -> str:
+    return os.fspath(data) if isinstance(data, (str, os.PathLike)) else " ".join(os.fspath(one) for one in data)
+
+
+def _probes(name: str | os.PathLike[str], data: Source, colorizer: Colorizer) -> dict[str, float]:
+    from .probes import probe
+
+    model = weights.load(name).model.to(colorizer.device)
+    return {f"probe_{block}": value for block, value in probe(model, data, colorizer.size).items()}
+
+
+class _Meter:
+    """All measures of one run: pictures go in one by one, means come out."""
+
+    def __init__(
+        self,
+        prior: str | os.PathLike[str] | None,
+        classifier: str | os.PathLike[str] | None,
+        labels: str | os.PathLike[str] | None,
+        fid: str | os.PathLike[str] | None,
+        lpips: str | os.PathLike[str] | None,
+    ) -> None:
+        self._prior = None
+        if prior is not None:
+            self._prior = load_prior(download.fetch("prior") if str(prior) == "imagenet" else prior)
+        self._classifier = None if classifier is None else Classifier(classifier)
+        self._labels = None if labels is None else load_labels(labels)
+        self._fid = None if fid is None else FrechetDistance(fid)
+        self._lpips = None if lpips is None else PerceptualDistance(lpips)
+        self._ours, self._gray = AreaUnderCurve(), AreaUnderCurve()
+        self._rows: dict[str, list[float]] = {"psnr_rgb": []}
+
+    def _note(self, **values: float | None) -> None:
         for name, value in values.items():
-            rows.setdefault(name, []).append(value)
+            if value is not None:
+                self._rows.setdefault(name, []).append(value)
 
-    for count, (_, truth) in enumerate(pictures(data)):
-        if limit is not None and count >= limit:
-            break
-        colored = np.asarray(
-            colorizer.paint([of_array(truth)], temperature=temperature, saturation=saturation)[0].convert("RGB")
-        )
+    def add(self, name: str, colored: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, float]:
+        """(H, W, 3) uint8 both. Returns the gray picture, and how much better than its is our PSNR of ab, in dB."""
         lab = ops.rgb_to_lab(torch.from_numpy(np.stack([colored, truth])), layout="hwc")
-        ours.add(lab[:1, 1:], lab[1:, 1:])
-        gray.add(torch.zeros_like(lab[:1, 1:]), lab[1:, 1:])
-        without = ops.lab_to_rgb(lab[1] * torch.tensor([1.0, 0, 0])[:, None, None], layout="hwc").numpy()
-        note(
+        ab, true_ab, none = lab[:1, 1:], lab[1:, 1:], torch.zeros_like(lab[:1, 1:])
+        gray = ops.lab_to_rgb(lab[1] * torch.tensor([1.0, 0, 0])[:, None, None], layout="hwc").numpy()
+        self._ours.add(ab, true_ab)
+        self._gray.add(none, true_ab)
+        psnr_ab, gray_psnr_ab = psnr(ab, true_ab), psnr(none, true_ab)
+        self._note(
+            psnr_rgb=psnr(colored, truth),
+            gray_psnr_rgb=psnr(gray, truth),
+            psnr_ab=psnr_ab,
+            gray_psnr_ab=gray_psnr_ab,
+            ssim_rgb=ssim(colored, truth),
+            gray_ssim_rgb=ssim(gray, truth),
             colorfulness=colorfulness(colored),
             colorfulness_truth=colorfulness(truth),
             colorfulness_abs=colorfulness(colored, absolute=True),
             colorfulness_abs_truth=colorfulness(truth, absolute=True),
-            **_psnr(truth, colored, without),
         )
-        if sheet is not None and len(tiles) < 3 * 48:
-            tiles += [_tile(picture) for picture in (without, colored, truth)]
-    means = {name: float(np.mean(values)) for name, values in rows.items()}
-    if sheet is not None:
-        contact_sheet(tiles, Path(sheet))
-    return {
-        "pictures": float(len(rows["colorfulness"])),
-        "auc": ours.auc(),
-        "gray_auc": gray.auc(),
-        "macro_auc": ours.macro_auc(),
-        "gray_macro_auc": gray.macro_auc(),
-        **means,
-        "colorfulness_ratio": means["colorfulness"] / max(means["colorfulness_truth"], 1e-9),
-    }
+        if self._fid is not None:
+            self._fid.add(colored, real=False)
+            self._fid.add(truth, real=True)
+        if self._lpips is not None:
+            self._note(lpips=self._lpips(colored, truth), gray_lpips=self._lpips(gray, truth))
+        if self._classifier is not None:
+            self._classify(self._classifier, name, gray, colored, truth)
+        return gray, psnr_ab - gray_psnr_ab
+
+    def _classify(self, classifier: Classifier, name: str, gray: np.ndarray, *colored: np.ndarray) -> None:
+        without, ours, true = (classifier(picture) for picture in (gray, *colored))
+        self._note(agreement=100 * (ours == true), gray_agreement=100 * (without == true))
+        if self._labels is None:
+            return
+        folder = folder_of(name)
+        if folder not in self._labels:
+            raise ValueError(f"labels: must name the folder of every picture, got no {folder!r} for {name}")
+        label = self._labels[folder]
+        self._note(top1=100 * (ours == label), gray_top1=100 * (without == label), top1_truth=100 * (true == label))
+
+    def result(self) -> dict[str, float]:
+        count = len(self._rows["psnr_rgb"])
+        result = {"pictures": float(count)}
+        for front, curve in (("", self._ours), ("gray_", self._gray)):
+            result[f"{front}auc"], result[f"{front}macro_auc"] = curve.auc(), curve.macro_auc()
+            if self._prior is not None:
+                result[f"{front}rebalanced_auc"] = curve.rebalanced_auc(self._prior)
+        result |= {name: float(np.mean(values)) for name, values in self._rows.items()}
+        result["colorfulness_ratio"] = result["colorfulness"] / max(result["colorfulness_truth"], 1e-9)
+        if self._fid is not None:
+            if count < 2:
+                raise ValueError(f"fid: needs at least two pictures, got {count}")
+            result["fid"] = self._fid.compute()
+        order = [front + name for name in PROTOCOLS for front in ("", "gray_")]
+        return {name: result[name] for name in order if name in result}
 
 
-def _psnr(truth: np.ndarray, colored: np.ndarray, gray: np.ndarray) -> dict[str, float]:
-    try:
-        from skimage.metrics import peak_signal_noise_ratio
-    except ImportError:
-        return {}
-    return {
-        "psnr_rgb": float(peak_signal_noise_ratio(truth, colored)),
-        "gray_psnr_rgb": float(peak_signal_noise_ratio(truth, gray)),
-    }
+class _Gallery:
+    """The pictures of a report: the first ones, and those that gained most and least over gray."""
 
+    def __init__(self) -> None:
+        self._first: list[Shown] = []
+        self._best: list[tuple[float, int, Shown]] = []
+        self._worst: list[tuple[float, int, Shown]] = []
+        self._count = 0
 
-def _tile(rgb: np.ndarray) -> Image.Image:
-    image = Image.fromarray(rgb)
-    image.thumbnail((160, 160))
-    return image
+    def add(self, name: str, gain: float, triple: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+        """The triple: gray, ours, truth, (H, W, 3) uint8. Shrunk at once: a set may have any number of pictures."""
+        gray, ours, truth = (small(Image.fromarray(picture)) for picture in triple)
+        shown = Shown(name, f"{gain:+.2f} dB", (gray, ours, truth))
+        if len(self._first) < _MANY:
+            self._first.append(shown)
+        self._count += 1
+        for heap, key in ((self._best, gain), (self._worst, -gain)):
+            (heapq.heappush if len(heap) < _FEW else heapq.heappushpop)(heap, (key, -self._count, shown))
 
-
-def contact_sheet(tiles: list[Image.Image], path: Path, columns: int = 9) -> None:
-    """Write pictures side by side, row by row, as one PNG."""
-    side = 164
-    sheet = Image.new("RGB", (columns * side, -(-len(tiles) // columns) * side), "white")
-    for i, tile in enumerate(tiles):
-        sheet.paste(tile, (i % columns * side, i // columns * side))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    sheet.save(temporary, format="PNG")
-    os.replace(temporary, path)
+    def sections(self) -> dict[str, list[Shown]]:
+        """By heading; the note on a picture is its gain. A small set is shown once, whole."""
+        if self._count <= _FEW:
+            return {
+                "Pictures, by their PSNR of ab over gray's": [shown for *_, shown in sorted(self._worst, reverse=True)]
+            }
+        return {
+            "Worst PSNR of ab over gray's": [shown for *_, shown in sorted(self._worst, reverse=True)],
+            "Best PSNR of ab over gray's": [shown for *_, shown in sorted(self._best, reverse=True)],
+            "First pictures": self._first,
+        }

@@ -1,5 +1,7 @@
 """Weights on disk: one `.safetensors` file holds the tensors (float16) and, as its metadata, all that is needed to
-colour with them: the network's name and options, the palette, temperature, size and a model card. Nothing is unpickled.
+colour with them: the network's name and options, the palette, temperature, size and a model card.
+
+Published state dicts (`.pth`) are read too, by name or as a file; torch's restricted reader runs none of their code.
 """
 
 from __future__ import annotations
@@ -7,20 +9,24 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import pickle
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
-from . import models
+from . import download, models
+from .models.layers import check_state
 from .palette import Palette
 
 _FORMAT = "fastcolor-1"
 _ASSETS = Path(__file__).parent / "assets"
 _NAMED = {"default": _ASSETS / "default.safetensors"}
+# Networks with published state dicts, and the tensor that tells each from the other.
+_PUBLISHED = {"eccv16": "model_out.weight", "siggraph17": "model_out.0.weight"}
 
 
 @dataclass(frozen=True)
@@ -51,8 +57,8 @@ def _umask() -> int:
 
 
 def names() -> list[str]:
-    """The weights that are known by name."""
-    return list(_NAMED)
+    """The weights that are known by name; all but "default" are downloaded at first use."""
+    return [*_NAMED, *_PUBLISHED]
 
 
 def save(
@@ -100,28 +106,109 @@ def save(
         temporary.unlink(missing_ok=True)
 
 
+def locate(name_or_path: str | os.PathLike[str]) -> Path:
+    """The file behind a name ("default", "eccv16", "siggraph17") or path; a published one is downloaded if need be.
+
+    Raises:
+        ValueError: an unknown name, or a folder. FileNotFoundError: no such file. DownloadError: see
+        `fastcolor.download.fetch`.
+    """
+    name = str(name_or_path)
+    if name in _NAMED:
+        return _NAMED[name]
+    if name in _PUBLISHED:
+        return download.fetch(name)
+    path = Path(name_or_path)
+    if not path.exists():
+        if path.suffix or path.parent != Path("."):
+            raise FileNotFoundError(f"weights: no such file: {path}")
+        close = difflib.get_close_matches(name, names(), 1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"weights: must be a file or one of {', '.join(names())}, got {name!r}{hint}")
+    if path.is_dir():
+        raise ValueError(f"weights: must be a file, got the folder {path}")
+    return path
+
+
 def load(name_or_path: str | os.PathLike[str]) -> Weights:
-    """Read weights by name ("default") or from a file that `save` or `fastcolor.train` wrote.
+    """Read weights by name or from a file: one that `save` or `fastcolor.train` wrote, or a published state dict, whose
+    network is known by the names of its tensors.
 
     Returns:
         The weights, on the CPU.
 
     Raises:
-        ValueError: an unknown name, or a file that holds no fastcolor weights. FileNotFoundError: no such file.
+        ValueError: an unknown name, or a file that holds no such weights. FileNotFoundError: no such file.
+        DownloadError: published weights that cannot be had.
 
     Example:
         >>> load("default").model.kind
         'classifier'
     """
-    path = _NAMED.get(str(name_or_path)) or Path(name_or_path)
-    if not path.exists():
-        if path.suffix or path.parent != Path("."):
-            raise FileNotFoundError(f"weights: no such file: {path}")
-        close = difflib.get_close_matches(str(name_or_path), _NAMED, 1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"weights: must be a file or one of {', '.join(_NAMED)}, got {str(name_or_path)!r}{hint}")
-    if path.is_dir():
-        raise ValueError(f"weights: must be a file, got the folder {path}")
+    path = locate(name_or_path)
+    with open(path, "rb") as file:
+        start = file.read(64)
+    if start.lstrip()[:9].lower().startswith(download.WEB_PAGE):
+        raise ValueError(f"weights: {path} is a web page, not weights; delete it and download the file again")
+    # A pickle or a zip of one, as torch.save writes them; a safetensors file starts with the length of its header.
+    if start.startswith((b"PK\x03\x04", b"\x80")) and start[8:9] != b"{":
+        return _published(path, state_dict(path))
+    return _own(path)
+
+
+def state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """Read a state dict that torch.save wrote, without running code that may be in it.
+
+    Raises:
+        ValueError: the file is damaged, or holds something else. FileNotFoundError: no such file.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"weights: no such file: {path}") from None
+    except pickle.UnpicklingError:
+        raise ValueError(f"weights: {path} is not a plain state dict, or is damaged") from None
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
+        raise ValueError(f"weights: {path} is damaged ({str(error).splitlines()[0]})") from None
+    if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ValueError(f"weights: {path} is not a plain state dict (names and tensors)")
+    return state
+
+
+def _published(path: Path, state: dict[str, Tensor]) -> Weights:
+    name = next((name for name, key in _PUBLISHED.items() if key in state), None)
+    if name is None:
+        raise ValueError(
+            f"weights: {path} is a state dict of another network (its first tensor is {next(iter(state))!r}), "
+            f"known are {', '.join(_PUBLISHED)}"
+        )
+    options: dict[str, object] = {}
+    try:
+        palette = _published_palette(state["model_out.weight"]) if name == "eccv16" else None
+        if palette is not None and len(palette) != len(Palette.grid()):
+            options["bins"] = len(palette)
+        model = models.build(name, **options)
+        _fill(model, state)
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(f"weights: {path} does not fit the network {name} ({error})") from None
+    return Weights(model.eval(), name, options, palette, temperature=1.0, size=256, card={"published as": path.name})
+
+
+def _published_palette(last: Tensor) -> Palette:
+    """What eccv16 averages over lies in its last layer (2, Q, 1, 1), in units of 110; the grid but for rounding."""
+    points = last.flatten(1).t().float() * 110
+    grid = Palette.grid()
+    return (
+        grid if points.shape == grid.points.shape and torch.allclose(points, grid.points, atol=0.1) else Palette(points)
+    )
+
+
+def _fill(model: nn.Module, state: dict[str, Tensor]) -> None:
+    check_state(model, state, "must be its state dict")
+    model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()}, strict=False)
+
+
+def _own(path: Path) -> Weights:
     try:
         with safe_open(path, framework="pt") as file:
             description = file.metadata() or {}
@@ -135,11 +222,7 @@ def load(name_or_path: str | os.PathLike[str]) -> Weights:
     try:
         options = json.loads(description["options"])
         model = models.build(description["model"], **options)
-        state = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
-        result = model.load_state_dict(state, strict=False)
-        missing = [key for key in result.missing_keys if not key.endswith("num_batches_tracked")]
-        if missing or result.unexpected_keys:
-            raise ValueError(f"{len(missing)} tensors are missing and {len(result.unexpected_keys)} are unknown")
+        _fill(model, state)
         points = json.loads(description["palette"])
         return Weights(
             model=model.eval(),

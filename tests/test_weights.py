@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from fastcolor import Palette, models, weights
+from fastcolor import Colorizer, Palette, models, weights
 
 
 def write(path: Path, **changes: object) -> torch.nn.Module:
@@ -46,9 +47,12 @@ def test_names_and_files_that_do_not_fit(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="must be a file, got the folder"):
         weights.load(tmp_path)
     page = tmp_path / "page.safetensors"
-    page.write_text("<!DOCTYPE html><html>404</html>")
-    with pytest.raises(ValueError, match="is not a safetensors file or is damaged"):
+    page.write_text("\n<!DOCTYPE html><html>404</html>")
+    with pytest.raises(ValueError, match="is a web page, not weights; delete it and download the file again"):
         weights.load(page)
+    (tmp_path / "text").write_text("no weights")
+    with pytest.raises(ValueError, match="is not a safetensors file or is damaged"):
+        weights.load(tmp_path / "text")
     write(tmp_path / "a.safetensors")
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes((tmp_path / "a.safetensors").read_bytes()[:-1000])
@@ -73,3 +77,57 @@ def test_a_network_that_changed_is_refused(tmp_path: Path) -> None:
     save_file(state, tmp_path / "c.safetensors", metadata={**description, "options": json.dumps({"depth": 3})})
     with pytest.raises(ValueError, match="does not fit this version of fastcolor"):
         weights.load(tmp_path / "c.safetensors")
+
+
+class _Malicious:
+    def __reduce__(self) -> tuple[object, ...]:
+        return os.mkdir, ("ran",)
+
+
+def test_state_dicts_are_read_without_running_what_is_in_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"weight": torch.ones(2)}, "new.pth")
+    torch.save({"weight": torch.ones(2)}, "old.pth", _use_new_zipfile_serialization=False)
+    for name in ("new.pth", "old.pth"):
+        assert weights.state_dict(name)["weight"].tolist() == [1, 1]
+        with pytest.raises(ValueError, match=r"of another network .its first tensor is 'weight'., known are eccv16"):
+            weights.load(name)
+    torch.save({"model_out.weight": _Malicious()}, "bad.pth")
+    torch.save([torch.ones(2)], "list.pth")
+    for name in ("bad.pth", "list.pth"):
+        with pytest.raises(ValueError, match=f"{name} is not a plain state dict"):
+            weights.load(name)
+    assert not Path("ran").exists()
+    Path("cut.pth").write_bytes(Path("new.pth").read_bytes()[:-200])
+    with pytest.raises(ValueError, match=r"cut\.pth is damaged"):
+        weights.load("cut.pth")
+
+
+@pytest.mark.parametrize("name", ["eccv16", "siggraph17"])
+def test_published_networks_are_known_by_their_tensors(tmp_path: Path, name: str) -> None:
+    """Random weights under the published names, from a file of any name: with and without the counts of batches."""
+    model = models.build(name)
+    state = {key: value.half() if value.is_floating_point() else value for key, value in model.state_dict().items()}
+    torch.save(state, tmp_path / "net.bin")
+    loaded = weights.load(tmp_path / "net.bin")
+    assert (loaded.name, loaded.size, loaded.temperature) == (name, 256, 1.0) and not loaded.model.training
+    assert loaded.palette == (Palette.grid() if name == "eccv16" else None)
+    assert torch.equal(loaded.model.model5[0].weight, state["model5.0.weight"].float())
+    ab = Colorizer(tmp_path / "net.bin", "cpu").predict_ab(torch.full((1, 1, 32, 40), 50.0))
+    assert ab.shape == ((1, 2, 8, 10) if name == "eccv16" else (1, 2, 32, 40))
+
+    few = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
+    torch.save({**few, "other.num_batches_tracked": torch.tensor(1)}, tmp_path / "net.bin")
+    assert weights.load(tmp_path / "net.bin").name == name
+    del few["model5.0.bias"]
+    torch.save(few, tmp_path / "net.bin")
+    with pytest.raises(ValueError, match=rf"net.bin does not fit the network {name} .*1 missing .model5\.0\.bias"):
+        weights.load(tmp_path / "net.bin")
+
+
+def test_another_palette_of_eccv16(tmp_path: Path) -> None:
+    model, palette = models.build("eccv16", bins=9), Palette(torch.randn(9, 2) * 40)
+    model.set_palette(palette)
+    torch.save(model.state_dict(), tmp_path / "net.pth")
+    loaded = weights.load(tmp_path / "net.pth")
+    assert loaded.options == {"bins": 9} and torch.allclose(loaded.palette.points, palette.points, atol=1e-3)
