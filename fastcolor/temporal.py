@@ -9,6 +9,7 @@ motion found on luma, trusted where the lumas agree, and forgotten at scene cuts
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -46,7 +47,7 @@ class Smoother:
     Args:
         mode: "off" passes colours through; "fast" follows blocks of the frame before; "flow" follows dense motion of
             the frames before and after, and so holds back some frames (needs OpenCV).
-        chunk: frames that `flow` finishes at a time.
+        chunk: frames that `flow` finishes at a time; states are exact where a multiple of it is finished.
 
     Raises:
         ValueError: an unknown mode. ImportError: `flow` without OpenCV.
@@ -70,10 +71,11 @@ class Smoother:
         """Take the next frames; give those that are finished, in order.
 
         Args:
-            lightness: (N, 1, h, w) as the network saw it. ab: (N, 2, h', w') as it answered.
+            lightness: (N, 1, h, w) as the network saw it, N at most `chunk`. ab: (N, 2, h', w') as it answered.
 
         Returns:
-            (M, 2, h, w) colours of the M oldest frames not yet given back; with "off" ab as it is.
+            (M, 2, h, w) colours of the oldest frames not yet given back: with "fast" of these; with "flow" of `chunk`
+            frames, or of none; with "off" ab as it is.
         """
         if self.mode == "off":
             return ab
@@ -81,14 +83,14 @@ class Smoother:
         if self.mode == "fast":
             return self._fast(_codes(lightness), ab)
         self._waiting.extend(zip(_codes(lightness).split(1), ab.split(1), strict=True))
-        done = []
-        while len(self._waiting) >= self.chunk + LOOKAHEAD:
-            done.append(self._both_ways(self.chunk, self.chunk + LOOKAHEAD))
-        return torch.cat(done) if done else ab[:0]
+        if len(self._waiting) < self.chunk + LOOKAHEAD:
+            return ab[:0]
+        return self._both_ways(self.chunk, self.chunk + LOOKAHEAD)
 
-    def finish(self) -> Tensor | None:
-        """The frames still held back, (M, 2, h, w), at the end of the film; None where there are none."""
-        return self._both_ways(len(self._waiting), len(self._waiting)) if self._waiting else None
+    def finish(self) -> Iterator[Tensor]:
+        """The frames still held back at the end of the film, `chunk` at a time as `push` gives them."""
+        while self._waiting:
+            yield self._both_ways(min(self.chunk, len(self._waiting)), len(self._waiting))
 
     def state(self) -> dict[str, Tensor]:
         """What the next frame needs of those before: to go on later from here."""

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from .damage import missing_bytes
+from .hdr import Mastering, mastering_of
+
 if TYPE_CHECKING:
     import av
 
@@ -41,6 +44,10 @@ class Film:
     matrix: Literal["bt601", "bt709", "bt2020"]
     full_range: bool
     tags: tuple[int, int, int]  # colour matrix, primaries, transfer as ITU-T H.273 numbers them
+    field_order: str | None  # of an interlaced film: which field is first, "top" or "bottom"
+    mastering: Mastering | None
+    stated: int | None  # packets of the picture that the file's index lists
+    missing: int  # bytes that the file lacks by its own count
     notes: tuple[str, ...]
 
     @property
@@ -132,6 +139,13 @@ def probe(path: Path) -> Film:
         return _describe(path, container, stream, frame)
 
 
+def _field_order(context: Any, frame: Any) -> str | None:
+    # libav's AVFieldOrder: 0 unknown, 1 progressive, 2 and 4 top field first, 3 and 5 bottom field first.
+    if not frame.interlaced_frame:
+        return None
+    return "bottom" if int(context.field_order or 0) in (3, 5) else "top"
+
+
 def _describe(path: Path, container: Any, stream: Any, frame: Any) -> Film:
     context = stream.codec_context
     rate = fraction(stream.average_rate) or fraction(stream.guessed_rate) or Fraction(25)
@@ -174,5 +188,9 @@ def _describe(path: Path, container: Any, stream: Any, frame: Any) -> Film:
         matrix=known,
         full_range=full_range,
         tags=(tag, context.color_primaries, context.color_trc),
+        field_order=_field_order(context, frame),
+        mastering=mastering_of(frame),
+        stated=stream.frames or None,
+        missing=missing_bytes(path),
         notes=tuple(notes),
     )
