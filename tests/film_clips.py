@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Collection
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import torch
+from av.codec.context import Flags
 
 import fastcolor
 from fastcolor import models, weights
@@ -19,14 +21,20 @@ from fastcolor.palette import Palette
 NTSC = Fraction(1, 30000)
 
 
-def random_net(folder: Path) -> str:
-    """Weights of a network that knows nothing, small enough to be quick."""
+def random_net(folder: Path, paints: tuple[float, float] | None = None) -> str:
+    """Weights of a network that knows nothing, small enough to be quick; or that paints all in one bin's colour."""
     torch.manual_seed(0)
     model = models.build("default")
     for norm in (m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)):
         norm.momentum = None  # statistics of this one batch, so that the signal reaches the end
     model(torch.rand(4, 1, 64, 64) * 100)
-    path = folder / "random.safetensors"
+    if paints:
+        head = [m for m in model.modules() if isinstance(m, torch.nn.Conv2d) and m.out_channels == 313][-1]
+        with torch.no_grad():
+            head.weight.zero_()
+            head.bias.zero_()
+            head.bias[Palette.grid().points.tolist().index(list(paints))] = 100
+    path = folder / f"{'one' if paints else 'random'}.safetensors"
     weights.save(path, model, name="default", options={}, palette=Palette.grid(), temperature=0.25, size=64)
     return str(path)
 
@@ -83,6 +91,9 @@ def clip(
     rotation: int = 0,
     turns: int = 0,
     sample_aspect: Fraction | None = None,
+    interlaced: bool = False,
+    colored: Collection[int] = (),
+    tint: tuple[int, int] = (128, 128),
 ) -> Path:
     """Write a gray film."""
     width, height = size
@@ -95,6 +106,8 @@ def clip(
             context.colorspace, context.color_primaries, context.color_trc = tags
         if color_range:
             context.color_range = color_range
+        if interlaced:
+            context.flags |= Flags.interlaced_dct | Flags.interlaced_me
         if sample_aspect:
             context.sample_aspect_ratio = sample_aspect
         if rotation:
@@ -106,7 +119,10 @@ def clip(
             shape = (width, height) if turns % 2 else (height, width)
             plane(frame, 0)[:] = np.rot90(pattern(index, *shape, bits), turns)
             for chroma in range(1, len(frame.planes)):
-                plane(frame, chroma)[:] = 2 ** (bits - 1)
+                samples = plane(frame, chroma)
+                samples[:] = tint[chroma - 1] * 2 ** (bits - 8)
+                if index in colored:
+                    samples[:] = pattern(index + chroma, *samples.shape, bits)
             frame.pts = pts[index] if pts else round(index * Fraction(1001, 30000) / time_base)
             frame.time_base = time_base
             output.mux(stream.encode(frame))

@@ -97,6 +97,9 @@ class Reader:
         if self.lost:
             self.warn(f"{film.path}: {self.lost} damaged packets of stream {film.stream} were dropped")
         whole = self.first is None and self.last is None
+        reached = float((self.pts + 1) * film.time_base + 1 / film.rate) if self.pts is not None else 0.0
+        if whole and film.ends and reached < film.ends - 0.25:
+            self.warn(f"{film.path} should end after {film.ends:.2f} s, but its picture breaks off at {reached:.2f} s")
         if whole and film.stated and self.read < film.stated:
             self.warn(f"{film.path}: {film.stated - self.read} of {film.stated} frames could not be read")
 
@@ -123,7 +126,7 @@ class Reader:
             except av.error.EOFError:
                 return
             except av.error.FFmpegError:
-                self.lost += 1
+                self.lost += packet is not None
                 frames = []
             for frame in frames:
                 self._stamp(frame)
