@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import av.logging
 import numpy as np
 import pytest
 import torch
@@ -203,6 +204,23 @@ def test_damage_in_the_middle_is_survived_with_a_warning(net: str, tmp_path: Pat
     assert 10 < report.frames == len(frames_of(dst)) <= 60
 
 
+def test_errors_that_only_the_log_tells_of(net: str, tmp_path: Path):
+    """A decoder hides small damage: some bits amount to a frame that looks whole and is not."""
+    src = clip(tmp_path / "film.mp4", size=(320, 240), frames=40)
+    data, reports = src.read_bytes(), []
+    for at in (len(data) // 3, len(data) // 3 + 1000, len(data) // 2, len(data) // 2 + 1000):
+        broken = bytearray(data)
+        broken[at] ^= 0x55
+        src.write_bytes(broken)
+        reports.append(fastcolor.video(src, tmp_path / "c.mp4", weights=net, overwrite=True, temporal="off"))
+    told = [report.warnings for report in reports]
+    assert all(report.frames == 40 for report in reports)
+    assert any("errors reported, the first" in warnings[0] for warnings in told if warnings)
+    src.write_bytes(data)
+    assert not fastcolor.video(src, tmp_path / "c.mp4", weights=net, overwrite=True).warnings
+    assert av.logging.get_level() is None
+
+
 def test_an_index_that_lists_more_than_there_is(net: str, tmp_path: Path):
     src, _ = whole_and(tmp_path / "film.mp4")
     fast = faststart(src, tmp_path / "fast.mp4")
@@ -270,7 +288,8 @@ def test_preview_paints_ten_seconds_from_the_middle(net: str, tmp_path: Path):
     report = fastcolor.video(src, tmp_path / "colour.mp4", weights=net, preview=True)
     assert report.frames == pytest.approx(300, abs=1) and "libx264" in report.codec
     shown = plane(frames_of(tmp_path / "colour.mp4")[0], 0).astype(int)
-    assert np.abs(shown - pattern(300, 64, 96, 8)).mean() < 3, "it does not begin after ten seconds"
+    apart = [np.abs(shown - pattern(index, 64, 96, 8)).mean() for index in range(296, 306)]
+    assert 296 + np.argmin(apart) == 301, "it does not begin after ten seconds"
     with pytest.raises(ValueError, match="preview chooses start and end itself"):
         fastcolor.video(src, tmp_path / "c.mp4", weights=net, preview=True, start=1)
 
@@ -328,7 +347,7 @@ def test_memory_does_not_grow_with_the_film(net: str, tmp_path: Path, caplog: py
                             copies[stream.index] = output.add_stream_from_template(stream, opaque=True)
                     for packet in source.demux():
                         if packet.size:
-                            ticks = round(shift * Fraction(250 * 1001, 30000) / Fraction(packet.time_base))
+                            ticks = round(shift * Fraction(85, 10) / Fraction(packet.time_base))
                             packet.pts, packet.dts = packet.pts + ticks, packet.dts + ticks
                             packet.stream = copies[packet.stream.index]
                             output.mux(packet)

@@ -1,8 +1,10 @@
-"""What a file says of its own length, to notice that its end is missing where no demuxer complains."""
+"""Signs of damage that no exception tells of: errors that libav only logs, and a file shorter than it says."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 _SEGMENT = b"\x18\x53\x80\x67"  # Matroska: everything after the file's header
 _EBML = b"\x1a\x45\xdf\xa3"
@@ -44,3 +46,38 @@ def _matroska_end(head: bytes, size: int) -> int:
     length = int.from_bytes(head[at + 4 : at + 4 + width], "big") & ((1 << 7 * width) - 1)
     unknown = length == (1 << 7 * width) - 1
     return size if unknown else at + 4 + width + length
+
+
+class Reported:
+    """Counts the errors that some of libav's components log while this is open.
+
+    libav's own threads call back into Python for that. Whoever waits for such a thread with the interpreter's lock held
+    would wait for ever: let decoders run dry before they are closed.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names, self.count, self.first = set(names), 0, ""
+
+    def __enter__(self) -> Reported:
+        import av.logging
+
+        self._level = av.logging.get_level()
+        av.logging.set_level(av.logging.ERROR)
+        self._capture: Any = av.logging.Capture(local=False)
+        self._logs = self._capture.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        import av.logging
+
+        self.take()
+        self._capture.__exit__(*error)
+        av.logging.set_level(self._level)
+
+    def take(self, *, count: bool = True) -> None:
+        """Count what was logged since the last time, or forget it."""
+        for _, name, message in self._logs:
+            if count and name in self.names:
+                self.count += 1
+                self.first = self.first or message.strip()
+        self._logs.clear()

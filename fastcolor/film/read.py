@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from .damage import Reported
 from .plan import Layout
 from .probe import Film, fraction, opened, reason
 
@@ -33,6 +34,19 @@ def plane_view(frame: Any, index: int, dtype: type) -> np.ndarray:
     plane = frame.planes[index]
     rows = np.frombuffer(plane, dtype).reshape(-1, plane.line_size // np.dtype(dtype).itemsize)
     return rows[: plane.height, : plane.width]
+
+
+def _run_dry(context: Any) -> None:
+    """Let a decoder's threads come to rest; see `Reported`."""
+    import av
+
+    for _ in range(1000):
+        try:
+            context.decode(None)
+        except av.error.EOFError:
+            return
+        except av.error.FFmpegError:
+            continue
 
 
 class Reader:
@@ -64,6 +78,7 @@ class Reader:
         self.pts: int | None = None  # of the frame before
         self.read = 0  # packets
         self.lost = 0  # packets that could not be decoded
+        self.damaged = 0  # packets that came with damage, decoded as far as they go
         self.concealed = 0  # frames that decoded with damage
         self.colored = False  # the frame before was
         self.told: set[str] = set()
@@ -94,6 +109,8 @@ class Reader:
             self.warn(f"{film.path} is cut off: {film.missing} bytes are missing by its own count")
         if self.concealed:
             self.warn(f"{film.path}: {self.concealed} frames are damaged, painted as far as they decode")
+        if self.damaged:
+            self.warn(f"{film.path}: {self.damaged} packets of stream {film.stream} are damaged")
         if self.lost:
             self.warn(f"{film.path}: {self.lost} damaged packets of stream {film.stream} were dropped")
         whole = self.first is None and self.last is None
@@ -108,10 +125,31 @@ class Reader:
 
     def _frames(self, container: Any) -> Iterator[Any]:
         """Decoded frames within the cut, in order, each with a time stamp."""
-        import av
-
         painted = container.streams[self.film.stream]
         painted.codec_context.thread_type = "AUTO"
+        with Reported((painted.codec_context.name, container.format.name)) as reported:
+            try:
+                for frame in self._decoded(container, painted):
+                    self._stamp(frame)
+                    at = frame.pts * self.film.time_base
+                    if self.last is not None and at >= self.last:
+                        break
+                    inside = self.first is None or at >= self.first
+                    reported.take(count=inside)  # where a cut begins, frames before a key frame cannot be whole
+                    if inside:
+                        self.concealed += frame.is_corrupt
+                        yield frame
+            finally:
+                _run_dry(painted.codec_context)
+        if reported.count:
+            self.warn(
+                f"{self.film.path} is damaged: {reported.count} errors reported, the first {reported.first!r}; "
+                "painted as far as it decodes"
+            )
+
+    def _decoded(self, container: Any, painted: Any) -> Iterator[Any]:
+        import av
+
         demuxer = container.demux(painted)
         while True:
             try:
@@ -121,21 +159,13 @@ class Reader:
                 packet = None
             # The last packet is an empty one, which flushes the decoder; where the demuxer broke off there is none.
             self.read += packet is not None and packet.size > 0
+            self.damaged += packet is not None and packet.is_corrupt
             try:
-                frames = painted.codec_context.decode(packet if packet and packet.size else None)
+                yield from painted.codec_context.decode(packet if packet and packet.size else None)
             except av.error.EOFError:
                 return
             except av.error.FFmpegError:
                 self.lost += packet is not None
-                frames = []
-            for frame in frames:
-                self._stamp(frame)
-                at = frame.pts * self.film.time_base
-                if self.last is not None and at >= self.last:
-                    return
-                if self.first is None or at >= self.first:
-                    self.concealed += frame.is_corrupt
-                    yield frame
             if packet is None:
                 return
 
