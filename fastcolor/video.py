@@ -205,7 +205,7 @@ def video(
         pixel_format=encoding.layout.output,
         copied=len(streams.copied) + len(streams.converted),
         left_out=streams.left_out,
-        notes=(*film.notes, *encoding.notes, *streams.notes, *left_out),
+        notes=(*film.notes, *encoding.notes, *streams.notes, *left_out, *job.notes),
         warnings=tuple(job.warnings),
     )
 

@@ -27,6 +27,7 @@ from film_clips import (
 
 import fastcolor
 from fastcolor import cli, reference
+from fastcolor.colorize import Colorizer
 from fastcolor.film import damage, hdr
 
 
@@ -329,6 +330,28 @@ def test_gray_formats_of_other_kinds(net: str, tmp_path: Path):
 
 
 # ---- memory ----
+
+
+def test_a_batch_too_large_for_the_device_is_halved(
+    net: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    src = clip(tmp_path / "gray.mp4", frames=20)
+    fastcolor.video(src, tmp_path / "whole.mp4", weights=net, lossless=True)
+    predict = Colorizer.predict_ab
+
+    def short_of_memory(self: Colorizer, lightness: torch.Tensor, **options: object) -> torch.Tensor:
+        if len(lightness) > 3:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+        return predict(self, lightness, **options)
+
+    monkeypatch.setattr(Colorizer, "predict_ab", short_of_memory)
+    report = fastcolor.video(src, tmp_path / "colour.mp4", weights=net, lossless=True)
+    assert [note for note in report.notes if "memory" in note] == [
+        f"out of GPU memory: {n} frames at once go through the network from here on" for n in (4, 2)
+    ]
+    assert not report.warnings and caplog.text.count("out of GPU memory") == 2
+    for a, b in zip(chroma(tmp_path / "whole.mp4"), chroma(tmp_path / "colour.mp4"), strict=True):
+        assert np.abs(a.astype(int) - b).max() <= 1
 
 
 def test_memory_does_not_grow_with_the_film(net: str, tmp_path: Path, caplog: pytest.LogCaptureFixture):

@@ -42,10 +42,12 @@ class FilmJob:
     ) -> None:
         self.film, self.encoding, self.streams = film, encoding, streams
         self.colorizer, self.options, self.parts = colorizer, options, work
-        self.warnings: list[str] = []
+        self.warnings: list[str] = []  # what was lost
+        self.notes: list[str] = []
         # About 2^24 pixels a batch at most, so that queues of 4K frames stay small.
         most = 8 if colorizer.device.type == "cpu" else 16
         self.size = max(1, min(most, (1 << 24) // (film.width * film.height)))
+        self.at_once = self.size  # frames in the network
         self.part_frames = max(1, parts.FRAMES // self.size) * self.size
         self.smoother = Smoother(options.temporal, chunk=self.size)
         # The network sees what a viewer sees: upright, in square pixels.
@@ -56,6 +58,11 @@ class FilmJob:
         if message not in self.warnings:
             self.warnings.append(message)
             log.warning(message)
+
+    def note(self, message: str) -> None:
+        """Say what the film does not suffer from."""
+        self.notes.append(message)
+        log.warning(message)
 
     def run(self, dst: Path, progress: bool | None) -> int:
         """Paint what is not yet painted, join all, give the film its name. Returns the frames painted by this run."""
@@ -192,8 +199,20 @@ class FilmJob:
         lightness = ops.luma_to_input(luma, self.input_size, full_range=film.full_range, bits=self.encoding.layout.bits)
         lightness = hdr.eyes(lightness, film.tags[2])
         upright = lightness.rot90(film.turns, (2, 3))
-        ab = self.colorizer.predict_ab(upright, temperature=self.options.temperature)
-        return self.smoother.push(lightness, ab.rot90(-film.turns, (2, 3)))
+        return self.smoother.push(lightness, self._predicted(upright).rot90(-film.turns, (2, 3)))
+
+    def _predicted(self, lightness: Tensor) -> Tensor:
+        """ab of a batch, in pieces that fit into the device's memory."""
+        pieces = lightness.split(self.at_once)
+        try:
+            return torch.cat([self.colorizer.predict_ab(p, temperature=self.options.temperature) for p in pieces])
+        except torch.cuda.OutOfMemoryError:
+            if self.at_once == 1:
+                raise
+        self.at_once = max(1, min(self.at_once, len(lightness)) // 2)
+        self.note(f"out of GPU memory: {self.at_once} frames at once go through the network from here on")
+        torch.cuda.empty_cache()
+        return self._predicted(lightness)
 
     def _luma(self, batch: Batch) -> Tensor:
         return torch.from_numpy(batch.luma[: len(batch.frames)]).to(self.colorizer.device)
