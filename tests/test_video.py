@@ -133,6 +133,14 @@ def test_constant_rate_and_start_offset(net: str, tmp_path: Path):
     assert times_of(src)[0] > Fraction(3, 2)
 
 
+def test_hours_into_a_film_times_are_still_exact(net: str, tmp_path: Path):
+    hours = [3 * 3600 * 30000 + 1001 * index for index in range(300)]
+    src = clip(tmp_path / "late.mp4", frames=300, pts=hours, options={"preset": "ultrafast"})
+    fastcolor.video(src, tmp_path / "colour.mp4", weights=net)
+    assert times_of(tmp_path / "colour.mp4") == times_of(src)
+    assert times_of(src)[0] == 3 * 3600
+
+
 def test_a_transport_stream_keeps_its_clock(net: str, tmp_path: Path):
     src = clip(tmp_path / "film.ts", frames=20, time_base=Fraction(1, 90000), audio=("aac",))
     fastcolor.video(src, tmp_path / "colour.mp4", weights=net)

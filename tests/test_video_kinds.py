@@ -222,6 +222,18 @@ def test_errors_that_only_the_log_tells_of(net: str, tmp_path: Path):
     assert av.logging.get_level() is None
 
 
+def test_a_last_frame_that_stands_long_is_no_damage(net: str, tmp_path: Path):
+    """Slides: the file ends seconds after its last time stamp."""
+    src, slides = clip(tmp_path / "film.mp4", frames=5), tmp_path / "slides.mkv"
+    with av.open(str(src)) as source, av.open(str(slides), "w") as output:
+        stream = output.add_stream_from_template(source.streams.video[0], opaque=True)
+        packets = [packet for packet in source.demux(video=0) if packet.size]
+        for packet in packets:
+            packet.stream, packet.duration = stream, 1001 if packet is not packets[-1] else 150_000
+            output.mux(packet)
+    assert not fastcolor.video(slides, tmp_path / "c.mkv", weights=net).warnings
+
+
 def test_an_index_that_lists_more_than_there_is(net: str, tmp_path: Path):
     src, _ = whole_and(tmp_path / "film.mp4")
     fast = faststart(src, tmp_path / "fast.mp4")

@@ -103,6 +103,25 @@ def test_an_interrupt_keeps_the_finished_parts_and_says_so(net: str, long_film: 
     assert [path.name for path in dst.parent.iterdir()] == ["c.mp4"]
 
 
+def test_the_command_line_ends_with_130_and_two_sentences(net: str, long_film: Path, tmp_path: Path):
+    dst = tmp_path / "c.mp4"
+    arguments = [str(long_film), str(dst), "--weights", net]
+    process = in_process(f"from fastcolor import cli; cli.main_video({arguments!r})")
+    stop_after(process, dst, 1, signal.SIGINT)
+    assert process.returncode == 130
+    kept, stopped = process.stderr.read().strip().splitlines()
+    assert "frames are kept in" in kept and stopped == "fastcolor-video: stopped"
+
+
+def test_other_peoples_files_stay(net: str, tmp_path: Path):
+    src = clip(tmp_path / "gray.mp4", frames=5)
+    folder = tmp_path / "c.mp4.part"
+    folder.mkdir()
+    (folder / "holiday.jpg").write_bytes(b"mine")
+    fastcolor.video(src, tmp_path / "c.mp4", weights=net, overwrite=True)
+    assert [path.name for path in folder.iterdir()] == ["holiday.jpg"] and len(frames_of(tmp_path / "c.mp4")) == 5
+
+
 def test_an_early_interrupt_leaves_nothing(net: str, tmp_path: Path):
     src = clip(tmp_path / "gray.mp4", size=(640, 480), frames=200, options={"preset": "ultrafast"})
     dst = tmp_path / "out" / "c.mp4"

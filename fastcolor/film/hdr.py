@@ -22,6 +22,7 @@ class Mastering:
     primaries: tuple[tuple[float, float], ...] | None  # x, y of red, green, blue, white
     nits: tuple[float, float] | None  # darkest, brightest
     content_light: tuple[int, int] | None  # of the brightest pixel, of the brightest frame on average
+    dynamic: bool = False  # there are other values from scene to scene, which no encoder here writes
 
     def options(self, family: str) -> dict[str, str]:
         """An encoder's option that writes this into the stream; empty where it has none."""
@@ -49,6 +50,7 @@ class Mastering:
 def mastering_of(frame: Any) -> Mastering | None:
     """What a decoded frame's side data says."""
     primaries = nits = light = None
+    dynamic = False
     for data in frame.side_data:
         if data.type.name == "MASTERING_DISPLAY_METADATA":  # AVMasteringDisplayMetadata
             numbers = struct.unpack_from("=22i", bytes(data))
@@ -59,7 +61,9 @@ def mastering_of(frame: Any) -> Mastering | None:
                 nits = (ratios[8], ratios[9])
         elif data.type.name == "CONTENT_LIGHT_LEVEL":  # AVContentLightMetadata
             light = struct.unpack_from("=2I", bytes(data))
-    return Mastering(primaries, nits, light) if primaries or nits or light else None
+        elif data.type.name in ("DYNAMIC_HDR_PLUS", "DYNAMIC_HDR_VIVID", "DOVI_METADATA"):
+            dynamic = True
+    return Mastering(primaries, nits, light, dynamic) if primaries or nits or light or dynamic else None
 
 
 def _relative_light(code: Tensor, transfer: int) -> Tensor:

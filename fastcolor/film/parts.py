@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,8 @@ from typing import Any
 from torch import Tensor
 
 FRAMES = 240  # of a part, or a little less: what a kill loses at most
+
+_OWN = re.compile(r"(\d{6}|growing|whole)\.\w+|(job|end)\.json|.*\.new")  # what is cleared away, and nothing else
 
 Job = dict[str, dict[str, Any]]  # section -> name -> value
 
@@ -124,8 +126,10 @@ class Parts:
 
     def discard(self) -> None:
         """Remove the folder."""
+        self._clear()
         self.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        with suppress(OSError):  # somebody else's file lies in it
+            self.folder.rmdir()
 
     def close(self) -> None:
         """Let go of the folder, and leave it."""
@@ -154,7 +158,7 @@ class Parts:
 
     def _clear(self) -> None:
         for path in self.folder.iterdir():
-            if path.name != "lock":
+            if _OWN.fullmatch(path.name):
                 path.unlink()
 
     def _write(self, name: str, content: bytes) -> None:

@@ -171,7 +171,9 @@ def _tell_encoder(film: Film, family: str, options: dict[str, str]) -> list[str]
         told = film.mastering.options(family)
         for name, value in told.items():
             _add(options, name, value)
-        if not told:
+        if film.mastering.dynamic:
+            lost.append("the HDR metadata that changes from scene to scene (HDR10+, Dolby Vision) is left out")
+        if not told and (film.mastering.primaries or film.mastering.content_light):
             lost.append(f"{family} is written without the film's mastering display and light level")
     return lost
 

@@ -76,6 +76,8 @@ class Reader:
         self.last = film.origin + Fraction(str(end)) if end is not None else None
         self.dtype = np.uint8 if layout.bits == 8 else np.uint16
         self.pts: int | None = None  # of the frame before
+        self.end = 0  # of what it lasts for
+        self.position = 0  # in the file, in bytes
         self.read = 0  # packets
         self.lost = 0  # packets that could not be decoded
         self.damaged = 0  # packets that came with damage, decoded as far as they go
@@ -114,8 +116,11 @@ class Reader:
         if self.lost:
             self.warn(f"{film.path}: {self.lost} damaged packets of stream {film.stream} were dropped")
         whole = self.first is None and self.last is None
-        reached = float((self.pts + 1) * film.time_base + 1 / film.rate) if self.pts is not None else 0.0
-        if whole and film.ends and reached < film.ends - 0.25:
+        reached = float(self.end * film.time_base)
+        # A last frame may stand long; but then little of the file is left behind it.
+        size = film.path.stat().st_size
+        unread = size - self.position > size // 20 + 4096
+        if whole and film.ends and unread and reached < film.ends - max(0.25, 2 / float(film.rate)):
             self.warn(f"{film.path} should end after {film.ends:.2f} s, but its picture breaks off at {reached:.2f} s")
         if whole and film.stated and self.read < film.stated:
             self.warn(f"{film.path}: {film.stated - self.read} of {film.stated} frames could not be read")
@@ -150,13 +155,17 @@ class Reader:
     def _decoded(self, container: Any, painted: Any) -> Iterator[Any]:
         import av
 
-        demuxer = container.demux(painted)
+        demuxer = container.demux()  # all streams, to see how far it comes
         while True:
             try:
                 packet = next(demuxer, None)
             except av.error.FFmpegError as error:
                 self.warn(f"{self.film.path} breaks off: {reason(error)}")
                 packet = None
+            if packet is not None:
+                self.position = max(self.position, (packet.pos or 0) + packet.size)
+                if packet.stream.index != self.film.stream:
+                    continue
             # The last packet is an empty one, which flushes the decoder; where the demuxer broke off there is none.
             self.read += packet is not None and packet.size > 0
             self.damaged += packet is not None and packet.is_corrupt
@@ -178,6 +187,7 @@ class Reader:
             self._tell("has time stamps that do not increase; they were moved by a tick")
             frame.pts = self.pts + 1
         self.pts = frame.pts
+        self.end = frame.pts + max(frame.duration or 0, step)
 
     def _is_colored(self, frame: Any) -> bool:
         """Whether a frame belongs to a coloured stretch: colours that differ within the picture, not a mere tint."""

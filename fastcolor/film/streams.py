@@ -142,8 +142,9 @@ def packets(
         ticks = packet.pts if packet.pts is not None else packet.dts
         at = None if ticks is None else ticks * fraction(packet.time_base)
         if last is not None and at is not None and at >= last:
+            over = index in ahead and len(ahead) == 1
             ahead.discard(index)
-            if not ahead or at > last + 10:  # a stream that fell silent is not waited for
+            if over or at > last + 10:  # a stream that fell silent is not waited for
                 break
         elif not (
             (first is not None and at is not None and at < first) or (index in waiting and not packet.is_keyframe)
