@@ -136,11 +136,11 @@ void block_motion(Address luma, Address previous, Address motion, Address error,
 
 void temporal_average(Address ab, Address luma, Address previous_ab, Address previous_luma, Address motion,
                       Address keep, Address out, int64_t images, int64_t height, int64_t width, float tolerance,
-                      const TargetTuple& target) {
+                      float tolerance_ab, const TargetTuple& target) {
   launch(&Ops::temporal_average,
          TemporalAverageParams{at<float>(ab), at<uint8_t>(luma), at<float>(previous_ab), at<uint8_t>(previous_luma),
                                at<int32_t>(motion), at<float>(keep), at<float>(out), images, height, width, tolerance,
-                               target_of(target)});
+                               tolerance_ab, target_of(target)});
 }
 
 }  // namespace

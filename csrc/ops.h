@@ -167,7 +167,7 @@ struct BlockMotionParams {
   Target target;
 };
 
-// Average of ab and, along the motion, of the frame before: out = ab + keep * agreement * (previous_ab - ab).
+// Average of ab and, along the motion, of the frame before: out = ab + keep * agreements * (previous_ab - ab).
 struct TemporalAverageParams {
   const float* ab;               // (N,2,height,width), and previous_ab
   const uint8_t* luma;           // (N,height,width), and previous_luma
@@ -177,7 +177,7 @@ struct TemporalAverageParams {
   const float* keep;      // (N), in [0, 1]: the share of what was before
   float* out;             // (N,2,height,width)
   int64_t images, height, width;
-  float tolerance;  // codes of luma
+  float tolerance, tolerance_ab;  // codes of luma, Lab units
   Target target;
 };
 

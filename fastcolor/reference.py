@@ -316,6 +316,7 @@ def temporal_average(
     *,
     keep: float | Tensor = 0.9,
     tolerance: float = 12.0,
+    tolerance_ab: float = 16.0,
 ) -> Tensor:
     """See `fastcolor.ops.temporal_average`."""
     n, height, width = luma.shape
@@ -324,5 +325,6 @@ def temporal_average(
     dy, dx = motion.long().repeat_interleave(8, 2).repeat_interleave(8, 3)[:, :, :height, :width].unbind(1)
     before, previous = _moved(previous_ab, dy, dx), _moved(previous_luma[:, None], dy, dx)[:, 0]
     agreement = 1 / (1 + ((luma.to(ab) - previous.to(ab)) / tolerance) ** 4)
+    agreement = agreement / (1 + (((before - ab) / tolerance_ab) ** 2).sum(1) ** 2)
     weight = agreement * torch.as_tensor(keep, device=ab.device).to(ab).view(-1, 1, 1)
     return ab + weight[:, None] * (before - ab)

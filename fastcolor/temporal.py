@@ -2,8 +2,8 @@
 
 A network that sees one frame at a time changes its mind from frame to frame, which is seen as flicker. Here its ab at
 network size is followed over time: the frames before (and with `flow` the frames after) are brought into place by the
-motion found on luma, trusted where the lumas agree, and forgotten at scene cuts. The ops are `ops.block_motion` and
-`ops.temporal_average`.
+motion found on luma, trusted where lumas and colours agree, and forgotten at scene cuts. The ops are
+`ops.block_motion` and `ops.temporal_average`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ MODES: tuple[str, ...] = ("off", "fast", "flow")
 # Shares of what was before. Backward and forward averages are averaged themselves, so `flow` needs less memory of each.
 KEEP = {"fast": 0.9, "flow": 0.8}
 TOLERANCE = 12.0  # codes of 255: luma noise and grain lie below, other things above
+TOLERANCE_AB = 16.0  # Lab units: flicker lies below, and a thing's colour on the ground it has left above
 # A cut: in more than half of the blocks the best motion leaves over this many codes a pixel.
 CUT_ERROR, CUT_SHARE = 12.0, 0.5
 LOOKAHEAD = 8  # frames that `flow` looks ahead: 0.8^8 is 0.17
@@ -116,7 +117,14 @@ class Smoother:
             own = ab[now]
             if self._ab is not None:
                 own = ops.temporal_average(
-                    own, luma[now], self._ab, before[now], motion[now], keep=keep[now], tolerance=TOLERANCE
+                    own,
+                    luma[now],
+                    self._ab,
+                    before[now],
+                    motion[now],
+                    keep=keep[now],
+                    tolerance=TOLERANCE,
+                    tolerance_ab=TOLERANCE_AB,
                 )
             self._ab = own
             done.append(own)
@@ -148,7 +156,9 @@ class Smoother:
         moved_luma, moved_ab = self._flow.bring(other_luma, other_ab, luma)
         _, error = ops.block_motion(luma, moved_luma, radius=0)
         keep = _kept(error, KEEP["flow"])
-        return ops.temporal_average(ab, luma, moved_ab, moved_luma, keep=keep, tolerance=TOLERANCE)
+        return ops.temporal_average(
+            ab, luma, moved_ab, moved_luma, keep=keep, tolerance=TOLERANCE, tolerance_ab=TOLERANCE_AB
+        )
 
 
 class _DenseMotion:

@@ -86,7 +86,8 @@ void block_motion(const BlockMotionParams& p) {
 void temporal_average(const TemporalAverageParams& p) {
   const int64_t across = (p.width + kBlock - 1) / kBlock, down = (p.height + kBlock - 1) / kBlock;
   const int64_t pixels = p.height * p.width;
-  const float inverse = 1.0f / p.tolerance;
+  const float inverse_luma = 1.0f / (p.tolerance * p.tolerance);
+  const float inverse_ab = 1.0f / (p.tolerance_ab * p.tolerance_ab);
   parallel_for(p.images * p.height, static_cast<double>(p.width), p.target.threads, [&](int64_t i) {
     const int64_t image = i / p.height, y = i % p.height;
     const uint8_t *luma = p.luma + i * p.width, *previous = p.previous_luma + image * pixels;
@@ -103,7 +104,9 @@ void temporal_average(const TemporalAverageParams& p) {
       for (int64_t k = 0; k < n; k++) column[k] = from + std::clamp<int64_t>(x + k + dx, 0, p.width - 1);
       for (int64_t k = 0; k < n; k++) {
         const float d = static_cast<float>(luma[x + k]) - static_cast<float>(previous[column[k]]);
-        weight[k] = keep * math::luma_agreement(d, inverse);
+        const float a = now_a[x + k] - before_a[column[k]];
+        const float b_apart = now_a[pixels + x + k] - before_a[pixels + column[k]];
+        weight[k] = math::former_share(keep, d, a, b_apart, inverse_luma, inverse_ab);
       }
       for (int64_t plane = 0; plane < 2 * pixels; plane += pixels) {
         const float *now = now_a + plane, *before = before_a + plane;

@@ -59,7 +59,7 @@ __global__ void __launch_bounds__(kWarp) block_motion_kernel(BlockMotionParams p
 
 // One thread a pixel.
 __global__ void __launch_bounds__(kAverageThreads)
-    temporal_average_kernel(TemporalAverageParams p, unsigned tiles, float inverse_tolerance) {
+    temporal_average_kernel(TemporalAverageParams p, unsigned tiles, float inverse_luma, float inverse_ab) {
   const Tile tile = tile_of_block(tiles, kAverageThreads);
   const int64_t pixels = p.height * p.width, at = tile.first + threadIdx.x;
   if (at >= pixels) return;
@@ -69,13 +69,13 @@ __global__ void __launch_bounds__(kAverageThreads)
   const int64_t from = clamped(y + motion[0], p.height) * p.width + clamped(x + motion[blocks], p.width);
   const float d = static_cast<float>(p.luma[tile.image * pixels + at]) -
                   static_cast<float>(p.previous_luma[tile.image * pixels + from]);
-  const float weight = p.keep[tile.image] * math::luma_agreement(d, inverse_tolerance);
   const int64_t base = tile.image * 2 * pixels;
-#pragma unroll
-  for (int plane = 0; plane < 2; plane++) {
-    const int64_t start = base + plane * pixels;
-    p.out[start + at] = math::temporal_mix(p.ab[start + at], p.previous_ab[start + from], weight);
-  }
+  const float a = p.ab[base + at], b = p.ab[base + pixels + at];
+  const float before_a = p.previous_ab[base + from], before_b = p.previous_ab[base + pixels + from];
+  const float weight =
+      math::former_share(p.keep[tile.image], d, a - before_a, b - before_b, inverse_luma, inverse_ab);
+  p.out[base + at] = math::temporal_mix(a, before_a, weight);
+  p.out[base + pixels + at] = math::temporal_mix(b, before_b, weight);
 }
 
 }  // namespace
@@ -88,7 +88,8 @@ void block_motion(const BlockMotionParams& p) {
 
 void temporal_average(const TemporalAverageParams& p) {
   const int64_t tiles = ceil_div(p.height * p.width, kAverageThreads);
-  launch(p.target, Launch(p.images * tiles, kAverageThreads), temporal_average_kernel, p, tiles, 1.0f / p.tolerance);
+  launch(p.target, Launch(p.images * tiles, kAverageThreads), temporal_average_kernel, p, tiles,
+         1.0f / (p.tolerance * p.tolerance), 1.0f / (p.tolerance_ab * p.tolerance_ab));
 }
 
 }  // namespace fastcolor::cuda

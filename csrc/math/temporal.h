@@ -1,6 +1,7 @@
-// Note [Smoothing over time]. Colours of one frame follow the blocks of the frame before along the motion of their luma,
-// and are averaged with what the network says now: out = new + keep * agreement * (before - new). The agreement of the
-// two lumas gates it, so that what was hidden, or moved in another way than its block, takes the new colour at once.
+// Note [Smoothing over time]. The colours of the frame before follow the motion of luma, block by block, and are averaged
+// with what the network says now: out = new + keep * agreements * (before - new). That of luma: what was hidden, or moved
+// in another way than its block, takes the new colour at once. That of colour: a thing leaves no trail on ground as
+// bright as itself, while flicker is small against the difference of two things.
 #pragma once
 
 #include "../common.h"
@@ -30,11 +31,12 @@ FC_HD Motion motion_of_rank(uint32_t rank, int radius) {
   return {dy, dx, static_cast<int>(rank >> 10) - kMotionCost * way};
 }
 
-// 1 where lumas are equal, 1/2 where they differ by `tolerance` codes, falling with the fourth power: flat over noise,
-// steep beyond.
-FC_HD float luma_agreement(float difference, float inverse_tolerance) {
-  const float d = difference * inverse_tolerance, squared = d * d;
-  return 1.0f / (1.0f + squared * squared);
+// 1 where values are equal, 1/2 where they differ by the tolerance, falling with the fourth power: flat over noise,
+// steep beyond. `squared`: (difference / tolerance)^2.
+FC_HD float agreement(float squared) { return 1.0f / (1.0f + squared * squared); }
+// The share of a pixel's former colour: luma in codes, the inverse squares of both tolerances.
+FC_HD float former_share(float keep, float luma, float a, float b, float inverse_luma, float inverse_ab) {
+  return keep * agreement(luma * luma * inverse_luma) * agreement((a * a + b * b) * inverse_ab);
 }
 
 FC_HD float temporal_mix(float now, float before, float weight) { return now + weight * (before - now); }

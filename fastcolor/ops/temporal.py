@@ -39,7 +39,14 @@ def _block_motion_fake(luma: Tensor, previous: Tensor, radius: int) -> tuple[Ten
 
 
 def _temporal_average(
-    ab: Tensor, luma: Tensor, previous_ab: Tensor, previous_luma: Tensor, motion: Tensor, keep: Tensor, tolerance: float
+    ab: Tensor,
+    luma: Tensor,
+    previous_ab: Tensor,
+    previous_luma: Tensor,
+    motion: Tensor,
+    keep: Tensor,
+    tolerance: float,
+    tolerance_ab: float,
 ) -> Tensor:
     ab, luma, previous_ab = ab.contiguous(), luma.contiguous(), previous_ab.contiguous()
     previous_luma, motion, keep = previous_luma.contiguous(), motion.contiguous(), keep.contiguous()
@@ -55,13 +62,21 @@ def _temporal_average(
             address(out),
             *luma.shape,
             tolerance,
+            tolerance_ab,
             target(ab),
         )
     return out
 
 
 def _temporal_average_fake(
-    ab: Tensor, luma: Tensor, previous_ab: Tensor, previous_luma: Tensor, motion: Tensor, keep: Tensor, tolerance: float
+    ab: Tensor,
+    luma: Tensor,
+    previous_ab: Tensor,
+    previous_luma: Tensor,
+    motion: Tensor,
+    keep: Tensor,
+    tolerance: float,
+    tolerance_ab: float,
 ) -> Tensor:
     return torch.empty_like(ab, memory_format=torch.contiguous_format)
 
@@ -71,7 +86,7 @@ block_motion_op = register(
 )
 temporal_average_op = register(
     "temporal_average(Tensor ab, Tensor luma, Tensor previous_ab, Tensor previous_luma, Tensor motion, Tensor keep, "
-    "float tolerance) -> Tensor",
+    "float tolerance, float tolerance_ab) -> Tensor",
     _temporal_average,
     _temporal_average_fake,
 )
@@ -112,6 +127,7 @@ def temporal_average(
     *,
     keep: float | Tensor = 0.9,
     tolerance: float = 12.0,
+    tolerance_ab: float = 16.0,
 ) -> Tensor:
     """Average colours with those of the frame before, along its motion, where the lumas agree.
 
@@ -119,10 +135,12 @@ def temporal_average(
         ab, previous_ab: (N, 2, H, W) float, in Lab units. luma, previous_luma: (N, H, W) uint8.
         motion: as `block_motion` gives it; None: the frame before is aligned already.
         keep: share of the frame before, in [0, 1], or one for each image (N,) float32: 0 at a scene cut.
-        tolerance: luma difference in codes at which half of that share is left.
+        tolerance, tolerance_ab: difference of luma in codes, and distance of colours in Lab units, at which half of
+            that share is left.
 
     Returns:
-        (N, 2, H, W) float32: ab + keep * agreement * (previous_ab - ab), agreement = 1 / (1 + (d / tolerance)^4).
+        (N, 2, H, W) float32: ab + keep * (agreement of luma) * (agreement of colour) * (previous_ab - ab), each
+        1 / (1 + (distance / tolerance)^4).
 
     Raises:
         TypeError, ValueError: wrong type, dtype, shape or number; the message says which.
@@ -153,7 +171,15 @@ def temporal_average(
         keep = torch.full((n,), float(keep), device=luma.device)
     check_tensor(keep, "keep", (torch.float32,), "(N,)", tuple(keep.shape) == (n,))
     check_device(keep, "keep", luma, "luma")
-    check(0 < tolerance < float("inf"), "tolerance", "be finite and above 0", tolerance)
+    for value, name in ((tolerance, "tolerance"), (tolerance_ab, "tolerance_ab")):
+        check(0 < value < float("inf"), name, "be finite and above 0", value)
     return temporal_average_op(
-        ab.detach().float(), luma, previous_ab.detach().float(), previous_luma, motion, keep, float(tolerance)
+        ab.detach().float(),
+        luma,
+        previous_ab.detach().float(),
+        previous_luma,
+        motion,
+        keep,
+        float(tolerance),
+        float(tolerance_ab),
     )
