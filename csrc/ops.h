@@ -169,8 +169,8 @@ struct BlockMotionParams {
 
 // Average of ab and, along the motion, of the frame before: out = ab + keep * agreements * (previous_ab - ab).
 struct TemporalAverageParams {
-  const float* ab;               // (N,2,height,width), and previous_ab
-  const uint8_t* luma;           // (N,height,width), and previous_luma
+  const float* ab;      // (N,2,height,width), and previous_ab
+  const uint8_t* luma;  // (N,height,width), and previous_luma
   const float* previous_ab;
   const uint8_t* previous_luma;
   const int32_t* motion;  // (N,2,ceil(height/8),ceil(width/8))

@@ -72,8 +72,7 @@ __global__ void __launch_bounds__(kAverageThreads)
   const int64_t base = tile.image * 2 * pixels;
   const float a = p.ab[base + at], b = p.ab[base + pixels + at];
   const float before_a = p.previous_ab[base + from], before_b = p.previous_ab[base + pixels + from];
-  const float weight =
-      math::former_share(p.keep[tile.image], d, a - before_a, b - before_b, inverse_luma, inverse_ab);
+  const float weight = math::former_share(p.keep[tile.image], d, a - before_a, b - before_b, inverse_luma, inverse_ab);
   p.out[base + at] = math::temporal_mix(a, before_a, weight);
   p.out[base + pixels + at] = math::temporal_mix(b, before_b, weight);
 }

@@ -1,7 +1,7 @@
-// Note [Smoothing over time]. The colours of the frame before follow the motion of luma, block by block, and are averaged
-// with what the network says now: out = new + keep * agreements * (before - new). That of luma: what was hidden, or moved
-// in another way than its block, takes the new colour at once. That of colour: a thing leaves no trail on ground as
-// bright as itself, while flicker is small against the difference of two things.
+// Note [Smoothing over time]. The colours of the frame before follow the motion of luma, block by block, and are
+// averaged with what the network says now: out = new + keep * agreements * (before - new). Agreement of luma: what was
+// hidden, or moved in another way than its block, takes the new colour at once. Of colour: a thing leaves no trail
+// on ground as bright as itself, while flicker is small against the difference of two things.
 #pragma once
 
 #include "../common.h"
