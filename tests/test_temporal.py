@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 import pytest
@@ -156,8 +157,6 @@ def smoothed(mode: str, lightness: Tensor, ab: Tensor, chunk: int = 4) -> Tensor
 
 @pytest.mark.parametrize("mode", ["fast", "flow"])
 def test_injected_flicker_goes_and_colour_stays(mode: str):
-    if mode == "flow":
-        pytest.importorskip("cv2")
     lightness, truth, ways = scene(32)
     flickering = with_flicker(truth)
     calm = smoothed(mode, lightness, flickering)
@@ -180,8 +179,6 @@ def test_injected_flicker_goes_and_colour_stays(mode: str):
 
 @pytest.mark.parametrize("mode", ["fast", "flow"])
 def test_a_cut_starts_anew(mode: str):
-    if mode == "flow":
-        pytest.importorskip("cv2")
     (one, blue, _), (other, red, _) = scene(12), scene(12)
     lightness = torch.cat([one, 100 - other])
     ab = torch.cat([torch.full_like(blue, -30.0), torch.full_like(red, 40.0)])
@@ -191,8 +188,6 @@ def test_a_cut_starts_anew(mode: str):
 
 @pytest.mark.parametrize("mode", ["fast", "flow"])
 def test_a_thing_as_bright_as_its_ground_leaves_no_trail(mode: str):
-    if mode == "flow":
-        pytest.importorskip("cv2")
     frames, side = 20, 64
     lightness = 60 + 0.4 * torch.randn(frames, 1, side, side)
     ab = torch.zeros(frames, 2, side, side)
@@ -205,8 +200,6 @@ def test_a_thing_as_bright_as_its_ground_leaves_no_trail(mode: str):
 
 @pytest.mark.parametrize("mode", ["fast", "flow"])
 def test_a_later_start_from_a_state_goes_on_exactly(mode: str):
-    if mode == "flow":
-        pytest.importorskip("cv2")
     lightness, truth, _ = scene(28, 64)
     ab = with_flicker(truth)
     whole = smoothed(mode, lightness, ab)
@@ -222,6 +215,12 @@ def test_a_later_start_from_a_state_goes_on_exactly(mode: str):
     rest = [again.push(lightness[start : start + 4], ab[start : start + 4]) for start in range(12, 28, 4)]
     rest += again.finish()
     assert torch.equal(torch.cat(done), whole[:12]) and torch.equal(torch.cat(rest), whole[12:])
+
+
+def test_dense_motion_without_opencv_names_the_remedy(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(ImportError, match=r"needs OpenCV: pip install 'fastcolor\[opencv\]'"):
+        Smoother("flow")
 
 
 def test_off_changes_nothing_and_unknown_modes_are_named():
@@ -251,7 +250,6 @@ def test_a_frame_costs_little():
 
 
 def test_measures_know_a_still_film_from_a_flickering_one():
-    pytest.importorskip("cv2")
     lightness, truth, _ = scene(8, 64)
     luma = (lightness[:, 0] * 2.55).round().to(torch.uint8)
     calm, restless = rgb_of(lightness, truth), rgb_of(lightness, with_flicker(truth))

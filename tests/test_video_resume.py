@@ -67,8 +67,6 @@ def same_film(left: Path, right: Path) -> None:
 def test_killed_and_resumed_is_the_film_undisturbed(
     net: str, long_film: Path, tmp_path: Path, ending: str, temporal: str, kills: tuple[int, ...]
 ):
-    if temporal == "flow":
-        pytest.importorskip("cv2")
     whole, dst = tmp_path / f"whole{ending}", tmp_path / f"killed{ending}"
     options = f", temporal={temporal!r}, lossless=True, resume=True"
     assert start(long_film, whole, net, options).wait(120) == 0
