@@ -13,7 +13,7 @@ import torch
 from film_clips import add_sound, clip, frames_of, packets_of, plane, random_net, rich_film, same_luma, sound, times_of
 
 import fastcolor
-from fastcolor import ops, reference
+from fastcolor import ops, reference, weights
 from fastcolor.colorize import Colorizer
 from fastcolor.film.pipe import Pipe, Stopped
 
@@ -88,6 +88,27 @@ def test_chroma_is_what_the_reference_paints(net: str, tmp_path: Path):
         got = np.stack([plane(frame, index) for frame in frames_of(tmp_path / "colour.mp4")]).astype(int)
         error = np.abs(got - wanted[index - 1].numpy().astype(int))
         assert error.mean() < 0.5 and error.max() <= 4
+
+
+def test_the_saturation_that_weights_ask_for_counts_once(net: str, tmp_path: Path):
+    src = clip(tmp_path / "gray.mp4", frames=2)
+    loaded = weights.load(net)
+    strong = tmp_path / "strong.safetensors"
+    weights.save(
+        strong,
+        loaded.model,
+        name="default",
+        options={},
+        palette=loaded.palette,
+        temperature=0.25,
+        saturation=1.5,
+        size=64,
+    )
+    asked, given = tmp_path / "asked.mp4", tmp_path / "given.mp4"
+    fastcolor.video(src, asked, weights=strong, lossless=True, temporal="off")
+    fastcolor.video(src, given, weights=net, lossless=True, saturation=1.5, temporal="off")
+    for one, other in zip(frames_of(asked), frames_of(given), strict=True):
+        assert np.abs(plane(one, 1).astype(int) - plane(other, 1)).max() <= 2
 
 
 @pytest.mark.parametrize("color_range", [1, 2])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import time
@@ -163,6 +164,12 @@ def test_what_changed_is_named_and_nothing_is_touched(net: str, long_film: Path,
     data[len(data) // 2] ^= 1
     src.write_bytes(data)
     refused(r"input .*film\.mp4")
+    data[len(data) // 2] ^= 1  # the first content again, under another name: that is the same film
+    moved = tmp_path / "moved.mp4"
+    moved.write_bytes(data)
+    again = tmp_path / "again"
+    shutil.copytree(folder, again / folder.name)
+    assert fastcolor.video(moved, again / dst.name, weights=net, resume=True).frames == 1000
     # Starting anew is possible, and clears the old parts away.
     report = fastcolor.video(src, dst, weights=net, overwrite=True, start=1.0, end=2.0)
     assert report.frames == len(packets_of(dst)[0]) and not folder.exists()

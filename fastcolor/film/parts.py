@@ -177,13 +177,17 @@ class Parts:
         except ValueError:
             raise ValueError(f"{self.folder}/job.json is damaged; --overwrite (overwrite=True) starts anew") from None
         self.painted_by = old.get("painted by", {}).get("engine")
-        changed = [
-            f"{section} {name}" + ("" if section in ("input", "weights") else f" ({was!r}, now {job[section][name]!r})")
-            for section, values in job.items()
-            if section != "painted by"  # the fastest one differs by roundings alone
-            for name, was in ((name, old.get(section, {}).get(name)) for name in values)
-            if was != job[section][name]
-        ]
+        changed: list[str] = []
+        for section, values in job.items():
+            before = old.get(section, {})
+            if section in ("input", "weights"):  # the same content under another name is the same
+                changed += [f"{section} {name}" for name, now in values.items() if now not in before.values()]
+            elif section != "painted by":  # engines differ by roundings alone
+                changed += [
+                    f"{section} {name} ({before.get(name)!r}, now {now!r})"
+                    for name, now in values.items()
+                    if now != before.get(name)
+                ]
         if changed:
             raise ValueError(
                 f"{self.folder} cannot be resumed, since this changed: {', '.join(changed)}; "
