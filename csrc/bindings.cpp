@@ -128,6 +128,21 @@ void paint_chroma(Address ab, Address luma, Address cb, Address cr, int64_t imag
                                                target_of(target)});
 }
 
+void block_motion(Address luma, Address previous, Address motion, Address error, int64_t images, int64_t height,
+                  int64_t width, int radius, const TargetTuple& target) {
+  launch(&Ops::block_motion, BlockMotionParams{at<uint8_t>(luma), at<uint8_t>(previous), at<int32_t>(motion),
+                                               at<int32_t>(error), images, height, width, radius, target_of(target)});
+}
+
+void temporal_average(Address ab, Address luma, Address previous_ab, Address previous_luma, Address motion,
+                      Address keep, Address out, int64_t images, int64_t height, int64_t width, float tolerance,
+                      float tolerance_ab, const TargetTuple& target) {
+  launch(&Ops::temporal_average,
+         TemporalAverageParams{at<float>(ab), at<uint8_t>(luma), at<float>(previous_ab), at<uint8_t>(previous_luma),
+                               at<int32_t>(motion), at<float>(keep), at<float>(out), images, height, width, tolerance,
+                               tolerance_ab, target_of(target)});
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_C, m) {
@@ -149,4 +164,6 @@ PYBIND11_MODULE(_C, m) {
   m.def("luma_to_input", &luma_to_input);
   m.def("paint_rgb", &paint_rgb);
   m.def("paint_chroma", &paint_chroma);
+  m.def("block_motion", &block_motion);
+  m.def("temporal_average", &temporal_average);
 }

@@ -156,6 +156,31 @@ struct PaintChromaParams {
   Target target;
 };
 
+// Motion of blocks of 8x8 pixels from luma to the frame before it: luma[y, x] is like previous[y + dy, x + dx].
+struct BlockMotionParams {
+  const uint8_t* luma;      // (N,height,width)
+  const uint8_t* previous;  // (N,height,width)
+  int32_t* motion;          // (N,2,ceil(height/8),ceil(width/8)): dy, dx in -radius..radius
+  int32_t* error;           // (N,ceil(height/8),ceil(width/8)): sum of absolute differences
+  int64_t images, height, width;
+  int radius;
+  Target target;
+};
+
+// Average of ab and, along the motion, of the frame before: out = ab + keep * agreements * (previous_ab - ab).
+struct TemporalAverageParams {
+  const float* ab;      // (N,2,height,width), and previous_ab
+  const uint8_t* luma;  // (N,height,width), and previous_luma
+  const float* previous_ab;
+  const uint8_t* previous_luma;
+  const int32_t* motion;  // (N,2,ceil(height/8),ceil(width/8))
+  const float* keep;      // (N), in [0, 1]: the share of what was before
+  float* out;             // (N,2,height,width)
+  int64_t images, height, width;
+  float tolerance, tolerance_ab;  // codes of luma, Lab units
+  Target target;
+};
+
 // One backend. Every launcher takes its params alone.
 struct Ops {
   void (*rgb_to_lab)(const ColorParams&);
@@ -171,6 +196,8 @@ struct Ops {
   void (*luma_to_input)(const LumaToInputParams&);
   void (*paint_rgb)(const PaintRgbParams&);
   void (*paint_chroma)(const PaintChromaParams&);
+  void (*block_motion)(const BlockMotionParams&);
+  void (*temporal_average)(const TemporalAverageParams&);
 };
 
 namespace cpu {

@@ -277,3 +277,54 @@ def paint_chroma(
         return code.nan_to_num(2 ** (depth - 1)).to(torch.int32).to(luma.dtype)
 
     return quantise((blue - painted) / (2 * (1 - k_blue))), quantise((red - painted) / (2 * (1 - k_red)))
+
+
+def _moved(plane: Tensor, dy: Tensor, dx: Tensor) -> Tensor:
+    """plane (N, C, H, W) read at (y + dy, x + dx), dy and dx (N, H, W) or scalars, edges repeated."""
+    n, channels, height, width = plane.shape
+    y = (torch.arange(height, device=plane.device)[:, None] + dy).clamp(0, height - 1)
+    x = (torch.arange(width, device=plane.device) + dx).clamp(0, width - 1)
+    at = (y * width + x).expand(n, height, width).reshape(n, 1, -1).expand(-1, channels, -1)
+    return plane.flatten(2).gather(2, at).view_as(plane)
+
+
+def block_motion(luma: Tensor, previous: Tensor, *, radius: int = 6) -> tuple[Tensor, Tensor]:
+    """See `fastcolor.ops.block_motion`."""
+    n, height, width = luma.shape
+    now, before = luma.int(), previous.int()[:, None]
+    sums, ranks, ways = [], [], []
+    for dy in range(-radius, radius + 1):
+        for dx in range(-radius, radius + 1):
+            way = torch.tensor([dy, dx], device=luma.device)
+            difference = (now - _moved(before, *way)[:, 0]).abs()
+            padded = F.pad(difference, (0, -width % 8, 0, -height % 8))
+            sums.append(padded.view(n, -(-height // 8), 8, -(-width // 8), 8).sum((2, 4)))
+            # Among equals the first in scan order.
+            ranks.append((sums[-1] + 16 * (abs(dy) + abs(dx))) * 1024 + len(ways))
+            ways.append(way)
+    best = torch.stack(ranks).min(0, keepdim=True).indices
+    motion = torch.stack(ways)[best[0]].movedim(-1, 1)
+    return motion.to(torch.int32), torch.stack(sums).gather(0, best)[0].to(torch.int32)
+
+
+def temporal_average(
+    ab: Tensor,
+    luma: Tensor,
+    previous_ab: Tensor,
+    previous_luma: Tensor,
+    motion: Tensor | None = None,
+    *,
+    keep: float | Tensor = 0.9,
+    tolerance: float = 12.0,
+    tolerance_ab: float = 16.0,
+) -> Tensor:
+    """See `fastcolor.ops.temporal_average`."""
+    n, height, width = luma.shape
+    if motion is None:
+        motion = torch.zeros((n, 2, -(-height // 8), -(-width // 8)), dtype=torch.int32, device=luma.device)
+    dy, dx = motion.long().repeat_interleave(8, 2).repeat_interleave(8, 3)[:, :, :height, :width].unbind(1)
+    before, previous = _moved(previous_ab, dy, dx), _moved(previous_luma[:, None], dy, dx)[:, 0]
+    agreement = 1 / (1 + ((luma.to(ab) - previous.to(ab)) / tolerance) ** 4)
+    agreement = agreement / (1 + (((before - ab) / tolerance_ab) ** 2).sum(1) ** 2)
+    weight = agreement * torch.as_tensor(keep, device=ab.device).to(ab).view(-1, 1, 1)
+    return ab + weight[:, None] * (before - ab)

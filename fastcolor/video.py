@@ -1,33 +1,21 @@
-"""Film in, film out: only chroma is new.
-
-A thread decodes, this one runs the network, a third encodes; bounded queues between them keep memory the same however
-long the film is. The luma plane travels from decoder to encoder bit for bit and never through RGB.
-"""
+"""Film in, film out: only chroma is new. What is done with the files stands in `fastcolor.film`."""
 
 from __future__ import annotations
 
 import logging
 import math
 import os
-import sys
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from threading import Condition, Thread
-from typing import TYPE_CHECKING, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-
-from . import ops
+from .temporal import MODES
 
 if TYPE_CHECKING:
-    from .colorize import Colorizer
-    from .film import Batch, Encoding, Film, Reader, Writer
+    from .film import Film
 
 log = logging.getLogger("fastcolor")
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -44,8 +32,8 @@ class VideoOptions:
     """0 or more; lower is more saturated and less even. None: the weights' own."""
     saturation: float = 1.0
     """Factor on the colours; 0 is gray."""
-    temporal: Literal["off"] = "off"
-    """Smoothing over time; off paints every frame by itself."""
+    temporal: Literal["off", "fast", "flow"] = "fast"
+    """Smoothing over time: fast follows the frame before, flow those before and after, off paints each by itself."""
     codec: str | None = None
     """h264, hevc, av1, vp9 or ffv1. None: the input's own, or h264."""
     crf: int | None = None
@@ -58,8 +46,16 @@ class VideoOptions:
     """Paint from this second on."""
     end: float | None = None
     """Paint up to this second."""
+    skip_colored: bool = False
+    """Leave stretches alone that are in colour already."""
+    compare: bool = False
+    """Write the gray film and the painted one side by side."""
+    preview: bool = False
+    """Paint ten seconds from the middle only, encoded fast."""
+    resume: bool = False
+    """Go on where a run that was killed, cancelled or out of disk left off."""
     overwrite: bool = False
-    """Replace an existing output."""
+    """Replace an existing output, and an unfinished one."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +70,7 @@ class VideoReport:
     height: int
     codec: str
     pixel_format: str
-    copied: int  # streams passed on packet for packet
+    copied: int  # other streams passed on
     left_out: tuple[str, ...]  # streams that the output cannot hold
     notes: tuple[str, ...]  # choices worth knowing
     warnings: tuple[str, ...]  # what was lost or mended
@@ -88,67 +84,6 @@ class VideoReport:
         return "\n".join((head, *(f"  {note}" for note in self.notes)))
 
 
-class _Stopped(Exception):
-    """The other end of a pipe has failed or gone."""
-
-
-class _Pipe(Generic[T]):
-    """A bounded queue between two threads. `close` ends it; `stop` breaks it, and both ends wake with _Stopped."""
-
-    def __init__(self, size: int) -> None:
-        self._items: deque[T] = deque()
-        self._size, self._closed, self._stopped = size, False, False
-        self._changed = Condition()
-
-    def put(self, item: T) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: len(self._items) < self._size or self._stopped)
-            if self._stopped:
-                raise _Stopped
-            self._items.append(item)
-            self._changed.notify_all()
-
-    def __iter__(self) -> Iterator[T]:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._items or self._closed or self._stopped)
-                if self._stopped:
-                    raise _Stopped
-                if not self._items:
-                    return
-                item = self._items.popleft()
-                self._changed.notify_all()
-            yield item
-
-    def close(self) -> None:
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-
-    def stop(self) -> None:
-        with self._changed:
-            self._stopped = True
-            self._changed.notify_all()
-
-
-class _Worker(Thread):
-    """A thread that keeps its exception and breaks the pipes when it fails."""
-
-    def __init__(self, name: str, work: Callable[[], None], pipes: tuple[_Pipe, ...]) -> None:
-        super().__init__(name=f"fastcolor-{name}", daemon=True)
-        self.work, self.pipes, self.error = work, pipes, None
-
-    def run(self) -> None:
-        try:
-            self.work()
-        except _Stopped:
-            pass
-        except BaseException as error:
-            self.error = error
-            for pipe in self.pipes:
-                pipe.stop()
-
-
 def video(
     src: str | os.PathLike[str],
     dst: str | os.PathLike[str],
@@ -158,32 +93,43 @@ def video(
     engine: str = "auto",
     temperature: float | None = None,
     saturation: float = 1.0,
-    temporal: Literal["off"] = "off",
+    temporal: Literal["off", "fast", "flow"] = "fast",
     codec: str | None = None,
     crf: int | None = None,
     fast: bool = False,
     lossless: bool = False,
     start: float | None = None,
     end: float | None = None,
+    skip_colored: bool = False,
+    compare: bool = False,
+    preview: bool = False,
+    resume: bool = False,
     overwrite: bool = False,
     progress: bool | None = None,
 ) -> VideoReport:
     """Paint a gray film.
 
     Luma, frame count, time stamps, sample aspect, rotation and colour tags stay as they are; sound, subtitles, chapters
-    and all other streams that the output's container can hold are copied packet for packet. `dst` appears under its
-    name once it is whole.
+    and all other streams that the output's container can hold are copied packet for packet, or rewritten as the
+    subtitles it takes. `dst` appears under its name once it is whole; until then finished parts lie in `DST.part/`
+    beside it, where an interrupted run leaves them for `resume`.
 
     Args:
         src: any film that FFmpeg decodes. dst: ends in .mp4, .m4v, .mov, .mkv or .webm; its folder is made.
         weights, device, engine, temperature: as for `Colorizer`.
         saturation: factor on the colours, 0 or more.
-        temporal: "off" paints every frame by itself.
+        temporal: "fast" averages colours with those of the frame before along the motion of blocks; "flow" with the
+            frames before and after along dense motion, which needs OpenCV; "off" paints every frame by itself.
         codec: "h264", "hevc", "av1", "vp9" or "ffv1"; None: the input's own where `dst` can hold it, else h264.
         crf: the encoder's quality, 0 best; None: visually lossless.
         fast: encode several times faster, into larger files. lossless: no loss at all.
         start, end: seconds from the film's beginning; only frames and packets within are written.
-        overwrite: replace an existing `dst`.
+        skip_colored: stretches that are in colour already keep their colours.
+        compare: write a film twice as wide, the gray one on the left.
+        preview: paint ten seconds from the middle only, and encode fast.
+        resume: go on with the parts of an interrupted run, if there are any; input, weights and options must be the
+            same.
+        overwrite: replace an existing `dst`, and without `resume` an interrupted run's parts.
         progress: show a progress bar; None: when stderr is a terminal.
 
     Returns:
@@ -192,13 +138,13 @@ def video(
     Raises:
         FileNotFoundError, FileExistsError, IsADirectoryError, OSError: `src` is missing, `dst` exists or cannot be
             written.
-        ValueError: `src` is no film, or an option is out of range.
+        ValueError: `src` is no film, an option is out of range, or `resume` finds parts made from something else.
 
     Example:
         >>> fastcolor.video("gray.mp4", "colour.mp4")  # doctest: +SKIP
     """
     from .colorize import Colorizer
-    from .film import plan, probe
+    from .film import ENCODERS, FilmJob, Parts, choose, plan, probe
 
     options = VideoOptions(
         weights=os.fspath(weights),
@@ -213,24 +159,83 @@ def video(
         lossless=lossless,
         start=start,
         end=end,
+        skip_colored=skip_colored,
+        compare=compare,
+        preview=preview,
+        resume=resume,
         overwrite=overwrite,
     )
     src, dst = Path(src), Path(dst)
     _check(src, dst, options)
     film = probe(src)
-    encoding = plan(film, dst, codec=codec, crf=crf, fast=fast, lossless=lossless)
+    if preview:
+        options = _previewed(film, options)
+    encoding = plan(film, dst, codec=codec, crf=crf, fast=options.fast, lossless=lossless, compare=compare)
+    streams = choose(film, encoding.container)
     colorizer = Colorizer(weights=weights, device=device, engine=engine)
+    made_from = _made_from(src, options) | {"painted by": {"engine": colorizer.engine}}
+    parts = Parts(dst, made_from, resume=resume, overwrite=overwrite)
+    if parts.painted_by not in (None, colorizer.engine):
+        log.warning(f"{parts.folder} was painted by {parts.painted_by}, what follows by {colorizer.engine}")
     try:
-        dst.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(f"cannot write {dst}: {error.strerror}") from None
-    part = dst.with_name(f".{dst.stem[:80]}.{os.getpid()}.part{dst.suffix}")
-    try:
-        report = _Job(film, encoding, colorizer, options, part, dst).run(progress)
-        os.replace(part, dst)
-    finally:
-        part.unlink(missing_ok=True)
-    return report
+        if streams.left_out:
+            log.warning(f"{dst.suffix} cannot hold, so left out of {dst}: {', '.join(streams.left_out)}")
+        job = FilmJob(film, encoding, streams, colorizer, options, parts)
+        begun = time.perf_counter()
+        painted = job.run(dst, progress)
+        seconds = time.perf_counter() - begun
+        frames = parts.frames
+        parts.publish()
+    except BaseException:
+        if parts.frames == 0:
+            parts.discard()
+        else:
+            log.warning(f"{parts.frames} frames are kept in {parts.folder}; --resume (resume=True) goes on from there")
+            parts.close()
+        raise
+    left_out = (f"{name} left out, since {dst.suffix} cannot hold it" for name in streams.left_out)
+    return VideoReport(
+        output=dst,
+        frames=frames,
+        seconds=seconds,
+        fps=painted / seconds,
+        width=film.width * encoding.pictures,
+        height=film.height,
+        codec=ENCODERS[encoding.family].name,
+        pixel_format=encoding.layout.output,
+        copied=len(streams.copied) + len(streams.converted),
+        left_out=streams.left_out,
+        notes=(*film.notes, *encoding.notes, *streams.notes, *left_out, *job.notes),
+        warnings=tuple(job.warnings),
+    )
+
+
+def _previewed(film: Film, options: VideoOptions) -> VideoOptions:
+    """The options that paint ten seconds from the middle."""
+    if options.start is not None or options.end is not None:
+        raise ValueError("preview chooses start and end itself, got both")
+    seconds = float(film.frames / film.rate) if film.frames else 0.0
+    start = round(max(0.0, seconds / 2 - 5), 3)
+    return replace(options, start=start or None, end=start + 10, fast=not options.lossless)
+
+
+def _made_from(src: Path, options: VideoOptions) -> dict[str, dict[str, Any]]:
+    """Everything that decides what the film's parts hold."""
+    import av
+
+    from . import __version__, weights
+    from .film.parts import fingerprint
+
+    chosen = weights._NAMED.get(options.weights) or Path(options.weights)
+    same = asdict(options)
+    for name in ("weights", "resume", "overwrite", "preview"):
+        del same[name]
+    return {
+        "input": {str(src): fingerprint(src)},
+        "weights": {options.weights: fingerprint(chosen)},
+        "option": same,
+        "version of": {"fastcolor": __version__, "av": av.__version__},
+    }
 
 
 def _check(src: Path, dst: Path, options: VideoOptions) -> None:
@@ -241,8 +246,8 @@ def _check(src: Path, dst: Path, options: VideoOptions) -> None:
         raise ValueError(f"input and output are the same file, {src}")
     if dst.exists() and not options.overwrite:
         raise FileExistsError(f"{dst} exists already; --overwrite (overwrite=True) replaces it")
-    if options.temporal != "off":
-        raise ValueError(f"temporal must be 'off', got {options.temporal!r}")
+    if options.temporal not in MODES:
+        raise ValueError(f"temporal must be one of {', '.join(MODES)}, got {options.temporal!r}")
     if not (math.isfinite(options.saturation) and options.saturation >= 0):
         raise ValueError(f"saturation must be 0 or more, got {options.saturation}")
     if options.temperature is not None and not (math.isfinite(options.temperature) and options.temperature >= 0):
@@ -254,155 +259,3 @@ def _check(src: Path, dst: Path, options: VideoOptions) -> None:
             raise ValueError(f"{name} must be seconds, 0 or more, got {value}")
     if options.end is not None and options.end <= (options.start or 0):
         raise ValueError(f"end must come after start, got {options.start or 0} to {options.end}")
-
-
-class _Job:
-    """One film on its way from `film` to `part`."""
-
-    def __init__(
-        self, film: Film, encoding: Encoding, colorizer: Colorizer, options: VideoOptions, part: Path, dst: Path
-    ) -> None:
-        self.film, self.encoding, self.colorizer, self.options = film, encoding, colorizer, options
-        self.part, self.dst = part, dst
-        self.warnings: list[str] = []
-
-    def warn(self, message: str) -> None:
-        self.warnings.append(message)
-        log.warning(message)
-
-    def run(self, progress: bool | None) -> VideoReport:
-        from .film import Reader, Writer, reason
-
-        film, options = self.film, self.options
-        try:
-            writer = Writer(film, self.encoding, self.part, options.start, options.end)
-        except Exception as error:
-            raise OSError(f"cannot write {self.dst}: {reason(error)}") from None
-        if writer.left_out:
-            log.warning(f"{self.dst.suffix} cannot hold, so left out of {self.dst}: {', '.join(writer.left_out)}")
-        # About 2^24 pixels a batch at most, so that queues of 4K frames stay small.
-        most = 8 if self.colorizer.device.type == "cpu" else 16
-        reader = Reader(
-            film,
-            self.encoding.layout,
-            tuple(writer.copied),
-            size=max(1, min(most, (1 << 24) // (film.width * film.height))),
-            start=options.start,
-            end=options.end,
-            warn=self.warn,
-        )
-        begun = time.perf_counter()
-        self._flow(reader, writer, sys.stderr.isatty() if progress is None else progress)
-        if writer.frames == 0:
-            raise ValueError(f"{film.path} has no frame from second {options.start or 0} to {options.end or 'its end'}")
-        if writer.dropped:
-            self.warn(f"{writer.dropped} packets of copied streams were refused by {self.dst.suffix} and dropped")
-        return self._report(writer, time.perf_counter() - begun)
-
-    def _flow(self, reader: Reader, writer: Writer, progress: bool) -> None:
-        """Read, paint and write at the same time; whatever fails first stops the others and is raised."""
-        from tqdm import tqdm
-
-        from .film import reason
-
-        decoded: _Pipe[Batch] = _Pipe(1)
-        painted: _Pipe[Batch] = _Pipe(1)
-
-        def read() -> None:
-            for batch in reader:
-                decoded.put(batch)
-            decoded.close()
-
-        def write() -> None:
-            try:
-                for batch in painted:
-                    writer.write(batch)
-                writer.finish()
-            except _Stopped:
-                raise
-            except Exception as error:
-                raise OSError(f"cannot write {self.dst}: {reason(error)}") from None
-
-        pipes = (decoded, painted)
-        workers = (_Worker("decode", read, pipes), _Worker("encode", write, pipes))
-        for worker in workers:
-            worker.start()
-        # A core is left to the codecs: network threads that wait for one that has lost its core stall them all.
-        threads = torch.get_num_threads()
-        torch.set_num_threads(max(1, threads - 1))
-        try:
-            with tqdm(total=self._frames_expected(), unit=" frames", disable=not progress) as bar:
-                for batch in decoded:
-                    self._paint(batch)
-                    painted.put(batch)
-                    bar.update(len(batch.frames))
-                painted.close()
-                workers[1].join()
-        except _Stopped:
-            pass
-        finally:  # on the good way both have ended by now, and this wakes nobody
-            torch.set_num_threads(threads)
-            for pipe in pipes:
-                pipe.stop()
-            for worker in workers:
-                worker.join()
-            writer.abandon()
-        for worker in workers:
-            if worker.error:
-                raise worker.error
-
-    def _report(self, writer: Writer, seconds: float) -> VideoReport:
-        from .film import ENCODERS
-
-        film, layout = self.film, self.encoding.layout
-        left_out = (f"{name} left out, since {self.dst.suffix} cannot hold it" for name in writer.left_out)
-        return VideoReport(
-            output=self.dst,
-            frames=writer.frames,
-            seconds=seconds,
-            fps=writer.frames / seconds,
-            width=film.width,
-            height=film.height,
-            codec=ENCODERS[self.encoding.family].name,
-            pixel_format=layout.output,
-            copied=len(writer.copied),
-            left_out=tuple(writer.left_out),
-            notes=(*film.notes, *((layout.note,) if layout.note else ()), *left_out),
-            warnings=tuple(self.warnings),
-        )
-
-    def _frames_expected(self) -> int | None:
-        start, end = self.options.start or 0, self.options.end
-        if self.film.frames is None:
-            return None
-        whole = self.film.frames / float(self.film.rate)
-        return max(0, round((min(whole, whole if end is None else end) - start) * float(self.film.rate)))
-
-    @torch.inference_mode()
-    def _paint(self, batch: Batch) -> None:
-        """Write the chroma planes of a batch's frames."""
-        from .film import plane_view
-
-        if not batch.frames:
-            return
-        film, layout = self.film, self.encoding.layout
-        lumas = batch.luma[: len(batch.frames)]
-        luma = torch.from_numpy(lumas).to(self.colorizer.device)
-        # The network sees what a viewer sees: upright, in square pixels.
-        size = self.colorizer.input_size(*film.shown)
-        size = size[::-1] if film.turns % 2 else size
-        lightness = ops.luma_to_input(luma, size, full_range=film.full_range, bits=layout.bits)
-        ab = self.colorizer.predict_ab(lightness.rot90(film.turns, (2, 3)), temperature=self.options.temperature)
-        ab = ab.rot90(-film.turns, (2, 3))
-        planes = ops.paint_chroma(
-            ab,
-            luma,
-            subsampling=layout.subsampling,
-            matrix=film.matrix,
-            full_range=film.full_range,
-            saturation=self.options.saturation * self.colorizer.saturation,
-            bits=layout.bits,
-        )
-        for index, plane in enumerate(planes, start=1):
-            for frame, chroma in zip(batch.frames, plane.cpu().numpy(), strict=True):
-                plane_view(frame, index, lumas.dtype)[:] = chroma

@@ -21,7 +21,7 @@ from emulation import build
 from torch import Tensor
 
 from fastcolor import Palette, ops, reference
-from fastcolor.ops import color, decode, encode, loss, paint
+from fastcolor.ops import color, decode, encode, loss, paint, temporal
 
 pytestmark = pytest.mark.skipif(build.COMPILER is None, reason="no C++ compiler")
 
@@ -41,7 +41,7 @@ def extension(pytestconfig: pytest.Config) -> ModuleType:
 @pytest.fixture(autouse=True)
 def emulated(extension: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     """CPU tensors go to the emulated CUDA kernels."""
-    for module in (color, encode, loss, decode, paint):
+    for module in (color, encode, loss, decode, paint, temporal):
         monkeypatch.setattr(module, "_C", extension)
         monkeypatch.setattr(module, "target", lambda tensor: (0, 0, 1))
 
@@ -321,6 +321,19 @@ def test_paint_chroma(size: tuple, subsampling: str) -> None:
         assert all(a.shape == b.shape and levels_apart(a, b) <= 1 for a, b in zip(ours, exact, strict=True))
 
 
+@pytest.mark.parametrize("size", [(24, 40), (19, 29), (3, 5), (1, 1)])
+@pytest.mark.parametrize("radius", [0, 6, 15])
+def test_temporal(order: str, size: tuple, radius: int) -> None:
+    luma, previous = plane(*size, 8), torch.randint(0, 256, (2, *size), dtype=torch.uint8)
+    previous[0] = luma[0].roll((1, -2), (0, 1))
+    motion, error = ops.block_motion(luma, previous, radius=radius)
+    exact = reference.block_motion(luma, previous, radius=radius)
+    assert torch.equal(motion, exact[0]) and torch.equal(error, exact[1])
+    ab, before, keep = torch.randn(2, 2, *size), torch.randn(2, 2, *size), torch.tensor([0.9, 0.0])
+    ours, exact = (f.temporal_average(ab, luma, before, previous, motion, keep=keep) for f in (ops, reference))
+    assert torch.allclose(ours, exact, atol=1e-5)
+
+
 # ---- launches ----
 
 
@@ -358,6 +371,8 @@ def run_everything(size: tuple[int, int], n: int = 2) -> None:
     for film in (luma, luma.to(torch.uint16)):
         ops.luma_to_input(film, (3, 4))
         ops.paint_chroma(ab[..., :1, :1], film, subsampling="420", matrix="bt709", full_range=False)
+    motion, _ = ops.block_motion(luma, luma, radius=2)
+    ops.temporal_average(ab, luma, ab, luma, motion)
 
 
 def test_every_kernel_and_every_instance_of_it_runs(extension: ModuleType, log: Path) -> None:
@@ -386,7 +401,7 @@ def test_empty_inputs_launch_nothing(log: Path) -> None:
 
 def test_stream_and_device(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A launch goes to its tensor's device and the current stream, and leaves the current device as it was."""
-    for module in (color, encode, loss, decode, paint):
+    for module in (color, encode, loss, decode, paint, temporal):
         monkeypatch.setattr(module, "target", lambda tensor: (1, 0x5EED, 1))
     run_everything((2, 4))
     lines = launches(log)

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import resource
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -15,15 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from film_clips import clip, frames_of, packets_of, plane, random_net, rich_film, same_luma, times_of
 
 import fastcolor
-from fastcolor import models, ops, reference, weights
+from fastcolor import ops, reference, weights
 from fastcolor.colorize import Colorizer
-from fastcolor.palette import Palette
-from fastcolor.video import _Pipe, _Stopped
 
 av = pytest.importorskip("av")
-NTSC = Fraction(1, 30000)
 RED = (20.0, 20.0)  # a point of the grid palette that most lightnesses can show
 
 
@@ -38,138 +30,13 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def net(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Weights of a network that knows nothing, small enough to be quick."""
-    torch.manual_seed(0)
-    model = models.build("default")
-    for norm in (m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)):
-        norm.momentum = None  # statistics of this one batch, so that the signal reaches the end
-    model(torch.rand(4, 1, 64, 64) * 100)
-    path = tmp_path_factory.mktemp("weights") / "random.safetensors"
-    palette = Palette.grid()
-    weights.save(path, model, name="default", options={}, palette=palette, temperature=0.25, size=64)
-    return str(path)
+    return random_net(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture(scope="session")
 def red_net(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Weights that paint everything in the colour of one bin."""
-    model = models.build("default")
-    head = [m for m in model.modules() if isinstance(m, torch.nn.Conv2d) and m.out_channels == 313][-1]
-    with torch.no_grad():
-        head.weight.zero_()
-        head.bias.zero_()
-        head.bias[Palette.grid().points.tolist().index(list(RED))] = 100
-    path = tmp_path_factory.mktemp("weights") / "red.safetensors"
-    weights.save(path, model, name="default", options={}, palette=Palette.grid(), temperature=1.0, size=64)
-    return str(path)
-
-
-def pattern(index: int, height: int, width: int, bits: int) -> np.ndarray:
-    """A luma plane that changes from frame to frame and stays inside the limited range."""
-    y, x = np.mgrid[:height, :width]
-    wave = np.sin(x / 7 + index / 5) + np.cos(y / 5 - index / 9) + 0.2 * np.sin(x * y / 3)
-    return ((0.5 + 0.18 * wave) * (2**bits - 1)).astype(np.uint8 if bits == 8 else np.uint16)
-
-
-def plane(frame: av.VideoFrame, index: int) -> np.ndarray:
-    kind = np.uint8 if frame.format.components[0].bits == 8 else np.uint16
-    samples = np.frombuffer(frame.planes[index], kind)
-    return samples.reshape(frame.planes[index].height, -1)[:, : frame.planes[index].width]
-
-
-def add_sound(output, codecs: tuple[str, ...]) -> list:
-    tracks = []
-    for number, codec in enumerate(codecs):
-        stream = output.add_stream(codec, rate=48000)
-        stream.layout = "stereo" if number else "mono"
-        stream.metadata["language"] = ("ger", "fre", "eng")[number]
-        tracks.append(stream)
-    return tracks
-
-
-def sound(output, tracks: list, seconds: float) -> None:
-    for number, stream in enumerate(tracks):
-        for at in range(0, int(seconds * 48000), 1024):
-            time = np.arange(at, at + 1024) / 48000
-            wave = np.sin(2 * np.pi * 440 * (number + 1) * time).astype(np.float32) * 0.3
-            frame = av.AudioFrame.from_ndarray(
-                np.stack([wave] * stream.codec_context.channels), format="fltp", layout=stream.codec_context.layout.name
-            )
-            frame.sample_rate, frame.pts, frame.time_base = 48000, at, Fraction(1, 48000)
-            output.mux(stream.encode(frame))
-        output.mux(stream.encode(None))
-
-
-def clip(
-    path: Path,
-    pixel_format: str = "yuv420p",
-    size: tuple[int, int] = (96, 64),
-    frames: int = 12,
-    *,
-    codec: str = "libx264",
-    options: dict[str, str] | None = None,
-    time_base: Fraction = NTSC,
-    pts: list[int] | None = None,
-    audio: tuple[str, ...] = (),
-    tags: tuple[int, int, int] | None = None,
-    color_range: int = 0,
-    rotation: int = 0,
-    turns: int = 0,
-    sample_aspect: Fraction | None = None,
-) -> Path:
-    """Write a gray film."""
-    width, height = size
-    with av.open(str(path), "w") as output:
-        stream = output.add_stream(codec, rate=Fraction(30000, 1001), options=options or {})
-        stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
-        context = stream.codec_context
-        context.time_base = stream.time_base = time_base
-        if tags:
-            context.colorspace, context.color_primaries, context.color_trc = tags
-        if color_range:
-            context.color_range = color_range
-        if sample_aspect:
-            context.sample_aspect_ratio = sample_aspect
-        if rotation:
-            stream.set_display_rotation(rotation)
-        tracks = add_sound(output, audio)
-        for index in range(frames):
-            frame = av.VideoFrame(width, height, pixel_format)
-            bits = frame.format.components[0].bits
-            shape = (width, height) if turns % 2 else (height, width)
-            plane(frame, 0)[:] = np.rot90(pattern(index, *shape, bits), turns)
-            for chroma in range(1, len(frame.planes)):
-                plane(frame, chroma)[:] = 2 ** (bits - 1)
-            frame.pts = pts[index] if pts else round(index * Fraction(1001, 30000) / time_base)
-            frame.time_base = time_base
-            output.mux(stream.encode(frame))
-        output.mux(stream.encode(None))
-        sound(output, tracks, frames * 1001 / 30000)
-    return path
-
-
-def frames_of(path: Path, stream: int = 0) -> list[av.VideoFrame]:
-    with av.open(str(path)) as source:
-        return list(source.decode(source.streams[stream]))
-
-
-def times_of(path: Path, stream: int = 0) -> list[Fraction]:
-    return [frame.pts * Fraction(frame.time_base) for frame in frames_of(path, stream)]
-
-
-def packets_of(path: Path) -> dict[int, list[tuple[Fraction, bytes]]]:
-    """Time stamps and content of every packet, by stream."""
-    with av.open(str(path)) as source:
-        found: dict[int, list[tuple[Fraction, bytes]]] = {stream.index: [] for stream in source.streams}
-        for packet in source.demux():
-            if packet.size:
-                found[packet.stream.index].append((packet.pts * Fraction(packet.time_base), bytes(packet)))
-    return found
-
-
-def same_luma(left: Path, right: Path) -> bool:
-    pairs = list(zip(frames_of(left), frames_of(right), strict=True))
-    return all(np.array_equal(plane(a, 0), plane(b, 0)) for a, b in pairs)
+    return random_net(tmp_path_factory.mktemp("weights"), paints=RED)
 
 
 @pytest.mark.parametrize(
@@ -209,7 +76,7 @@ def test_odd_sizes(net: str, tmp_path: Path, size: tuple[int, int], ending: str)
 
 def test_chroma_is_what_the_reference_paints(net: str, tmp_path: Path):
     src = clip(tmp_path / "gray.mp4", frames=3, tags=(1, 1, 1))
-    fastcolor.video(src, tmp_path / "colour.mp4", weights=net, lossless=True, saturation=1.5)
+    fastcolor.video(src, tmp_path / "colour.mp4", weights=net, lossless=True, saturation=1.5, temporal="off")
     luma = torch.from_numpy(np.stack([plane(frame, 0) for frame in frames_of(src)]))
     colorizer = Colorizer(weights=net)
     size = colorizer.input_size(*luma.shape[1:])
@@ -219,6 +86,27 @@ def test_chroma_is_what_the_reference_paints(net: str, tmp_path: Path):
         got = np.stack([plane(frame, index) for frame in frames_of(tmp_path / "colour.mp4")]).astype(int)
         error = np.abs(got - wanted[index - 1].numpy().astype(int))
         assert error.mean() < 0.5 and error.max() <= 4
+
+
+def test_the_saturation_that_weights_ask_for_counts_once(net: str, tmp_path: Path):
+    src = clip(tmp_path / "gray.mp4", frames=2)
+    loaded = weights.load(net)
+    strong = tmp_path / "strong.safetensors"
+    weights.save(
+        strong,
+        loaded.model,
+        name="default",
+        options={},
+        palette=loaded.palette,
+        temperature=0.25,
+        saturation=1.5,
+        size=64,
+    )
+    asked, given = tmp_path / "asked.mp4", tmp_path / "given.mp4"
+    fastcolor.video(src, asked, weights=strong, lossless=True, temporal="off")
+    fastcolor.video(src, given, weights=net, lossless=True, saturation=1.5, temporal="off")
+    for one, other in zip(frames_of(asked), frames_of(given), strict=True):
+        assert np.abs(plane(one, 1).astype(int) - plane(other, 1)).max() <= 2
 
 
 @pytest.mark.parametrize("color_range", [1, 2])
@@ -262,6 +150,14 @@ def test_constant_rate_and_start_offset(net: str, tmp_path: Path):
     fastcolor.video(src, tmp_path / "colour.mp4", weights=net)
     assert times_of(tmp_path / "colour.mp4") == times_of(src)
     assert times_of(src)[0] > Fraction(3, 2)
+
+
+def test_hours_into_a_film_times_are_still_exact(net: str, tmp_path: Path):
+    hours = [3 * 3600 * 30000 + 1001 * index for index in range(300)]
+    src = clip(tmp_path / "late.mp4", frames=300, pts=hours, options={"preset": "ultrafast"})
+    fastcolor.video(src, tmp_path / "colour.mp4", weights=net)
+    assert times_of(tmp_path / "colour.mp4") == times_of(src)
+    assert times_of(src)[0] == 3 * 3600
 
 
 def test_a_transport_stream_keeps_its_clock(net: str, tmp_path: Path):
@@ -377,30 +273,6 @@ def test_of_several_picture_streams_the_largest_default_is_painted(
         assert [bool(stream.disposition & 1) for stream in output.streams.video] == list(defaults)
 
 
-def rich_film(path: Path) -> Path:
-    """A Matroska film with sound, subtitles, a font, chapters and a title."""
-    base = clip(path.with_name("base.mkv"), frames=60, audio=("aac",), time_base=Fraction(1, 1000))
-    with av.open(str(base)) as source, av.open(str(path), "w") as output:
-        copies = {stream.index: output.add_stream_from_template(stream, opaque=True) for stream in source.streams}
-        text = output.add_mux_stream("subrip")
-        output.add_attachment("font.ttf", "application/x-truetype-font", b"\0\1\0\0" + b"x" * 100)
-        output.metadata["title"] = "Grüße"
-        chapter = {"time_base": Fraction(1, 1000), "metadata": {"title": "one"}}
-        output.set_chapters(
-            [{"id": 1, "start": 0, "end": 900, **chapter}, {"id": 2, "start": 900, "end": 2000, **chapter}]
-        )
-        for packet in source.demux():
-            if packet.size:
-                packet.stream = copies[packet.stream.index]
-                output.mux(packet)
-        for index in range(3):
-            packet = av.Packet(f"line {index}".encode())
-            packet.stream, packet.time_base, packet.duration = text, Fraction(1, 1000), 300
-            packet.pts = packet.dts = index * 500
-            output.mux(packet)
-    return path
-
-
 def test_subtitles_fonts_chapters_and_titles(net: str, tmp_path: Path, caplog: pytest.LogCaptureFixture):
     src = rich_film(tmp_path / "rich.mkv")
     report = fastcolor.video(src, tmp_path / "colour.mkv", weights=net)
@@ -416,10 +288,15 @@ def test_subtitles_fonts_chapters_and_titles(net: str, tmp_path: Path, caplog: p
         )
     # What a container cannot hold is said before the work starts.
     report = fastcolor.video(src, tmp_path / "colour.mp4", weights=net)
-    assert [name.split(" (")[1] for name in report.left_out] == ["subtitle, subrip)", "attachment, font.ttf)"]
-    assert "stream 2 (subtitle, subrip)" in caplog.text
+    assert report.left_out == ("stream 3 (attachment, font.ttf)",) and "stream 3 (attachment" in caplog.text
+    assert "stream 2 (subtitle, subrip) is written as mov_text" in report.notes
     with av.open(str(tmp_path / "colour.mp4")) as output:
         assert len(output.chapters()) == 2
+    shown = [(at, text[2:].decode()) for at, text in packets_of(tmp_path / "colour.mp4")[2] if len(text) > 2]
+    assert shown == [(at, text.decode()) for at, text in before[2]]
+    # And back again.
+    fastcolor.video(tmp_path / "colour.mp4", tmp_path / "again.mkv", weights=net)
+    assert [(at, text) for at, text in packets_of(tmp_path / "again.mkv")[2]] == before[2]
 
 
 @pytest.mark.parametrize("ending", [".mp4", ".mkv"])
@@ -450,152 +327,3 @@ def test_damaged_packets_of_a_copied_stream_are_dropped_with_a_warning(net: str,
     report = fastcolor.video(src, tmp_path / "colour.mp4", weights=net)
     assert report.frames == 30 and f"{lost} damaged packets of stream 1 were dropped" in report.warnings[0]
     assert len(packets_of(tmp_path / "colour.mp4")[1]) == len(packets_of(src)[1]) - lost
-
-
-def test_a_truncated_film_that_decodes_is_painted_as_far_as_it_goes(net: str, tmp_path: Path):
-    src = clip(tmp_path / "whole.mkv", frames=40, time_base=Fraction(1, 1000))
-    cut = tmp_path / "cut.mkv"
-    cut.write_bytes(src.read_bytes()[: src.stat().st_size * 2 // 3])
-    report = fastcolor.video(cut, tmp_path / "colour.mkv", weights=net)
-    assert 0 < report.frames == len(frames_of(cut)) < 40
-
-
-def bad_files(folder: Path) -> dict[str, Path]:
-    from PIL import Image
-
-    good = clip(folder / "good.mp4").read_bytes()
-    files = {
-        name: folder / name for name in ("empty.mp4", "text.txt", "moov.mp4", "noise.mkv", "picture.png", "sound.m4a")
-    }
-    files["empty.mp4"].touch()
-    files["text.txt"].write_text("no film\n" * 500)
-    files["moov.mp4"].write_bytes(good[: len(good) // 2])
-    files["noise.mkv"].write_bytes(np.random.default_rng(0).bytes(20000))
-    Image.new("L", (64, 64)).save(files["picture.png"])
-    with av.open(str(files["sound.m4a"]), "w") as output:
-        sound(output, add_sound(output, ("aac",)), 0.2)
-    return {**files, "missing.mp4": folder / "missing.mp4", "folder": folder}
-
-
-def test_bad_input_is_named_in_one_sentence_and_leaves_nothing(net: str, tmp_path: Path):
-    out = tmp_path / "out"
-    for name, src in bad_files(tmp_path).items():
-        with pytest.raises((ValueError, OSError)) as caught:
-            fastcolor.video(src, out / "colour.mp4", weights=net)
-        message = str(caught.value)
-        assert str(src) in message and "\n" not in message and len(message) < 300, name
-        assert not out.exists(), name
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"codec": "x"}, "codec must be one of"),
-        ({"codec": "ffv1"}, "ffv1"),
-        ({"crf": 99}, "crf must be in 0..51"),
-        ({"crf": 3, "lossless": True}, "crf 3"),
-        ({"fast": True, "lossless": True}, "exclude"),
-        ({"saturation": -1.0}, "saturation must be"),
-        ({"temperature": float("nan")}, "temperature must be"),
-        ({"temporal": "always"}, "temporal must be"),
-        ({"start": -1.0}, "start must be"),
-        ({"start": 2.0, "end": 1.0}, "end must come after"),
-        ({"weights": "no-such"}, "no-such"),
-    ],
-)
-def test_a_wrong_option_is_named(net: str, tmp_path: Path, options: dict, words: str):
-    src = clip(tmp_path / "gray.mp4", frames=2)
-    with pytest.raises((ValueError, OSError), match=words):
-        fastcolor.video(src, tmp_path / "new" / "colour.mp4", **{"weights": net, **options})
-    assert not (tmp_path / "new").exists()
-
-
-def test_outputs(net: str, tmp_path: Path):
-    src = clip(tmp_path / "gray.mp4", frames=2)
-    dst = tmp_path / "new" / "deep" / "we:ird %d.mp4"
-    fastcolor.video(src, dst, weights=net)
-    assert [path.name for path in dst.parent.iterdir()] == [dst.name]
-    with pytest.raises(FileExistsError, match="exists already"):
-        fastcolor.video(src, dst, weights=net)
-    dst.write_text("old")
-    fastcolor.video(src, dst, weights=net, overwrite=True)
-    assert len(frames_of(dst)) == 2
-    content = src.read_bytes()
-    with pytest.raises(ValueError, match="same file"):
-        fastcolor.video(src, src, weights=net, overwrite=True)
-    assert src.read_bytes() == content
-    with pytest.raises(ValueError, match=r"\.avi"):
-        fastcolor.video(src, tmp_path / "colour.avi", weights=net)
-    with pytest.raises(IsADirectoryError, match="folder"):
-        fastcolor.video(src, tmp_path, weights=net, overwrite=True)
-    with pytest.raises(OSError, match="cannot write"):
-        fastcolor.video(src, src / "colour.mp4", weights=net)
-
-
-def test_progress_shows_only_when_asked(net: str, tmp_path: Path, capfd: pytest.CaptureFixture):
-    src = clip(tmp_path / "gray.mp4", frames=10)
-    fastcolor.video(src, tmp_path / "a.mp4", weights=net)
-    fastcolor.video(src, tmp_path / "b.mp4", weights=net, codec="av1")
-    quiet = capfd.readouterr()
-    assert (quiet.out, quiet.err) == ("", "")
-    fastcolor.video(src, tmp_path / "c.mp4", weights=net, progress=True)
-    assert "10/10" in capfd.readouterr().err
-
-
-def test_a_pipe_wakes_both_ends_when_it_breaks():
-    from threading import Thread
-
-    pipe: _Pipe[int] = _Pipe(1)
-    pipe.put(1)
-    seen: list[str] = []
-
-    def push() -> None:
-        try:
-            pipe.put(2)
-        except _Stopped:
-            seen.append("woken")
-
-    thread = Thread(target=push)
-    thread.start()
-    time.sleep(0.1)
-    assert thread.is_alive(), "a full pipe must block"
-    pipe.stop()
-    thread.join(5)
-    assert seen == ["woken"]
-    with pytest.raises(_Stopped):
-        next(iter(pipe))
-
-
-def in_process(code: str, **options) -> subprocess.Popen:
-    environment = {**os.environ, "PYTHONPATH": str(Path(fastcolor.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, env=environment, **options)
-
-
-def test_a_full_disk_ends_cleanly(net: str, tmp_path: Path):
-    """The encoding thread fails while the others work: no deadlock, one sentence, nothing left."""
-    src = clip(tmp_path / "gray.mp4", size=(320, 240), frames=120)
-
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-
-    dst = tmp_path / "out" / "c.mp4"
-    code = f"import fastcolor; fastcolor.video({str(src)!r}, {str(dst)!r}, weights={net!r}, lossless=True)"
-    process = in_process(code, preexec_fn=limit)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert f"OSError: cannot write {dst}: File too large" in errors
-    assert list(dst.parent.iterdir()) == []
-
-
-def test_an_interrupt_leaves_nothing(net: str, tmp_path: Path):
-    src = clip(tmp_path / "gray.mp4", size=(640, 480), frames=300, options={"preset": "ultrafast"})
-    out = tmp_path / "out"
-    process = in_process(f"import fastcolor; fastcolor.video({str(src)!r}, {str(out / 'c.mp4')!r}, weights={net!r})")
-    deadline = time.monotonic() + 60
-    while not (out.exists() and any(path.stat().st_size > 0 for path in out.iterdir())):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
-    assert process.returncode != 0 and "KeyboardInterrupt" in errors
-    assert list(out.iterdir()) == []

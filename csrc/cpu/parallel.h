@@ -72,6 +72,8 @@ void annealed_mean_backward(const DecodeParams&);
 void luma_to_input(const LumaToInputParams&);
 void paint_rgb(const PaintRgbParams&);
 void paint_chroma(const PaintChromaParams&);
+void block_motion(const BlockMotionParams&);
+void temporal_average(const TemporalAverageParams&);
 
 // The nearest bins of a run of pixels, shared by encode_bins and loss. a, b: (n); index, weight: (neighbours, stride).
 void encode_run(const float* a, const float* b, int n, const Palette& palette, int neighbours, float sigma_ab,

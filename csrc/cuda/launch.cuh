@@ -109,5 +109,7 @@ void annealed_mean_backward(const DecodeParams&);
 void luma_to_input(const LumaToInputParams&);
 void paint_rgb(const PaintRgbParams&);
 void paint_chroma(const PaintChromaParams&);
+void block_motion(const BlockMotionParams&);
+void temporal_average(const TemporalAverageParams&);
 
 }  // namespace fastcolor::cuda

@@ -63,6 +63,9 @@ class Encoding:
     family: str
     options: dict[str, str]
     layout: Layout
+    pictures: int  # side by side: 1, or 2 with the gray film on the left
+    interlaced: bool
+    notes: tuple[str, ...]
 
 
 def _suffix(bits: int) -> str:
@@ -109,7 +112,9 @@ def _fit(film: Film, family: str, wanted: str, bits: int) -> tuple[str, str] | N
     return None
 
 
-def plan(film: Film, dst: Path, *, codec: str | None, crf: int | None, fast: bool, lossless: bool) -> Encoding:
+def plan(
+    film: Film, dst: Path, *, codec: str | None, crf: int | None, fast: bool, lossless: bool, compare: bool = False
+) -> Encoding:
     """Choose container, encoder and pixel format: the input's own wherever the output can hold it.
 
     Raises:
@@ -147,8 +152,34 @@ def plan(film: Film, dst: Path, *, codec: str | None, crf: int | None, fast: boo
                     who = f"{ENCODERS[family].name} at {film.width}x{film.height}"
                     note = f"written as {output}, since {who} takes no 4:{wanted[1]}:{wanted[2]}"
                 layout = Layout(convert, output, subsampling, depth, note)
-                return Encoding(container, family, _options(family, crf, fast, lossless), layout)
+                options = _options(family, crf, fast, lossless)
+                notes = [] if note is None else [note]
+                notes += _tell_encoder(film, family, options)
+                interlaced = film.field_order is not None and family == "h264"
+                return Encoding(container, family, options, layout, 2 if compare else 1, interlaced, tuple(notes))
     raise ValueError(f"{' or '.join(order)} cannot hold {film.width}x{film.height} {film.pixel_format}")
+
+
+def _tell_encoder(film: Film, family: str, options: dict[str, str]) -> list[str]:
+    """Add to an encoder's options what it should write of the film's nature; say what it cannot."""
+    lost = []
+    if film.field_order and family == "h264":
+        _add(options, "x264-params", "tff=1" if film.field_order == "top" else "bff=1")
+    elif film.field_order:
+        lost.append(f"{family} is written without the mark of an interlaced film")
+    if film.mastering:
+        told = film.mastering.options(family)
+        for name, value in told.items():
+            _add(options, name, value)
+        if film.mastering.dynamic:
+            lost.append("the HDR metadata that changes from scene to scene (HDR10+, Dolby Vision) is left out")
+        if not told and (film.mastering.primaries or film.mastering.content_light):
+            lost.append(f"{family} is written without the film's mastering display and light level")
+    return lost
+
+
+def _add(options: dict[str, str], name: str, value: str) -> None:
+    options[name] = ":".join(filter(None, (options.get(name), value)))
 
 
 def _options(family: str, crf: int | None, fast: bool, lossless: bool) -> dict[str, str]:
@@ -163,5 +194,5 @@ def _options(family: str, crf: int | None, fast: bool, lossless: bool) -> dict[s
     elif encoder.crf is not None:
         options["crf"] = str(encoder.crf if crf is None else crf)
     if family == "hevc":  # x265 writes to stderr by itself
-        options["x265-params"] = ":".join(filter(None, (options.get("x265-params"), "log-level=error")))
+        _add(options, "x265-params", "log-level=error")
     return options

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from .damage import missing_bytes
+from .hdr import Mastering, mastering_of
+
 if TYPE_CHECKING:
     import av
 
@@ -41,6 +44,11 @@ class Film:
     matrix: Literal["bt601", "bt709", "bt2020"]
     full_range: bool
     tags: tuple[int, int, int]  # colour matrix, primaries, transfer as ITU-T H.273 numbers them
+    field_order: str | None  # of an interlaced film: which field is first, "top" or "bottom"
+    mastering: Mastering | None
+    stated: int | None  # packets of the picture that the file's index lists
+    missing: int  # bytes that the file lacks by its own count
+    ends: float | None  # second at which the picture ends, where the file's head or index says so
     notes: tuple[str, ...]
 
     @property
@@ -132,6 +140,25 @@ def probe(path: Path) -> Film:
         return _describe(path, container, stream, frame)
 
 
+def _end(container: Any, stream: Any) -> float | None:
+    """Matroska's demuxer passes over damage in silence: only its statistics tell what should have come."""
+    if not container.format.name.startswith("matroska"):
+        return None
+    for name, value in stream.metadata.items():
+        if name.upper().startswith("DURATION") and value.count(":") == 2:
+            hours, minutes, seconds = value.split(":")
+            return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    alone = len(container.streams) == 1 and container.duration is not None
+    return ((container.start_time or 0) + container.duration) / 1_000_000 if alone else None
+
+
+def _field_order(context: Any, frame: Any) -> str | None:
+    # libav's AVFieldOrder: 0 unknown, 1 progressive, 2 and 4 top field first, 3 and 5 bottom field first.
+    if not frame.interlaced_frame:
+        return None
+    return "bottom" if int(context.field_order or 0) in (3, 5) else "top"
+
+
 def _describe(path: Path, container: Any, stream: Any, frame: Any) -> Film:
     context = stream.codec_context
     rate = fraction(stream.average_rate) or fraction(stream.guessed_rate) or Fraction(25)
@@ -174,5 +201,10 @@ def _describe(path: Path, container: Any, stream: Any, frame: Any) -> Film:
         matrix=known,
         full_range=full_range,
         tags=(tag, context.color_primaries, context.color_trc),
+        field_order=_field_order(context, frame),
+        mastering=mastering_of(frame),
+        stated=stream.frames or None,
+        missing=missing_bytes(path),
+        ends=_end(container, stream),
         notes=tuple(notes),
     )

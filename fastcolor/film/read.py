@@ -1,27 +1,32 @@
-"""From a film to batches: decoded frames with their luma plane, and the packets of all other streams."""
+"""From a film to batches of decoded frames, each with its luma plane."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
+from .damage import Reported
 from .plan import Layout
 from .probe import Film, fraction, opened, reason
+
+# Spread of the chroma planes, in codes of 8 bits, from which a stretch counts as coloured, and below which it no longer
+# does. A tint has none, the noise of a coded gray film less than one.
+COLORED, UNCOLORED = 4.0, 2.0
 
 
 @dataclass
 class Batch:
-    """Some consecutive frames with their luma, and the copied packets met on the way."""
+    """Some consecutive frames with their luma."""
 
+    luma: np.ndarray  # (frames at most, H, W) uint8 or uint16
     frames: list[Any] = field(default_factory=list)  # av.VideoFrame in the output's format, luma in place
-    luma: np.ndarray | None = None  # (frames, H, W) uint8 or uint16
-    packets: list[Any] = field(default_factory=list)
-    bytes: int = 0  # of the packets
+    colored: list[bool] = field(default_factory=list)  # the frame keeps the colours it has
+    state: dict[str, Tensor] | None = None  # of the smoothing behind this batch, where it ends a part
 
 
 def plane_view(frame: Any, index: int, dtype: type) -> np.ndarray:
@@ -31,32 +36,53 @@ def plane_view(frame: Any, index: int, dtype: type) -> np.ndarray:
     return rows[: plane.height, : plane.width]
 
 
+def _run_dry(context: Any) -> None:
+    """Let a decoder's threads come to rest; see `Reported`."""
+    import av
+
+    for _ in range(1000):
+        try:
+            context.decode(None)
+        except av.error.EOFError:
+            return
+        except av.error.FFmpegError:
+            continue
+
+
 class Reader:
-    """Decodes the painted stream and passes on the packets of the others, batch by batch.
+    """Decodes the painted stream, batch by batch.
 
     Damage is survived: `warn` is told of what was lost. With `start` and `end` (seconds from the film's beginning)
-    only what lies within is passed on, moved so that the cut begins where the film began.
+    only what lies within is passed on, moved so that the cut begins where the film began. The first `skip` frames are
+    decoded and not passed on: only so do the others come out as they would have.
     """
 
     def __init__(
         self,
         film: Film,
         layout: Layout,
-        copied: tuple[int, ...],
         *,
         size: int,
         start: float | None,
         end: float | None,
+        skip: int = 0,
+        keep_colored: bool = False,
         warn: Callable[[str], None],
     ) -> None:
-        self.film, self.layout, self.copied, self.size, self.warn = film, layout, copied, size, warn
+        self.film, self.layout, self.size, self.warn = film, layout, size, warn
+        self.skip, self.keep_colored = skip, keep_colored
         self.shift = Fraction(str(start)) if start else Fraction(0)
         self.first = film.origin + self.shift if start else None
         self.last = film.origin + Fraction(str(end)) if end is not None else None
         self.dtype = np.uint8 if layout.bits == 8 else np.uint16
         self.pts: int | None = None  # of the frame before
-        self.lost: Counter[int] = Counter()  # damaged packets by stream
+        self.end = 0  # of what it lasts for
+        self.position = 0  # in the file, in bytes
+        self.read = 0  # packets
+        self.lost = 0  # packets that could not be decoded
+        self.damaged = 0  # packets that came with damage, decoded as far as they go
         self.concealed = 0  # frames that decoded with damage
+        self.colored = False  # the frame before was
         self.told: set[str] = set()
 
     def __iter__(self) -> Iterator[Batch]:
@@ -64,97 +90,93 @@ class Reader:
             if self.first is not None:
                 container.seek(int(self.first * 1_000_000), backward=True)
             batch = self._new()
-            for item, is_frame in self._items(container):
-                if is_frame:
-                    batch.luma[len(batch.frames)] = plane_view(item, 0, self.dtype)
-                    batch.frames.append(item)
-                else:
-                    batch.packets.append(item)
-                    batch.bytes += item.size
-                if len(batch.frames) == self.size or batch.bytes > 1 << 24:
+            for number, frame in enumerate(self._frames(container)):
+                colored = self.keep_colored and self._is_colored(frame)
+                if number < self.skip:
+                    continue
+                out = self._prepared(frame, colored)
+                batch.luma[len(batch.frames)] = plane_view(out, 0, self.dtype)
+                batch.frames.append(out)
+                batch.colored.append(colored)
+                if len(batch.frames) == self.size:
                     yield batch
                     batch = self._new()
-            if batch.frames or batch.packets:
+            if batch.frames:
                 yield batch
+        self._tell_losses()
+
+    def _tell_losses(self) -> None:
+        film = self.film
+        if film.missing:
+            self.warn(f"{film.path} is cut off: {film.missing} bytes are missing by its own count")
         if self.concealed:
-            self.warn(f"{self.film.path}: {self.concealed} frames are damaged, painted as far as they decode")
-        for index, count in self.lost.items():
-            self.warn(f"{self.film.path}: {count} damaged packets of stream {index} were dropped")
+            self.warn(f"{film.path}: {self.concealed} frames are damaged, painted as far as they decode")
+        if self.damaged:
+            self.warn(f"{film.path}: {self.damaged} packets of stream {film.stream} are damaged")
+        if self.lost:
+            self.warn(f"{film.path}: {self.lost} damaged packets of stream {film.stream} were dropped")
+        whole = self.first is None and self.last is None
+        reached = float(self.end * film.time_base)
+        # A last frame may stand long; but then little of the file is left behind it.
+        size = film.path.stat().st_size
+        unread = size - self.position > size // 20 + 4096
+        if whole and film.ends and unread and reached < film.ends - max(0.25, 2 / float(film.rate)):
+            self.warn(f"{film.path} should end after {film.ends:.2f} s, but its picture breaks off at {reached:.2f} s")
+        if whole and film.stated and self.read < film.stated:
+            self.warn(f"{film.path}: {film.stated - self.read} of {film.stated} frames could not be read")
 
     def _new(self) -> Batch:
         return Batch(luma=np.empty((self.size, self.film.height, self.film.width), self.dtype))
 
-    def _items(self, container: Any) -> Iterator[tuple[Any, bool]]:
-        """(frame, True) and (packet, False) in the file's order."""
-        import av
-
+    def _frames(self, container: Any) -> Iterator[Any]:
+        """Decoded frames within the cut, in order, each with a time stamp."""
         painted = container.streams[self.film.stream]
         painted.codec_context.thread_type = "AUTO"
-        copied = [container.streams[i] for i in self.copied]
-        ahead = {s.index for s in (painted, *copied) if s.type in ("video", "audio")}  # not yet past the end
-        # Where a cut begins, copied pictures wait for their next key frame.
-        waiting = {s.index for s in copied if s.type == "video" and self.first is not None}
-        demuxer = container.demux([painted, *copied])
-        while ahead:
+        with Reported((painted.codec_context.name, container.format.name)) as reported:
+            try:
+                for frame in self._decoded(container, painted):
+                    self._stamp(frame)
+                    at = frame.pts * self.film.time_base
+                    if self.last is not None and at >= self.last:
+                        break
+                    inside = self.first is None or at >= self.first
+                    reported.take(count=inside)  # where a cut begins, frames before a key frame cannot be whole
+                    if inside:
+                        self.concealed += frame.is_corrupt
+                        yield frame
+            finally:
+                _run_dry(painted.codec_context)
+        if reported.count:
+            self.warn(
+                f"{self.film.path} is damaged: {reported.count} errors reported, the first {reported.first!r}; "
+                "painted as far as it decodes"
+            )
+
+    def _decoded(self, container: Any, painted: Any) -> Iterator[Any]:
+        import av
+
+        demuxer = container.demux()  # all streams, to see how far it comes
+        while True:
             try:
                 packet = next(demuxer, None)
             except av.error.FFmpegError as error:
                 self.warn(f"{self.film.path} breaks off: {reason(error)}")
                 packet = None
+            if packet is not None:
+                self.position = max(self.position, (packet.pos or 0) + packet.size)
+                if packet.stream.index != self.film.stream:
+                    continue
+            # The last packet is an empty one, which flushes the decoder; where the demuxer broke off there is none.
+            self.read += packet is not None and packet.size > 0
+            self.damaged += packet is not None and packet.is_corrupt
+            try:
+                yield from painted.codec_context.decode(packet if packet and packet.size else None)
+            except av.error.EOFError:
+                return
+            except av.error.FFmpegError:
+                self.lost += packet is not None
             if packet is None:
-                break
-            index = packet.stream.index
-            if index == self.film.stream:
-                if index in ahead and not (yield from self._frames(painted, packet)):
-                    ahead.discard(index)
-            elif packet.is_corrupt:
-                self.lost[index] += 1
-            elif packet.size:
-                at = self._time(packet)
-                if self.last is not None and at is not None and at >= self.last:
-                    ahead.discard(index)
-                    if at > self.last + 10:  # a stream that fell silent is not waited for
-                        break
-                elif not (self._too_early(at) or (index in waiting and not packet.is_keyframe)):
-                    waiting.discard(index)
-                    self._move(packet)
-                    yield packet, False
-        if self.film.stream in ahead:  # where the demuxer broke off, the decoder has not been flushed
-            yield from self._frames(painted, None)
-
-    def _frames(self, painted: Any, packet: Any) -> Generator[tuple[Any, bool], None, bool]:
-        """Decode one packet; the generator's result is False once the cut's end is reached."""
-        import av
-
-        try:
-            frames = painted.codec_context.decode(packet if packet and packet.size else None)
-        except av.error.EOFError:
-            return True
-        except av.error.FFmpegError:
-            self.lost[painted.index] += 1
-            return True
-        for frame in frames:
-            self._stamp(frame)
-            at = frame.pts * self.film.time_base
-            if self.last is not None and at >= self.last:
-                return False
-            if not self._too_early(at):
-                self.concealed += frame.is_corrupt
-                yield self._prepared(frame), True
-        return True
-
-    def _time(self, packet: Any) -> Fraction | None:
-        ticks = packet.pts if packet.pts is not None else packet.dts
-        return None if ticks is None else ticks * fraction(packet.time_base)
-
-    def _too_early(self, at: Fraction | None) -> bool:
-        return self.first is not None and at is not None and at < self.first
-
-    def _move(self, item: Any) -> None:
-        if self.shift:
-            ticks = round(self.shift / fraction(item.time_base))
-            item.pts = None if item.pts is None else item.pts - ticks
-            item.dts = None if item.dts is None else item.dts - ticks
+                return
 
     def _stamp(self, frame: Any) -> None:
         """Give every frame a time stamp later than the one before, as encoders demand; good ones stay as they are."""
@@ -165,9 +187,19 @@ class Reader:
             self._tell("has time stamps that do not increase; they were moved by a tick")
             frame.pts = self.pts + 1
         self.pts = frame.pts
+        self.end = frame.pts + max(frame.duration or 0, step)
 
-    def _prepared(self, frame: Any) -> Any:
-        """The frame as it will be encoded: luma in place, chroma yet to be written."""
+    def _is_colored(self, frame: Any) -> bool:
+        """Whether a frame belongs to a coloured stretch: colours that differ within the picture, not a mere tint."""
+        shape = frame.format
+        plain = not shape.is_rgb and len(shape.components) >= 3 and shape.is_planar and shape.components[0].bits == 8
+        shown = frame if plain else frame.reformat(128, 128, "yuv444p")
+        spread = max(float(plane_view(shown, index, np.uint8)[::2, ::2].std()) for index in (1, 2))
+        self.colored = spread > (UNCOLORED if self.colored else COLORED)
+        return self.colored
+
+    def _prepared(self, frame: Any, colored: bool) -> Any:
+        """The frame as it will be encoded: luma in place, chroma yet to be written unless it is coloured."""
         import av
 
         film, layout = self.film, self.layout
@@ -181,11 +213,13 @@ class Reader:
             source.make_writable()  # the decoder may still need the original as a reference
             out = source
         else:
-            out = av.VideoFrame(film.width, film.height, layout.output)
+            out = source.reformat(format=layout.output) if colored else None
+            out = out or av.VideoFrame(film.width, film.height, layout.output)
             plane_view(out, 0, self.dtype)[:] = plane_view(source, 0, self.dtype)
         out.pts, out.time_base, out.duration = frame.pts, film.time_base, frame.duration
         out.pict_type = 0  # the encoder decides, not the source
-        self._move(out)
+        if self.shift:
+            out.pts -= round(self.shift / fraction(out.time_base))
         return out
 
     def _converted(self, frame: Any) -> Any:

@@ -10,9 +10,11 @@ from .decode import annealed_mean
 from .encode import encode_bins
 from .loss import rebalanced_cross_entropy
 from .paint import luma_to_input, paint_chroma, paint_rgb
+from .temporal import block_motion, temporal_average
 
 __all__ = [
     "annealed_mean",
+    "block_motion",
     "encode_bins",
     "lab_to_rgb",
     "luma_to_input",
@@ -20,4 +22,5 @@ __all__ = [
     "paint_rgb",
     "rebalanced_cross_entropy",
     "rgb_to_lab",
+    "temporal_average",
 ]

@@ -1,0 +1,260 @@
+"""One film's way through: a thread decodes, this one runs the network, a third encodes.
+
+Bounded queues between them keep memory the same however long the film is. The luma plane travels from decoder to
+encoder bit for bit and never through RGB.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from .. import ops
+from ..temporal import Smoother
+from . import hdr, parts
+from .parts import Parts
+from .pipe import Pipe, Stopped, Worker
+from .plan import Encoding
+from .probe import Film, reason
+from .read import Batch, Reader, plane_view
+from .streams import Streams
+from .write import PartWriter, join
+
+if TYPE_CHECKING:
+    from ..colorize import Colorizer
+    from ..video import VideoOptions
+
+log = logging.getLogger("fastcolor")
+
+
+class FilmJob:
+    """Paints one film into parts, and joins them."""
+
+    def __init__(
+        self, film: Film, encoding: Encoding, streams: Streams, colorizer: Colorizer, options: VideoOptions, work: Parts
+    ) -> None:
+        self.film, self.encoding, self.streams = film, encoding, streams
+        self.colorizer, self.options, self.parts = colorizer, options, work
+        self.warnings: list[str] = []  # what was lost
+        self.notes: list[str] = []
+        # About 2^24 pixels a batch at most, so that queues of 4K frames stay small.
+        most = 8 if colorizer.device.type == "cpu" else 16
+        self.size = max(1, min(most, (1 << 24) // (film.width * film.height)))
+        self.at_once = self.size  # frames in the network
+        self.part_frames = max(1, parts.FRAMES // self.size) * self.size
+        self.smoother = Smoother(options.temporal, chunk=self.size)
+        # The network sees what a viewer sees: upright, in square pixels.
+        size = colorizer.input_size(*film.shown)
+        self.input_size = size[::-1] if film.turns % 2 else size
+
+    def warn(self, message: str) -> None:
+        if message not in self.warnings:
+            self.warnings.append(message)
+            log.warning(message)
+
+    def note(self, message: str) -> None:
+        """Say what the film does not suffer from."""
+        self.notes.append(message)
+        log.warning(message)
+
+    def run(self, dst: Path, progress: bool | None) -> int:
+        """Paint what is not yet painted, join all, give the film its name. Returns the frames painted by this run."""
+        begun = self.parts.frames
+        if self.parts.ended is None:
+            self._paint_parts(dst, sys.stderr.isatty() if progress is None else progress)
+        else:
+            for warning in self.parts.ended:
+                self.warn(warning)
+        start, end = self.options.start, self.options.end
+        if self.parts.frames == 0:
+            raise ValueError(f"{self.film.path} has no frame from second {start or 0} to {end or 'its end'}")
+        try:
+            dropped = join(
+                self.film, self.encoding, self.streams, self.parts.done, self.parts.whole, start, end, self.warn
+            )
+        except Exception as error:
+            raise OSError(f"cannot write {dst}: {reason(error)}") from None
+        if dropped:
+            self.warn(f"{dropped} packets of copied streams were refused by {dst.suffix} and dropped")
+        painted = self.parts.frames - begun
+        return painted
+
+    def _paint_parts(self, dst: Path, progress: bool) -> None:
+        """Read, paint and write at the same time; whatever fails first stops the others and is raised."""
+        from tqdm import tqdm
+
+        options, done = self.options, self.parts.done
+        if done:
+            self.smoother.restore(done[-1].state, self.colorizer.device)
+        reader = Reader(
+            self.film,
+            self.encoding.layout,
+            size=self.size,
+            start=options.start,
+            end=options.end,
+            skip=self.parts.frames,
+            keep_colored=options.skip_colored,
+            warn=self.warn,
+        )
+        decoded: Pipe[Batch] = Pipe(1)
+        painted: Pipe[Batch] = Pipe(1)
+
+        def read() -> None:
+            for batch in reader:
+                decoded.put(batch)
+            decoded.close()
+
+        def write() -> None:
+            try:
+                self._write(painted)
+            except Stopped:
+                raise
+            except Exception as error:
+                raise OSError(f"cannot write {dst}: {reason(error)}") from None
+
+        pipes = (decoded, painted)
+        workers = (Worker("decode", read, pipes), Worker("encode", write, pipes))
+        for worker in workers:
+            worker.start()
+        # A core is left to the codecs: network threads that wait for one that has lost its core stall them all.
+        threads = torch.get_num_threads()
+        torch.set_num_threads(max(1, threads - 1))
+        try:
+            total = self._frames_expected()
+            with tqdm(total=total, initial=self.parts.frames, unit=" frames", disable=not progress) as bar:
+                for batch in self._painted(decoded):
+                    painted.put(batch)
+                    bar.update(len(batch.frames))
+                painted.close()
+                workers[1].join()
+        except Stopped:
+            pass
+        finally:  # on the good way both have ended by now, and this wakes nobody
+            torch.set_num_threads(threads)
+            for pipe in pipes:
+                pipe.stop()
+            for worker in workers:
+                worker.join()
+        for worker in workers:
+            if worker.error:
+                raise worker.error
+        self.parts.end(self.warnings)
+
+    def _write(self, batches: Pipe[Batch]) -> None:
+        """Encode part after part; each counts once it is complete."""
+        writer: PartWriter | None = None
+        state: dict[str, Tensor] = {}
+        try:
+            for batch in batches:
+                if writer is None:
+                    writer = PartWriter(self.film, self.encoding, self.parts.next())
+                writer.write(batch.frames)
+                if batch.state is not None:
+                    writer.finish()
+                    self.parts.add(writer.frames, writer.delay, batch.state)
+                    writer = None
+            if writer is not None:
+                writer.finish()
+                self.parts.add(writer.frames, writer.delay, state)
+                writer = None
+        finally:
+            if writer is not None:
+                writer.abandon()
+                self.parts.next().unlink(missing_ok=True)
+
+    def _painted(self, batches: Pipe[Batch]) -> Iterator[Batch]:
+        """Batches with their chroma planes written, some of them held back for smoothing."""
+        waiting: deque[Batch] = deque()
+        ahead = self.parts.frames  # frames given on
+
+        def finish(ab: Tensor) -> Batch:
+            nonlocal ahead
+            batch = waiting.popleft()
+            self._write_chroma(batch, ab)
+            ahead += len(batch.frames)
+            if ahead % self.part_frames == 0:
+                batch.state = self.smoother.state()
+            return batch
+
+        for batch in batches:
+            waiting.append(batch)
+            ab = self._colours(batch)
+            if len(ab):
+                yield finish(ab)
+        for ab in self.smoother.finish():
+            yield finish(ab)
+
+    @torch.inference_mode()
+    def _colours(self, batch: Batch) -> Tensor:
+        """ab of a batch, or with smoothing of the oldest one that waits; empty while all wait."""
+        film = self.film
+        luma = self._luma(batch)
+        lightness = ops.luma_to_input(luma, self.input_size, full_range=film.full_range, bits=self.encoding.layout.bits)
+        lightness = hdr.eyes(lightness, film.tags[2])
+        upright = lightness.rot90(film.turns, (2, 3))
+        return self.smoother.push(lightness, self._predicted(upright).rot90(-film.turns, (2, 3)))
+
+    def _predicted(self, lightness: Tensor) -> Tensor:
+        """ab of a batch, in pieces that fit into the device's memory."""
+        pieces = lightness.split(self.at_once)
+        try:
+            return torch.cat([self.colorizer.predict_ab(p, temperature=self.options.temperature) for p in pieces])
+        except torch.cuda.OutOfMemoryError:
+            if self.at_once == 1:
+                raise
+        self.at_once = max(1, min(self.at_once, len(lightness)) // 2)
+        self.note(f"out of GPU memory: {self.at_once} frames at once go through the network from here on")
+        torch.cuda.empty_cache()
+        return self._predicted(lightness)
+
+    def _luma(self, batch: Batch) -> Tensor:
+        return torch.from_numpy(batch.luma[: len(batch.frames)]).to(self.colorizer.device)
+
+    @torch.inference_mode()
+    def _write_chroma(self, batch: Batch, ab: Tensor) -> None:
+        """Write the chroma planes of a batch's frames."""
+        film, layout = self.film, self.encoding.layout
+        factor = hdr.COLOUR_FACTOR.get(film.tags[2], 1.0)
+        planes = ops.paint_chroma(
+            ab,
+            self._luma(batch),
+            subsampling=layout.subsampling,
+            matrix=film.matrix,
+            full_range=film.full_range,
+            saturation=self.options.saturation * factor,
+            bits=layout.bits,
+        )
+        for index, plane in enumerate(planes, start=1):
+            for frame, keeps, chroma in zip(batch.frames, batch.colored, plane.cpu().numpy(), strict=True):
+                if not keeps:
+                    plane_view(frame, index, batch.luma.dtype)[:] = chroma
+        if self.encoding.pictures == 2:
+            batch.frames = [self._beside_gray(frame, batch.luma.dtype) for frame in batch.frames]
+
+    def _beside_gray(self, frame: Any, dtype: Any) -> Any:
+        """A frame twice as wide: the gray picture on the left, the painted one on the right."""
+        import av
+
+        film, layout = self.film, self.encoding.layout
+        wide = av.VideoFrame(2 * film.width, film.height, layout.output)
+        for index in range(3):
+            painted, both = plane_view(frame, index, dtype), plane_view(wide, index, dtype)
+            right = both.shape[1] - painted.shape[1]
+            both[:, :right] = painted[:, :right] if index == 0 else 2 ** (layout.bits - 1)
+            both[:, right:] = painted
+        wide.pts, wide.time_base, wide.duration = frame.pts, frame.time_base, frame.duration
+        return wide
+
+    def _frames_expected(self) -> int | None:
+        start, end = self.options.start or 0, self.options.end
+        if self.film.frames is None:
+            return None
+        whole = self.film.frames / float(self.film.rate)
+        return max(0, round((min(whole, whole if end is None else end) - start) * float(self.film.rate)))

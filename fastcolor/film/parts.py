@@ -1,0 +1,212 @@
+"""The unfinished film on disk: `OUT.part/` beside the output holds the parts that are done, each a film of its own.
+
+A part counts once its picture and, after it, the record of what came next to it (a `.safetensors` file: colours that
+the following frame is averaged with) have their names. `job.json` says what the parts were made from, so that nobody
+goes on with something else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+FRAMES = 240  # of a part, or a little less: what a kill loses at most
+
+_OWN = re.compile(r"(\d{6}|growing|whole)\.\w+|(job|end)\.json|.*\.new")  # what is cleared away, and nothing else
+
+Job = dict[str, dict[str, Any]]  # section -> name -> value
+
+
+def fingerprint(path: Path) -> str:
+    """Size and hash of a file; of a large one the hash of 64 pieces spread over it, 64 MiB in all."""
+    size, piece = path.stat().st_size, 1 << 20
+    starts = range(0, size, piece) if size <= 64 * piece else [round(i * (size - piece) / 63) for i in range(64)]
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for start in starts:
+            file.seek(start)
+            digest.update(file.read(piece))
+    return f"{size} bytes, {digest.hexdigest()[:32]}"
+
+
+@dataclass(frozen=True)
+class Done:
+    """What is known of a finished part."""
+
+    path: Path
+    frames: int
+    delay: int  # frames that its encoder reorders over
+    state: dict[str, Tensor]
+
+
+class Parts:
+    """The folder of one output's parts.
+
+    Raises:
+        FileExistsError: another run's parts are there, and neither `resume` nor `overwrite` was asked for.
+        ValueError: a resume of parts that were made from something else, which the message names.
+        OSError: the folder cannot be made, or another process works in it.
+    """
+
+    def __init__(self, dst: Path, job: Job, *, resume: bool, overwrite: bool) -> None:
+        self.dst, self.folder = dst, dst.with_name(f"{dst.name}.part")
+        self._lock: Any = None
+        self.painted_by: str | None = None  # the engine of the parts there are
+        there = self.folder.exists()
+        if there and not (resume or overwrite):
+            raise FileExistsError(
+                f"{self.folder} holds an unfinished run; --resume (resume=True) goes on with it, "
+                "--overwrite (overwrite=True) starts anew"
+            )
+        if there and resume:
+            self._compare(job)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._take()
+            if not resume:
+                self._clear()
+            with suppress(FileNotFoundError):  # a join that was broken off
+                self.whole.unlink()
+            self._write("job.json", json.dumps(job, indent=1).encode())
+        except OSError as error:
+            self.close()
+            with suppress(OSError):
+                self.folder.rmdir()
+            raise OSError(f"cannot write {dst}: {error.strerror or error}") from None
+        self.done = self._finished() if resume else []
+
+    @property
+    def frames(self) -> int:
+        """Frames in finished parts."""
+        return sum(part.frames for part in self.done)
+
+    @property
+    def whole(self) -> Path:
+        """Where the joined film grows until it gets its name."""
+        return self.folder / f"whole{self.dst.suffix}"
+
+    def next(self) -> Path:
+        """A temporary name for the part after the last one."""
+        return self.folder / f"growing{self.dst.suffix}"
+
+    def add(self, frames: int, delay: int, state: dict[str, Tensor]) -> None:
+        """Count the file at `next()` as the next part."""
+        from safetensors.torch import save
+
+        path = self._path(len(self.done))
+        with self.next().open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(self.next(), path)
+        facts = {"frames": str(frames), "delay": str(delay)}
+        self._write(f"{path.stem}.safetensors", save(state, metadata=facts))
+        self.done.append(Done(path, frames, delay, state))
+
+    def end(self, warnings: list[str]) -> None:
+        """Remember that the film holds nothing after the parts there are."""
+        self._write("end.json", json.dumps(warnings).encode())
+
+    @property
+    def ended(self) -> list[str] | None:
+        """The warnings of the run that came to the film's end; None before that."""
+        file = self.folder / "end.json"
+        return json.loads(file.read_text()) if file.exists() else None
+
+    def publish(self) -> None:
+        """Give the joined film its name and clear the parts away."""
+        os.replace(self.whole, self.dst)
+        self.discard()
+
+    def discard(self) -> None:
+        """Remove the folder."""
+        self._clear()
+        self.close()
+        with suppress(OSError):  # somebody else's file lies in it
+            self.folder.rmdir()
+
+    def close(self) -> None:
+        """Let go of the folder, and leave it."""
+        if self._lock:
+            self._lock.close()
+            self._lock = None
+            with suppress(OSError):
+                (self.folder / "lock").unlink()
+
+    def _path(self, index: int) -> Path:
+        return self.folder / f"{index:06d}{self.dst.suffix}"
+
+    def _take(self) -> None:
+        """Keep other processes out, for as long as this one lives."""
+        self._lock = (self.folder / "lock").open("w")
+        try:
+            import fcntl
+        except ImportError:  # not on Windows
+            return
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._lock.close()
+            self._lock = None
+            raise OSError(f"another process works in {self.folder}") from None
+
+    def _clear(self) -> None:
+        for path in self.folder.iterdir():
+            if _OWN.fullmatch(path.name):
+                path.unlink()
+
+    def _write(self, name: str, content: bytes) -> None:
+        temporary = self.folder / f"{name}.new"
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, self.folder / name)
+
+    def _compare(self, job: Job) -> None:
+        try:
+            old = json.loads((self.folder / "job.json").read_text())
+        except FileNotFoundError:  # killed before it had written anything
+            return
+        except ValueError:
+            raise ValueError(f"{self.folder}/job.json is damaged; --overwrite (overwrite=True) starts anew") from None
+        self.painted_by = old.get("painted by", {}).get("engine")
+        changed: list[str] = []
+        for section, values in job.items():
+            before = old.get(section, {})
+            if section in ("input", "weights"):  # the same content under another name is the same
+                changed += [f"{section} {name}" for name, now in values.items() if now not in before.values()]
+            elif section != "painted by":  # engines differ by roundings alone
+                changed += [
+                    f"{section} {name} ({before.get(name)!r}, now {now!r})"
+                    for name, now in values.items()
+                    if now != before.get(name)
+                ]
+        if changed:
+            raise ValueError(
+                f"{self.folder} cannot be resumed, since this changed: {', '.join(changed)}; "
+                "--overwrite without --resume starts anew"
+            )
+
+    def _finished(self) -> list[Done]:
+        from safetensors import SafetensorError, safe_open
+
+        done: list[Done] = []
+        while True:
+            path = self._path(len(done))
+            record = path.with_suffix(".safetensors")
+            if not (path.exists() and record.exists()):
+                return done
+            try:
+                with safe_open(record, framework="pt") as file:
+                    facts = file.metadata()
+                    state = {key: file.get_tensor(key) for key in file.keys()}
+                done.append(Done(path, int(facts["frames"]), int(facts["delay"]), state))
+            except (SafetensorError, OSError, KeyError):
+                return done

@@ -1,0 +1,71 @@
+"""Bounded queues between threads, and threads that keep their exception."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from threading import Condition, Thread
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Stopped(Exception):
+    """The other end of a pipe has failed or gone."""
+
+
+class Pipe(Generic[T]):
+    """A bounded queue between two threads. `close` ends it; `stop` breaks it, and both ends wake with Stopped."""
+
+    def __init__(self, size: int) -> None:
+        self._items: deque[T] = deque()
+        self._size, self._closed, self._stopped = size, False, False
+        self._changed = Condition()
+
+    def put(self, item: T) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._items) < self._size or self._stopped)
+            if self._stopped:
+                raise Stopped
+            self._items.append(item)
+            self._changed.notify_all()
+
+    def __iter__(self) -> Iterator[T]:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._items or self._closed or self._stopped)
+                if self._stopped:
+                    raise Stopped
+                if not self._items:
+                    return
+                item = self._items.popleft()
+                self._changed.notify_all()
+            yield item
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+
+
+class Worker(Thread):
+    """A thread that keeps its exception and breaks the pipes when it fails."""
+
+    def __init__(self, name: str, work: Callable[[], None], pipes: tuple[Pipe, ...]) -> None:
+        super().__init__(name=f"fastcolor-{name}", daemon=True)
+        self.work, self.pipes, self.error = work, pipes, None
+
+    def run(self) -> None:
+        try:
+            self.work()
+        except Stopped:
+            pass
+        except BaseException as error:
+            self.error = error
+            for pipe in self.pipes:
+                pipe.stop()
