@@ -82,7 +82,7 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(folder: Path, tmp_path: Pa
         (["colorize", a, "-o", out, "--weights", "defalt"], "did you mean 'default'?"),
         (["colorize", a, "-o", out, "--weights", folder / "bad.jpg"], "is not a safetensors file"),
         (["colorize", a, "-o", out, "--device", "tpu"], "device: must be auto, cpu, cuda or cuda:N, got 'tpu'"),
-        (["colorize", a, "-o", out, "--saturation", "-2"], "saturation: must be finite and not negative"),
+        (["colorize", a, "-o", out, "--saturation", "-2"], "saturation: must lie in 0..10, got -2"),
         (["colorize", a, "-o", out, "--devise", "cpu"], "--device"),
         (["colorize", a, "-o", a], "input and output are the same file"),
         (["colorize", tmp_path / "empty", "-o", tmp_path / "o"], "holds no pictures"),
