@@ -263,10 +263,10 @@ def _guard(program: str, work: Callable[[], int]) -> int:
     except BrokenPipeError:
         return 1
     except OSError as error:
-        named = error.filename is not None and error.strerror
-        said = f"{error.filename}: {error.strerror.lower()}" if named else str(error)
-        wrong = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError)
-        return _fail(f"{program}: {said}", 2 if isinstance(error, wrong) else 1)
+        if error.filename is not None and error.strerror:
+            return _fail(f"{program}: {error.filename}: {error.strerror.lower()}", 2)
+        wrong = (FileNotFoundError, FileExistsError, IsADirectoryError)
+        return _fail(f"{program}: {error}", 2 if isinstance(error, wrong) else 1)
     except (ValueError, TypeError) as error:
         return _fail(f"{program}: {error}", 2)
     except Exception as error:

@@ -139,7 +139,7 @@ class Colorizer:
         results: list[Image.Image | None] = [None] * len(pictures)
         groups: dict[tuple[int, ...], list[int]] = {}
         for i, picture in enumerate(pictures):
-            height, width = picture.gray[picture.present].shape
+            height, width = picture.pixels[picture.present].shape[:2]
             if height and width:
                 groups.setdefault((*self.input_size(height, width),), []).append(i)
             else:
@@ -171,8 +171,7 @@ class Colorizer:
         return whole
 
     def _tensor(self, pixels: np.ndarray) -> Tensor:
-        # torch warns of arrays it could write into and must not, and takes no negative strides
-        pixels = pixels if pixels.flags.writeable and pixels.flags.c_contiguous else pixels.copy()
+        pixels = pixels if pixels.flags.writeable else pixels.copy()  # torch warns of arrays it could write into
         return torch.from_numpy(pixels)[None].to(self.device)
 
 

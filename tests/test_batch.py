@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from skimage import data
 
 from fastcolor import pictures
 from fastcolor.batch import ColorizeOptions, Outcome, _progress, colorize_files, in_color
@@ -162,10 +163,8 @@ def tinted(red: float, green: float, blue: float) -> Image.Image:
 
 def test_what_counts_as_colour() -> None:
     assert in_color(pictures.of_image(in_colors()))
-    demo = Path(__file__).parent.parent / "bench" / "demo"
-    for name in ("astronaut", "chelsea", "coffee", "rocket"):
-        with Image.open(demo / f"{name}.jpg") as image:
-            assert in_color(pictures.of_image(image.convert("RGB"))) == (image.mode != "L"), name
+    for photograph in (data.astronaut(), data.chelsea(), data.coffee()):
+        assert in_color(pictures.of_array(photograph))
     for image in (gray(), gray().convert("RGB"), tinted(1, 0.85, 0.65), tinted(0.6, 0.8, 1.0), tinted(1, 1, 1)):
         assert not in_color(pictures.of_image(image))
     assert not in_color(pictures.of_image(Image.new("RGB", (40, 40), (200, 40, 40))))  # one colour: a tint

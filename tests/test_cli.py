@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ import pytest
 from PIL import Image
 
 import fastcolor
+from fastcolor import cli
 
 
 def run(*arguments: object, program: str = "main") -> subprocess.CompletedProcess[str]:
@@ -96,12 +99,87 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(folder: Path, tmp_path: Pa
         assert not out.exists() and not list(tmp_path.glob(".*")) and not (tmp_path / "o.mp4").exists()
 
 
+def test_what_is_typed_wrongly_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command, arguments, words in [
+        (
+            cli.main,
+            "colorize a.png -o b.png --temperature abc",
+            "fastcolor: --temperature: must be a number, got 'abc'",
+        ),
+        (cli.main, "colorize a.png -o b.png --saturation x", "fastcolor: --saturation: must be a number, got 'x' (see"),
+        (cli.main, "colorize a.png", "fastcolor: -o/--output is missing: a picture's name for one picture, else a"),
+        (cli.main, "colorize a.png -o", "fastcolor: --output: needs a value (see fastcolor colorize --help)"),
+        (cli.main, "colorize -o b.png", "fastcolor: inputs: name at least one picture or folder"),
+        (cli.main, f"colorize {tmp_path}/{'n' * 300}.png -o b.png", ".png: file name too long"),
+        (cli.main, "", "fastcolor: name a command: colorize, video, "),
+        (cli.main_video, "in.mp4", "fastcolor-video: OUT is missing: the film to write"),
+        (cli.main_video, "in.mp4 -o out.mp4", "fastcolor-video: OUT is missing; IN and OUT take no -o"),
+        (cli.main_video, "a b --crf x", "fastcolor-video: --crf: must be a whole number, got 'x'"),
+        (cli.main_video, "a b --temporal x", "fastcolor-video: --temporal: must be one of "),
+    ]:
+        with pytest.raises(SystemExit) as stop, warnings.catch_warnings():  # the commands turn these off
+            command(arguments.split())
+        told = capsys.readouterr()
+        assert stop.value.code == 2 and not told.out
+        assert words in told.err and len(told.err.splitlines()) == 1, told.err
+
+
+def test_help_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    told = []
+    for command, arguments in ((cli.main, ["colorize", "--help"]), (cli.main_video, ["--help"])):
+        with pytest.raises(SystemExit) as stop, warnings.catch_warnings():
+            command(arguments)
+        assert not stop.value.code
+        told.append(capsys.readouterr().out)
+    assert "IN [IN ...]" in told[0] and "--skip-colored" in told[0] and "--temperature FLOAT" in told[0]
+    for scrap in ("{None}", "[[", "(default: )", "options options"):
+        assert scrap not in told[0] + told[1]
+
+
+def test_what_was_left_out_is_said_on_stderr(folder: Path, tmp_path: Path) -> None:
+    (folder / "notes.txt").write_text("")
+    clear = Image.new("LA", (64, 64), (100, 90))
+    clear.save(folder / "clear.png")
+    (folder / "bad.jpg").unlink()
+    result = run("colorize", folder, "-o", tmp_path / "out", "--format", "jpg")
+    assert result.returncode == 0 and "coloured 3, skipped (exist) 0, failed 0" in result.stdout
+    assert result.stderr.splitlines() == [
+        f"{folder / 'clear.png'}: .jpg cannot hold transparency (white shows through); left out",
+        "left out, no picture by their names: 1 (notes.txt)",
+    ]
+
+
+def test_the_source_folder_says_that_it_hides_the_package(tmp_path: Path) -> None:
+    source = Path(fastcolor.__file__).parent
+    shutil.copytree(source, tmp_path / "fastcolor", ignore=shutil.ignore_patterns("_C*", "__pycache__", "assets"))
+    (tmp_path / "setup.py").write_text("")
+    # An editable install would still find its own extension.
+    without_editable = "import sys; sys.meta_path[:] = [f for f in sys.meta_path if 'editable' not in str(f).lower()]"
+    command = [sys.executable, "-c", f"{without_editable}; import fastcolor; fastcolor.colorize('gray.jpg')"]
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    told = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60).stderr
+    last = told.strip().splitlines()[-1]
+    assert last.startswith(f"ImportError: fastcolor: {tmp_path} is the source folder, whose extension is not built")
+    assert "leave the source folder" in last
+
+
 def test_information() -> None:
-    assert run("--version").stdout.strip() == f"fastcolor {fastcolor.__version__}"
+    for program in ("main", "main_video"):
+        assert run("--version", program=program).stdout.strip() == f"fastcolor {fastcolor.__version__}"
     told = run("info").stdout
     for words in ("cpu kernels", "cuda kernels", "engine torch", "weights", "default"):
         assert words in told
     assert "colorize" in run("--help").stdout and "--lossless" in run("--help", program="main_video").stdout
+
+
+def test_ctrl_c_is_quiet_from_the_first_second_on() -> None:
+    process = subprocess.Popen([sys.executable, "-m", "fastcolor", "info"], stderr=subprocess.PIPE, text=True)
+    maps = Path(f"/proc/{process.pid}/maps")
+    while process.poll() is None and "libtorch" not in maps.read_text():  # in the midst of importing torch
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and errors.strip() == "fastcolor: stopped"
 
 
 def test_ctrl_c_is_quiet(tmp_path: Path) -> None:
