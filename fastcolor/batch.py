@@ -200,6 +200,8 @@ def _several(options: ColorizeOptions, suffix: str | None, outcome: Outcome) -> 
         files = [source]
         if source.is_dir():
             if out.resolve() == source.resolve():
+                if len(options.inputs) > 1:
+                    continue  # a pattern such as photos/* also gives the output folder that lies there
                 raise ValueError(f"output: must be another folder than the input {source}")
             files = _walk(source, out, outcome)
             if not files:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,17 @@ def fails(result: subprocess.CompletedProcess[str], words: str, code: int = 2) -
     assert "Traceback" not in result.stderr and len(result.stderr.strip().splitlines()) <= 3
 
 
+Command = Callable[[Sequence[str]], None]
+
+
+def told(capsys: pytest.CaptureFixture[str], command: Command, *arguments: object) -> tuple[int, str, str]:
+    """(exit code, stdout, stderr) of a command run within this process."""
+    with pytest.raises(SystemExit) as stop, warnings.catch_warnings():  # the commands turn warnings off
+        command([str(argument) for argument in arguments])
+    output = capsys.readouterr()
+    return int(stop.value.code or 0), output.out, output.err
+
+
 def test_one_picture(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "colour.png"
     result = run("colorize", folder / "a.png", "-o", out)
@@ -74,7 +86,9 @@ def test_formats_and_shards(folder: Path, tmp_path: Path) -> None:
     fails(run("colorize", folder, "-o", tmp_path / "x", "--shard", "3/2"), "shard: must be i/n with 1 <= i <= n")
 
 
-def test_bad_input_is_one_sentence_and_leaves_nothing(folder: Path, tmp_path: Path) -> None:
+def test_bad_input_is_one_sentence_and_leaves_nothing(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out, a = tmp_path / "o.png", folder / "a.png"
     (tmp_path / "empty").mkdir()
     (tmp_path / "plain").write_text("")
@@ -95,7 +109,8 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(folder: Path, tmp_path: Pa
         (["evaluate", "default", tmp_path / "empty"], "no picture"),
         (["video", tmp_path / "no.mp4", tmp_path / "o.mp4"], "no.mp4"),
     ]:
-        fails(run(*arguments), words)
+        code, _, errors = told(capsys, cli.main, *arguments)
+        assert code == 2 and words in errors and len(errors.strip().splitlines()) <= 3, errors
         assert not out.exists() and not list(tmp_path.glob(".*")) and not (tmp_path / "o.mp4").exists()
 
 
@@ -117,23 +132,18 @@ def test_what_is_typed_wrongly_is_named(tmp_path: Path, capsys: pytest.CaptureFi
         (cli.main_video, "a b --crf x", "fastcolor-video: --crf: must be a whole number, got 'x'"),
         (cli.main_video, "a b --temporal x", "fastcolor-video: --temporal: must be one of "),
     ]:
-        with pytest.raises(SystemExit) as stop, warnings.catch_warnings():  # the commands turn these off
-            command(arguments.split())
-        told = capsys.readouterr()
-        assert stop.value.code == 2 and not told.out
-        assert words in told.err and len(told.err.splitlines()) == 1, told.err
+        code, output, errors = told(capsys, command, *arguments.split())
+        assert code == 2 and not output
+        assert words in errors and len(errors.splitlines()) == 1, errors
 
 
 def test_help_is_for_people(capsys: pytest.CaptureFixture[str]) -> None:
-    told = []
-    for command, arguments in ((cli.main, ["colorize", "--help"]), (cli.main_video, ["--help"])):
-        with pytest.raises(SystemExit) as stop, warnings.catch_warnings():
-            command(arguments)
-        assert not stop.value.code
-        told.append(capsys.readouterr().out)
-    assert "IN [IN ...]" in told[0] and "--skip-colored" in told[0] and "--temperature FLOAT" in told[0]
+    picture = told(capsys, cli.main, "colorize", "--help")
+    film = told(capsys, cli.main_video, "--help")
+    assert not picture[0] and not film[0]
+    assert "IN [IN ...]" in picture[1] and "--skip-colored" in picture[1] and "--temperature FLOAT" in picture[1]
     for scrap in ("{None}", "[[", "(default: )", "options options"):
-        assert scrap not in told[0] + told[1]
+        assert scrap not in picture[1] + film[1]
 
 
 def test_what_was_left_out_is_said_on_stderr(folder: Path, tmp_path: Path) -> None:
@@ -157,18 +167,18 @@ def test_the_source_folder_says_that_it_hides_the_package(tmp_path: Path) -> Non
     without_editable = "import sys; sys.meta_path[:] = [f for f in sys.meta_path if 'editable' not in str(f).lower()]"
     command = [sys.executable, "-c", f"{without_editable}; import fastcolor; fastcolor.colorize('gray.jpg')"]
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    told = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60).stderr
-    last = told.strip().splitlines()[-1]
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    last = result.stderr.strip().splitlines()[-1]
     assert last.startswith(f"ImportError: fastcolor: {tmp_path} is the source folder, whose extension is not built")
     assert "leave the source folder" in last
 
 
-def test_information() -> None:
-    for program in ("main", "main_video"):
-        assert run("--version", program=program).stdout.strip() == f"fastcolor {fastcolor.__version__}"
-    told = run("info").stdout
+def test_information(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (cli.main, cli.main_video):
+        assert told(capsys, command, "--version")[1].strip() == f"fastcolor {fastcolor.__version__}"
+    shown = run("info").stdout
     for words in ("cpu kernels", "cuda kernels", "engine torch", "weights", "default"):
-        assert words in told
+        assert words in shown
     assert "colorize" in run("--help").stdout and "--lossless" in run("--help", program="main_video").stdout
 
 
