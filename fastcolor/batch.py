@@ -267,8 +267,10 @@ def _progress(jobs: list[_Job], every: float = 30.0) -> Iterator[_Job]:
     """A bar on a terminal; elsewhere a line on stderr every so many seconds."""
     if sys.stderr.isatty():
         from tqdm import tqdm
+        from tqdm.contrib.logging import logging_redirect_tqdm
 
-        yield from tqdm(jobs, unit=" pictures", disable=len(jobs) < 2)
+        with logging_redirect_tqdm():  # a warning goes above the bar
+            yield from tqdm(jobs, unit=" pictures", disable=len(jobs) < 2)
         return
     started = told = time.monotonic()
     for done, job in enumerate(jobs):
@@ -276,11 +278,9 @@ def _progress(jobs: list[_Job], every: float = 30.0) -> Iterator[_Job]:
         if done and now - told >= every:
             rate, told = done / (now - started), now
             left = (len(jobs) - done) / rate
-            print(
-                f"{done} of {len(jobs)} pictures, {rate:.2g} a second, {left / 60:.0f} min left",
-                file=sys.stderr,
-                flush=True,
-            )
+            time_left = f"{left / 60:.0f} min" if left >= 120 else f"{left:.0f} s"
+            line = f"{done} of {len(jobs)} pictures, {rate:.2g} a second, {time_left} left"
+            print(line, file=sys.stderr, flush=True)
         yield job
 
 

@@ -28,6 +28,7 @@ _TEXT_TAGS = {"Title": 269, "Description": 270, "Software": 305, "Author": 315, 
 # from 700 on (XMP, IPTC, Photoshop, EXIF, GPS, scanners' own).
 _WORDS = {254, 269, 270, 271, 272, 285, 297, 305, 306, 315, 316, 318, 319}
 _LAYOUT = {34675, 37724}  # ICC profile, Photoshop's layers
+_NESTED = (34665, 34853, 40965)  # EXIF, GPS, interoperability
 _ORIENTATION, _XMP_TAG = 274, 700
 _SEGMENT = 65_533  # bytes that a JPEG segment holds
 _XMP_SEGMENT = _SEGMENT - len(b"http://ns.adobe.com/xap/1.0/\0")
@@ -94,6 +95,17 @@ def options(kind: str, info: dict[str, Any]) -> tuple[dict[str, Any], list[str]]
         exif[_XMP_TAG] = given.pop("xmp")
         given["exif"] = exif
     return given, [_NAMES[key] for key in lost if key in _NAMES]
+
+
+def flat(exif: bytes | Image.Exif) -> tuple[Image.Exif, bool]:
+    """EXIF without tags within tags (a camera's settings, GPS), and whether there were any. Pillow writes these to no
+    compressed TIFF and to the first page alone."""
+    tags = Image.Exif()
+    tags.load(exif if isinstance(exif, bytes) else exif.tobytes())
+    found = [tag for tag in _NESTED if tag in tags]
+    for tag in found:
+        del tags[tag]
+    return tags, bool(found)
 
 
 @functools.cache

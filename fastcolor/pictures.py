@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import sys
 import warnings
 from collections.abc import Iterator
@@ -227,8 +228,8 @@ def write(
         path.parent.mkdir(parents=True, exist_ok=True)
         if kind == "TIFF" and len(images) > 1:
             with TiffImagePlugin.AppendingTiffWriter(str(temporary), True) as file:
-                for image in images:  # one by one: each has words of its own
-                    image.save(file, format=kind, **_save_options(kind, image))
+                for index, image in enumerate(images):  # one by one: each has words of its own
+                    image.save(file, format=kind, **_save_options(kind, image, first=index == 0))
                     file.newFrame()
         else:
             options = _save_options(kind, images[0])
@@ -238,6 +239,8 @@ def write(
         os.replace(temporary, path)
     except OSError as error:
         raise PictureError(f"{path}: cannot be written ({_words(error)})") from None
+    except (RuntimeError, ValueError, TypeError, KeyError, OverflowError, struct.error) as error:
+        raise PictureError(f"{path}: cannot be written ({error})") from None  # an encoder's own limits
     finally:
         if temporary.parent.is_dir():
             temporary.unlink(missing_ok=True)
@@ -254,14 +257,17 @@ def _kind(path: Path) -> str:
     return kind
 
 
-def _save_options(kind: str, image: Image.Image) -> dict[str, Any]:
+def _save_options(kind: str, image: Image.Image, *, first: bool = True) -> dict[str, Any]:
     options = metadata.options(kind, image.info)[0]
     if kind in ("JPEG", "WEBP"):
         options["quality"] = 95
     if kind == "JPEG":
         options["subsampling"] = 0  # chroma is what we made: keep it whole
     if kind == "TIFF":
-        options["compression"] = "tiff_deflate"
+        tags, nested = metadata.flat(options.get("exif", b""))
+        options["compression"] = "raw" if nested and first else "tiff_deflate"
+        if not first:
+            options["exif"] = tags
     return options
 
 

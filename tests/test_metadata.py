@@ -91,6 +91,28 @@ def test_words_cross_between_formats(colorizer: Colorizer, tmp_path: Path) -> No
     assert through(colorizer, tagged(tmp_path / "a.tif"), tmp_path / "h.gif")[1] == ["EXIF", "XMP"]
 
 
+def test_a_cameras_exif_reaches_every_format(colorizer: Colorizer, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[270] = "harbour"
+    exif.get_ifd(0x8769)[0x9003], exif.get_ifd(0x8825)[1] = "2001:01:01 00:00:00", "N"  # when, and north
+    gray().save(tmp_path / "a.jpg", exif=exif)
+    source = tmp_path / "a.jpg"
+    for suffix in ("jpg", "tif", "png", "webp", "avif"):
+        image, lost = through(colorizer, source, tmp_path / f"b.{suffix}")
+        again = image.getexif()
+        assert again[270] == "harbour" and again.get_ifd(0x8769)[0x9003] == "2001:01:01 00:00:00", suffix
+        assert again.get_ifd(0x8825)[1] == "N" and not lost, suffix
+    image, lost = through(colorizer, tmp_path / "b.tif", tmp_path / "c.tif")
+    assert image.getexif().get_ifd(0x8769)[0x9003] == "2001:01:01 00:00:00" and not lost
+    page = colorizer.paint(pictures.read(source).frames)[0]
+    pictures.write(tmp_path / "album.tif", [page, page], [0, 0], pages=True)
+    with Image.open(tmp_path / "album.tif") as album:
+        for i in range(2):
+            album.seek(i)
+            assert album.tag_v2[270] == "harbour" and (34665 in album.tag_v2) == (i == 0)
+            assert np.array_equal(np.asarray(album), np.asarray(page))
+
+
 def test_what_is_too_long_for_jpeg_is_named(colorizer: Colorizer, tmp_path: Path) -> None:
     words = TiffImagePlugin.ImageFileDirectory_v2()
     words[270] = "x" * 70_000
