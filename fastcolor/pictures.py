@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import struct
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageCms, ImageFile, ImageOps, ImageSequence, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, ImageSequence, TiffImagePlugin, UnidentifiedImageError
 
 from . import metadata
+from .pixels import PictureError, decoded, full_scale, gray_to_srgb, low_bytes, present_part, raw_modes, without_color
 
 MAX_PIXELS = 250_000_000
 # Every format that can be read and written in colour.
@@ -38,16 +38,6 @@ SUFFIXES = {
 _GRAY_ONLY = {".pgm", ".pbm"}
 _ANIMATED = {"GIF", "PNG", "WEBP", "AVIF"}
 _OPAQUE = {"JPEG", "PPM", "BMP"}  # no alpha there: white shows through, as on paper
-# Of 16-bit colour Pillow keeps the high bytes; read in the other byte order, it keeps the low ones.
-_LOW_BYTES = {
-    f"{mode};16{order}": f"{mode};16{other}"
-    for mode in ("RGB", "RGBA")
-    for order, other in (("B", "L"), ("L", "B"), ("N", "B" if sys.byteorder == "little" else "L"))
-}
-
-
-class PictureError(ValueError):
-    """A picture that cannot be read or written; the message names it and says why."""
 
 
 class DamagedError(PictureError):
@@ -129,7 +119,7 @@ def _decode(data: bytes, name: str, *, lenient: bool) -> PictureFile:
                 several = count > 1 and image.format in _ANIMATED | {"TIFF"}
                 frames, durations = [], []
                 for index, frame in enumerate(ImageSequence.Iterator(image) if several else [image]):
-                    low = _low_bytes(data, index, frame)
+                    low = low_bytes(data, index, frame)
                     described = index == 0 or image.format == "TIFF"  # pages have words of their own, frames have not
                     frames.append(_picture(frame, name, low, truncated=lenient, described=described))
                     durations.append(int(frame.info.get("duration", 100) or 100))
@@ -165,7 +155,7 @@ def of_array(array: np.ndarray, name: str = "image") -> Picture:
     if array.ndim == 2 or array.shape[2] == 1:
         return Picture(array.reshape(array.shape[:2]), bits=8 * array.itemsize)
     alpha = array[..., 3] if array.shape[2] == 4 else None
-    return Picture(_without_color(array[..., :3]), alpha)
+    return Picture(without_color(array[..., :3]), alpha)
 
 
 def compose(rgb: np.ndarray, picture: Picture) -> Image.Image:
@@ -309,120 +299,16 @@ def _picture(
     """Decode an opened image. low: the low bytes of 16-bit colour. described: also read what stands beside it."""
     if image.width * image.height > MAX_PIXELS:
         raise PictureError(f"{name}: has {image.width}x{image.height} pixels, more than the limit of {MAX_PIXELS:,}")
-    deep = image.mode.startswith("I") or any(";16" in raw for raw in _raw_modes(image))
+    deep = image.mode.startswith("I") or any(";16" in raw for raw in raw_modes(image))
     image.load()
     upright = ImageOps.exif_transpose(image)
     profile = image.info.get("icc_profile")
-    pixels, alpha = _pixels(upright, name, profile)
+    pixels, alpha = decoded(upright, name, profile)
     if image.mode.startswith("I"):
-        pixels = _gray_to_srgb(_full_scale(image, pixels), profile)
+        pixels = gray_to_srgb(full_scale(image, pixels), profile)
     elif low is not None and not profile:  # colour management has 8 bits
         high = np.asarray(upright)[..., :3].astype(np.uint16)
-        pixels = _without_color(high << 8 | np.asarray(ImageOps.exif_transpose(low))[..., :3])
+        pixels = without_color(high << 8 | np.asarray(ImageOps.exif_transpose(low))[..., :3])
     info = metadata.collect(image, upright) if described else {}
     picture = Picture(pixels, alpha, info, 16 if deep else 8)
-    return replace(picture, present=_present(picture.gray)) if truncated else picture
-
-
-def _pixels(image: Image.Image, name: str, profile: bytes | None) -> tuple[np.ndarray, np.ndarray | None]:
-    """(pixels, alpha) of an upright image, in sRGB; 16-bit gray as it stands."""
-    if image.mode.startswith("I"):
-        values = np.asarray(image)
-        if values.min() < 0 or values.max() > 65535:
-            raise PictureError(f"{name}: gray values must lie in 0..65535, got {values.min()}..{values.max()}")
-        return values.astype(np.uint16), None
-    if image.mode == "F":
-        raise PictureError(f"{name}: floating-point pixels are not supported; save it with 8 or 16 bits")
-    alpha = None
-    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        alpha = np.asarray(image.getchannel("A"))
-    elif image.mode == "1":
-        image = image.convert("L")
-    if image.mode == "L":
-        return _gray_to_srgb(np.array(image), profile), alpha
-    if profile:
-        image = _to_srgb(image, profile)
-    return _without_color(np.array(image.convert("RGB"))), alpha
-
-
-def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    """Convert by the embedded profile. A profile that does not fit its picture is not followed."""
-    try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if image.mode == "RGBA":
-            image = image.convert("RGB")
-        return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB") or image
-    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-        return image
-
-
-def _gray_to_srgb(gray: np.ndarray, profile: bytes | None) -> np.ndarray:
-    """Gray by a gray profile's curve (a gamma, a dot gain) to sRGB's; as it stands without one."""
-    if not profile:
-        return gray
-    try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if source.profile.xcolor_space.strip() != "GRAY":
-            return gray
-        ramp = Image.fromarray(np.arange(256, dtype=np.uint8)[None])
-        exact = ImageCms.Flags.NOOPTIMIZE  # else it is joined from a few straight lines
-        curve = ImageCms.profileToProfile(ramp, source, ImageCms.createProfile("sRGB"), outputMode="RGB", flags=exact)
-    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-        return gray
-    values = np.asarray(curve)[0, :, 1]
-    if gray.dtype == np.uint8:
-        return values[gray]
-    steps = np.arange(256) * 257.0
-    return (np.interp(gray, steps, values * 257.0) + 0.5).astype(np.uint16)
-
-
-def _full_scale(image: Image.Image, gray: np.ndarray) -> np.ndarray:
-    """A TIFF's deep gray as white on black over all 16 bits; Pillow gives its values as they are stored."""
-    tags = getattr(image, "tag_v2", {})
-    bits = tags.get(TiffImagePlugin.BITSPERSAMPLE, (16,))[0]
-    if 8 < bits < 16:
-        gray = (gray.astype(np.uint32) * 65535 // (2**bits - 1)).clip(max=65535).astype(np.uint16)
-    return 65535 - gray if tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0 else gray
-
-
-def _raw_modes(image: Image.Image) -> list[str]:
-    """How the file stores its pixels, in Pillow's terms such as "RGB;16B"; empty once they are loaded."""
-    arguments = [tile[3] for tile in getattr(image, "tile", [])]
-    raw = [a[0] if isinstance(a, tuple) and a else a for a in arguments]
-    return [mode for mode in raw if isinstance(mode, str)]
-
-
-def _low_bytes(data: bytes, index: int, frame: Image.Image) -> Image.Image | None:
-    """The low bytes of a frame of 16-bit colour that is not loaded yet; None for any other."""
-    raw = _raw_modes(frame)
-    if not raw or raw[0] not in _LOW_BYTES:
-        return None
-    image = Image.open(io.BytesIO(data))
-    image.seek(index)
-    tiles = []
-    for tile in image.tile:
-        swapped = _LOW_BYTES[raw[0]]
-        tiles.append(tile._replace(args=(swapped, *tile.args[1:]) if isinstance(tile.args, tuple) else swapped))
-    image.tile = tiles
-    image.load()
-    return image
-
-
-def _present(gray: np.ndarray) -> tuple[slice, slice]:
-    """Rows and columns up to where one side turns into a single value, which a decoder leaves for what is missing."""
-    runs = []
-    for turns in range(4):  # the file's last row may be at any side of the upright picture
-        turned = np.rot90(gray, turns)
-        flat = (turned == turned[-1, 0]).all(axis=1)[::-1]
-        runs.append(len(flat) if flat.all() else int(flat.argmin()))
-    bottom, left, top, right = (run if run == max(runs) else 0 for run in runs)
-    height, width = gray.shape
-    return slice(top, max(height - bottom, top)), slice(left, max(width - right, left))
-
-
-def _without_color(rgb: np.ndarray) -> np.ndarray:
-    """(H, W) when the three channels are the same, which a gray picture saved in colour is."""
-    red = rgb[..., 0]
-    same = np.array_equal(red, rgb[..., 1]) and np.array_equal(red, rgb[..., 2])
-    return np.ascontiguousarray(red if same else rgb)
+    return replace(picture, present=present_part(picture.gray)) if truncated else picture

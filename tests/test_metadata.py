@@ -178,6 +178,11 @@ def test_a_gray_profile_is_followed(bits: int, tmp_path: Path) -> None:
     light = np.arange(256) / 255
     srgb = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
     assert pixels.dtype == f"uint{bits}" and np.abs(pixels[0] / most - srgb).max() < 1.2 / 255
+    if bits == 8:
+        clear = Image.merge("LA", [Image.fromarray(ramp), Image.new("L", (256, 4), 99)])
+        clear.save(tmp_path / "a.png", icc_profile=profile_of_gamma(1.0))
+        picture = pictures.read(tmp_path / "a.png").frames[0]
+        assert np.array_equal(picture.pixels, pixels) and picture.alpha is not None and (picture.alpha == 99).all()
 
 
 def test_a_profile_is_written_when_there_was_one_and_always_the_same(colorizer: Colorizer, tmp_path: Path) -> None:
