@@ -11,11 +11,14 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from .palette import Palette
-
 if TYPE_CHECKING:
+    from . import models as models
+    from . import ops as ops
+    from . import palette as palette
+    from . import reference as reference
     from .colorize import Colorizer, colorize
     from .evaluate import evaluate
+    from .palette import Palette
     from .train import TrainResult, train
     from .video import video
 
@@ -23,7 +26,9 @@ __version__ = "0.1.0"
 __all__ = ["Colorizer", "Palette", "TrainResult", "__version__", "colorize", "evaluate", "train", "video"]
 
 # Loaded at first use: importing fastcolor stays fast and needs torch, numpy and Pillow alone.
+_MODULES = ("models", "ops", "palette", "reference")
 _HOME = {
+    "Palette": "palette",
     "Colorizer": "colorize",
     "colorize": "colorize",
     "evaluate": "evaluate",
@@ -44,8 +49,13 @@ def _public(name: str) -> property:
 
 
 class _Package(ModuleType):
+    def __getattr__(self, name: str) -> ModuleType:
+        if name in _MODULES:
+            return importlib.import_module(f".{name}", __name__)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
     def __dir__(self) -> list[str]:
-        return sorted({*vars(self), *_HOME})
+        return sorted({*vars(self), *_HOME, *_MODULES})
 
 
 for _name in _HOME:

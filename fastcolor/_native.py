@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 
 import torch  # before _C: its OpenMP runtime then serves both, one pool of threads in place of two
 from torch import Tensor
 
 try:
     from . import _C
-except ImportError as error:  # pragma: no cover - a source tree that was never built
-    raise ImportError(
-        f"fastcolor: the native extension is missing or does not load ({error}); run `pip install .` in the source tree"
-    ) from error
+except ImportError as error:
+    package = Path(__file__).resolve().parent
+    if (package.parent / "setup.py").exists() and not list(package.glob("_C*")):
+        # Python looks in the folder it was started from first, so this one hides a package that is installed.
+        message = (
+            f"fastcolor: {package.parent} is the source folder, whose extension is not built; leave the source folder "
+            "to use the installed package, or run `pip install -e .` in it"
+        )
+    else:
+        message = f"fastcolor: the native extension does not load ({error}); install the package anew"
+    raise ImportError(message) from error
 
 # Codes of fastcolor::DType in csrc/common.h.
 DTYPE_CODES = {torch.uint8: 0, torch.uint16: 1, torch.float16: 2, torch.bfloat16: 3, torch.float32: 4, torch.float64: 5}

@@ -2,28 +2,54 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import re
+import shutil
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
+import torch
 import tyro
 from PIL import Image
 
-from .colorize import Colorizer
+from . import ops
+from .colorize import Colorizer, check_look, eight_bit
 from .data import PICTURE_SUFFIXES
-from .pictures import SUFFIXES, PictureError, PictureFile, check_target, read, write
+from .pictures import (
+    SUFFIXES,
+    DamagedError,
+    Picture,
+    PictureError,
+    PictureFile,
+    check_target,
+    compose,
+    losses,
+    read,
+    write,
+)
+
+log = logging.getLogger("fastcolor")
+# Of a colour photograph at least so large a share lies so far, in Lab units, from the mean colour of its lightness.
+_COLORED_SHARE, _COLORED_DISTANCE = 0.02, 10.0
+_SAME_FORMAT = {".jpeg": ".jpg", ".tiff": ".tif", ".heif": ".heic"}
 
 
 @dataclass(frozen=True)
 class ColorizeOptions:
-    """Colour pictures: files, folders (whole trees) or both."""
+    """Colour pictures: files, folders (whole trees, but for hidden files) or both."""
 
-    inputs: tyro.conf.Positional[tuple[Path, ...]]
+    inputs: Annotated[
+        tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="IN [IN ...]", help_behavior_hint="(required)")
+    ]
     """Pictures and folders of pictures."""
-    output: Annotated[Path, tyro.conf.arg(aliases=["-o"], metavar="PATH")]
-    """A picture's name for one picture, else a folder."""
+    output: Annotated[str, tyro.conf.arg(aliases=["-o"], metavar="PATH")]
+    """A picture's name for one picture, else a folder; a name that ends in / is a folder's."""
     weights: str = "default"
     """Name of the weights, or a .safetensors file."""
     device: str = "auto"
@@ -31,13 +57,15 @@ class ColorizeOptions:
     engine: str = "auto"
     """What runs the network: auto or torch."""
     temperature: float | None = None
-    """Lower is more saturated and less even. None: the weights' own."""
+    """0 or 0.001 to 10; lower is more saturated and less even. None: the weights' own."""
     saturation: float = 1.0
-    """Factor on the colours; 0 is gray."""
+    """0 to 10, a factor on the colours; 0 is gray."""
     format: str | None = None
     """Ending of the outputs, such as png. None: as the input's."""
     compare: bool = False
     """Put gray and colour side by side."""
+    skip_colored: bool = False
+    """Keep pictures that are in colour as they are; sepia and other tints count as gray."""
     allow_truncated: bool = False
     """Read what is left of truncated files."""
     overwrite: bool = False
@@ -51,46 +79,69 @@ class Outcome:
     """What became of every file of a run."""
 
     done: list[Path] = field(default_factory=list)
+    kept: list[Path] = field(default_factory=list)  # in colour already, and left so
     skipped: list[Path] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    no_pictures: list[Path] = field(default_factory=list)  # other files in the folders
+    recolored: int = 0  # in colour before
+    deep: int = 0  # of 16 bits a channel
 
     def __str__(self) -> str:
         rows = [f"coloured {len(self.done)}", f"skipped (exist) {len(self.skipped)}", f"failed {len(self.failed)}"]
+        if self.kept:
+            rows.insert(1, f"kept (in colour) {len(self.kept)}")
         return ", ".join(rows) + "".join(f"\n  failed: {line}" for line in self.failed)
+
+    @property
+    def notes(self) -> list[str]:
+        """What else is worth a sentence."""
+        notes = []
+        if self.recolored:
+            notes.append(f"in colour before, now in new colours: {self.recolored} (--skip-colored keeps such pictures)")
+        if self.deep:
+            notes.append(f"16 bits a channel read, 8 written: {self.deep}")
+        if self.no_pictures:
+            names = ", ".join(path.name for path in self.no_pictures[:3])
+            more = ", ..." if len(self.no_pictures) > 3 else ""
+            notes.append(f"left out, no picture by their names: {len(self.no_pictures)} ({names}{more})")
+        return notes
+
+
+@dataclass(frozen=True)
+class _Job:
+    source: Path
+    target: Path
 
 
 def colorize_files(options: ColorizeOptions) -> Outcome:
     """Do what `fastcolor colorize` does.
 
     Returns:
-        What was coloured, skipped and failed. With a single picture a failure is raised instead.
+        What was coloured, kept, skipped and failed. With a single picture a failure is raised instead.
 
     Raises:
         FileNotFoundError, FileExistsError, ValueError: nothing could be started; the message says why.
     """
     if not options.inputs:
         raise ValueError("inputs: name at least one picture or folder")
-    for name, value in (("saturation", options.saturation), ("temperature", options.temperature)):
-        if value is not None and not 0 <= value < float("inf"):
-            raise ValueError(f"{name}: must be finite and not negative, got {value}")
+    check_look(options.temperature, options.saturation)
     suffix = None if options.format is None else "." + options.format.lower().lstrip(".")
     if suffix is not None:
         check_target(Path("output" + suffix))
+    outcome = Outcome()
     single = len(options.inputs) == 1 and not options.inputs[0].is_dir()
-    jobs = list(_jobs(options, suffix, single))
+    jobs = [_single(options, suffix)] if single else _distinct(list(_several(options, suffix, outcome)))
     index, count = _shard(options.shard)
     jobs = jobs[index - 1 :: count]
     colorizer = Colorizer(options.weights, options.device, options.engine)
-    outcome = Outcome()
-    for source, target in _progress(jobs):
+    for job in _progress(jobs):
         try:
-            if target.exists() and not options.overwrite:
+            if job.target.exists() and not options.overwrite:
                 if single:
-                    raise FileExistsError(f"{target}: exists already; --overwrite replaces it")
-                outcome.skipped.append(target)
+                    raise FileExistsError(f"{job.target}: exists already; --overwrite replaces it")
+                outcome.skipped.append(job.target)
                 continue
-            _color_file(colorizer, source, target, options)
-            outcome.done.append(target)
+            _color_file(colorizer, job, options, outcome)
         except (ValueError, OSError) as error:
             if single:
                 raise
@@ -98,42 +149,108 @@ def colorize_files(options: ColorizeOptions) -> Outcome:
     return outcome
 
 
-def _jobs(options: ColorizeOptions, suffix: str | None, single: bool) -> Iterator[tuple[Path, Path]]:
-    """(input, output) of every picture; a folder's tree is mirrored under the output."""
-    out = options.output
-    if single:
-        source = options.inputs[0]
-        if not source.exists():
-            raise FileNotFoundError(f"{source}: no such file")
-        target = out / source.name if out.is_dir() or str(out).endswith("/") else out
+def in_color(picture: Picture) -> bool:
+    """Whether a picture is in colour already.
+
+    It is when 2 % of its pixels lie 10 Lab units or more from the mean ab of the pixels as light as they are. So a
+    tint that follows from lightness alone, of sepia or yellowed paper, is no colour. Measured at 128 pixels, which
+    averages a codec's chroma noise away; of 224 photographs 5 % are so gray that they count as gray.
+    """
+    if picture.pixels.ndim == 2:
+        return False
+    small = Image.fromarray(eight_bit(picture.pixels))
+    small.thumbnail((128, 128), Image.Resampling.BOX)
+    lab = ops.rgb_to_lab(torch.from_numpy(np.array(small)), layout="hwc").numpy()
+    level, ab = (lab[0].ravel() / 5).astype(int), lab[1:].reshape(2, -1)
+    count = np.bincount(level)
+    mean = np.stack([np.bincount(level, plane) / np.maximum(count, 1) for plane in ab])
+    distance = np.hypot(*(ab - mean[:, level]))
+    return bool((distance > _COLORED_DISTANCE).mean() > _COLORED_SHARE)
+
+
+def _single(options: ColorizeOptions, suffix: str | None) -> _Job:
+    source, out = options.inputs[0], Path(options.output)
+    if not source.exists():
+        raise FileNotFoundError(f"{source}: no such file")
+    if out.is_dir() or _names_folder(options.output):
+        target = out / source.name
         target = target if suffix is None else target.with_suffix(suffix)
-        check_target(target)
-        if target.exists() and target.samefile(source):
-            raise ValueError(f"{target}: input and output are the same file")
-        yield source, target
-        return
+    else:
+        target = out if out.suffix or suffix is None else out.with_suffix(suffix)
+        if suffix is not None and _format(target) != _format(Path("output" + suffix)):
+            raise ValueError(f"format: must agree with the output's name {out}, got {options.format}; leave one out")
+        if not target.suffix:
+            raise ValueError(f"{out}: must end in a picture's ending such as .png, or in / to name a folder")
+    check_target(target)
+    if target.exists() and target.samefile(source):
+        raise ValueError(f"{target}: input and output are the same file")
+    return _Job(source, target)
+
+
+def _several(options: ColorizeOptions, suffix: str | None, outcome: Outcome) -> Iterator[_Job]:
+    """Every picture and its output; a folder's tree is mirrored under the output."""
+    out = Path(options.output)
     if out.exists() and not out.is_dir():
         raise ValueError(f"output: must be a folder for several pictures, got the file {out}")
+    if not out.exists() and not _names_folder(options.output) and re.fullmatch(r"\.[A-Za-z]\w{1,4}", out.suffix):
+        raise ValueError(f"output: must be a folder for several pictures, got {out}; {out}/ says that it is one")
     for source in options.inputs:
         if not source.exists():
             raise FileNotFoundError(f"{source}: no such file or folder")
         files = [source]
         if source.is_dir():
             if out.resolve() == source.resolve():
+                if len(options.inputs) > 1:
+                    continue  # a pattern such as photos/* also gives the output folder that lies there
                 raise ValueError(f"output: must be another folder than the input {source}")
-            inside = out.resolve()
-            files = [
-                path
-                for path in sorted(source.rglob("*"))
-                if path.suffix.lower() in SUFFIXES | PICTURE_SUFFIXES | {".pgm"}
-                and path.is_file()
-                and inside not in path.resolve().parents
-            ]
+            files = _walk(source, out, outcome)
             if not files:
                 raise ValueError(f"{source}: holds no pictures")
         for path in files:
             target = out / (path.relative_to(source) if source.is_dir() else path.name)
-            yield path, target if suffix is None else target.with_suffix(suffix)
+            yield _Job(path, target if suffix is None else target.with_suffix(suffix))
+
+
+def _walk(folder: Path, out: Path, outcome: Outcome) -> list[Path]:
+    """The pictures of a tree by their names, without hidden ones and those under the output folder."""
+    pictures = []
+    written = out.resolve()
+
+    def unreadable(error: OSError) -> None:
+        outcome.failed.append(f"{error.filename}: cannot be read ({(error.strerror or str(error)).lower()})")
+
+    for root, folders, names in os.walk(folder, onerror=unreadable):
+        folders[:] = [name for name in folders if not name.startswith(".") and Path(root, name).resolve() != written]
+        for name in sorted(names):
+            path = Path(root, name)
+            if name.startswith(".") or not path.is_file():
+                continue
+            known = path.suffix.lower() in SUFFIXES | PICTURE_SUFFIXES | {".pgm"}
+            (pictures if known else outcome.no_pictures).append(path)
+    return sorted(pictures)
+
+
+def _distinct(jobs: list[_Job]) -> list[_Job]:
+    """Each job once. No two pictures may share an output, and no output may be a picture that is still to be read."""
+    found: dict[str, _Job] = {}
+    sources = {os.path.realpath(job.source): job.source for job in jobs}
+    for job in jobs:
+        key = os.path.realpath(job.target)
+        if key in sources:
+            raise ValueError(f"{job.target}: is an input as well as the output for {job.source}")
+        other = found.setdefault(key, job)
+        if os.path.realpath(other.source) != os.path.realpath(job.source):
+            raise ValueError(f"{job.target}: is the output for both {other.source} and {job.source}; colour them apart")
+    return list(found.values())
+
+
+def _names_folder(name: str) -> bool:
+    return name.endswith(("/", os.sep))
+
+
+def _format(path: Path) -> str:
+    suffix = path.suffix.lower()
+    return _SAME_FORMAT.get(suffix, suffix)
 
 
 def _shard(shard: str) -> tuple[int, int]:
@@ -146,27 +263,87 @@ def _shard(shard: str) -> tuple[int, int]:
     return index, count
 
 
-def _progress(jobs: list[tuple[Path, Path]]) -> Iterator[tuple[Path, Path]]:
-    from tqdm import tqdm
+def _progress(jobs: list[_Job], every: float = 30.0) -> Iterator[_Job]:
+    """A bar on a terminal; elsewhere a line on stderr every so many seconds."""
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+        from tqdm.contrib.logging import logging_redirect_tqdm
 
-    return iter(tqdm(jobs, unit=" pictures", disable=len(jobs) < 2 or not sys.stderr.isatty()))
+        with logging_redirect_tqdm():  # a warning goes above the bar
+            yield from tqdm(jobs, unit=" pictures", disable=len(jobs) < 2)
+        return
+    started = told = time.monotonic()
+    for done, job in enumerate(jobs):
+        now = time.monotonic()
+        if done and now - told >= every:
+            rate, told = done / (now - started), now
+            left = (len(jobs) - done) / rate
+            time_left = f"{left / 60:.0f} min" if left >= 120 else f"{left:.0f} s"
+            line = f"{done} of {len(jobs)} pictures, {rate:.2g} a second, {time_left} left"
+            print(line, file=sys.stderr, flush=True)
+        yield job
 
 
-def _color_file(colorizer: Colorizer, source: Path, target: Path, options: ColorizeOptions) -> None:
+def _color_file(colorizer: Colorizer, job: _Job, options: ColorizeOptions, outcome: Outcome) -> None:
+    source, target = job.source, job.target
     check_target(target)
     try:
-        file = read(source, allow_truncated=options.allow_truncated)
-        images = colorizer.paint(file.frames, temperature=options.temperature, saturation=options.saturation)
+        file = _read(source, options)
+        lost = losses(file, target)
+        colored = any(in_color(frame) for frame in file.frames)
+        keep = colored and options.skip_colored
+        if keep and _format(source) == _format(target):
+            _copy(source, target)
+        else:
+            if keep:
+                images = [_as_it_is(frame) for frame in file.frames]
+            else:
+                images = colorizer.paint(file.frames, temperature=options.temperature, saturation=options.saturation)
+            if options.compare and not keep:
+                images = [_beside(before, after) for before, after in zip(_gray(file), images, strict=True)]
+            write(target, images, file.durations, file.loop, pages=file.format == "TIFF")
+            _warn(file, source, target, lost)
+            outcome.deep += any(frame.bits == 16 for frame in file.frames)
     except MemoryError:
         raise PictureError(f"{source}: too large for this machine's memory") from None
-    if options.compare:
-        images = [_beside(before, after) for before, after in zip(_gray(file), images, strict=True)]
-    write(target, images, file.durations, file.loop)
+    (outcome.kept if keep else outcome.done).append(target)
+    outcome.recolored += colored and not keep
+
+
+def _read(source: Path, options: ColorizeOptions) -> PictureFile:
+    try:
+        return read(source, allow_truncated=options.allow_truncated)
+    except DamagedError as error:
+        hint = "" if options.allow_truncated else "; --allow-truncated reads what is left of it"
+        raise PictureError(f"{error}{hint}") from None
+
+
+def _warn(file: PictureFile, source: Path, target: Path, lost: list[str]) -> None:
+    if lost:
+        log.warning("%s: %s cannot hold %s; left out", source, target.suffix.lower(), ", ".join(lost))
+    first = file.frames[0]
+    share = first.gray[first.present].size / first.gray.size
+    if share < 1:
+        log.warning("%s: truncated, %.0f %% of it was read, the rest stays gray", source, 100 * share)
+
+
+def _copy(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        shutil.copy2(source, temporary)
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _as_it_is(picture: Picture) -> Image.Image:
+    pixels = eight_bit(picture.pixels)
+    return compose(pixels if pixels.ndim == 3 else pixels[..., None].repeat(3, axis=2), picture)
 
 
 def _gray(file: PictureFile) -> list[Image.Image]:
-    grays = (frame.gray for frame in file.frames)
-    return [Image.fromarray((gray >> 8).astype("uint8") if gray.dtype.itemsize == 2 else gray) for gray in grays]
+    return [Image.fromarray(eight_bit(frame.gray)) for frame in file.frames]
 
 
 def _beside(before: Image.Image, after: Image.Image) -> Image.Image:

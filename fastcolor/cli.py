@@ -10,9 +10,10 @@ import contextlib
 import io
 import logging
 import os
+import re
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, make_dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -92,16 +93,16 @@ class _Info:
 def _video_type() -> Any:
     from .video import VideoOptions
 
-    def positional(help_text: str) -> Any:
-        return Annotated[Path, tyro.conf.Positional, tyro.conf.arg(help=help_text)]
+    def positional(metavar: str, help_text: str) -> Any:
+        return Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar=metavar, help=help_text)]
 
     # Made here and not at the top because the options live with `video`, which needs torch.
     command = make_dataclass(
         "VideoCommand",
         [
-            ("src", positional("The gray film.")),
-            ("dst", positional("The film to write.")),
-            ("options", tyro.conf.OmitArgPrefixes[VideoOptions]),
+            ("src", positional("IN", "The gray film.")),
+            ("dst", positional("OUT", "The film to write.")),
+            ("options", tyro.conf.OmitArgPrefixes[Annotated[VideoOptions, tyro.conf.arg(name="film")]]),
         ],
         frozen=True,
     )
@@ -121,10 +122,12 @@ def _run_colorize(options: Any) -> int:
     from .batch import colorize_files
 
     outcome = colorize_files(options)
-    if len(outcome.done) == 1 and not outcome.failed and not outcome.skipped:
-        print(outcome.done[0])
+    if len(outcome.done + outcome.kept) == 1 and not outcome.failed and not outcome.skipped:
+        print((outcome.done + outcome.kept)[0])
     else:
         print(outcome)
+    for note in outcome.notes:
+        print(note, file=sys.stderr)
     return 1 if outcome.failed else 0
 
 
@@ -185,33 +188,76 @@ def _commands() -> dict[str, tuple[Any, Callable[[Any], int]]]:
     }
 
 
-def _parse(kind: Any, arguments: Sequence[str], program: str) -> Any:
-    """tyro's parse, its framed error messages folded into one sentence."""
+def _parse(kind: Any, arguments: Sequence[str], program: str, commands: Collection[str] = ()) -> Any:
+    """tyro's parse, its framed error messages folded into one sentence. commands: what the first argument may name."""
     output = io.StringIO()
     try:
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
             return tyro.cli(kind, args=list(arguments), prog=program, config=(tyro.conf.FlagCreatePairsOff,))
     except SystemExit as stop:
         if stop.code in (0, None):
-            print(output.getvalue(), end="")
+            print("\n".join(_without_none(line) for line in output.getvalue().splitlines()))
             raise
-        raise SystemExit(_fail(f"{program}: {_unframed(output.getvalue())} (see {program} --help)", 2)) from None
+        command = f"{program} {arguments[0]}" if arguments and arguments[0] in commands else program
+        raise SystemExit(_fail(f"{program}: {_unframed(output.getvalue())} (see {command} --help)", 2)) from None
+
+
+def _without_none(line: str) -> str:
+    """A line of help with {None}|FLOAT as FLOAT, its frame where it was."""
+    short = line.replace("{None}|", "")
+    gap = " " * (len(line) - len(short))
+    return short[:-1] + gap + "│" if short.endswith("│") else short + gap
 
 
 def _unframed(box: str) -> str:
     """The first statement inside tyro's box, and what it suggests."""
     framed = "╭" in box  # else, on a terminal without Unicode, a title and rules of dashes
-    lines = [line.strip("│╭╮╰╯ ") for line in box.splitlines()[1 if framed else 0 :]]
+    lines = [line.strip("│╭╮╰╯")[1:].rstrip() for line in box.splitlines()[1 if framed else 0 :]]
     parts: list[list[str]] = [[]]
     for line in lines:
-        if line and set(line) <= {"─", "-"}:
+        if line.strip() and set(line.strip()) <= {"─", "-"}:
             parts.append([])
-        elif line:
+        elif line.strip():
             parts[-1].append(line)
     parts = [part for part in parts[0 if framed else 1 :] if part] or [["bad arguments"]]
-    said = " ".join(parts[0]).rstrip(".")
-    hints = [p for p in parts[1:] if p and p[0].startswith(("Perhaps", "Available"))]
-    return said + "".join("; " + " ".join(hint[:2]).lower() for hint in hints)
+    said = " ".join(line.strip() for line in parts[0]).rstrip(".")
+    if said.startswith("Missing from"):
+        return _missing(parts[0][1:])
+    for pattern, sentence in _SENTENCES:
+        if match := re.match(pattern, said):
+            return sentence.format(*map(_PLACES.get, match.groups(), match.groups()))
+    hints = [part for part in parts[1:] if part and part[0].strip().startswith(("Perhaps", "Available"))]
+    return said + "".join("; " + " ".join(line.strip() for line in hint[:2]).lower() for hint in hints)
+
+
+_PLACES = {"src": "IN", "dst": "OUT"}
+# What tyro says, and how it is said here.
+_SENTENCES = [
+    (r"Error parsing (\S+): (?:no type|could not).* (?:float|FLOAT)\b.*?'(.*?)'", "{}: must be a number, got '{}'"),
+    (r"Error parsing (\S+): (?:no type|invalid).*?\b(?:int|INT)\b.*?'(.*?)'", "{}: must be a whole number, got '{}'"),
+    (r"Missing value for argument '(?:-\w/)?(-\S+)'", "{}: needs a value"),
+    (r"Missing value for argument '(\w+)'", "{} is missing; IN and OUT take no -o"),
+    (r"Expected one of \{(.*)\}", "name a command: {}"),
+    (r"invalid choice '(.*)' for argument '(\S+)'. Expected one of \((.*?),?\)", "{1}: must be one of {2}, got '{0}'"),
+]
+
+
+def _missing(lines: list[str]) -> str:
+    """Tyro's list of missing arguments, each with its help under it, as one sentence."""
+    margin = min(len(line) - len(line.lstrip()) for line in lines)
+    found: list[tuple[str, list[str]]] = []
+    for line in lines:
+        if len(line) - len(line.lstrip()) == margin:
+            flags = re.findall(r"(?<!\S)-[\w-]+", line)
+            found.append(("/".join(flags) or line.split()[0], []))
+        else:
+            found[-1][1].append(line.strip())
+    return "; ".join(f"{name} is missing: " + _decapitalized(" ".join(words)) for name, words in found)
+
+
+def _decapitalized(words: str) -> str:
+    words = words.removesuffix("(required)").strip().rstrip(".")
+    return words[:1].lower() + words[1:]
 
 
 def _fail(message: str, code: int) -> int:
@@ -231,7 +277,12 @@ def _guard(program: str, work: Callable[[], int]) -> int:
         return _fail(f"{program}: stopped", 130)
     except BrokenPipeError:
         return 1
-    except (FileNotFoundError, FileExistsError, IsADirectoryError, ValueError, TypeError) as error:
+    except OSError as error:
+        if error.filename is not None and error.strerror:
+            return _fail(f"{program}: {error.filename}: {error.strerror.lower()}", 2)
+        wrong = (FileNotFoundError, FileExistsError, IsADirectoryError)
+        return _fail(f"{program}: {error}", 2 if isinstance(error, wrong) else 1)
+    except (ValueError, TypeError) as error:
         return _fail(f"{program}: {error}", 2)
     except Exception as error:
         return _fail(f"{program}: {error or type(error).__name__}", 1)
@@ -243,16 +294,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     def work() -> int:
         if list(arguments) == ["--version"]:
-            from . import __version__
-
-            print(f"fastcolor {__version__}")
-            return 0
+            return _print_version()
         commands = _commands()
         union: Any = None
         for name, (kind, _) in commands.items():
             member = Annotated[kind, tyro.conf.subcommand(name)]
             union = member if union is None else union | member
-        parsed = _parse(union, arguments, "fastcolor")
+        parsed = _parse(union, arguments, "fastcolor", commands)
         run = next(run for kind, run in commands.values() if type(parsed) is kind)
         return run(parsed)
 
@@ -262,4 +310,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def main_video(arguments: Sequence[str] | None = None) -> None:
     """Entry point of `fastcolor-video`."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    sys.exit(_guard("fastcolor-video", lambda: _run_video(_parse(_video_type(), arguments, "fastcolor-video"))))
+
+    def work() -> int:
+        if list(arguments) == ["--version"]:
+            return _print_version()
+        return _run_video(_parse(_video_type(), arguments, "fastcolor-video"))
+
+    sys.exit(_guard("fastcolor-video", work))
+
+
+def _print_version() -> int:
+    from . import __version__
+
+    print(f"fastcolor {__version__}")
+    return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import math
 import os
 from collections.abc import Sequence
@@ -17,6 +18,26 @@ from . import engines, ops, weights
 from .pictures import Picture, compose, of_array, of_image, read
 
 ImageLike = str | os.PathLike[str] | Image.Image | np.ndarray
+MAX_TEMPERATURE, MAX_SATURATION = 10.0, 10.0  # far beyond what looks like anything
+_FULL_DETAIL, _FULL_SIDE = 2.0, 32  # spread of L, and side in pixels, from which colours are trusted whole
+log = logging.getLogger("fastcolor")
+
+
+def check_look(temperature: float | None = None, saturation: float = 1.0) -> None:
+    """The one rule for both numbers, wherever they are given.
+
+    Raises:
+        ValueError: temperature is neither None nor 0 nor within 0.001..10, or saturation not within 0..10.
+    """
+    if temperature is not None and not (temperature == 0 or 1e-3 <= temperature <= MAX_TEMPERATURE):
+        raise ValueError(f"temperature: must be 0 or lie in 0.001..{MAX_TEMPERATURE:g}, got {temperature:g}")
+    if not 0 <= saturation <= MAX_SATURATION:
+        raise ValueError(f"saturation: must lie in 0..{MAX_SATURATION:g}, got {saturation:g}")
+
+
+def eight_bit(pixels: np.ndarray) -> np.ndarray:
+    """uint8 or uint16 pixels as uint8, rounded."""
+    return pixels if pixels.dtype == np.uint8 else ((pixels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
 
 
 class Colorizer:
@@ -93,8 +114,9 @@ class Colorizer:
 
         Args:
             image: a file, a PIL image, a uint8 array (H, W), (H, W, 3) or (H, W, 4), a uint16 array (H, W); or a list
-                of these. Colour in it is replaced; its lightness is kept.
-            temperature: lower is more saturated and less even; None: the weights' own. saturation: factor, 0 is gray.
+                of these. Colour in it is replaced; its lightness is kept. Of a file with several pictures the first.
+            temperature: lower is more saturated and less even, 0 or 0.001 to 10; None: the weights' own.
+            saturation: factor, 0 (gray) to 10.
 
         Returns:
             An sRGB image of the same size, or a list of them in order.
@@ -109,21 +131,44 @@ class Colorizer:
     def paint(
         self, pictures: list[Picture], *, temperature: float | None = None, saturation: float = 1.0
     ) -> list[Image.Image]:
-        """Colour opened pictures; those of one shape go through the network eight at a time."""
+        """Colour opened pictures; those of one shape go through the network eight at a time.
+
+        Less colour goes where there is less to see: none into a flat picture or the missing part of a truncated one.
+        """
+        check_look(temperature, saturation)
         results: list[Image.Image | None] = [None] * len(pictures)
         groups: dict[tuple[int, ...], list[int]] = {}
         for i, picture in enumerate(pictures):
-            groups.setdefault((*self.input_size(*picture.pixels.shape[:2]),), []).append(i)
+            height, width = picture.pixels[picture.present].shape[:2]
+            if height and width:
+                groups.setdefault((*self.input_size(height, width),), []).append(i)
+            else:
+                results[i] = compose(eight_bit(picture.gray)[..., None].repeat(3, axis=2), picture)
         for size, members in groups.items():
             for first in range(0, len(members), 8):
                 batch = members[first : first + 8]
-                lightness = [ops.luma_to_input(self._tensor(pictures[i].gray), size) for i in batch]
-                ab = self.predict_ab(torch.cat(lightness), temperature=temperature)
+                grays = [pictures[i].gray[pictures[i].present] for i in batch]
+                lightness = torch.cat([ops.luma_to_input(self._tensor(gray), size) for gray in grays])
+                ab = self.predict_ab(lightness, temperature=temperature)
                 for row, i in enumerate(batch):
-                    source = self._tensor(pictures[i].pixels)
-                    rgb = ops.paint_rgb(ab[row : row + 1], source, saturation=saturation)
-                    results[i] = compose(rgb[0].cpu().numpy(), pictures[i])
+                    trust = _trust(lightness[row], grays[row].shape)
+                    rgb = self._paint_one(ab[row : row + 1], pictures[i], saturation * trust)
+                    results[i] = compose(rgb, pictures[i])
         return [image for image in results if image is not None]
+
+    def _paint_one(self, ab: Tensor, picture: Picture, saturation: float) -> np.ndarray:
+        """(H, W, 3) uint8."""
+        pixels = picture.pixels[picture.present]
+        source = self._tensor(pixels)
+        if pixels.ndim == 3 and pixels.dtype == np.uint16:
+            planes = source.permute(0, 3, 1, 2).to(torch.float32) / 65535
+            source = ops.rgb_to_lab(planes)[:, :1]
+        rgb = ops.paint_rgb(ab, source, saturation=saturation)[0].cpu().numpy()
+        if rgb.shape[:2] == picture.pixels.shape[:2]:
+            return rgb
+        whole = eight_bit(picture.gray)[..., None].repeat(3, axis=2)
+        whole[picture.present] = rgb
+        return whole
 
     def _tensor(self, pixels: np.ndarray) -> Tensor:
         pixels = pixels if pixels.flags.writeable else pixels.copy()  # torch warns of arrays it could write into
@@ -136,8 +181,19 @@ def _open(image: ImageLike) -> Picture:
     if isinstance(image, np.ndarray):
         return of_array(image)
     if isinstance(image, (str, os.PathLike)):
-        return read(image).frames[0]
+        file = read(image)
+        if len(file.frames) > 1:
+            kind = "pages" if file.format == "TIFF" else "frames"
+            log.warning("%s: the first of its %d %s is coloured", image, len(file.frames), kind)
+        return file.frames[0]
     raise TypeError(f"image: must be a path, a PIL image or a uint8 array, got {type(image).__name__}")
+
+
+def _trust(lightness: Tensor, shape: tuple[int, ...]) -> float:
+    """How much of the predicted colour to believe, 0 to 1: a picture that is flat or of a few pixels says too little
+    of what it shows, and its colours are guesses."""
+    detail = float(lightness.std()) / _FULL_DETAIL
+    return min(1.0, detail) * min(1.0, math.sqrt(math.prod(shape)) / _FULL_SIDE)
 
 
 def _load(name_or_path: str | os.PathLike[str]) -> weights.Weights:

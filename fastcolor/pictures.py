@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageCms, ImageFile, ImageOps, ImageSequence, UnidentifiedImageError
+from PIL import Image, ImageFile, ImageOps, ImageSequence, TiffImagePlugin, UnidentifiedImageError
+
+from . import metadata
+from .pixels import PictureError, decoded, full_scale, gray_to_srgb, low_bytes, present_part, raw_modes, without_color
 
 MAX_PIXELS = 250_000_000
 # Every format that can be read and written in colour.
@@ -33,10 +37,11 @@ SUFFIXES = {
 }
 _GRAY_ONLY = {".pgm", ".pbm"}
 _ANIMATED = {"GIF", "PNG", "WEBP", "AVIF"}
+_OPAQUE = {"JPEG", "PPM", "BMP"}  # no alpha there: white shows through, as on paper
 
 
-class PictureError(ValueError):
-    """A picture that cannot be read or written; the message names it and says why."""
+class DamagedError(PictureError):
+    """A picture of which a part may still be readable."""
 
 
 @dataclass(frozen=True)
@@ -44,30 +49,39 @@ class Picture:
     """A picture as colouring sees it.
 
     Attributes:
-        pixels: (H, W) uint8 or uint16 gray, or (H, W, 3) uint8 sRGB; upright. alpha: (H, W) uint8, or None.
-        info: what is written again beside the pixels: exif, xmp, dpi.
+        pixels: (H, W) gray or (H, W, 3) sRGB, uint8 or uint16; upright. alpha: (H, W) uint8, or None.
+        info: what is written again beside the pixels, see `metadata.collect`. bits: of a channel in the file.
+        present: the rows and columns that a truncated file still held; all of them for a whole one.
     """
 
     pixels: np.ndarray
     alpha: np.ndarray | None = None
     info: dict[str, Any] = field(default_factory=dict)
+    bits: int = 8
+    present: tuple[slice, slice] = (slice(None), slice(None))
 
     @property
     def gray(self) -> np.ndarray:
         """(H, W) uint8 or uint16: what the network looks at."""
         if self.pixels.ndim == 2:
             return self.pixels
+        if self.pixels.dtype == np.uint16:
+            return (self.pixels @ np.array([0.299, 0.587, 0.114], np.float32) + 0.5).astype(np.uint16)
         return np.asarray(Image.fromarray(self.pixels).convert("L"))
 
 
 @dataclass(frozen=True)
 class PictureFile:
-    """All frames of a file, one unless it is animated, with their durations in milliseconds."""
+    """All frames or pages of a file, one for most, with the frames' durations in milliseconds.
+
+    `unread` counts further pictures in the file that are neither: a camera's previews and the like.
+    """
 
     frames: list[Picture]
     format: str
     durations: list[int]
     loop: int
+    unread: int = 0
 
 
 def read(path: str | os.PathLike[str], *, allow_truncated: bool = False) -> PictureFile:
@@ -77,35 +91,49 @@ def read(path: str | os.PathLike[str], *, allow_truncated: bool = False) -> Pict
         FileNotFoundError, PictureError: missing, no picture, damaged, or larger than MAX_PIXELS.
     """
     path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file")
-    if path.is_dir():
-        raise PictureError(f"{path}: is a folder, not a picture")
-    data = path.read_bytes()
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise PictureError(f"{path}: is a folder, not a picture") from None
+    except OSError as error:
+        raise PictureError(f"{path}: cannot be read ({_words(error)})") from None
     if not data:
         raise PictureError(f"{path}: is empty")
     _register_heif()
-    with _lenient(allow_truncated), warnings.catch_warnings():
+    try:
+        return _decode(data, str(path), lenient=False)
+    except DamagedError:
+        if not allow_truncated:
+            raise
+    return _decode(data, str(path), lenient=True)
+
+
+def _decode(data: bytes, name: str, *, lenient: bool) -> PictureFile:
+    with _limits(lenient), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's own warnings become our errors below, or do not matter
         try:
             with Image.open(io.BytesIO(data)) as image:
-                animated = getattr(image, "is_animated", False) and image.format in _ANIMATED
-                sources = ImageSequence.Iterator(image) if animated else [image]
+                count = getattr(image, "n_frames", 1)
+                several = count > 1 and image.format in _ANIMATED | {"TIFF"}
                 frames, durations = [], []
-                for frame in sources:
-                    frames.append(_picture(frame, str(path)))
+                for index, frame in enumerate(ImageSequence.Iterator(image) if several else [image]):
+                    low = low_bytes(data, index, frame)
+                    described = index == 0 or image.format == "TIFF"  # pages have words of their own, frames have not
+                    frames.append(_picture(frame, name, low, truncated=lenient, described=described))
                     durations.append(int(frame.info.get("duration", 100) or 100))
-                return PictureFile(frames, image.format or "", durations, int(image.info.get("loop", 0)))
+                unread = count - 1 if image.format in ("MPO", "HEIF") else 0
+                return PictureFile(frames, image.format or "", durations, int(image.info.get("loop", 0)), unread)
         except UnidentifiedImageError:
-            raise PictureError(f"{path}: is not a picture in a known format") from None
+            raise PictureError(f"{name}: is not a picture in a known format") from None
         except PictureError:
             raise
         except Image.DecompressionBombError:
-            raise PictureError(f"{path}: has more pixels than the limit of {MAX_PIXELS:,}") from None
+            raise PictureError(f"{name}: has more pixels than the limit of {MAX_PIXELS:,}") from None
         except (OSError, SyntaxError, ValueError, EOFError, IndexError) as error:
-            hint = "" if allow_truncated else "; --allow-truncated reads what is left of it"
             kind = "truncated" if "truncated" in str(error).lower() else "damaged"
-            raise PictureError(f"{path}: is {kind} ({error}){hint}") from None
+            raise DamagedError(f"{name}: is {kind} ({error})") from None
 
 
 def of_image(image: Image.Image, name: str = "image") -> Picture:
@@ -125,18 +153,17 @@ def of_array(array: np.ndarray, name: str = "image") -> Picture:
         raise ValueError(f"{name}: must have at least one pixel, got shape {array.shape}")
     array = np.ascontiguousarray(array)
     if array.ndim == 2 or array.shape[2] == 1:
-        return Picture(array.reshape(array.shape[:2]))
+        return Picture(array.reshape(array.shape[:2]), bits=8 * array.itemsize)
     alpha = array[..., 3] if array.shape[2] == 4 else None
-    return Picture(_without_color(array[..., :3]), alpha)
+    return Picture(without_color(array[..., :3]), alpha)
 
 
 def compose(rgb: np.ndarray, picture: Picture) -> Image.Image:
-    """The coloured pixels with the picture's own alpha and metadata, tagged sRGB."""
+    """The coloured pixels with the picture's own alpha and metadata."""
     image = Image.fromarray(rgb)
     if picture.alpha is not None:
         image.putalpha(Image.fromarray(picture.alpha))
     image.info.update(picture.info)
-    image.info["icc_profile"] = _SRGB
     return image
 
 
@@ -149,44 +176,93 @@ def check_target(path: Path) -> None:
         raise PictureError(f"{path}: must end in one of {', '.join(sorted(SUFFIXES))}")
 
 
-def write(path: str | os.PathLike[str], images: list[Image.Image], durations: list[int], loop: int = 0) -> None:
-    """Write a picture, or an animation, whole or not at all.
+def losses(file: PictureFile, target: Path) -> list[str]:
+    """What of a file the format that the target's name asks for cannot hold, in words; empty for most."""
+    kind, count = _kind(target), len(file.frames)
+    found = []
+    if count > 1 and file.format == "TIFF" and kind != "TIFF":
+        found.append(f"{count - 1} of {count} pages")
+    elif count > 1 and file.format != "TIFF" and kind == "TIFF":
+        found.append("the frames' durations")
+    elif count > 1 and file.format != "TIFF" and kind not in _ANIMATED:
+        found.append(f"{count - 1} of {count} frames")
+    if file.unread:
+        found.append(f"{file.unread} of {file.unread + 1} pictures")
+    alphas = [frame.alpha for frame in file.frames if frame.alpha is not None]
+    if kind in _OPAQUE and any(bool((alpha < 255).any()) for alpha in alphas):
+        found.append("transparency (white shows through)")
+    if kind == "GIF" and any(bool(((alpha > 0) & (alpha < 255)).any()) for alpha in alphas):
+        found.append("half transparency")
+    return found + metadata.options(kind, file.frames[0].info)[1]
+
+
+def write(
+    path: str | os.PathLike[str], images: list[Image.Image], durations: list[int], loop: int = 0, *, pages: bool = False
+) -> None:
+    """Write a picture, an animation or pages, whole or not at all. What the format cannot hold is left out.
+
+    Args:
+        path: a name in one of SUFFIXES. images: frames or pages, with what to write beside them in their `info`.
+        durations: of the frames in milliseconds. loop: how often they play, 0 is for ever.
+        pages: the images are pages; a format without pages gets the first of them.
 
     Raises:
-        PictureError: a format that cannot hold it, or a target that cannot be written.
+        PictureError: a format that cannot hold colour, or a target that cannot be written.
     """
     path = Path(path)
+    kind = _kind(path)
+    if kind in _OPAQUE:
+        images = [_flatten(image) for image in images]
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if kind == "TIFF" and len(images) > 1:
+            with TiffImagePlugin.AppendingTiffWriter(str(temporary), True) as file:
+                for index, image in enumerate(images):  # one by one: each has words of its own
+                    image.save(file, format=kind, **_save_options(kind, image, first=index == 0))
+                    file.newFrame()
+        else:
+            options = _save_options(kind, images[0])
+            if len(images) > 1 and kind in _ANIMATED and not pages:
+                options |= {"save_all": True, "append_images": images[1:], "duration": durations, "loop": loop}
+            images[0].save(temporary, format=kind, **options)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise PictureError(f"{path}: cannot be written ({_words(error)})") from None
+    except (RuntimeError, ValueError, TypeError, KeyError, OverflowError, struct.error) as error:
+        raise PictureError(f"{path}: cannot be written ({error})") from None  # an encoder's own limits
+    finally:
+        if temporary.parent.is_dir():
+            temporary.unlink(missing_ok=True)
+
+
+def _kind(path: Path) -> str:
+    """Pillow's name of the format that a target's name asks for."""
     check_target(path)
     _register_heif()
     suffix = path.suffix.lower()
     kind = Image.registered_extensions().get(suffix)
     if kind is None or kind not in Image.SAVE:
         raise PictureError(f"{path}: writing {suffix} needs `pip install fastcolor[heif]`")
-    if kind in ("JPEG", "PPM", "BMP"):  # no alpha there: white shows through, as on paper
-        images = [_flatten(image) for image in images]
-    info = images[0].info
-    options: dict[str, Any] = {key: info[key] for key in ("exif", "dpi", "icc_profile", "xmp") if info.get(key)}
+    return kind
+
+
+def _save_options(kind: str, image: Image.Image, *, first: bool = True) -> dict[str, Any]:
+    options = metadata.options(kind, image.info)[0]
     if kind in ("JPEG", "WEBP"):
         options["quality"] = 95
     if kind == "JPEG":
         options["subsampling"] = 0  # chroma is what we made: keep it whole
     if kind == "TIFF":
-        options["compression"] = "tiff_deflate"
-    if len(images) > 1 and kind in _ANIMATED:
-        options |= {"save_all": True, "append_images": images[1:], "duration": durations, "loop": loop}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        images[0].save(temporary, format=kind, **options)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise PictureError(f"{path}: cannot be written ({error.strerror or error})") from None
-    finally:
-        if temporary.parent.is_dir():
-            temporary.unlink(missing_ok=True)
+        tags, nested = metadata.flat(options.get("exif", b""))
+        options["compression"] = "raw" if nested and first else "tiff_deflate"
+        if not first:
+            options["exif"] = tags
+    return options
 
 
-_SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+def _words(error: OSError) -> str:
+    return error.strerror.lower() if error.strerror else str(error)
 
 
 def _flatten(image: Image.Image) -> Image.Image:
@@ -199,10 +275,10 @@ def _flatten(image: Image.Image) -> Image.Image:
 
 
 @contextmanager
-def _lenient(allow_truncated: bool) -> Iterator[None]:
+def _limits(lenient: bool) -> Iterator[None]:
     before = ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS
     # Pillow raises beyond twice its limit.
-    ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = allow_truncated, MAX_PIXELS // 2
+    ImageFile.LOAD_TRUNCATED_IMAGES, Image.MAX_IMAGE_PIXELS = lenient, MAX_PIXELS // 2
     try:
         yield
     finally:
@@ -217,53 +293,22 @@ def _register_heif() -> None:
     pillow_heif.register_heif_opener()
 
 
-def _picture(image: Image.Image, name: str) -> Picture:
-    image.load()
+def _picture(
+    image: Image.Image, name: str, low: Image.Image | None = None, *, truncated: bool = False, described: bool = True
+) -> Picture:
+    """Decode an opened image. low: the low bytes of 16-bit colour. described: also read what stands beside it."""
     if image.width * image.height > MAX_PIXELS:
         raise PictureError(f"{name}: has {image.width}x{image.height} pixels, more than the limit of {MAX_PIXELS:,}")
-    info = {key: image.info[key] for key in ("dpi", "xmp") if image.info.get(key)}
+    deep = image.mode.startswith("I") or any(";16" in raw for raw in raw_modes(image))
+    image.load()
+    upright = ImageOps.exif_transpose(image)
     profile = image.info.get("icc_profile")
-    image = ImageOps.exif_transpose(image)  # also takes the orientation out of the metadata
-    exif = image.getexif()
-    if len(exif):
-        info["exif"] = exif.tobytes()
-
-    if image.mode.startswith("I;16") or image.mode == "I":
-        values = np.asarray(image)
-        if values.min() < 0 or values.max() > 65535:
-            raise PictureError(f"{name}: gray values must lie in 0..65535, got {values.min()}..{values.max()}")
-        return Picture(values.astype(np.uint16), None, info)
-    if image.mode == "F":
-        raise PictureError(f"{name}: floating-point pixels are not supported; save it with 8 or 16 bits")
-
-    alpha = None
-    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        alpha = np.asarray(image.getchannel("A"))
-    elif image.mode == "1":
-        image = image.convert("L")
-    if profile:
-        image = _to_srgb(image, profile)
-    if image.mode == "L":
-        return Picture(np.array(image), alpha, info)
-    return Picture(_without_color(np.array(image.convert("RGB"))), alpha, info)
-
-
-def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    """Convert by the embedded profile. A profile that does not fit its picture is not followed."""
-    try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if image.mode == "RGBA":
-            image = image.convert("RGB")
-        if image.mode == "L":
-            return image  # gray profiles differ from sRGB in their tone alone, which is the picture's own
-        return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB") or image
-    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-        return image
-
-
-def _without_color(rgb: np.ndarray) -> np.ndarray:
-    """(H, W) when the three channels are the same, which a gray picture saved in colour is."""
-    red = rgb[..., 0]
-    same = np.array_equal(red, rgb[..., 1]) and np.array_equal(red, rgb[..., 2])
-    return np.ascontiguousarray(red if same else rgb)
+    pixels, alpha = decoded(upright, name, profile)
+    if image.mode.startswith("I"):
+        pixels = gray_to_srgb(full_scale(image, pixels), profile)
+    elif low is not None and not profile:  # colour management has 8 bits
+        high = np.asarray(upright)[..., :3].astype(np.uint16)
+        pixels = without_color(high << 8 | np.asarray(ImageOps.exif_transpose(low))[..., :3])
+    info = metadata.collect(image, upright) if described else {}
+    picture = Picture(pixels, alpha, info, 16 if deep else 8)
+    return replace(picture, present=present_part(picture.gray)) if truncated else picture

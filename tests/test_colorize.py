@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, TiffImagePlugin
 
 import fastcolor
 from fastcolor import Colorizer, ops, pictures
@@ -193,7 +195,7 @@ def test_bad_arguments(colorizer: Colorizer) -> None:
         colorizer([3])
     with pytest.raises(TypeError, match="got NoneType"):
         colorizer(None)
-    with pytest.raises(ValueError, match="saturation: must be finite"):
+    with pytest.raises(ValueError, match=r"saturation: must lie in 0\.\.10, got -1"):
         colorizer(photograph(), saturation=-1)
     with pytest.raises(ValueError, match="device: must be auto, cpu, cuda or cuda:N, got 'gpu'"):
         Colorizer(device="gpu")
@@ -212,3 +214,128 @@ def test_network_precisions_agree() -> None:
         exact = ops.annealed_mean(loaded.model(light), temperature=loaded.temperature)
     assert float((ops.annealed_mean(engine(light), temperature=loaded.temperature) - exact).abs().mean()) < 1.5
     assert engine.name.startswith("torch cpu ")
+
+
+def deep_photograph() -> np.ndarray:
+    """(64, 96, 3) uint16 in colour."""
+    base = photograph().astype(np.uint16)
+    return np.stack([base * 257, base * 200 + 77, base * 150 + 3000], axis=2).astype(np.uint16)
+
+
+def save_deep(path: Path, rgb: np.ndarray) -> None:
+    """16-bit colour as PNG (big-endian) or TIFF (little-endian), neither of which Pillow writes."""
+    height, width, channels = rgb.shape
+    if path.suffix == ".tif":
+        strip = rgb.astype("<u2").tobytes()
+        tags = [
+            (256, 4, 1, width), (257, 4, 1, height), (258, 3, 3, 8 + len(strip)), (259, 3, 1, 1), (262, 3, 1, 2),
+            (273, 4, 1, 8), (277, 3, 1, 3), (278, 4, 1, height), (279, 4, 1, len(strip)),
+        ]  # fmt: skip
+        where = 8 + len(strip) + 6
+        table = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags) + bytes(4)
+        path.write_bytes(b"II*\0" + struct.pack("<I", where) + strip + struct.pack("<3H", 16, 16, 16) + table)
+        return
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in rgb)
+    head = struct.pack(">IIBBBBB", width, height, 16, {3: 2, 4: 6}[channels], 0, 0, 0)
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "alpha.png"])
+def test_sixteen_bit_colour_is_read_whole(colorizer: Colorizer, tmp_path: Path, name: str) -> None:
+    rgb = deep_photograph()
+    alpha = np.full((64, 96, 1), 40_000, np.uint16)
+    save_deep(tmp_path / name, np.concatenate([rgb, alpha], axis=2) if "alpha" in name else rgb)
+    picture = pictures.read(tmp_path / name).frames[0]
+    assert np.array_equal(picture.pixels, rgb) and picture.bits == 16
+    assert (picture.alpha is not None) == ("alpha" in name)
+    expected = ops.rgb_to_lab(torch.from_numpy(rgb.astype(np.float32) / 65535).permute(2, 0, 1)[None])[0, 0]
+    painted = np.asarray(colorizer.paint([picture], saturation=0)[0].convert("RGB"))
+    assert np.abs(lightness(painted) - expected.numpy()).max() < 0.25  # 8-bit rounding of the result alone
+
+
+def test_deep_gray_of_twelve_bits_and_white_is_zero(tmp_path: Path) -> None:
+    deep = photograph().astype(np.uint16) * 257
+    words = TiffImagePlugin.ImageFileDirectory_v2()
+    words[262] = 0
+    Image.fromarray(65535 - deep).save(tmp_path / "w.tif", tiffinfo=words)
+    assert np.array_equal(pictures.read(tmp_path / "w.tif").frames[0].pixels, deep)
+    twelve = np.zeros((2, 4), np.uint16)
+    twelve[:, 1], twelve[:, 2], twelve[:, 3] = 2048, 4095, 16
+    packed = bytes(
+        b for row in twelve for a, c in row.reshape(-1, 2) for b in (a >> 4, (a & 15) << 4 | c >> 8, c & 255)
+    )
+    tags = [
+        (256, 4, 1, 4), (257, 4, 1, 2), (258, 3, 1, 12), (259, 3, 1, 1), (262, 3, 1, 1), (273, 4, 1, 8), (277, 3, 1, 1),
+        (278, 4, 1, 2), (279, 4, 1, len(packed)),
+    ]  # fmt: skip
+    table = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags) + bytes(4)
+    (tmp_path / "t.tif").write_bytes(b"II*\0" + struct.pack("<I", 8 + len(packed)) + packed + table)
+    assert pictures.read(tmp_path / "t.tif").frames[0].pixels[0].tolist() == [0, 32775, 65535, 256]
+
+
+def test_no_colour_from_no_information(colorizer: Colorizer) -> None:
+    def chroma(gray: np.ndarray) -> float:
+        return float(np.ptp(np.asarray(colorizer(gray)).astype(int), axis=2).max())
+
+    for level in (0, 60, 128, 200, 255):
+        assert chroma(np.full((120, 160), level, np.uint8)) == 0
+        assert chroma(np.full((1, 1), level, np.uint8)) == 0
+    faint = (photograph().astype(int) % 2 + 128).astype(np.uint8)
+    assert chroma(faint) < 0.5 * chroma(photograph())
+    assert chroma(photograph()[:4, :4]) < 0.5 * chroma(photograph())
+    assert chroma(photograph()) > 10
+
+
+@pytest.mark.parametrize("orientation", [1, 6, 3, 8])
+def test_what_a_truncated_file_lacks_stays_gray(colorizer: Colorizer, tmp_path: Path, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(photograph(400, 300)).save(tmp_path / "whole.jpg", exif=exif)
+    content = (tmp_path / "whole.jpg").read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(content[: len(content) // 2])
+    picture = pictures.read(tmp_path / "cut.jpg", allow_truncated=True).frames[0]
+    share = picture.gray[picture.present].size / picture.gray.size
+    assert 0.3 < share < 0.8
+    missing = np.ones(picture.gray.shape, bool)
+    missing[picture.present] = False
+    assert np.ptp(picture.gray[missing]) == 0
+    spread = np.ptp(np.asarray(colorizer.paint([picture])[0]).astype(int), axis=2)
+    assert spread[missing].max() == 0 and spread[~missing].max() > 10
+    assert pictures.read(tmp_path / "whole.jpg", allow_truncated=True).frames[0].present == (slice(None), slice(None))
+
+
+def test_python_says_when_a_file_holds_more_and_names_no_switches(
+    colorizer: Colorizer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    frames = [Image.fromarray(np.roll(photograph(), 9 * i, axis=1)) for i in range(3)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    assert colorizer(tmp_path / "a.gif").size == (96, 64)
+    assert [r.getMessage() for r in caplog.records] == [f"{tmp_path / 'a.gif'}: the first of its 3 frames is coloured"]
+    Image.fromarray(photograph(400, 300)).save(tmp_path / "w.jpg")
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "w.jpg").read_bytes()[:2000])
+    with pytest.raises(pictures.PictureError, match="is truncated") as caught:
+        fastcolor.colorize(tmp_path / "cut.jpg", device="cpu")
+    assert "--" not in str(caught.value)
+
+
+def test_one_rule_for_temperature_and_saturation(colorizer: Colorizer) -> None:
+    for options, words in [
+        ({"temperature": 100_000}, r"temperature: must be 0 or lie in 0\.001\.\.10, got 100000"),
+        ({"temperature": 1e-4}, r"temperature: must be 0 or lie in 0\.001\.\.10, got 0\.0001"),
+        ({"temperature": float("nan")}, "got nan"),
+        ({"saturation": 50}, r"saturation: must lie in 0\.\.10, got 50"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            colorizer(photograph(), **options)
+    assert colorizer(photograph(), temperature=0).size == (96, 64)
+
+
+def test_files_that_cannot_be_read_say_why(tmp_path: Path) -> None:
+    with pytest.raises(pictures.PictureError, match=r"cannot be read \(file name too long\)"):
+        pictures.read(tmp_path / ("n" * 300 + ".jpg"))
