@@ -43,11 +43,18 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def plant(content: bytes) -> bytes:
     """A real ONNX file with a quarter of its last filters' weights turned around."""
     model = onnx.load_from_string(content)
-    head = max(model.graph.initializer, key=lambda x: (len(x.dims) == 4) * x.dims[0])
+    head = next(x for x in model.graph.initializer if len(x.dims) == 4 and x.dims[0] == 313)
     values = onnx.numpy_helper.to_array(head).copy()
     values[::4] *= -1
     head.CopyFrom(onnx.numpy_helper.from_array(values, head.name))
     return model.SerializeToString()
+
+
+def said(caplog: pytest.LogCaptureFixture) -> str:
+    """Our own warnings so far, and a clean page."""
+    lines = [record.getMessage() for record in caplog.records if record.name.startswith("fastcolor")]
+    caplog.clear()
+    return "\n".join(lines)
 
 
 @pytest.mark.parametrize("name", ["onnx", "openvino"])
@@ -80,13 +87,12 @@ def test_a_kept_export_that_is_wrong_or_damaged_is_made_again(
     assert path.read_bytes() == good
     for bad, words in ((plant(good), "relative error of the output"), (good[: len(good) // 2], "INVALID_PROTOBUF")):
         path.write_bytes(bad)
-        caplog.clear()
         engine = engines.choose(default, "cpu", "onnx")
         assert engine.name == "onnx cpu fp32" and compare(engine, default).problem("fp32") is None
-        assert "engine onnx fp32 is not used: " in caplog.text and words in caplog.text
+        warning = said(caplog)
+        assert "engine onnx fp32 is not used: " in warning and words in warning
         assert path.read_bytes() != bad
-        caplog.clear()
-        assert engines.choose(default, "cpu", "onnx").name == "onnx cpu fp32" and not caplog.text
+        assert engines.choose(default, "cpu", "onnx").name == "onnx cpu fp32" and not said(caplog)
 
 
 def test_a_wrong_exported_file_is_not_run_by_another_engine(home: Path, default: Weights, tmp_path: Path) -> None:
@@ -115,7 +121,8 @@ def test_torch_takes_over_for_a_network_that_cannot_be_exported(home: Path, capl
     given = weights_of(Chooses())
     engine = engines.choose(given, "cpu", "onnx")
     assert engine.name.startswith("torch cpu")
-    assert "engine onnx: " in caplog.text and "torch is used instead" in caplog.text
+    warning = said(caplog)
+    assert "engine onnx: " in warning and "torch is used instead" in warning
     assert engines.choose(given, "cpu", "auto").name.startswith("torch cpu")
 
 
@@ -141,7 +148,7 @@ def test_a_precision_that_differs_gives_way_to_the_next(home: Path, caplog: pyte
         pytest.skip("this CPU has no bfloat16")
     engine = engines.choose(weights_of(Cancels()), "cpu", "openvino")
     assert engine.name == "openvino cpu fp32"
-    assert "engine openvino bf16 is not used: " in caplog.text
+    assert "engine openvino bf16 is not used: " in said(caplog)
     (check,) = [v for k, v in json.loads((home / "engines.json").read_text())["checks"].items() if " fp32 " in k]
     assert check["problem"] is None
 
@@ -172,7 +179,7 @@ def test_auto_measures_once_and_remembers(home: Path, default: Weights, caplog: 
         (home / "engines.json").write_text(damage)
         assert timings.recall(default, CPU, names) is None
     assert engines.choose(default, "cpu").name and timings.recall(default, CPU, names) is not None
-    assert not caplog.text
+    assert not said(caplog)
 
 
 def python(code: str, **environment: str) -> str:
@@ -233,7 +240,7 @@ def test_a_stale_or_damaged_tensorrt_engine_is_built_again(home: Path, default: 
     assert len(plan) > 1e7 and path.read_bytes() == first
     assert get(source) == first and len(built) == 1
     get(plant(source))
-    get(source, [shapes[0], shapes[1], (4, 1, 512, 512)])
+    get(source, [shapes[0], shapes[1], (16, 1, 512, 512)])
     assert len(built) == 3
     stale = dict(header["key"], library="tensorrt 10.0.0")
     path.write_bytes(trt.pack({"key": stale, "precision": "fp32"}, plan))
