@@ -154,19 +154,20 @@ def to_onnx(weights: Weights, precision: Precision) -> bytes:
                 f"weights: an exported {weights.model.precision} file cannot become {precision}; export the original"
             )
         return weights.model.content
-    body = _Body(weights.model, DTYPES[precision])
     onnx = require_onnx()
-    # Tracing with symbols takes ten times as long, and most networks bake no size in: try numbers, free them, see.
-    problem = "no CPU runs it"
-    if precision != "bf16":
-        model = _trace(body, precision, symbolic=False)
-        _free_sizes(model)
-        problem = _problem_elsewhere(model.SerializeToString(), weights, precision)
-    if problem:
-        model = _trace(body, precision, symbolic=True)
-        problem = precision != "bf16" and _problem_elsewhere(model.SerializeToString(), weights, precision)
-        if problem:
+    # Tracing with symbols takes ten times as long, and many networks bake no size in: try numbers, free them, see.
+    # What no CPU runs is traced as its float32 twin needs it.
+    tried: Precision = "fp32" if precision == "bf16" else precision
+    model = _free_sizes(_trace(weights, tried, symbolic=False))
+    symbolic = _problem_elsewhere(model, weights, tried) is not None
+    if symbolic:
+        model = _trace(weights, tried, symbolic=True)
+        problem = _problem_elsewhere(model, weights, tried)
+        if problem is not None:
             raise RuntimeError(f"the exported graph differs from torch: {problem}")
+    if precision != tried:
+        model = _trace(weights, precision, symbolic=symbolic)
+        model = model if symbolic else _free_sizes(model)
     for node in (*model.graph.node, *(node for function in model.functions for node in function.node)):
         del node.metadata_props[:]  # source files and lines of the machine that traced it
     onnx.helper.set_model_props(model, describe(weights, precision))
@@ -179,7 +180,6 @@ class _Body(nn.Module):
     def __init__(self, model: nn.Module, dtype: torch.dtype) -> None:
         super().__init__()
         self.model = fold_batch_norm(copy.deepcopy(model).eval().requires_grad_(False)).to(dtype)
-        self.stride: int = model.stride  # type: ignore[assignment]
 
     def forward(self, lightness: Tensor) -> Tensor:
         return self.model(lightness).float()
@@ -196,8 +196,9 @@ def require_onnx() -> Any:
     return onnx
 
 
-def _trace(body: _Body, precision: Precision, *, symbolic: bool) -> Any:
-    side = body.stride
+def _trace(weights: Weights, precision: Precision, *, symbolic: bool) -> Any:
+    """The graph as the exporter gives it: of batch 2 and one height and width, or of any."""
+    side: int = weights.model.stride  # type: ignore[assignment]
     shapes = None
     if symbolic:
         dim = torch.export.Dim
@@ -205,7 +206,7 @@ def _trace(body: _Body, precision: Precision, *, symbolic: bool) -> Any:
     try:
         with _quiet(), torch.no_grad():
             program = torch.onnx.export(
-                body,
+                _Body(weights.model, DTYPES[precision]),
                 (torch.rand(2, 1, 2 * side, 3 * side) * 100,),
                 dynamo=True,
                 opset_version=20 if precision == "fp32" else 21,
@@ -234,24 +235,25 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _free_sizes(model: Any) -> None:
+def _free_sizes(model: Any) -> Any:
     names = {"lightness": ("n", None, "h", "w"), "output": ("n", None, "h_out", "w_out")}
     for value in (*model.graph.input, *model.graph.output):
         for dim, name in zip(value.type.tensor_type.shape.dim, names[value.name], strict=True):
             if name is not None:
                 dim.dim_param = name
     del model.graph.value_info[:]
+    return model
 
 
 @torch.inference_mode()
-def _problem_elsewhere(content: bytes, weights: Weights, precision: Precision) -> str | None:
+def _problem_elsewhere(model: Any, weights: Weights, precision: Precision) -> str | None:
     """What goes wrong at other batch sizes, heights and widths than were traced, or None."""
     from .engines.ort import OnnxEngine
 
     side: int = weights.model.stride  # type: ignore[assignment]
     noise = torch.Generator().manual_seed(0)
     try:
-        run = OnnxEngine(content)
+        run = OnnxEngine(model.SerializeToString())
         for shape in ((1, 1, 4 * side, 2 * side), (3, 1, 2 * side, 2 * side)):
             lightness = torch.rand(shape, generator=noise) * 100
             truth, output = weights.model(lightness).float(), run(lightness)

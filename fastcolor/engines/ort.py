@@ -25,7 +25,7 @@ def _session(content: bytes) -> Any:
     ort = runtime()
     options = ort.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # it raises what it would print
     # Waiting threads sleep: decoders and encoders run beside them.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
