@@ -141,8 +141,15 @@ def export(
     return ExportReport(out, precision, parity, 4 if gray is None else len(gray), problems)
 
 
-def to_onnx(weights: Weights, precision: Precision) -> bytes:
+class TakesLong(RuntimeError):
+    """The network has to be traced with symbols."""
+
+
+def to_onnx(weights: Weights, precision: Precision, *, quick: bool = False) -> bytes:
     """The network as an ONNX file with metadata, run once at sizes that it was not traced at (but for bf16).
+
+    Args:
+        quick: take about two seconds, or raise TakesLong.
 
     Raises:
         ValueError: onnx, onnxscript or onnxruntime is not installed, or the weights are an exported file already.
@@ -161,6 +168,8 @@ def to_onnx(weights: Weights, precision: Precision) -> bytes:
     model = _free_sizes(_trace(weights, tried, symbolic=False))
     symbolic = _problem_elsewhere(model, weights, tried) is not None
     if symbolic:
+        if quick:
+            raise TakesLong("exporting this network takes long")
         model = _trace(weights, tried, symbolic=True)
         problem = _problem_elsewhere(model, weights, tried)
         if problem is not None:

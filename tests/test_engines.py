@@ -14,7 +14,7 @@ import onnx
 import onnx.numpy_helper
 import pytest
 import torch
-from test_export import PHOTOGRAPH, Chooses, weights_of
+from test_export import PHOTOGRAPH, Attends, Chooses, weights_of
 from torch import Tensor, nn
 
 from fastcolor import Colorizer, engines, ops, weights
@@ -182,6 +182,17 @@ def test_auto_measures_once_and_remembers(home: Path, default: Weights, caplog: 
     assert not said(caplog)
 
 
+def test_auto_starts_no_long_export_but_counts_one_that_is_there(home: Path) -> None:
+    given = weights_of(Attends())
+    assert engines.choose(given, "cpu").name.startswith("torch cpu")
+    names = engines.ready(given, CPU)
+    assert set(timings.recall(given, CPU, names)["ms"]) == {"torch"} and not list(home.glob("onnx/*"))
+    assert engines.choose(given, "cpu").name.startswith("torch cpu")
+    assert engines.choose(given, "cpu", "onnx").name == "onnx cpu fp32"
+    engines.choose(given, "cpu")
+    assert set(timings.recall(given, CPU, names)["ms"]) == set(names)
+
+
 def python(code: str, **environment: str) -> str:
     command = [sys.executable, "-c", code]
     run = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120)
@@ -259,7 +270,11 @@ def test_an_engine_file_of_another_gpu_is_refused(default: Weights, tmp_path: Pa
     file.write_bytes(trt.pack({"key": key, "precision": "fp16", "network": describe(default, "fp16")}, b"plan"))
     given = load(file)
     assert given.palette == default.palette and given.temperature == default.temperature
-    words = "built for NVIDIA Nothing by tensorrt 10.0.0" if torch.cuda.is_available() else "runs .onnx files, got a"
+    words = (
+        "built for NVIDIA Nothing by tensorrt 10.0.0"
+        if torch.cuda.is_available()
+        else "on the GPU that it was built for, got device cpu"
+    )
     with pytest.raises(ValueError, match=words):
         Colorizer(weights=file)
 

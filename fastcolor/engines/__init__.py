@@ -6,7 +6,6 @@ other than torch run the exported network (`fastcolor.export`), and are used if 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib.util
 import logging
@@ -77,6 +76,8 @@ def choose(weights: Weights, device: str = "auto", engine: str = "auto") -> Engi
     where = device_of(device)
     if device == "auto" and (engine in ("onnx", "openvino") or (engine == "auto" and not _on_gpu(weights, where))):
         where = torch.device("cpu")
+    if is_exported(weights) and not weights.model.on_cpu and where.type == "cpu":
+        raise ValueError("weights: a TensorRT engine runs on the GPU that it was built for, got device cpu")
     if engine != "auto":
         return _make(engine, weights, where)
     return fastest(weights, where)
@@ -84,24 +85,37 @@ def choose(weights: Weights, device: str = "auto", engine: str = "auto") -> Engi
 
 def fastest(weights: Weights, device: torch.device, *, again: bool = False) -> Engine:
     """The engine that was fastest here, measured now if it was not before, or `again`."""
+    from ..export import TakesLong
+
     candidates = ready(weights, device)
     if len(candidates) == 1:
         return _make(candidates[0], weights, device)
     found = None if again else timings.recall(weights, device, candidates)
-    if found is not None:
-        return _make(found["engine"], weights, device)
-    engines = {}
+    # Engines that were left out because exporting for them takes long count once somebody has asked for one.
+    if found is not None and not (found.get("left_out") and cache.path_of(weights, "fp32").exists()):
+        try:
+            return _make(found["engine"], weights, device, quick=True)
+        except TakesLong:
+            return _make("torch", weights, device)
+    engines, left_out = {}, []
     for name in candidates:
-        with contextlib.suppress(ValueError):  # installed, but it does not load: `usable` says why
-            engines[name] = _make(name, weights, device)
+        try:
+            engines[name] = _make(name, weights, device, quick=True)
+        except TakesLong:
+            left_out.append(name)
+        except ValueError:  # it is installed, but does not load; `usable` says why
+            continue
     if not engines:
         return _make(candidates[0], weights, device)
-    return engines[timings.measure(engines, weights, device, candidates)["engine"]]
+    return engines[timings.measure(engines, weights, device, candidates, left_out)["engine"]]
 
 
 def ready(weights: Weights, device: torch.device) -> list[str]:
-    """What "auto" chooses among: installed, and made in a moment. TensorRT's builds take too long to be started
-    unasked, but one that is there counts. Where nothing can be kept, nothing is exported unasked either."""
+    """What "auto" chooses among: what is installed and made in a moment.
+
+    TensorRT's builds, and exports of networks that bake their size in, take too long to be started unasked, but count
+    once they are there. Where nothing can be kept, nothing is exported unasked either.
+    """
     names = [] if is_exported(weights) else ["torch"]
     if device.type == "cuda":
         if is_exported(weights) or (_installed("tensorrt") and trt.path_of(weights, device).exists()):
@@ -137,7 +151,9 @@ def _on_gpu(weights: Weights, device: torch.device) -> bool:
     return device.type == "cuda" and (not is_exported(weights) or not weights.model.on_cpu or trt.problem() is None)
 
 
-def _make(name: str, weights: Weights, device: torch.device) -> Engine:
+def _make(name: str, weights: Weights, device: torch.device, *, quick: bool = False) -> Engine:
+    from ..export import TakesLong
+
     if name == "torch":
         if is_exported(weights):
             raise ValueError("engine: torch runs .safetensors weights, got an exported file")
@@ -145,7 +161,9 @@ def _make(name: str, weights: Weights, device: torch.device) -> Engine:
     if (name == "tensorrt") != (device.type == "cuda"):
         raise ValueError(f"engine: {name} runs on {'a GPU' if name == 'tensorrt' else 'the CPU'}, got device {device}")
     try:
-        return trt.load(weights, device) if name == "tensorrt" else _checked(name, weights)
+        return trt.load(weights, device) if name == "tensorrt" else _checked(name, weights, quick)
+    except TakesLong:
+        raise
     except RuntimeError as error:
         if is_exported(weights):
             raise
@@ -153,24 +171,22 @@ def _make(name: str, weights: Weights, device: torch.device) -> Engine:
         return TorchEngine(weights.model, device)
 
 
-def _checked(name: str, weights: Weights) -> Engine:
+def _checked(name: str, weights: Weights, quick: bool) -> Engine:
     """The fastest precision of an engine on the CPU that gives what torch gives on photographs.
 
     Raises:
-        ValueError: a package is not there. RuntimeError: none does.
+        ValueError: a package is not there. RuntimeError: none does. TakesLong: a `quick` export would not do.
     """
     make: Callable[[bytes, str], Engine]
     if name == "onnx":
         make, library, precisions = ort.OnnxEngine, ort.runtime(), ("fp32",)
     else:
         make, library, precisions = ov.OpenVinoEngine, ov.runtime(), ov.precisions()
-    if is_exported(weights) and not weights.model.on_cpu:
-        raise ValueError(f"engine: {name} runs .onnx files, got a TensorRT engine")
     if is_exported(weights) and name == "onnx":  # is itself what others are compared with
         return make(weights.model.content, weights.model.precision)
     problem: str | None = None
     for fresh in (False, True):  # a kept export that fails is made again
-        content = cache.exported(weights, getattr(weights.model, "precision", "fp32"), fresh=fresh)
+        content = cache.exported(weights, getattr(weights.model, "precision", "fp32"), fresh=fresh, quick=quick)
         for precision in precisions:
             key = f"{name} {precision} {library.__version__} {hashlib.sha256(content).hexdigest()}"
             try:

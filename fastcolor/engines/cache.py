@@ -86,13 +86,26 @@ def remember(kind: str, key: str, value: object) -> None:
     keep(home() / "engines.json", json.dumps(records, indent=1).encode())
 
 
-def exported(weights: Weights, precision: Precision, *, fresh: bool = False) -> bytes:
-    """The network as an ONNX file, kept from an earlier run unless `fresh`. Raises as `export.to_onnx`."""
-    from ..export import digest, to_onnx
+def path_of(weights: Weights, precision: Precision) -> Path:
+    """Where an exported network is kept."""
+    from ..export import digest
 
-    path = home() / "onnx" / f"{digest(weights)[:32]}-{precision}-{_FORMAT}.onnx"
+    return home() / "onnx" / f"{digest(weights)[:32]}-{precision}-{_FORMAT}.onnx"
+
+
+def exported(weights: Weights, precision: Precision, *, fresh: bool = False, quick: bool = False) -> bytes:
+    """The network as an ONNX file, kept from an earlier run unless `fresh`. Raises as `export.to_onnx`."""
+    from ..export import TakesLong, to_onnx
+
+    path = path_of(weights, precision)
     content = None if fresh else read(path)
     if content is None:
-        content = to_onnx(weights, precision)
+        if quick and recall("long", path.name):
+            raise TakesLong("exporting this network takes long")
+        try:
+            content = to_onnx(weights, precision, quick=quick)
+        except TakesLong:
+            remember("long", path.name, True)
+            raise
         keep(path, content)
     return content

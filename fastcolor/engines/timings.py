@@ -18,7 +18,8 @@ from . import cache
 from .parity import side_of
 
 _LIBRARIES = ("torch", "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx")
-_BATCHES, _ROUNDS = (1, 8), 5
+_BATCHES = (1, 8)
+_ROUNDS, _SECONDS = 7, 0.7  # at most, for each batch size; but three rounds, of which the first warms up
 
 
 def processor() -> str:
@@ -46,28 +47,40 @@ def key_of(weights: Weights, device: torch.device, candidates: list[str]) -> str
 
 
 def recall(weights: Weights, device: torch.device, candidates: list[str]) -> dict[str, Any] | None:
-    """{"engine": name, "ms": {name: [a picture in a batch of 1, of 8]}}, or None if this was not measured."""
+    """{"engine": name, "ms": {name: [a picture in a batch of 1, of 8]}, ...}, or None if this was not measured."""
     found = cache.recall("choices", key_of(weights, device, candidates))
     return found if isinstance(found, dict) and found.get("engine") in candidates and "ms" in found else None
 
 
-def measure(engines: dict[str, Any], weights: Weights, device: torch.device, candidates: list[str]) -> dict[str, Any]:
-    """Time engines side by side and remember the fastest: the lowest product of both medians."""
+def measure(
+    engines: dict[str, Any], weights: Weights, device: torch.device, candidates: list[str], left_out: list[str]
+) -> dict[str, Any]:
+    """Time engines side by side and remember the fastest: the lowest product of both medians.
+
+    Args:
+        engines: by name. candidates: all that were thought of. left_out: those not made, as that takes long.
+
+    Returns:
+        What `recall` will.
+    """
     side = side_of(weights)
     times: dict[str, list[list[float]]] = {name: [[] for _ in _BATCHES] for name in engines}
     for row, batch in enumerate(_BATCHES):
         lightness = torch.full((batch, 1, side, side), 50.0, device=device)
-        for turn in range(_ROUNDS + 2):  # two turns to warm up
+        begun = time.perf_counter()
+        for turn in range(_ROUNDS):
+            if turn > 2 and time.perf_counter() - begun > _SECONDS:
+                break
             for name, engine in engines.items():
                 _wait(device)
                 start = time.perf_counter()
                 engine(lightness)
                 _wait(device)
-                if turn > 1:
+                if turn > 0:
                     times[name][row].append((time.perf_counter() - start) * 1e3 / batch)
     medians = {name: [round(statistics.median(row), 3) for row in rows] for name, rows in times.items()}
     fastest = min(medians, key=lambda name: math.prod(medians[name]))
-    result = {"engine": fastest, "ms": medians}
+    result = {"engine": fastest, "ms": medians, "left_out": left_out}
     cache.remember("choices", key_of(weights, device, candidates), result)
     return result
 
