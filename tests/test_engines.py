@@ -123,7 +123,16 @@ def test_torch_takes_over_for_a_network_that_cannot_be_exported(home: Path, capl
     assert engine.name.startswith("torch cpu")
     warning = said(caplog)
     assert "engine onnx: " in warning and "torch is used instead" in warning
-    assert engines.choose(given, "cpu", "auto").name.startswith("torch cpu")
+    assert engines.choose(given, "cpu", "auto").name.startswith("torch cpu") and not said(caplog)
+
+
+def test_auto_leaves_out_what_is_wrong_on_photographs(home: Path, caplog: pytest.LogCaptureFixture) -> None:
+    given = weights_of(Chooses(limit=200))  # right at the sizes of the trace and its check
+    assert engines.choose(given, "cpu").name.startswith("torch cpu")
+    warning = said(caplog)
+    assert "engine onnx is left out: relative error of the output" in warning and "engine openvino is left" in warning
+    assert set(timings.recall(given, CPU, engines.ready(given, CPU))["ms"]) == {"torch"}
+    assert engines.choose(given, "cpu").name.startswith("torch cpu") and not said(caplog)
 
 
 class Cancels(nn.Module):

@@ -159,17 +159,18 @@ def test_sizes_that_a_trace_bakes_in_are_freed_by_symbols() -> None:
 
 
 class Chooses(nn.Module):
-    """A regressor that does something else for tall pictures, which no graph can say."""
+    """A regressor that does something else for tall pictures, or from a height on, which no graph can say."""
 
     kind, stride = "regressor", 8
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int | None = None) -> None:
         super().__init__()
+        self.limit = limit
         self.conv = nn.Conv2d(1, 2, 3, padding=1)
 
     def forward(self, lightness: Tensor) -> Tensor:
         ab = self.conv(lightness.to(self.conv.weight.dtype))
-        return -ab if lightness.shape[2] > lightness.shape[3] else ab
+        return -ab if lightness.shape[2] > (self.limit or lightness.shape[3]) else ab
 
 
 def test_a_network_that_no_graph_describes_is_refused() -> None:

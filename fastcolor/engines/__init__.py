@@ -78,9 +78,9 @@ def choose(weights: Weights, device: str = "auto", engine: str = "auto") -> Engi
         where = torch.device("cpu")
     if is_exported(weights) and not weights.model.on_cpu and where.type == "cpu":
         raise ValueError("weights: a TensorRT engine runs on the GPU that it was built for, got device cpu")
-    if engine != "auto":
-        return _make(engine, weights, where)
-    return fastest(weights, where)
+    if engine == "auto":
+        return fastest(weights, where)
+    return _make_or_torch(engine, weights, where)
 
 
 def fastest(weights: Weights, device: torch.device, *, again: bool = False) -> Engine:
@@ -89,12 +89,12 @@ def fastest(weights: Weights, device: torch.device, *, again: bool = False) -> E
 
     candidates = ready(weights, device)
     if len(candidates) == 1:
-        return _make(candidates[0], weights, device)
+        return _make_or_torch(candidates[0], weights, device)
     found = None if again else timings.recall(weights, device, candidates)
     # Engines that were left out because exporting for them takes long count once somebody has asked for one.
     if found is not None and not (found.get("left_out") and cache.path_of(weights, "fp32").exists()):
         try:
-            return _make(found["engine"], weights, device, quick=True)
+            return _make_or_torch(found["engine"], weights, device, quick=True)
         except TakesLong:
             return _make("torch", weights, device)
     engines, left_out = {}, []
@@ -103,6 +103,8 @@ def fastest(weights: Weights, device: torch.device, *, again: bool = False) -> E
             engines[name] = _make(name, weights, device, quick=True)
         except TakesLong:
             left_out.append(name)
+        except RuntimeError as error:
+            log.warning(f"engine {name} is left out: {error}")
         except ValueError:  # it is installed, but does not load; `usable` says why
             continue
     if not engines:
@@ -147,28 +149,38 @@ def is_exported(weights: Weights) -> bool:
 
 
 def _on_gpu(weights: Weights, device: torch.device) -> bool:
-    """Whether anything runs these weights on that GPU: TensorRT, or torch unless they are an exported file."""
-    return device.type == "cuda" and (not is_exported(weights) or not weights.model.on_cpu or trt.problem() is None)
+    """Whether anything runs these weights on that GPU: torch, or, for an exported file, TensorRT."""
+    if device.type == "cuda" and is_exported(weights) and weights.model.on_cpu:
+        try:
+            trt.runtime()
+        except ValueError:
+            return False
+    return device.type == "cuda"
 
 
-def _make(name: str, weights: Weights, device: torch.device, *, quick: bool = False) -> Engine:
+def _make_or_torch(name: str, weights: Weights, device: torch.device, *, quick: bool = False) -> Engine:
+    """The engine, or torch, with a warning, when its results are not torch's or nothing can be exported for it."""
     from ..export import TakesLong
 
-    if name == "torch":
-        if is_exported(weights):
-            raise ValueError("engine: torch runs .safetensors weights, got an exported file")
-        return TorchEngine(weights.model, device)
-    if (name == "tensorrt") != (device.type == "cuda"):
-        raise ValueError(f"engine: {name} runs on {'a GPU' if name == 'tensorrt' else 'the CPU'}, got device {device}")
     try:
-        return trt.load(weights, device) if name == "tensorrt" else _checked(name, weights, quick)
+        return _make(name, weights, device, quick=quick)
     except TakesLong:
         raise
     except RuntimeError as error:
         if is_exported(weights):
             raise
         log.warning(f"engine {name}: {error}; torch is used instead")
+        return _make("torch", weights, device)
+
+
+def _make(name: str, weights: Weights, device: torch.device, *, quick: bool = False) -> Engine:
+    if name == "torch":
+        if is_exported(weights):
+            raise ValueError("engine: torch runs .safetensors weights, got an exported file")
         return TorchEngine(weights.model, device)
+    if (name == "tensorrt") != (device.type == "cuda"):
+        raise ValueError(f"engine: {name} runs on {'a GPU' if name == 'tensorrt' else 'the CPU'}, got device {device}")
+    return trt.load(weights, device) if name == "tensorrt" else _checked(name, weights, quick)
 
 
 def _checked(name: str, weights: Weights, quick: bool) -> Engine:

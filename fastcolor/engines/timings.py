@@ -16,6 +16,7 @@ import torch
 from ..weights import Weights
 from . import cache
 from .parity import side_of
+from .pytorch import TorchEngine
 
 _LIBRARIES = ("torch", "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx")
 _BATCHES = (1, 8)
@@ -74,7 +75,10 @@ def measure(
             for name, engine in engines.items():
                 _wait(device)
                 start = time.perf_counter()
-                engine(lightness)
+                if isinstance(engine, TorchEngine):
+                    engine.replay("timing", engine, lightness)
+                else:
+                    engine(lightness)
                 _wait(device)
                 if turn > 0:
                     times[name][row].append((time.perf_counter() - start) * 1e3 / batch)
