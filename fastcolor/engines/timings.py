@@ -20,7 +20,7 @@ from .pytorch import TorchEngine
 
 _LIBRARIES = ("torch", "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx")
 _BATCHES = (1, 8)
-_ROUNDS, _SECONDS = 7, 0.7  # at most, for each batch size; but three rounds, of which the first warms up
+_ROUNDS, _SECONDS = 7, 0.4  # at most, for each batch size; but three rounds, of which the first warms up
 
 
 def processor() -> str:
