@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from . import reference as reference
     from .colorize import Colorizer, colorize
     from .evaluate import evaluate
+    from .export import export
     from .palette import Palette
     from .train import TrainResult, train
     from .video import video
 
 __version__ = "0.1.0"
-__all__ = ["Colorizer", "Palette", "TrainResult", "__version__", "colorize", "evaluate", "train", "video"]
+__all__ = ["Colorizer", "Palette", "TrainResult", "__version__", "colorize", "evaluate", "export", "train", "video"]
 
 # Loaded at first use: importing fastcolor stays fast and needs torch, numpy and Pillow alone.
 _MODULES = ("models", "ops", "palette", "reference")
@@ -32,6 +33,7 @@ _HOME = {
     "Colorizer": "colorize",
     "colorize": "colorize",
     "evaluate": "evaluate",
+    "export": "export",
     "TrainResult": "train",
     "train": "train",
     "video": "video",

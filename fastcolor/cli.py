@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, make_dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -86,8 +86,29 @@ class _Evaluate:
 
 
 @dataclass(frozen=True)
+class _Export:
+    """Write weights as an ONNX file or, for this machine's GPU, a TensorRT engine, compared with torch."""
+
+    weights: tyro.conf.Positional[str]
+    """Name or file."""
+    out: tyro.conf.Positional[Path]
+    """A name ending in .onnx or .engine."""
+    precision: Literal["fp32", "fp16", "bf16"] | None = None
+    """Of the network's body. None: fp32 in .onnx; in .engine the fastest that agrees with torch."""
+    pictures: Path | None = None
+    """What to compare on: folder, zip or tar file, or list of pictures. None: four photographs."""
+    device: str = "auto"
+    """Of an .engine: auto, cuda or cuda:N."""
+    overwrite: bool = False
+    """Replace an existing file."""
+
+
+@dataclass(frozen=True)
 class _Info:
-    """Show versions, devices, and which kernels and engines are usable here, and why not the others."""
+    """Show versions, devices, and which kernels and engines are usable here, how fast, and why not the others."""
+
+    measure: bool = False
+    """Measure the engines anew and remember the fastest for "auto"."""
 
 
 def _video_type() -> Any:
@@ -150,7 +171,14 @@ def _run_evaluate(options: _Evaluate) -> int:
     return 0
 
 
-def _run_info(_: _Info) -> int:
+def _run_export(options: _Export) -> int:
+    from .export import export
+
+    print(export(**vars(options)))
+    return 0
+
+
+def _run_info(options: _Info) -> int:
     import platform
 
     import torch
@@ -167,9 +195,9 @@ def _run_info(_: _Info) -> int:
             f"usable ({able['cuda_devices']} devices)" if able["cuda_devices"] else f"no: {able['cuda_problem']}",
         ),
     ]
-    lines += [(f"engine {name}", why) for name, why in engines.usable().items()]
+    lines += [(f"engine {name}", told) for name, told in engines.describe(measure=options.measure).items()]
     lines += [("weights", ", ".join(weights.names()))]
-    for name in ("av", "safetensors", "PIL", "skimage", "cv2", "pillow_heif"):
+    for name in ("av", "safetensors", "PIL", "onnx", "onnxruntime", "openvino", "skimage", "cv2", "pillow_heif"):
         with contextlib.suppress(ImportError):
             lines.append((name, str(__import__(name).__version__)))
     print("\n".join(f"{name:16} {value}" for name, value in lines))
@@ -184,6 +212,7 @@ def _commands() -> dict[str, tuple[Any, Callable[[Any], int]]]:
         "video": (_video_type(), _run_video),
         "train": (_Train, _run_train),
         "evaluate": (_Evaluate, _run_evaluate),
+        "export": (_Export, _run_export),
         "info": (_Info, _run_info),
     }
 

@@ -6,7 +6,7 @@ import functools
 import logging
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import overload
 
 import numpy as np
@@ -44,9 +44,10 @@ class Colorizer:
     """A network that is loaded once and colours many pictures.
 
     Args:
-        weights: a name ("default") or a file that `fastcolor.train` wrote.
+        weights: a name ("default") or a file that `fastcolor.train` or `fastcolor.export` wrote.
         device: "auto" (the first GPU, else the CPU), "cpu", "cuda" or "cuda:N".
-        engine: what runs the network: "auto" or "torch".
+        engine: what runs the network: "torch", "onnx", "openvino", "tensorrt", or "auto", the fastest of those that
+            are ready, measured once a machine (`fastcolor info`).
 
     Raises:
         ValueError, FileNotFoundError: unknown or damaged weights, a device or engine that is not there.
@@ -92,11 +93,49 @@ class Colorizer:
         Returns:
             (N, 2, h', w') float32 ab in Lab units, times the saturation that the weights ask for.
         """
-        output = self._engine(lightness.to(self.device))
-        if self._kind == "regressor":
-            return output.float() * self.saturation
+        return self._replay("lightness", lambda x: x, temperature, lightness.to(self.device))
+
+    @torch.inference_mode()
+    def predict_ab_of_luma(
+        self,
+        luma: Tensor,
+        size: tuple[int, int],
+        *,
+        full_range: bool = True,
+        bits: int | None = None,
+        turns: int = 0,
+        temperature: float | None = None,
+    ) -> Tensor:
+        """Colours for luma planes: `ops.luma_to_input`, the network and its decoding, on a GPU as one graph.
+
+        Args:
+            luma, size, full_range, bits: as `ops.luma_to_input` takes them. turns: quarters counterclockwise by which
+                the network sees the picture turned. temperature: as for `predict_ab`.
+
+        Returns:
+            (N, 2, h', w') as `predict_ab`, turned back.
+        """
+
+        def lightness(luma: Tensor) -> Tensor:
+            return ops.luma_to_input(luma, size, full_range=full_range, bits=bits).rot90(turns, (2, 3))
+
+        key = (size, full_range, bits, turns)
+        return self._replay(key, lightness, temperature, luma.to(self.device)).rot90(-turns, (2, 3))
+
+    def _replay(
+        self, key: Hashable, lightness: Callable[[Tensor], Tensor], temperature: float | None, source: Tensor
+    ) -> Tensor:
         temperature = self.temperature if temperature is None else temperature
-        return ops.annealed_mean(output, palette=self._palette, temperature=temperature) * self.saturation
+
+        def ab(source: Tensor) -> Tensor:
+            output = self._engine(lightness(source))
+            if self._kind == "classifier":
+                output = ops.annealed_mean(output, palette=self._palette, temperature=temperature)
+            return output.float() * self.saturation
+
+        if isinstance(self._engine, engines.TorchEngine):
+            return self._engine.replay((key, temperature), ab, source)
+        return ab(source)
 
     @overload
     def __call__(
@@ -197,6 +236,10 @@ def _trust(lightness: Tensor, shape: tuple[int, ...]) -> float:
 
 
 def _load(name_or_path: str | os.PathLike[str]) -> weights.Weights:
+    if os.path.splitext(name_or_path)[1] in (".onnx", ".engine"):
+        from .export import load
+
+        return load(name_or_path)
     return weights.load(name_or_path)
 
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import tempfile
 
 import pytest
 import torch
+
+# What engines keep between runs is this run's own.
+_HOME = tempfile.TemporaryDirectory(prefix="fastcolor-test-")
+os.environ["FASTCOLOR_HOME"] = _HOME.name
 
 
 @pytest.fixture(params=["cpu", "cuda"])

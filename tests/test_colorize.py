@@ -199,8 +199,8 @@ def test_bad_arguments(colorizer: Colorizer) -> None:
         colorizer(photograph(), saturation=-1)
     with pytest.raises(ValueError, match="device: must be auto, cpu, cuda or cuda:N, got 'gpu'"):
         Colorizer(device="gpu")
-    with pytest.raises(ValueError, match="engine: must be auto or torch, got 'onnx'"):
-        Colorizer(engine="onnx")
+    with pytest.raises(ValueError, match="engine: must be auto, torch, onnx, openvino or tensorrt, got 'caffe'"):
+        Colorizer(engine="caffe")
 
 
 def test_network_precisions_agree() -> None:

@@ -1,0 +1,111 @@
+"""What engines keep between runs, under FASTCOLOR_HOME (~/.cache/fastcolor): exported networks, choices, checks.
+
+Nothing there is needed: what is missing, damaged or stale is made again; where nothing can be written, nothing is kept.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from ..weights import Weights
+from .parity import Precision
+
+_FORMAT = 1  # counts up when exports change, which makes those kept stale
+_MOST = 16  # exported networks that are kept
+
+
+def home() -> Path:
+    """The folder, which may not exist."""
+    return Path(os.environ.get("FASTCOLOR_HOME") or "~/.cache/fastcolor").expanduser()
+
+
+def writable() -> bool:
+    """Whether anything can be kept."""
+    try:
+        home().mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(home(), os.W_OK)
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def keep(path: Path, content: bytes) -> None:
+    """Write a file under `home()`, or do without. The oldest of its kind go when there are many."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace(path, content)
+        alike = sorted(path.parent.glob(f"*{path.suffix}"), key=lambda other: other.stat().st_mtime)
+        for old in alike[:-_MOST]:
+            old.unlink(missing_ok=True)
+    except OSError:
+        pass
+
+
+def read(path: Path) -> bytes | None:
+    """A kept file, or None."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def _records() -> dict[str, dict[str, Any]]:
+    try:
+        records = json.loads(read(home() / "engines.json") or b"{}")
+    except ValueError:
+        return {}
+    return records if isinstance(records, dict) else {}
+
+
+def recall(kind: str, key: str) -> Any:
+    """What `remember` was told, or None."""
+    found = _records().get(kind)
+    return found.get(key) if isinstance(found, dict) else None
+
+
+def remember(kind: str, key: str, value: object) -> None:
+    """Keep a JSON value. Of two processes that write at once, the later one's value stays."""
+    records = _records()
+    of_kind = records.get(kind)
+    of_kind = of_kind if isinstance(of_kind, dict) else {}
+    of_kind.pop(key, None)
+    of_kind[key] = value
+    records[kind] = dict(list(of_kind.items())[-200:])
+    keep(home() / "engines.json", json.dumps(records, indent=1).encode())
+
+
+def path_of(weights: Weights, precision: Precision) -> Path:
+    """Where an exported network is kept."""
+    from ..export import digest
+
+    return home() / "onnx" / f"{digest(weights)[:32]}-{precision}-{_FORMAT}.onnx"
+
+
+def exported(weights: Weights, precision: Precision, *, fresh: bool = False, quick: bool = False) -> bytes:
+    """The network as an ONNX file, kept from an earlier run unless `fresh`. Raises as `export.to_onnx`."""
+    from ..export import TakesLong, to_onnx
+
+    path = path_of(weights, precision)
+    content = None if fresh else read(path)
+    if content is None:
+        if quick and recall("long", path.name):
+            raise TakesLong("exporting this network takes long")
+        try:
+            content = to_onnx(weights, precision, quick=quick)
+        except TakesLong:
+            remember("long", path.name, True)
+            raise
+        keep(path, content)
+    return content

@@ -1,0 +1,123 @@
+"""How far an engine's results are from those of the network in torch, float32: on photographs, and with a bound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from .. import ops
+from ..weights import Weights
+
+Precision = Literal["fp32", "fp16", "bf16"]
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+# Highest relative error (root mean square over that of the output) and mean dE that rounding alone explains; each is
+# several times what the six networks were measured at.
+BOUNDS = {"fp32": (1e-4, 0.02), "fp16": (1e-2, 0.5), "bf16": (6e-2, 3.0)}
+_PHOTOGRAPHS = Path(__file__).parent.parent / "assets" / "photographs.jpg"
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Differences between two ways to run one network, over all pictures.
+
+    Attributes:
+        relative: root mean square of the output's error over that of the output. output_max, output_mean: of its
+        absolute error, in logits or Lab units. ab_max, ab_mean: distance of the decoded colours, in Lab units. de_max,
+        de_mean: dE (CIE 1976) of the painted 8-bit pictures.
+    """
+
+    relative: float
+    output_max: float
+    output_mean: float
+    ab_max: float
+    ab_mean: float
+    de_max: float
+    de_mean: float
+
+    def __str__(self) -> str:
+        return (
+            f"output {self.output_max:.2g} (mean {self.output_mean:.2g}, relative {self.relative:.2g}), "
+            f"ab {self.ab_max:.2g} (mean {self.ab_mean:.2g}), dE {self.de_max:.2g} (mean {self.de_mean:.2g})"
+        )
+
+    def problem(self, precision: str) -> str | None:
+        """What lies beyond the precision's bound, or None. NaN lies beyond."""
+        relative, de_mean = BOUNDS[precision]
+        if not self.relative <= relative:
+            return f"relative error of the output {self.relative:.2g}, more than {precision}'s bound of {relative:g}"
+        if not self.de_mean <= de_mean:
+            return f"mean dE {self.de_mean:.2g}, more than {precision}'s bound of {de_mean:g}"
+        return None
+
+
+def side_of(weights: Weights) -> int:
+    """The side of a square picture in pixels as the network sees it."""
+    stride: int = weights.model.stride  # type: ignore[assignment]
+    return max(round(weights.size / stride), 2) * stride
+
+
+def photographs() -> Tensor:
+    """(4, 256, 256) uint8, gray: the ones that come with the package."""
+    with Image.open(_PHOTOGRAPHS) as strip:
+        return torch.from_numpy(np.array(strip)).unflatten(1, (4, 256)).movedim(1, 0).contiguous()
+
+
+def read_pictures(source: str | Path, side: int, limit: int = 16) -> Tensor:
+    """(N, side, side) uint8, gray: the middles of a source's first pictures (as `fastcolor.train` takes sources)."""
+    from ..data import pictures
+
+    rows = []
+    for _, rgb in pictures(source):
+        rows.append(np.array(ImageOps.fit(Image.fromarray(rgb).convert("L"), (side, side))))
+        if len(rows) == limit:
+            break
+    return torch.from_numpy(np.stack(rows))
+
+
+@torch.inference_mode()
+def compare(run: Callable[[Tensor], Tensor], weights: Weights, gray: Tensor | None = None) -> Parity:
+    """Run pictures through an engine and through the network as it is in `weights`.
+
+    Args:
+        run: the engine. weights: its network, on the CPU, float32. gray: (N, H, W) uint8; None: `photographs()`.
+
+    Returns:
+        The differences; NaN where the engine gave NaN or infinity.
+
+    Example:
+        >>> compare(weights.model, weights).de_mean  # doctest: +SKIP
+        0.0
+    """
+    gray = photographs() if gray is None else gray
+    side = side_of(weights)
+    rows = []
+    for picture in gray.split(4):
+        lightness = ops.luma_to_input(picture, (side, side))
+        truth, output = weights.model(lightness).float(), run(lightness).float().cpu()
+        if output.shape != truth.shape:
+            raise ValueError(f"the engine's output must have shape {tuple(truth.shape)}, got {tuple(output.shape)}")
+        colors = [_decode(result, weights) for result in (output, truth)]
+        lab = [ops.rgb_to_lab(ops.paint_rgb(ab.nan_to_num(), picture), layout="hwc") for ab in colors]
+        error, distance = output - truth, (colors[0] - colors[1]).norm(dim=1)
+        de = (lab[0] - lab[1]).norm(dim=1)
+        rows.append([error.square().mean(), truth.square().mean(), error.abs().mean(), distance.mean(), de.mean()])
+        rows[-1] += [error.abs().max(), distance.max(), de.max()]
+    table = torch.tensor(rows, dtype=torch.float64)
+    error_2, truth_2, output_mean, ab_mean, de_mean = table[:, :5].mean(0).tolist()
+    output_max, ab_max, de_max = table[:, 5:].amax(0).tolist()
+    relative = (error_2 / max(truth_2, 1e-12)) ** 0.5
+    return Parity(relative, output_max, output_mean, ab_max, ab_mean, de_max, de_mean)
+
+
+def _decode(output: Tensor, weights: Weights) -> Tensor:
+    if weights.model.kind == "regressor":
+        return output * weights.saturation
+    ab = ops.annealed_mean(output, palette=weights.palette, temperature=weights.temperature)
+    return ab * weights.saturation
