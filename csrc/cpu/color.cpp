@@ -5,18 +5,11 @@
 
 #include "interleave.h"
 #include "parallel.h"
+#include "runs.h"
 
 namespace fastcolor::cpu::FASTCOLOR_ISA {
 
 namespace {
-
-constexpr int kRun = 512;
-
-// Three planes of a run of pixels, on the stack.
-template <class T>
-struct Planes {
-  alignas(64) T x[kRun], y[kRun], z[kRun];
-};
 
 struct LinearTable {
   std::array<float, 256> value;
@@ -68,32 +61,6 @@ void linear_run_to_lab(const Planes<T>& c, int n, T* __restrict__ l, T* __restri
     a[i] = lab.y;
     b[i] = lab.z;
   }
-}
-
-// Codes 0..255 of a plane of linear light, in place, then as bytes. Two loops: one of floats and bytes together would
-// hold four times as many pixels at once as there are registers for.
-void linear_run_to_bytes(float* __restrict__ c, int n, uint8_t* __restrict__ out) {
-#pragma omp simd
-  for (int i = 0; i < n; i++) c[i] = math::linear_to_srgb_255(c[i]);
-#pragma omp simd
-  for (int i = 0; i < n; i++) out[i] = math::to_byte(c[i]);
-}
-
-// In short loops: one that did it all would be a chain of instructions so long that the processor sees only its own
-// pixels and waits.
-void lab_run_to_bytes(const float* __restrict__ l, const float* __restrict__ a, const float* __restrict__ b, int n,
-                      Planes<uint8_t>& out) {
-  Planes<float> c;
-#pragma omp simd
-  for (int i = 0; i < n; i++) {
-    const math::Vec3<float> linear = math::lab_to_linear<float>({l[i], a[i], b[i]});
-    c.x[i] = linear.x;
-    c.y[i] = linear.y;
-    c.z[i] = linear.z;
-  }
-  linear_run_to_bytes(c.x, n, out.x);
-  linear_run_to_bytes(c.y, n, out.y);
-  linear_run_to_bytes(c.z, n, out.z);
 }
 
 }  // namespace
@@ -164,7 +131,7 @@ void lab_to_rgb(const ColorParams& p) {
       if constexpr (std::is_same_v<T, float>) {
         if (p.dtype == DType::kU8) {
           Planes<uint8_t> bytes;
-          lab_run_to_bytes(l, a, b, n, bytes);
+          lab_run_to_bytes(l, a, b, 1.0f, n, bytes);
           uint8_t* to = static_cast<uint8_t*>(p.destination) + w.start;
           p.interleaved ? interleave(bytes.x, bytes.y, bytes.z, n, to) : store_planes(bytes, 1, w.plane, n, to);
           return;

@@ -3,7 +3,9 @@
 #include "../math/paint.h"
 
 #include "interleave.h"
+#include "lanes.h"
 #include "parallel.h"
+#include "runs.h"
 
 namespace fastcolor::cpu::FASTCOLOR_ISA {
 
@@ -61,13 +63,27 @@ struct RowTaps {
   const float* fraction;
 };
 
+// mixed: scratch of small_width + kLanes floats.
 void upsample_row(const float* plane, int64_t small_width, const math::Tap& y, const RowTaps& taps, int64_t width,
                   float* __restrict__ mixed, float* __restrict__ out) {
   const float *top = plane + y.low * small_width, *bottom = plane + y.high * small_width;
 #pragma omp simd
   for (int64_t x = 0; x < small_width; x++) mixed[x] = math::lerp(top[x], bottom[x], y.fraction);
-#pragma omp simd
-  for (int64_t x = 0; x < width; x++) out[x] = math::lerp(mixed[taps.low[x]], mixed[taps.high[x]], taps.fraction[x]);
+  int64_t x = 0;
+  for (; x + kLanes <= width; x += kLanes) {
+    // Neighbours read nearly the same few values when a plane grows: one load serves all lanes then.
+    const int32_t first = taps.low[x];
+    if (taps.high[x + kLanes - 1] - first >= kLanes) break;
+    Words low, high;
+    std::memcpy(&low, taps.low + x, sizeof(low));
+    std::memcpy(&high, taps.high + x, sizeof(high));
+    const Floats near = load_lanes<Floats>(mixed + first);
+    const uint32_t offset = static_cast<uint32_t>(first);
+    store_lanes(out + x, math::lerp(Floats(__builtin_shuffle(near, low - offset)),
+                                    Floats(__builtin_shuffle(near, high - offset)),
+                                    load_lanes<Floats>(taps.fraction + x)));
+  }
+  for (; x < width; x++) out[x] = math::lerp(mixed[taps.low[x]], mixed[taps.high[x]], taps.fraction[x]);
 }
 
 // Taps for positions 0, step, 2 step, ... + offset of a grid of `large` pixels.
@@ -133,25 +149,27 @@ void luma_at_sites(const float* __restrict__ luma, int64_t width, int step, bool
   }
 }
 
-// Codes of one chroma row; luma, a and b are used up. Floats first: a loop of mixed widths does not vectorise.
+// Codes of a run of one chroma row.
 template <class T>
-void chroma_row(const PaintChromaParams& p, float* __restrict__ luma, float* __restrict__ a, float* __restrict__ b,
-                int64_t columns, T* __restrict__ cb, T* __restrict__ cr) {
-  const float saturation = p.saturation, k_red = p.k_red, k_blue = p.k_blue;
+void chroma_run(const PaintChromaParams& p, const float* __restrict__ luma, const float* a, const float* b, int n,
+                T* __restrict__ cb, T* __restrict__ cr) {
+  const float k_red = p.k_red, k_blue = p.k_blue;
   const float scale = p.chroma_scale, middle = p.chroma_middle, largest = p.chroma_max;
+  alignas(64) float lightness[kRun];
 #pragma omp simd
-  for (int64_t x = 0; x < columns; x++) luma[x] = math::gray_to_lightness(luma[x]);
+  for (int i = 0; i < n; i++) lightness[i] = math::gray_to_lightness(luma[i]);
+  Planes<float> rgb;
+  lab_run_to_255(lightness, a, b, p.saturation, n, rgb);
 #pragma omp simd
-  for (int64_t x = 0; x < columns; x++) {
-    const math::Vec3<float> rgb = math::lab_to_rgb_255({luma[x], a[x] * saturation, b[x] * saturation});
-    const float y = math::luma_of(rgb, k_red, k_blue);
-    a[x] = math::chroma_difference(rgb.z, y, k_blue) * scale + middle;
-    b[x] = math::chroma_difference(rgb.x, y, k_red) * scale + middle;
+  for (int i = 0; i < n; i++) {
+    const float y = math::luma_of({rgb.x[i], rgb.y[i], rgb.z[i]}, k_red, k_blue);
+    rgb.z[i] = math::chroma_difference(rgb.z[i], y, k_blue) * scale + middle;
+    rgb.x[i] = math::chroma_difference(rgb.x[i], y, k_red) * scale + middle;
   }
 #pragma omp simd
-  for (int64_t x = 0; x < columns; x++) {
-    cb[x] = math::to_code<T>(a[x], largest);
-    cr[x] = math::to_code<T>(b[x], largest);
+  for (int i = 0; i < n; i++) {
+    cb[i] = math::to_code<T>(rgb.z[i], largest);
+    cr[i] = math::to_code<T>(rgb.x[i], largest);
   }
 }
 
@@ -198,7 +216,7 @@ void paint_rgb(const PaintRgbParams& p) {
 
   parallel_for(p.images * p.height, 4.0 * static_cast<double>(p.width), p.target.threads, [&](int64_t i) {
     const int64_t image = i / p.height, y = i % p.height, small = p.ab_height * p.ab_width;
-    float* lightness = scratch<float>(3 * p.width + p.ab_width);
+    float* lightness = scratch<float>(3 * p.width + p.ab_width + kLanes);
     float *a = lightness + p.width, *b = a + p.width, *mixed = b + p.width;
     const math::Tap tap = math::bilinear_tap(static_cast<float>(y), ratio_y, p.ab_height);
     const float* plane = p.ab + image * 2 * small;
@@ -214,19 +232,11 @@ void paint_rgb(const PaintRgbParams& p) {
       }
     }
     const float saturation = p.gamut == Gamut::kChroma ? 1.0f : p.saturation;
-    constexpr int kRun = 512;
     for (int64_t first = 0; first < p.width; first += kRun) {
       const int n = static_cast<int>(std::min<int64_t>(kRun, p.width - first));
-      alignas(64) uint8_t red[kRun], green[kRun], blue[kRun];
-#pragma omp simd
-      for (int x = 0; x < n; x++) {
-        const math::Vec3<float> c =
-            math::lab_to_rgb_255({lightness[first + x], a[first + x] * saturation, b[first + x] * saturation});
-        red[x] = math::to_byte(c.x);
-        green[x] = math::to_byte(c.y);
-        blue[x] = math::to_byte(c.z);
-      }
-      interleave(red, green, blue, n, rgb + 3 * first);
+      Planes<uint8_t> bytes;
+      lab_run_to_bytes(lightness + first, a + first, b + first, saturation, n, bytes);
+      interleave(bytes.x, bytes.y, bytes.z, n, rgb + 3 * first);
     }
   });
 }
@@ -244,8 +254,8 @@ void paint_chroma(const PaintChromaParams& p) {
     using T = decltype(t);
     parallel_for(p.images * rows, 5.0 * static_cast<double>(columns), p.target.threads, [&](int64_t i) {
       const int64_t image = i / rows, row = i % rows, small = p.ab_height * p.ab_width;
-      float* lightness = scratch<float>(3 * columns + p.ab_width + p.width);
-      float *a = lightness + columns, *b = a + columns, *mixed = b + columns, *mean = mixed + p.ab_width;
+      float* lightness = scratch<float>(3 * columns + p.ab_width + kLanes + p.width);
+      float *a = lightness + columns, *b = a + columns, *mixed = b + columns, *mean = mixed + p.ab_width + kLanes;
       const math::Tap tap = math::bilinear_tap(static_cast<float>(row * p.step_y) + offset_y, ratio_y, p.ab_height);
       const float* plane = p.ab + image * 2 * small;
       upsample_row(plane, p.ab_width, tap, taps, columns, mixed, a);
@@ -255,7 +265,10 @@ void paint_chroma(const PaintChromaParams& p) {
       mean_of_rows(luma + top * p.width, luma + bottom * p.width, p.code, p.width, mean);
       luma_at_sites(mean, p.width, p.step_x, p.centered, columns, lightness);
       T *cb = static_cast<T*>(p.cb) + i * columns, *cr = static_cast<T*>(p.cr) + i * columns;
-      chroma_row(p, lightness, a, b, columns, cb, cr);
+      for (int64_t first = 0; first < columns; first += kRun) {
+        const int n = static_cast<int>(std::min<int64_t>(kRun, columns - first));
+        chroma_run(p, lightness + first, a + first, b + first, n, cb + first, cr + first);
+      }
     });
   });
 }

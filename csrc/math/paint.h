@@ -18,7 +18,10 @@ FC_HD Tap bilinear_tap(float position, float ratio, int64_t small) {
   const int64_t low = static_cast<int64_t>(at);
   return {low, low + 1 < small ? low + 1 : small - 1, at - static_cast<float>(low)};
 }
-FC_HD float lerp(float low, float high, float fraction) { return low + (high - low) * fraction; }
+template <class T>  // float, or a vector of floats
+FC_HD T lerp(T low, T high, T fraction) {
+  return low + (high - low) * fraction;
+}
 
 // ---- anti-aliased shrinking: a triangle as wide as the ratio of sizes, renormalised at the edges ----
 

@@ -1,0 +1,52 @@
+// Runs of pixels on the stack, and Lab to sRGB codes in short loops: one loop that did it all would be a chain of
+// instructions so long that the processor sees only its own pixels, and waits.
+#pragma once
+
+#include "../math/color.h"
+#include "parallel.h"
+
+namespace fastcolor::cpu::FASTCOLOR_ISA {
+
+constexpr int kRun = 512;
+
+// Three planes of a run of pixels.
+template <class T>
+struct Planes {
+  alignas(64) T x[kRun], y[kRun], z[kRun];
+};
+
+inline void linear_run_to_255(float* __restrict__ c, int n) {
+#pragma omp simd
+  for (int i = 0; i < n; i++) c[i] = math::linear_to_srgb_255(c[i]);
+}
+
+// l, a, b: (n), a and b are multiplied by `saturation`. rgb: codes in 0..255, not rounded.
+inline void lab_run_to_255(const float* __restrict__ l, const float* __restrict__ a, const float* __restrict__ b,
+                           float saturation, int n, Planes<float>& rgb) {
+#pragma omp simd
+  for (int i = 0; i < n; i++) {
+    const math::Vec3<float> linear = math::lab_to_linear<float>({l[i], a[i] * saturation, b[i] * saturation});
+    rgb.x[i] = linear.x;
+    rgb.y[i] = linear.y;
+    rgb.z[i] = linear.z;
+  }
+  linear_run_to_255(rgb.x, n);
+  linear_run_to_255(rgb.y, n);
+  linear_run_to_255(rgb.z, n);
+}
+
+// Bytes apart from the floats: in one loop four times as many pixels as there are registers for would be under way.
+inline void run_to_bytes(const float* __restrict__ c, int n, uint8_t* __restrict__ out) {
+#pragma omp simd
+  for (int i = 0; i < n; i++) out[i] = math::to_byte(c[i]);
+}
+inline void lab_run_to_bytes(const float* l, const float* a, const float* b, float saturation, int n,
+                             Planes<uint8_t>& out) {
+  Planes<float> rgb;
+  lab_run_to_255(l, a, b, saturation, n, rgb);
+  run_to_bytes(rgb.x, n, out.x);
+  run_to_bytes(rgb.y, n, out.y);
+  run_to_bytes(rgb.z, n, out.z);
+}
+
+}  // namespace fastcolor::cpu::FASTCOLOR_ISA
