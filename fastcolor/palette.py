@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 # The in-gamut grid: for a = -90, -80, ..., 100 one contiguous run of b (first, last), spacing 10. 313 points.
@@ -372,3 +373,48 @@ def class_weights(
     else:
         raise ValueError(f"weighting: must be 'rebalance', 'inverse_log' or 'none', got {weighting!r}")
     return (w / (p * w).sum()).float()
+
+
+def load_prior(path: str | os.PathLike[str], palette: Palette | None = None) -> Tensor:
+    """Read a colour prior: a plain (Q,) `.npy` such as the published `prior_probs.npy`, or what `save_prior` wrote.
+
+    Returns:
+        (Q,) float64, sums to 1. The published prior is smoothed already.
+
+    Raises:
+        FileNotFoundError: no such file. ValueError: no distribution over this palette; or a plain file over the grid
+            whose most frequent colour is not gray: one of the published name with its maximum at (-90, 90) circulates
+            and is wrong.
+    """
+    path, palette = Path(path), palette or Palette.grid()
+    if not path.is_file():
+        raise FileNotFoundError(f"prior: no such file: {path}")
+    if path.suffix == ".safetensors":
+        try:
+            with safe_open(path, framework="pt") as file:
+                tensors = {key: file.get_tensor(key) for key in file.keys()}
+        except (SafetensorError, OSError) as error:
+            raise ValueError(f"prior: {path} is not a safetensors file or is damaged ({error})") from None
+        if not {"prior", "points"} <= tensors.keys():
+            raise ValueError(f"prior: {path} holds no prior, but {', '.join(sorted(tensors)) or 'nothing'}")
+        if Palette(tensors["points"]) != palette:
+            raise ValueError(f"prior: {path} is over another palette of {len(tensors['points'])} bins")
+        p = tensors["prior"].double()
+    else:
+        try:
+            p = torch.from_numpy(np.load(path, allow_pickle=False).astype(np.float64))
+        except (ValueError, EOFError) as error:
+            raise ValueError(f"prior: {path} is not a .npy file of numbers ({error})") from None
+    if p.shape != (len(palette),) or not bool((p >= 0).all()) or not 0.99 < float(p.sum()) < 1.01:
+        raise ValueError(
+            f"prior: {path} must hold ({len(palette)},) probabilities that sum to 1, "
+            f"got shape {tuple(p.shape)}, sum {float(p.sum()):g}"
+        )
+    most = int(p.argmax())
+    if path.suffix != ".safetensors" and palette == _GRID and most != 120:
+        a, b = palette.points[most].int().tolist()
+        raise ValueError(
+            f"prior: {path} must peak at bin 120, ab (0, 0), as pictures do, got bin {most}, ab ({a}, {b}): "
+            "a wrong file of the published name circulates"
+        )
+    return p / p.sum()
