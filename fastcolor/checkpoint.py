@@ -1,13 +1,12 @@
 """A run's folder: its settings, and checkpoints that hold all that the next step depends on.
 
-A checkpoint is one `.safetensors` file: tensors of networks and optimisers, the rest as JSON in its metadata. Nothing is
-unpickled. It is written under a temporary name and renamed, so whatever bears the final name is whole.
+A checkpoint is one `.safetensors` file: tensors of networks and optimisers, the rest as JSON in its metadata. Nothing
+is unpickled. It is written under a temporary name and renamed, so whatever bears the final name is whole.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +14,9 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from .files import write_bytes, write_tensors
 
 _FORMAT = "fastcolor-checkpoint-1"
 
@@ -81,15 +81,12 @@ def save(
     # A copy where memory is not in order or shared: the format stores plain, separate arrays.
     tensors = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
     path = folder / f"checkpoint-{step:08d}.safetensors"
-    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        save_file(tensors, temporary, metadata={"format": _FORMAT, "step": str(step), "facts": json.dumps(facts)})
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        write_tensors(path, tensors, {"format": _FORMAT, "step": str(step), "facts": json.dumps(facts)})
     except (OSError, SafetensorError) as error:
-        temporary.unlink(missing_ok=True)
-        raise TrainingError(f"the checkpoint of step {step} cannot be written ({_reason(error)}); {last(folder)}") from None
+        raise TrainingError(
+            f"the checkpoint of step {step} cannot be written ({_reason(error)}); {last(folder)}"
+        ) from None
     for old in files(folder)[:-keep]:
         old.unlink(missing_ok=True)
     return path
@@ -148,7 +145,7 @@ def open_run(out: Path, settings: dict[str, Any], resume: bool) -> Checkpoint | 
         if file.exists():
             raise FileExistsError(f"out: {out} already holds a run; resume it or name another folder")
         out.mkdir(parents=True, exist_ok=True)
-        replace(file, json.dumps(settings, indent=1).encode())
+        write_bytes(file, json.dumps(settings, indent=1).encode())
         return None
     if not file.exists():
         raise FileNotFoundError(f"resume: {out} holds no run to go on with")
@@ -162,15 +159,5 @@ def open_run(out: Path, settings: dict[str, Any], resume: bool) -> Checkpoint | 
     checkpoint = load(found[-1]) if found else None
     if (log := out / "log.jsonl").exists():
         done = checkpoint.step if checkpoint else 0
-        replace(log, "".join(line + "\n" for line in log.read_text().splitlines()[:done]).encode())
+        write_bytes(log, "".join(line + "\n" for line in log.read_text().splitlines()[:done]).encode())
     return checkpoint
-
-
-def replace(path: Path, content: bytes) -> None:
-    """Write a file, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

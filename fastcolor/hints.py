@@ -17,7 +17,7 @@ def random_hints(ab: Tensor, random: np.random.Generator) -> tuple[Tensor, Tenso
         (hints, mask): (N, 2, H, W) the patch's mean colour where mask (N, 1, H, W) is 1, and 0 elsewhere. The number of
         patches of a picture is geometric with mean 7, their side 1 to 9 px, their places normal about the middle.
 
-    Source: Zhang et al., "Real-Time User-Guided Image Colorization with Learned Deep Priors", SIGGRAPH 2017, section 3.1.
+    Source: Zhang et al., "Real-Time User-Guided Image Colorization with Learned Deep Priors", 2017, section 3.1.
 
     Example:
         >>> hints, mask = random_hints(torch.ones(2, 2, 64, 64), np.random.default_rng(0))

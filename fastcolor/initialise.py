@@ -1,7 +1,7 @@
 """Data-dependent initialisation (Kraehenbuehl, Doersch, Donahue and Darrell, "Data-dependent Initializations of
 Convolutional Neural Networks", ICLR 2016).
 
-Every layer is set from what a batch of real pictures sends into it, so that all channels are in use from the first step.
+Every layer is set from what a batch of real pictures sends into it, so all channels are in use from the first step.
 """
 
 from __future__ import annotations
@@ -18,7 +18,11 @@ _PATCHES, _DIRECTIONS = 20_000, 256  # patches clustered a layer, and principal 
 
 @torch.no_grad()
 def data_dependent(
-    network: nn.Module, *inputs: Tensor, method: Literal["kmeans", "random"] = "kmeans", mean: float = 0.0, seed: int = 0
+    network: nn.Module,
+    *inputs: Tensor,
+    method: Literal["kmeans", "random"] = "kmeans",
+    mean: float = 0.0,
+    seed: int = 0,
 ) -> nn.Module:
     """Set the weights of every convolution and linear layer, in the order in which `network(*inputs)` runs them.
 

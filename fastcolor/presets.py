@@ -87,8 +87,8 @@ class Optimiser:
     """Adam. "adamw" decays weights apart from the gradient; "adam" adds `weight_decay` to it (coupled L2), as published
     recipes have it. encoder_learning_rate: of the encoder's own parameters; None: the same.
 
-    schedule, over the stages that share this optimiser: "constant"; "cosine": linear warm-up, then half a cosine down to
-    0.5 %; "linear": constant up to the share `marks[0]`, then a line to zero; "step": times `factor` at every share in
+    schedule, over the stages that share this optimiser: "constant"; "cosine": linear warm-up, then half a cosine down
+    to 0.5 %; "linear": constant up to the share `marks[0]`, then a line to zero; "step": times `factor` at every share in
     `marks`.
     """
 

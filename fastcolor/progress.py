@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import sys
@@ -18,6 +19,7 @@ from tqdm import tqdm
 
 from . import ops
 from .checkpoint import TrainingError, last
+from .files import write_bytes
 from .palette import Palette
 
 
@@ -41,9 +43,7 @@ class Log:
             try:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError:
-                raise ImportError(
-                    'tensorboard: the package is missing; pip install "fastcolor[tensorboard]"'
-                ) from None
+                raise ImportError('tensorboard: the package is missing; pip install "fastcolor[tensorboard]"') from None
             self._board = SummaryWriter(folder / "tensorboard", purge_step=first + 1)
 
     def add(self, entry: dict[str, float]) -> None:
@@ -99,7 +99,7 @@ class GrayWatch:
         self.least, self.times, self._seen = least, times, 0
 
     def __call__(self, made: Tensor, true: Tensor) -> tuple[float, bool]:
-        """Compare ab (N, 2, h, w) of a batch: the ratio of the mean chromas, and whether it is time to say so (once)."""
+        """Compare ab (N, 2, h, w) of a batch: the ratio of mean chromas, and whether it is time to say so (once)."""
         ratio = float(made.float().norm(dim=1).mean() / true.float().norm(dim=1).mean().clamp(min=1e-6))
         self._seen = self._seen + 1 if ratio < self.least else 0
         return ratio, self._seen == self.times
@@ -115,18 +115,15 @@ def sample_sheet(path: Path, model: nn.Module, rgb: Tensor, palette: Palette, te
     model.train(training)
     rows = [ops.paint_rgb(torch.zeros_like(ab), lab[:, :1]), ops.paint_rgb(ab, lab[:, :1]), rgb]
     sheet = torch.cat([torch.cat(list(row), dim=1) for row in rows], dim=0)
-    temporary = path.with_name(f".{path.name}.tmp")
+    content = io.BytesIO()
+    Image.fromarray(sheet.cpu().numpy()).save(content, format="PNG")
     try:
-        Image.fromarray(sheet.cpu().numpy()).save(temporary, format="PNG")
-        temporary.replace(path)
+        write_bytes(path, content.getvalue())
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise TrainingError(f"{path} cannot be written ({error.strerror}); {last(path.parent)}") from None
 
 
-def decode(
-    model: nn.Module, output: Tensor, palette: Palette, temperature: float
-) -> tuple[Tensor | None, Tensor]:
+def decode(model: nn.Module, output: Tensor, palette: Palette, temperature: float) -> tuple[Tensor | None, Tensor]:
     """What a network returned as (logits or None, ab)."""
     if model.kind == "classifier":
         return output, ops.annealed_mean(output, palette=palette, temperature=temperature)

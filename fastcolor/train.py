@@ -1,7 +1,7 @@
 """Training: one readable loop, its settings as data.
 
-Every batch, crop and bit of noise is determined by the seed and the step's number, and a checkpoint holds all else, so a
-run that was stopped or killed goes on as if nothing had happened.
+Every batch, crop and bit of noise is determined by the seed and the step's number, and a checkpoint holds all else, so
+a run that was stopped or killed goes on as if nothing had happened.
 """
 
 from __future__ import annotations
@@ -26,12 +26,15 @@ from . import models, ops, parallel, weights
 from .checkpoint import TrainingError
 from .data import Crops, Item, Source, View, batches, find
 from .engines import device_of
+from .files import write_bytes
 from .hints import random_hints
 from .initialise import data_dependent
 from .losses import Objective, discriminator_loss, shrink
-from .palette import Palette, load_prior, prior, smooth_prior
-from .presets import PRESETS, CrossEntropy, FeatureMatching, Optimiser, Preset, Stage
+from .palette import Palette, smooth_prior
+from .palette import prior as measure_prior
+from .presets import PRESETS, Optimiser, Preset, Stage
 from .progress import GrayWatch, Interrupted, Log, decode, sample_sheet
+from .survey import load_prior
 
 __all__ = ["PRESETS", "Preset", "TrainResult", "TrainingError", "train"]
 
@@ -432,8 +435,8 @@ def _prior_of(items: list[Item], palette: Palette, given: str | os.PathLike[str]
         else:
             crops, view = Crops(items, seed=0), View(64, 0.9, 1.0)
             labs = (ops.rgb_to_lab(crops[i, view][0][None], layout="hwc")[:, 1:] for i in range(min(len(items), 4000)))
-            p = smooth_prior(prior(labs, palette), palette)
-        checkpoints.replace(file, json.dumps(p.tolist()).encode())
+            p = smooth_prior(measure_prior(labs, palette), palette)
+        write_bytes(file, json.dumps(p.tolist()).encode())
     return torch.tensor(json.loads(file.read_text()), dtype=torch.float64)
 
 

@@ -20,9 +20,8 @@ from PIL import Image
 import fastcolor
 from fastcolor import checkpoint as checkpoints
 from fastcolor import models, weights
-from fastcolor.presets import L1, L2, PRESETS, Optimiser, Preset, Stage
-from fastcolor.train import TrainingError, TrainResult
-from fastcolor.data import View
+from fastcolor.presets import PRESETS, Optimiser
+from fastcolor.train import TrainingError
 
 OPTIONS = {"steps": 7, "batch_size": 2, "crop": 64, "precision": "fp32", "workers": 0}
 # Recipes with networks small enough for a test; the code of one makes it in another process too.
@@ -98,7 +97,7 @@ fastcolor.train({str(photographs)!r}, {SMALL[kind]}, {str(broken)!r}, **{options
 """
     process = subprocess.Popen([sys.executable, "-c", code])
     while process.poll() is None and not ((broken / "log.jsonl").exists() and len(losses(broken)) >= 5):
-        time.sleep(0.002)
+        time.sleep(0.01)
     process.kill()
     assert process.wait(timeout=60) == -signal.SIGKILL
     assert 5 <= len(losses(broken)) < 9 and not (broken / "weights.safetensors").exists()
@@ -116,7 +115,7 @@ def test_a_request_to_stop_leaves_a_checkpoint(photographs: Path, tmp_path: Path
     )
     process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
     while process.poll() is None and not ((out / "log.jsonl").exists() and len(losses(out)) > 2):
-        pass
+        time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
     assert process.returncode != 0
@@ -158,6 +157,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(photog
     out = tmp_path / "run"
     diverging = Optimiser(1e30, kind="adamw")
     recipe = replace(PRESETS["default"], stages=(replace(PRESETS["default"].stages[0], optimiser=diverging),), freeze=0)
-    with pytest.raises(TrainingError, match=r"the loss became (nan|inf) at step \d; the last whole checkpoint is .*0001"):
+    with pytest.raises(
+        TrainingError, match=r"the loss became (nan|inf) at step \d; the last whole checkpoint is .*0001"
+    ):
         fastcolor.train(photographs, recipe, out, **{**OPTIONS, "checkpoint_every": 1, "keep": 9})
     assert checkpoint_steps(out)[0] == 1 and len(losses(out)) == len(checkpoint_steps(out)) < 7
