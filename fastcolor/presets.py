@@ -88,8 +88,8 @@ class Optimiser:
     recipes have it. encoder_learning_rate: of the encoder's own parameters; None: the same.
 
     schedule, over the stages that share this optimiser: "constant"; "cosine": linear warm-up, then half a cosine down
-    to 0.5 %; "linear": constant up to the share `marks[0]`, then a line to zero; "step": times `factor` at every share in
-    `marks`.
+    to 0.5 %; "linear": constant up to the share `marks[0]`, then a line to zero; "step": times `factor` at every share
+    in `marks`.
     """
 
     learning_rate: float
