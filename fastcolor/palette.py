@@ -95,6 +95,12 @@ class Palette:
         return _GRID
 
     @staticmethod
+    def square() -> Palette:
+        """The 529 bins of SIGGRAPH17's classifier: spacing 10 over all of [-110, 110]."""
+        side = torch.arange(-110.0, 111.0, 10.0)
+        return Palette(torch.cartesian_prod(side, side))
+
+    @staticmethod
     def kmeans(data: Tensor | Iterable[Tensor] | str | os.PathLike[str], bins: int = 313, *, seed: int = 0) -> Palette:
         """Fit `bins` colours to a data set: weighted k-means++ and Lloyd on its ab histogram (1-unit cells).
 

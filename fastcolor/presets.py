@@ -106,13 +106,15 @@ class Optimiser:
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of training, up to the share `until` of all steps."""
+    """A part of training, up to the share `until` of all steps. hints: true colours of random points go into the
+    network too, as simulated user hints."""
 
     until: float
     batch_size: int
     view: View
     losses: tuple[Term, ...]
     optimiser: Optimiser
+    hints: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ class Preset:
         ema: decay of the exponential average over steps that is exported; 0 exports the last weights.
         initialise: "default" leaves the network's own; "kmeans" is `initialise.data_dependent` on the first crops.
         discriminator, discriminator_options: as `models.build_discriminator` takes them.
-        hints: true colours of random points go into the network, as simulated user hints.
+        palette: of a classifier, unless another is given: the 313-point "grid", or the "square" of 529 points.
         temperature: of the annealed mean. size: short side in pixels at which the weights want to colour.
     """
 
@@ -141,7 +143,7 @@ class Preset:
     initialise: Literal["default", "kmeans"] = "default"
     discriminator: str = "patch70"
     discriminator_options: Mapping[str, object] = field(default_factory=dict)
-    hints: bool = False
+    palette: Literal["grid", "square"] = "grid"
     temperature: float = 0.38
     size: int = 256
 
@@ -159,6 +161,11 @@ class Preset:
             last += 1
         ends = [math.ceil(s.until * self.steps) for s in self.stages]
         return (ends[first - 1] if first else 0), ends[last]
+
+    @property
+    def classifies(self) -> bool:
+        """Does a term look at logits?"""
+        return any(isinstance(term, CrossEntropy) for stage in self.stages for term in stage.losses)
 
     @property
     def needs_prior(self) -> bool:
@@ -188,6 +195,55 @@ PRESETS: dict[str, Preset] = {
         freeze=4,
         ema=0.999,
     ),
+    # Zhang, Isola and Efros 2016, by the released code: ten neighbours, true colours by point, gray pictures left out,
+    # weight decay added to the gradient, the sum over pixels divided by pictures. 176 px out of 256.
+    "eccv16": Preset(
+        model="eccv16",
+        steps=450_000,
+        stages=(
+            Stage(
+                1.0,
+                40,
+                View(176, 176 / 256, 176 / 256),
+                (CrossEntropy(neighbours=10, reduction="pictures", gray_below=5.0),),
+                Optimiser(
+                    3.16e-5,
+                    betas=(0.9, 0.99),
+                    weight_decay=1e-3,
+                    schedule="step",
+                    factor=0.316,
+                    marks=(215 / 450, 430 / 450),
+                ),
+            ),
+        ),
+        target="point",
+        initialise="kmeans",
+    ),
+    # Zhang et al. 2017, by the released PyTorch code: 15 epochs of ImageNet to classify without hints, then 15 to follow
+    # hints, the last five at a tenth of the rate. 176 px out of 256.
+    "siggraph17": Preset(
+        model="siggraph17",
+        steps=1_537_000,
+        stages=(
+            Stage(
+                0.5,
+                25,
+                View(176, 176 / 256, 176 / 256),
+                (CrossEntropy(weighting="none", neighbours=1), Huber()),
+                Optimiser(1e-4),
+            ),
+            Stage(
+                1.0,
+                25,
+                View(176, 176 / 256, 176 / 256),
+                (Huber(),),
+                Optimiser(1e-5, schedule="step", factor=0.1, marks=(2 / 3,)),
+                hints=True,
+            ),
+        ),
+        target="point",
+        palette="square",
+    ),
     # Isola et al. 2017: 100 epochs at one rate, 100 more on a line to zero; here of 1,000 pictures. One picture a step,
     # 256 px out of 286.
     "pix2pix": Preset(
@@ -202,5 +258,25 @@ PRESETS: dict[str, Preset] = {
                 replace(_GAN_ADAM, schedule="linear", marks=(0.5,)),
             ),
         ),
+    ),
+    # A U-Net of ResNet18's encoder in two stages of 20 epochs of 8,000 pictures: distances alone, then pix2pix's loss with
+    # a discriminator that knows nothing yet.
+    "resnet-unet": Preset(
+        model="resnet-unet",
+        steps=20_000,
+        stages=(
+            Stage(0.5, 16, View(256, 1.0, 1.0), (L1(),), Optimiser(1e-4)),
+            Stage(1.0, 16, View(256, 1.0, 1.0), (Gan(), L1(100.0)), _GAN_ADAM),
+        ),
+        encoder="features.",
+    ),
+    # A discriminator beside the cross entropy whose classes weigh by the inverse logarithm of their prior.
+    "cgan-attention": Preset(
+        model="cgan-attention",
+        steps=60_000,
+        stages=(
+            Stage(1.0, 16, View(192, 0.65, 1.0), (CrossEntropy(weighting="inverse_log"), Gan(0.1)), _GAN_ADAM),
+        ),
+        ema=0.999,
     ),
 }

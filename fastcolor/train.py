@@ -116,7 +116,9 @@ def train(
     _check(on_bad_picture in ("skip", "stop"), "on_bad_picture", "be 'skip' or 'stop'", repr(on_bad_picture))
     _check(precision in ("auto", "bf16", "fp16", "fp32"), "precision", "be auto, bf16, fp16 or fp32", repr(precision))
     out = Path(out)
-    palette = palette if isinstance(palette, Palette) else Palette.load(palette) if palette else Palette.grid()
+    given = palette if isinstance(palette, Palette) or palette is None else Palette.load(palette)
+    _check(given is None or recipe.classifies, "palette", f"be left out: {recipe.model} has no classes here", given)
+    palette = given or (Palette.square() if recipe.palette == "square" else Palette.grid())
     items = find(data)
     with parallel.join(device_of(device)) as (processes, target):
         if precision == "auto":
@@ -124,8 +126,10 @@ def train(
         amp = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
 
         torch.manual_seed(seed)
-        options = dict(recipe.options) if palette == Palette.grid() else {**recipe.options, "bins": len(palette)}
+        options = {**recipe.options, **({"bins": len(given)} if given else {})}
         model = models.build(recipe.model, **options)
+        if isinstance(model, models.ECCV16):
+            model.set_palette(palette)
         _check_crops(model, recipe)
         if encoder is not None:
             _load_encoder(model, encoder)
@@ -171,7 +175,7 @@ def train(
             """(logits, ab) that the generator makes of a piece of this step's batch."""
             torch.manual_seed(_noise_seed(seed, step, processes.rank, piece))
             extra: dict[str, Any] = {}
-            if recipe.hints:
+            if recipe.stage(step).hints:
                 extra["hints"] = random_hints(lab[:, 1:], np.random.default_rng((seed, 3, step, processes.rank, piece)))
             if model.kind == "regressor" and objective.needs_logits:
                 extra["both"] = True
