@@ -98,11 +98,13 @@ def data_dependent(
 
 
 def _patches(x: Tensor, layer: nn.Conv2d, generator: torch.Generator) -> Tensor:
-    """Random patches (n, C k k) of what a convolution looks at, without those that padding reaches into."""
+    """Random patches (n, C k k) of what a convolution looks at; padded ones only where there are no others."""
     count = max(1, _PATCHES // len(x))
+    reach = [d * (k - 1) + 1 for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
+    padding = layer.padding if any(s < r for s, r in zip(x.shape[2:], reach, strict=True)) else 0
     rows = []
     for picture in x.split(1):
-        columns = F.unfold(picture, layer.kernel_size, layer.dilation, 0, layer.stride)[0]
+        columns = F.unfold(picture, layer.kernel_size, layer.dilation, padding, layer.stride)[0]
         pick = torch.randperm(columns.shape[1], generator=generator)[:count].to(x.device)
         rows.append(columns[:, pick].T)
     return torch.cat(rows)
