@@ -95,6 +95,7 @@ class Optimiser:
     learning_rate: float
     kind: Literal["adam", "adamw"] = "adam"
     betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = 1e-8
     weight_decay: float = 0.0
     encoder_learning_rate: float | None = None
     schedule: Literal["constant", "cosine", "linear", "step"] = "constant"
@@ -178,7 +179,7 @@ class Preset:
 
 
 _DEFAULT_OPTIMISER = Optimiser(
-    1.5e-3, "adamw", (0.9, 0.99), 0.02, encoder_learning_rate=4e-4, schedule="cosine", warmup=300, clip=5.0
+    1.5e-3, "adamw", (0.9, 0.99), weight_decay=0.02, encoder_learning_rate=4e-4, schedule="cosine", warmup=300, clip=5.0
 )
 # Adam as pix2pix and its descendants set it.
 _GAN_ADAM = Optimiser(2e-4, betas=(0.5, 0.999))

@@ -387,7 +387,12 @@ def _optimiser(model: nn.Module, recipe: Preset, settings: Optimiser) -> torch.o
             (encoder if own is not None and name.startswith(recipe.encoder) else rest).append(parameter)
     groups = [{"params": encoder, "base": own}, {"params": rest, "base": settings.learning_rate}]
     kind = torch.optim.AdamW if settings.kind == "adamw" else torch.optim.Adam
-    return kind([g for g in groups if g["params"]], weight_decay=settings.weight_decay, betas=settings.betas)
+    return kind(
+        [g for g in groups if g["params"]],
+        betas=settings.betas,
+        eps=settings.epsilon,
+        weight_decay=settings.weight_decay,
+    )
 
 
 def _trained(model: nn.Module) -> list[nn.Parameter]:

@@ -42,7 +42,9 @@ def channel_statistics(network: nn.Module, x: Tensor) -> dict[str, tuple[Tensor,
 
 
 @pytest.mark.parametrize("method", ["kmeans", "random"])
-@pytest.mark.parametrize(("name", "options"), [("eccv16", {}), ("pix2pix", {"channels": 8, "dropout": 0.0}), ("default", {})])
+@pytest.mark.parametrize(
+    ("name", "options"), [("eccv16", {}), ("pix2pix", {"channels": 8, "dropout": 0.0}), ("default", {})]
+)
 def test_every_channel_has_the_given_mean_and_variance_one(
     lightness: Tensor, name: str, options: dict[str, object], method: str
 ) -> None:
@@ -63,7 +65,9 @@ def test_without_it_the_statistics_are_others(lightness: Tensor) -> None:
 def test_kmeans_finds_the_structure_of_patches() -> None:
     """Pictures made of a few known patches: each filter answers most to one of them."""
     atoms = nn.functional.normalize(torch.randn(4, 1, 5, 5).flatten(1), dim=1)
-    patches = atoms[torch.randint(4, (400,))] * (torch.rand(400, 1) + 1) * torch.where(torch.rand(400, 1) < 0.5, 1.0, 0.9)
+    patches = (
+        atoms[torch.randint(4, (400,))] * (torch.rand(400, 1) + 1) * torch.where(torch.rand(400, 1) < 0.5, 1.0, 0.9)
+    )
     x = patches.view(400, 1, 5, 5)
     layer = data_dependent(nn.Conv2d(1, 4, 5), x)
     answers = layer(atoms.view(4, 1, 5, 5)).flatten(1)
