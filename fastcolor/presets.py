@@ -104,6 +104,18 @@ class Optimiser:
     marks: tuple[float, ...] = ()
     clip: float | None = None
 
+    def factor_at(self, step: int, steps: int) -> float:
+        """Factor on the learning rates at a step (from 0) of all that share this optimiser."""
+        warm = min(1.0, (step + 1) / max(min(self.warmup, max(steps // 20, 1)), 1))  # short runs warm up sooner
+        share = step / steps
+        if self.schedule == "cosine":
+            return warm * (0.5 * (1 + math.cos(math.pi * share)) * 0.995 + 0.005)
+        if self.schedule == "linear":
+            return warm * min(1.0, (1 - share) / (1 - self.marks[0]))
+        if self.schedule == "step":
+            return warm * self.factor ** sum(share >= mark for mark in self.marks)
+        return warm
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -220,8 +232,8 @@ PRESETS: dict[str, Preset] = {
         target="point",
         initialise="kmeans",
     ),
-    # Zhang et al. 2017, by the released PyTorch code: 15 epochs of ImageNet to classify without hints, then 15 to follow
-    # hints, the last five at a tenth of the rate. 176 px out of 256.
+    # Zhang et al. 2017, by the released PyTorch code: 15 epochs of ImageNet to classify without hints, then 15 to
+    # follow hints, the last five at a tenth of the rate. 176 px out of 256.
     "siggraph17": Preset(
         model="siggraph17",
         steps=1_537_000,
@@ -260,8 +272,8 @@ PRESETS: dict[str, Preset] = {
             ),
         ),
     ),
-    # A U-Net of ResNet18's encoder in two stages of 20 epochs of 8,000 pictures: distances alone, then pix2pix's loss with
-    # a discriminator that knows nothing yet.
+    # A U-Net of ResNet18's encoder in two stages of 20 epochs of 8,000 pictures: distances alone, then pix2pix's loss
+    # with a discriminator that knows nothing yet.
     "resnet-unet": Preset(
         model="resnet-unet",
         steps=20_000,
@@ -275,9 +287,7 @@ PRESETS: dict[str, Preset] = {
     "cgan-attention": Preset(
         model="cgan-attention",
         steps=60_000,
-        stages=(
-            Stage(1.0, 16, View(192, 0.65, 1.0), (CrossEntropy(weighting="inverse_log"), Gan(0.1)), _GAN_ADAM),
-        ),
+        stages=(Stage(1.0, 16, View(192, 0.65, 1.0), (CrossEntropy(weighting="inverse_log"), Gan(0.1)), _GAN_ADAM),),
         ema=0.999,
     ),
 }

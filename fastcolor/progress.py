@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import signal
 import sys
-import warnings
 from collections import deque
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from . import ops
 from .checkpoint import TrainingError, last
 from .files import write_bytes
 from .palette import Palette
+
+log = logging.getLogger("fastcolor")
 
 
 class Log:
@@ -66,7 +68,7 @@ class Log:
         """A warning, above the bar."""
         if self.folder:
             with tqdm.external_write_mode(file=sys.stderr):
-                warnings.warn(words, stacklevel=3)
+                log.warning(words)
 
     def means(self) -> dict[str, float]:
         """Of the last hundred steps, all numbers that they have in common but the step's own."""

@@ -225,7 +225,7 @@ def train(
                 lab = ops.rgb_to_lab(rgb, layout="hwc")
                 pieces = lab.chunk(accumulate)
                 sums: dict[str, Tensor] = {}
-                rate = _rate(stage.optimiser, step - phase, phase_end - phase)
+                rate = stage.optimiser.factor_at(step - phase, phase_end - phase)
                 for each in parts.values():
                     for group in each.param_groups if isinstance(each, torch.optim.Optimizer) else ():
                         group["lr"] = group["base"] * rate
@@ -403,20 +403,6 @@ def _train_mode(model: nn.Module, freeze: int) -> None:
     model.train()
     if freeze:
         model.features[:freeze].eval()  # frozen blocks keep their statistics too
-
-
-def _rate(settings: Optimiser, at: int, steps: int) -> float:
-    """Factor on the base rates at step `at` of `steps` that share the optimiser."""
-    warm = min(1.0, (at + 1) / max(min(settings.warmup, max(steps // 20, 1)), 1))  # short runs warm up sooner
-    share = at / steps
-    if settings.schedule == "cosine":
-        return warm * (0.5 * (1 + math.cos(math.pi * share)) * 0.995 + 0.005)
-    if settings.schedule == "linear":
-        flat = settings.marks[0]
-        return warm * min(1.0, (1 - share) / (1 - flat))
-    if settings.schedule == "step":
-        return warm * settings.factor ** sum(share >= mark for mark in settings.marks)
-    return warm
 
 
 def _noise_seed(*numbers: int) -> int:

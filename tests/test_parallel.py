@@ -15,9 +15,9 @@ from torch import nn
 
 from fastcolor import checkpoint, parallel
 
-# Two stages of a network and a discriminator without BatchNorm: distances alone, then with the discriminator. A batch in
-# two halves is rounded otherwise than a whole one, and steps enlarge that: so they are few, and Adam's epsilon is large,
-# lest gradients near zero become steps of full length.
+# Two stages of a network and a discriminator without BatchNorm: distances alone, then with the discriminator. A batch
+# in two halves is rounded otherwise than a whole one, and steps enlarge that: so they are few, and Adam's epsilon is
+# large, lest gradients near zero become steps of full length.
 RUN = """
 import sys
 from fastcolor.presets import PRESETS, Optimiser, Stage, Preset, L2, Gan
