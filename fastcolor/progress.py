@@ -29,24 +29,16 @@ class Log:
     """One flushed JSON line a step in `log.jsonl`; the bar on a terminal; TensorBoard's own file when asked for.
 
     Args:
-        folder: of the run; None writes nowhere (another process does). first, steps: of the bar.
-
-    Raises:
-        ImportError: TensorBoard is asked for and missing.
+        folder: of the run; None writes nowhere (another process does). first, steps: of the bar. board: what
+            `tensorboard_writer` returned, or None.
     """
 
-    def __init__(self, folder: Path | None, first: int, steps: int, tensorboard: bool = False) -> None:
+    def __init__(self, folder: Path | None, first: int, steps: int, board: Any = None) -> None:
         self.folder, self.recent = folder, deque[dict[str, float]](maxlen=100)
         self._file = open(folder / "log.jsonl", "a", buffering=1) if folder else None
         shown = folder is not None and sys.stderr.isatty()
         self._bar = tqdm(total=steps, initial=first, unit="step", disable=not shown, dynamic_ncols=True)
-        self._board: Any = None
-        if tensorboard and folder:
-            try:
-                from torch.utils.tensorboard import SummaryWriter
-            except ImportError:
-                raise ImportError('tensorboard: the package is missing; pip install "fastcolor[tensorboard]"') from None
-            self._board = SummaryWriter(folder / "tensorboard", purge_step=first + 1)
+        self._board = board(folder / "tensorboard", purge_step=first + 1) if board and folder else None
 
     def add(self, entry: dict[str, float]) -> None:
         """A step. TrainingError when the disk is full."""
@@ -89,6 +81,15 @@ class Log:
                 pass
         if self._board is not None:
             self._board.close()
+
+
+def tensorboard_writer() -> Any:
+    """TensorBoard's writer; ImportError when the package is missing."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise ImportError('tensorboard: the package is missing; pip install "fastcolor[tensorboard]"') from None
+    return SummaryWriter
 
 
 class GrayWatch:

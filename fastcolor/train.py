@@ -33,7 +33,7 @@ from .losses import Objective, discriminator_loss, shrink
 from .palette import Palette, smooth_prior
 from .palette import prior as measure_prior
 from .presets import PRESETS, Optimiser, Preset, Stage
-from .progress import GrayWatch, Interrupted, Log, decode, sample_sheet
+from .progress import GrayWatch, Interrupted, Log, decode, sample_sheet, tensorboard_writer
 from .survey import load_prior
 
 __all__ = ["PRESETS", "Preset", "TrainResult", "TrainingError", "train"]
@@ -119,6 +119,7 @@ def train(
     given = palette if isinstance(palette, Palette) or palette is None else Palette.load(palette)
     _check(given is None or recipe.classifies, "palette", f"be left out: {recipe.model} has no classes here", given)
     palette = given or (Palette.square() if recipe.palette == "square" else Palette.grid())
+    board = tensorboard_writer() if tensorboard else None
     items = find(data)
     with parallel.join(device_of(device)) as (processes, target):
         if precision == "auto":
@@ -190,10 +191,7 @@ def train(
         feed = batches(crops, _plan(recipe, step, processes), workers, pin_memory=target.type == "cuda")
         warned: set[str] = set()
         watch = GrayWatch()
-        with (
-            Log(out if processes.first else None, step, recipe.steps, tensorboard) as log,
-            Interrupted() as interrupted,
-        ):
+        with Log(out if processes.first else None, step, recipe.steps, board) as log, Interrupted() as interrupted:
             while step < recipe.steps:
                 start = time.perf_counter()
                 stage = recipe.stage(step)

@@ -258,10 +258,8 @@ def test_it_warns_when_the_colours_go_gray(tmp_path: Path, caplog: pytest.LogCap
     stage = Stage(1.0, 8, View(32, 0.2, 0.4), (L2(),), Optimiser(2e-3))
     recipe = Preset("pix2pix", 152, (stage,), options={"channels": 4, "dropout": 0.0})
     fastcolor.train(data, recipe, tmp_path / "run", precision="fp32", workers=0)
-    assert re.fullmatch(
-        r"step 151: the colours are going gray, at \d % of the pictures' chroma; .*", caplog.messages[0]
-    )
-    assert len(caplog.messages) == 1
+    (said,) = caplog.messages
+    assert re.fullmatch(r"step 151: the colours are going gray, at \d % of the pictures' chroma; .*", said)
     ratios = [entry["chroma_ratio"] for entry in entries(tmp_path / "run") if "chroma_ratio" in entry]
     assert len(ratios) == 4 and ratios[0] > 0.1 and max(ratios[1:]) < 0.1
 
@@ -316,6 +314,19 @@ def test_tensorboard_gets_the_curves(photographs: Path, tmp_path: Path) -> None:
     fastcolor.train(photographs, out=out, tensorboard=True, **OPTIONS)
     events = EventAccumulator(str(out / "tensorboard")).Reload().Scalars("loss")
     assert [e.step for e in events] == list(range(1, 8)) and [e.value for e in events] == pytest.approx(losses(out))
+
+
+def test_without_tensorboard_it_says_what_to_install_and_begins_nothing(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.startswith(("tensorboard", "torch.utils.tensorboard"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)  # what an import of a missing package meets
+    with pytest.raises(
+        ImportError, match=r'tensorboard: the package is missing; pip install "fastcolor\[tensorboard\]"'
+    ):
+        fastcolor.train(photographs, out=tmp_path / "run", tensorboard=True, **OPTIONS)
+    assert not (tmp_path / "run").exists()
 
 
 def test_schedules() -> None:
