@@ -178,6 +178,8 @@ def _run_train(options: _Train) -> int:
     from .train import train
 
     result = train(list(options.data), **{k: v for k, v in vars(options).items() if k != "data"})
+    if os.environ.get("RANK", "0") != "0":  # under torchrun the first process speaks
+        return 0
     print(
         f"{result.weights} after {result.steps} steps, " + ", ".join(f"{k} {v:.4g}" for k, v in result.metrics.items())
     )
