@@ -119,6 +119,10 @@ def train(
     given = palette if isinstance(palette, Palette) or palette is None else Palette.load(palette)
     _check(given is None or recipe.classifies, "palette", f"be left out: {recipe.model} has no classes here", given)
     palette = given or (Palette.square() if recipe.palette == "square" else Palette.grid())
+    _check(
+        prior is None or recipe.needs_prior, "prior", f"be left out: no loss of {recipe.model} weighs colours", prior
+    )
+    given_prior = load_prior(prior, palette) if prior is not None else None
     board = tensorboard_writer() if tensorboard else None
     items = find(data)
     with parallel.join(device_of(device)) as (processes, target):
@@ -146,12 +150,12 @@ def train(
         }
         if processes.first:
             checkpoint = checkpoints.open_run(out, settings, resume)
-            if prior is not None or recipe.needs_prior:
-                _prior_of(items, palette, prior, out)
+            if recipe.needs_prior:
+                _prior_of(items, palette, given_prior, out)
         processes.wait()
         if not processes.first:
             checkpoint = checkpoints.load(checkpoints.files(out)[-1]) if resume and checkpoints.files(out) else None
-        colour_prior = _prior_of(items, palette, prior, out) if recipe.needs_prior else None
+        colour_prior = _prior_of(items, palette, given_prior, out) if recipe.needs_prior else None
         objectives = {s: Objective(s.losses, palette, colour_prior, target, recipe.target) for s in recipe.stages}
 
         crops = Crops(items, seed)
@@ -418,14 +422,13 @@ def _plan(recipe: Preset, step: int, processes: parallel.Processes) -> Iterator[
         first += processes.size * stage.batch_size
 
 
-def _prior_of(items: list[Item], palette: Palette, given: str | os.PathLike[str] | None, out: Path) -> Tensor:
+def _prior_of(items: list[Item], palette: Palette, given: Tensor | None, out: Path) -> Tensor:
     """The prior that class weights are made from, kept in the run's folder: the given one, or the smoothed prior of at
     most 4,000 of the pictures."""
     file = out / "prior.json"
     if not file.exists():
-        if given is not None:
-            p = load_prior(given, palette)
-        else:
+        p = given
+        if p is None:
             crops, view = Crops(items, seed=0), View(64, 0.9, 1.0)
             labs = (ops.rgb_to_lab(crops[i, view][0][None], layout="hwc")[:, 1:] for i in range(min(len(items), 4000)))
             p = smooth_prior(measure_prior(labs, palette), palette)

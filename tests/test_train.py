@@ -303,8 +303,11 @@ def test_palette_and_prior_of_ones_own(photographs: Path, tmp_path: Path) -> Non
     assert weights.load(result.weights).palette == colours and weights.load(result.weights).options == {"bins": 32}
     with pytest.raises(ValueError, match="is over another palette of 32 bins"):
         fastcolor.train(photographs, out=tmp_path / "other", **{**options, "palette": None})
+    with pytest.raises(ValueError, match="prior: must be left out: no loss of pix2pix weighs colours"):
+        fastcolor.train(photographs, two_stages(), tmp_path / "other", prior=tmp_path / "prior.safetensors")
     with pytest.raises(ValueError, match="palette: must be left out: pix2pix has no classes"):
         fastcolor.train(photographs, two_stages(), tmp_path / "other", palette=colours)
+    assert not (tmp_path / "other").exists()
 
 
 def test_tensorboard_gets_the_curves(photographs: Path, tmp_path: Path) -> None:
