@@ -23,7 +23,7 @@ import tyro
 
 @dataclass(frozen=True)
 class _Train:
-    """Train a generator on your own colour pictures."""
+    """Train a generator on your own colour pictures; under torchrun, in several processes."""
 
     data: tuple[Path, ...]
     """Folders, zip or tar files, or lists of pictures."""
@@ -34,21 +34,81 @@ class _Train:
     steps: int | None = None
     """Steps in all. None: the preset's."""
     batch_size: int | None = None
-    """Crops a step. None: the preset's."""
+    """Crops a step and process. None: the preset's."""
     crop: int | None = None
-    """Side of a crop in pixels, a multiple of 32. None: the preset's."""
+    """Side of a crop in pixels. None: the preset's."""
     seed: int = 0
-    """Of weights and crops."""
+    """Of weights, crops and noise."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
+    precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
+    """Of the networks. auto: bf16 where the processor computes in it."""
     encoder: Path | None = None
     """ImageNet weights to start the encoder from."""
+    palette: Path | None = None
+    """Of a classifier, from `fastcolor palette`. None: the 313-point grid."""
+    prior: Path | None = None
+    """Colour prior for the class weights, from `fastcolor prior` or a prior_probs.npy. None: measured on the data."""
     workers: int = 1
     """Processes that read pictures."""
+    accumulate: int = 1
+    """Pieces that a batch goes through the networks in, to save memory."""
+    compile: bool = False
+    """Compile the generator."""
+    on_bad_picture: Literal["skip", "stop"] = "skip"
+    """What to do about a picture that cannot be read."""
     checkpoint_every: int = 500
     """Steps between checkpoints."""
+    keep: int = 2
+    """Checkpoints that stay."""
+    sheet_every: int | None = None
+    """Steps between sample sheets. None: with every checkpoint."""
+    tensorboard: bool = False
+    """Write TensorBoard's files too (extra `tensorboard`)."""
     resume: bool = False
-    """Go on from the checkpoint in the output folder."""
+    """Go on from the last checkpoint in the output folder."""
+
+
+@dataclass(frozen=True)
+class _Palette:
+    """Make a palette for classifiers, and a picture of it: the published grid, or k-means on a data set's colours."""
+
+    out: Path
+    """File to write, .safetensors (with where it came from), .json or .npy; the picture gets the same name in .png."""
+    data: tuple[Path, ...] = ()
+    """Folders, zip or tar files, or lists of pictures. None: the grid."""
+    bins: int = 313
+    """Colours of a k-means palette."""
+    size: int | None = 256
+    """Pictures of twice this short side or more are shrunk first; None: counts every pixel."""
+    seed: int = 0
+    """Of the clustering."""
+    device: str = "cpu"
+    """That counts: cpu or cuda."""
+    overwrite: bool = False
+    """Replace files that exist."""
+
+
+@dataclass(frozen=True)
+class _Prior:
+    """Measure how frequent each colour of a palette is in a data set, and draw it."""
+
+    out: Path
+    """File to write, .safetensors (with where it came from) or .npy; the picture gets the same name in .png."""
+    data: tuple[Path, ...]
+    """Folders, zip or tar files, or lists of pictures."""
+    palette: Path | None = None
+    """From `fastcolor palette`. None: the 313-point grid."""
+    hard: bool = False
+    """Count the nearest colour only, in place of the five nearest softly."""
+    smooth: float = 5.0
+    """Width of the Gaussian that smooths the result, in ab units; 0: none."""
+    size: int | None = 256
+    """Pictures of twice this short side or more are shrunk first; None: counts every pixel."""
+    device: str = "cpu"
+    """That counts: cpu or cuda."""
+    overwrite: bool = False
+    """Replace files that exist."""
 
 
 @dataclass(frozen=True)
@@ -156,8 +216,66 @@ def _run_train(options: _Train) -> int:
     from .train import train
 
     result = train(list(options.data), **{k: v for k, v in vars(options).items() if k != "data"})
+    if os.environ.get("RANK", "0") != "0":  # under torchrun the first process speaks
+        return 0
     print(
         f"{result.weights} after {result.steps} steps, " + ", ".join(f"{k} {v:.4g}" for k, v in result.metrics.items())
+    )
+    return 0
+
+
+def _new_files(out: Path, endings: tuple[str, ...], overwrite: bool) -> Path:
+    """The name of the picture beside `out`; an error when either is there or cannot be."""
+    if out.suffix not in endings:
+        raise ValueError(f"out: must end in {', '.join(endings)}, got {out}")
+    plot = out.with_suffix(".png")
+    for path in (out, plot):
+        if path.exists() and not overwrite:
+            raise FileExistsError(f"{path} exists already; --overwrite replaces it")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    return plot
+
+
+def _run_palette(options: _Palette) -> int:
+    from .palette import Palette
+    from .plots import plot_palette
+    from .survey import survey
+
+    plot = _new_files(options.out, (".safetensors", ".json", ".npy"), options.overwrite)
+    if options.data:
+        found = survey(options.data, size=options.size, device=options.device, progress=True)
+        palette = Palette.of_histogram(found.counts, options.bins, seed=options.seed)
+        facts = {"kind": "kmeans", "seed": str(options.seed), **found.provenance}
+    else:
+        if options.bins != 313:
+            raise ValueError(f"bins: the grid has 313 bins, and any other number needs --data, got {options.bins}")
+        found, palette, facts = None, Palette.grid(), {"kind": "grid"}
+    palette.save(options.out, facts)
+    plot_palette(plot, palette, found and found.counts)
+    counted = f"; {found.pictures} pictures, {len(found.skipped)} skipped" if found else ""
+    print(f"{options.out} and {plot}: {len(palette)} bins{counted}")
+    return 0
+
+
+def _run_prior(options: _Prior) -> int:
+    from .palette import Palette, prior_of_histogram, smooth_prior
+    from .plots import plot_prior
+    from .survey import save_prior, survey
+
+    plot = _new_files(options.out, (".safetensors", ".npy"), options.overwrite)
+    if options.smooth < 0:
+        raise ValueError(f"smooth: must not be negative, got {options.smooth}")
+    palette = Palette.load(options.palette) if options.palette else Palette.grid()
+    found = survey(options.data, size=options.size, device=options.device, progress=True)
+    p = smooth_prior(prior_of_histogram(found.counts, palette, hard=options.hard), palette, sigma=options.smooth)
+    encoding = "nearest" if options.hard else "five nearest, sigma 5"
+    facts = {"encoding": encoding, "smooth_sigma": str(options.smooth), "palette": palette.key, **found.provenance}
+    save_prior(options.out, p, palette, facts)
+    plot_prior(plot, p, palette)
+    a, b = palette.points[int(p.argmax())].tolist()
+    print(
+        f"{options.out} and {plot}: most frequent ab ({a:g}, {b:g}) at {float(p.max()):.4f}; "
+        f"{found.pictures} pictures, {len(found.skipped)} skipped"
     )
     return 0
 
@@ -211,6 +329,8 @@ def _commands() -> dict[str, tuple[Any, Callable[[Any], int]]]:
         "colorize": (ColorizeOptions, _run_colorize),
         "video": (_video_type(), _run_video),
         "train": (_Train, _run_train),
+        "palette": (_Palette, _run_palette),
+        "prior": (_Prior, _run_prior),
         "evaluate": (_Evaluate, _run_evaluate),
         "export": (_Export, _run_export),
         "info": (_Info, _run_info),

@@ -9,9 +9,10 @@ import tarfile
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -106,7 +107,9 @@ def decode(data: bytes, name: str) -> Image.Image:
     """An upright RGB picture from its file's bytes; ValueError naming it when it cannot be read."""
     try:
         return ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except UnidentifiedImageError:
+        raise ValueError(f"{name}: not a readable picture (no known format)") from None
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"{name}: not a readable picture ({error})") from None
 
 
@@ -142,10 +145,11 @@ class View:
     high: float
 
 
-class Crops(torch.utils.data.Dataset[Tensor]):
+class Crops(torch.utils.data.Dataset[tuple[Tensor, list[str]]]):
     """Random crops, each determined by (seed, number) alone: a run can stop after any and go on at the next.
 
-    `crops[number, view]` is (crop, crop, 3) uint8. Numbers run through the pictures in a new order every epoch.
+    `crops[number, view]` is (the crop, (crop, crop, 3) uint8, and what was wrong with pictures it had to pass over).
+    Numbers run through the pictures in a new order every epoch.
     """
 
     def __init__(self, items: list[Item], seed: int) -> None:
@@ -158,29 +162,47 @@ class Crops(torch.utils.data.Dataset[Tensor]):
             self._epoch, self._order = epoch, np.random.default_rng((self.seed, 0, epoch)).permutation(len(self.items))
         return self.items[self._order[at]]
 
-    def __getitem__(self, key: tuple[int, View]) -> Tensor:
+    def __getitem__(self, key: tuple[int, View]) -> tuple[Tensor, list[str]]:
         number, view = key
         random = np.random.default_rng((self.seed, 1, number))
+        problems: list[str] = []
         for attempt in range(8):
             item = self._item(number + attempt * 7919)  # an unreadable picture is replaced by another
             try:
                 picture = decode(item.read(), item.name)
             except (ValueError, OSError, zlib.error) as error:
-                warnings.warn(f"skipped {error}", stacklevel=2)
+                problems.append(str(error) if item.name in str(error) else f"{item.name}: {error}")
                 continue
             side = min(picture.size) * random.uniform(view.low, view.high)
             left, top = (random.uniform(0, size - side) for size in picture.size)
             box = (left, top, left + side, top + side)
             crop = np.array(picture.resize((view.crop, view.crop), Image.Resampling.BICUBIC, box=box))
-            return torch.from_numpy(crop[:, ::-1].copy() if random.random() < 0.5 else crop)
+            return torch.from_numpy(crop[:, ::-1].copy() if random.random() < 0.5 else crop), problems
         raise ValueError(f"data: eight pictures in a row cannot be read, the last {item.name}")
 
 
-def batches(crops: Crops, plan: Iterator[tuple[int, int, View]], workers: int) -> Iterator[Tensor]:
-    """Batches (N, crop, crop, 3) uint8 made ahead of time by worker processes.
+class Batch(NamedTuple):
+    """Crops (N, crop, crop, 3) uint8, and what was wrong with pictures that had to be passed over for them."""
+
+    rgb: Tensor
+    problems: list[str]
+
+    def pin_memory(self) -> Batch:
+        return Batch(self.rgb.pin_memory(), self.problems)
+
+
+def _collate(crops: list[tuple[Tensor, list[str]]]) -> Batch:
+    return Batch(torch.stack([crop for crop, _ in crops]), [problem for _, ours in crops for problem in ours])
+
+
+def batches(
+    crops: Crops, plan: Iterable[tuple[int, int, View]], workers: int, *, pin_memory: bool = False
+) -> Iterator[Batch]:
+    """Batches made ahead of time by worker processes.
 
     Args:
         plan: for every batch the number of its first crop, its size and its view.
+        workers: processes; 0 makes the batches in this one. pin_memory: for a faster copy to a GPU.
     """
     keys = ([(first + i, view) for i in range(size)] for first, size, view in plan)
     loader = torch.utils.data.DataLoader(
@@ -189,6 +211,8 @@ def batches(crops: Crops, plan: Iterator[tuple[int, int, View]], workers: int) -
         num_workers=workers,
         prefetch_factor=4 if workers else None,
         worker_init_fn=_quiet_worker,
+        collate_fn=_collate,
+        pin_memory=pin_memory,
     )
     return iter(loader)
 

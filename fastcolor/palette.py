@@ -6,15 +6,20 @@ Source: Zhang, Isola, Efros, "Colorful Image Colorization", ECCV 2016, sections 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
+
+from .files import write_bytes, write_tensors
 
 # The in-gamut grid: for a = -90, -80, ..., 100 one contiguous run of b (first, last), spacing 10. 313 points.
 _GRID_RUNS = (
@@ -90,6 +95,12 @@ class Palette:
         return _GRID
 
     @staticmethod
+    def square() -> Palette:
+        """The 529 bins of SIGGRAPH17's classifier: spacing 10 over all of [-110, 110]."""
+        side = torch.arange(-110.0, 111.0, 10.0)
+        return Palette(torch.cartesian_prod(side, side))
+
+    @staticmethod
     def kmeans(data: Tensor | Iterable[Tensor] | str | os.PathLike[str], bins: int = 313, *, seed: int = 0) -> Palette:
         """Fit `bins` colours to a data set: weighted k-means++ and Lloyd on its ab histogram (1-unit cells).
 
@@ -104,7 +115,11 @@ class Palette:
             >>> Palette.kmeans(torch.randn(4, 2, 64, 64) * 20, bins=16)
             Palette(16 bins)
         """
-        counts = histogram(data)
+        return Palette.of_histogram(histogram(data), bins, seed=seed)
+
+    @staticmethod
+    def of_histogram(counts: Tensor, bins: int = 313, *, seed: int = 0) -> Palette:
+        """`kmeans` of what `histogram` counted."""
         occupied = counts.nonzero()
         if not 8 <= bins <= 1024:
             raise ValueError(f"bins: must lie in 8..1024, got {bins}")
@@ -115,22 +130,36 @@ class Palette:
 
     @staticmethod
     def load(path: str | os.PathLike[str]) -> Palette:
-        """Read a palette saved by `save`, or a plain (Q, 2) `.npy` file."""
-        path = Path(path)
-        if path.suffix == ".npy":
-            return Palette(np.load(path, allow_pickle=False).astype(np.float32))
-        return Palette(torch.tensor(json.loads(path.read_text())["points"]))
+        """Read a palette saved by `save`, or a plain (Q, 2) `.npy` file.
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the palette as JSON, or as `.npy` when the name ends so."""
+        Raises:
+            FileNotFoundError: no such file. ValueError: it holds no palette.
+        """
         path = Path(path)
-        temporary = path.with_name(path.name + ".tmp")
+        if not path.is_file():
+            raise FileNotFoundError(f"palette: no such file: {path}")
+        try:
+            if path.suffix == ".npy":
+                return Palette(np.load(path, allow_pickle=False).astype(np.float32))
+            if path.suffix == ".safetensors":
+                return Palette(load_file(path)["points"])
+            return Palette(torch.tensor(json.loads(path.read_text())["points"]))
+        except (ValueError, KeyError, TypeError, EOFError, SafetensorError) as error:
+            reason = str(error).splitlines()[0].removeprefix("palette: ")
+            raise ValueError(f"palette: {path} holds no palette ({reason})") from None
+
+    def save(self, path: str | os.PathLike[str], provenance: Mapping[str, str] | None = None) -> None:
+        """Write the palette and facts about its making: as JSON, as `.safetensors` with metadata, or as a plain `.npy`
+        without them, by the name's ending."""
+        path, facts = Path(path), dict(provenance or {})
         if path.suffix == ".npy":
-            with open(temporary, "wb") as file:
-                np.save(file, self.points.numpy())
+            content = io.BytesIO()
+            np.save(content, self.points.numpy())
+            write_bytes(path, content.getvalue())
+        elif path.suffix == ".safetensors":
+            write_tensors(path, {"points": self.points}, facts)
         else:
-            temporary.write_text(json.dumps({"points": self.points.tolist()}))
-        os.replace(temporary, path)
+            write_bytes(path, json.dumps({"points": self.points.tolist(), "provenance": facts}).encode())
 
     def points_on(self, device: torch.device) -> Tensor:
         """(2, Q) float32 on `device`, as the kernels read them."""
@@ -246,36 +275,35 @@ def _lloyd(cells: Tensor, counts: Tensor, bins: int, seed: int) -> Tensor:
     return centres[torch.from_numpy(order)]
 
 
-def _ab_batches(data: Tensor | Iterable[Tensor] | str | os.PathLike[str]) -> Iterable[Tensor]:
-    """(N, 2, H, W) float32 tensors of ab from tensors or from pictures on disk."""
-    if isinstance(data, Tensor):
-        return [data]
-    if not isinstance(data, (str, os.PathLike)):
-        return data
-    from . import ops
-    from .data import pictures
-
-    return (ops.rgb_to_lab(torch.from_numpy(rgb)[None], layout="hwc")[:, 1:] for _, rgb in pictures(data))
-
-
 def histogram(data: Tensor | Iterable[Tensor] | str | os.PathLike[str]) -> Tensor:
     """Count the ab colours of a data set in 1-unit cells. One pass, any number of pictures.
 
     Args:
-        data: ab tensors (N, 2, H, W), one or many, or a folder, list or zip of pictures.
+        data: ab tensors (N, 2, H, W), one or many, or a folder, list or zip of pictures (see also `survey.survey`).
 
     Returns:
         (256, 256) float64 counts; cell (i, j) is centred on a = i - 128, b = j - 128. Non-finite pixels count nowhere.
     """
+    if isinstance(data, (str, os.PathLike)):
+        from .survey import survey
+
+        return survey(data).counts
     counts = torch.zeros(_HISTOGRAM * _HISTOGRAM, dtype=torch.float64)
-    for ab in _ab_batches(data):
+    for ab in [data] if isinstance(data, Tensor) else data:
         if ab.dim() != 4 or ab.shape[1] != 2:
             raise ValueError(f"data: ab must have shape (N, 2, H, W), got {tuple(ab.shape)}")
-        flat = ab.detach().to("cpu", torch.float32).transpose(0, 1).reshape(2, -1)
-        flat = flat[:, torch.isfinite(flat).all(0)]
-        cell = (flat + (_HISTOGRAM // 2 + 0.5)).clamp(0, _HISTOGRAM - 1).long()
-        counts += torch.bincount(cell[0] * _HISTOGRAM + cell[1], minlength=_HISTOGRAM**2)
+        counts += count_cells(ab).cpu()
     return counts.view(_HISTOGRAM, _HISTOGRAM)
+
+
+def count_cells(ab: Tensor) -> Tensor:
+    """(65536,) int64 counts of the cells of `histogram`, on the device of ab (N, 2, H, W)."""
+    a, b = ab.detach().float().transpose(0, 1).reshape(2, -1)
+    finite = torch.isfinite(a) & torch.isfinite(b)
+    if not bool(finite.all()):
+        a, b = a[finite], b[finite]
+    a, b = ((plane + (_HISTOGRAM // 2 + 0.5)).clamp_(0, _HISTOGRAM - 1).int() for plane in (a, b))
+    return torch.bincount(a.mul_(_HISTOGRAM).add_(b), minlength=_HISTOGRAM**2)
 
 
 def prior(
@@ -298,10 +326,14 @@ def prior(
         >>> float(prior(torch.zeros(1, 2, 4, 4), hard=True).max())
         1.0
     """
+    return prior_of_histogram(histogram(data), palette, hard=hard)
+
+
+def prior_of_histogram(counts: Tensor, palette: Palette | None = None, *, hard: bool = False) -> Tensor:
+    """`prior` of what `histogram` counted."""
     from . import reference
 
     palette = palette or Palette.grid()
-    counts = histogram(data)
     if counts.sum() == 0:
         raise ValueError("data: holds no pixel to count")
     occupied = counts.nonzero()

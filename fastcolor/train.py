@@ -1,7 +1,7 @@
 """Training: one readable loop, its settings as data.
 
-Every batch is determined by the seed and the step's number, and a checkpoint holds all else, so a run that was stopped
-or killed goes on as if nothing had happened.
+Every batch, crop and bit of noise is determined by the seed and the step's number, and a checkpoint holds all else, so
+a run that was stopped or killed goes on as if nothing had happened.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ import copy
 import json
 import math
 import os
-import pickle
-import signal
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -20,56 +18,27 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from PIL import Image
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from . import models, ops, weights
-from .data import Crops, Source, View, batches, find
+from . import checkpoint as checkpoints
+from . import models, ops, parallel, weights
+from .checkpoint import TrainingError
+from .data import Crops, Item, Source, View, batches, find
 from .engines import device_of
-from .palette import Palette, class_weights, prior, smooth_prior
+from .files import write_bytes
+from .hints import random_hints
+from .initialise import data_dependent
+from .losses import Objective, discriminator_loss, shrink
+from .palette import Palette, smooth_prior
+from .palette import prior as measure_prior
+from .presets import PRESETS, Optimiser, Preset, Stage
+from .progress import GrayWatch, Interrupted, Log, decode, sample_sheet, tensorboard_writer
+from .survey import load_prior
 
+__all__ = ["PRESETS", "Preset", "TrainResult", "TrainingError", "train"]
 
-@dataclass(frozen=True)
-class Stage:
-    """A part of training, up to the share `until` of all steps."""
-
-    until: float
-    batch_size: int
-    view: View
-
-
-@dataclass(frozen=True)
-class Preset:
-    """A recipe. Learning rates follow a warm-up and half a cosine; `freeze` first blocks of the encoder keep their
-    weights; the exported weights are an exponential average over steps."""
-
-    model: str
-    steps: int
-    stages: tuple[Stage, ...]
-    learning_rate: float
-    encoder_learning_rate: float
-    weight_decay: float = 0.02
-    betas: tuple[float, float] = (0.9, 0.99)
-    warmup: int = 300
-    clip: float = 5.0
-    ema: float = 0.999
-    freeze: int = 0
-    mix: float = 0.5  # share of the uniform distribution in the class weights
-    temperature: float = 0.38
-    size: int = 256
-
-
-PRESETS: dict[str, Preset] = {
-    "default": Preset(
-        model="default",
-        steps=12_000,
-        stages=(Stage(0.65, 32, View(128, 0.5, 1.0)), Stage(1.0, 16, View(192, 0.65, 1.0))),
-        learning_rate=1.5e-3,
-        encoder_learning_rate=4e-4,
-        freeze=4,
-    )
-}
+_WATCH_EVERY = 50  # steps between looks at how colourful the network is
 
 
 @dataclass(frozen=True)
@@ -81,13 +50,9 @@ class TrainResult:
     steps: int
 
 
-class TrainingError(RuntimeError):
-    """Training cannot go on; the message says at which step and why. The last checkpoint is whole."""
-
-
 def train(
     data: Source,
-    preset: str = "default",
+    preset: str | Preset = "default",
     out: str | os.PathLike[str] = "runs/a",
     *,
     steps: int | None = None,
@@ -95,132 +60,317 @@ def train(
     crop: int | None = None,
     seed: int = 0,
     device: str = "auto",
-    precision: Literal["auto", "bf16", "fp32"] = "auto",
+    precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto",
     encoder: str | os.PathLike[str] | None = None,
+    palette: str | os.PathLike[str] | Palette | None = None,
+    prior: str | os.PathLike[str] | None = None,
     workers: int = 1,
+    accumulate: int = 1,
+    compile: bool = False,
+    on_bad_picture: Literal["skip", "stop"] = "skip",
     checkpoint_every: int = 500,
+    keep: int = 2,
+    sheet_every: int | None = None,
+    tensorboard: bool = False,
     resume: bool = False,
 ) -> TrainResult:
-    """Train a generator on a user's own colour pictures.
+    """Train a generator on a user's own colour pictures. Under `torchrun`, every process takes a batch of its own.
 
     Args:
         data: a folder, zip or tar file, list (.txt), or several of these.
-        preset: the recipe, one of `PRESETS`. steps, batch_size, crop: in place of the preset's own.
-        out: folder for `log.jsonl` (one line a step), `checkpoint.pt`, `samples-*.png` and `weights.safetensors`.
-        seed: of weights and crops. device: "auto", "cpu", "cuda" or "cuda:1".
-        precision: of the network; "auto" takes bfloat16 where the processor computes in it.
-        encoder: ImageNet weights to start the encoder from: a MobileNetV2 state dict under torchvision's names.
+        preset: the recipe, one of `PRESETS` or your own. steps, batch_size, crop: in place of the preset's own; stages
+            and schedules keep their shares of the steps. Batch size is that of one process.
+        out: folder for `log.jsonl` (one line a step), `checkpoint-*.safetensors`, `samples-*.png` and
+            `weights.safetensors`.
+        seed: of weights, crops and noise. device: "auto", "cpu", "cuda" or "cuda:1".
+        precision: of the networks; "auto" takes bfloat16 where the processor computes in it. "fp16" scales the loss.
+        encoder: ImageNet weights to start the encoder from, a state dict under torchvision's names: of MobileNetV2 for
+            `default`, of ResNet18 for `resnet-unet`.
+        palette: of a classifier, as `Palette.load` takes it; None is the 313-point grid.
+        prior: colour prior for the class weights, as `palette.load_prior` takes it; None measures the data's own.
         workers: processes that read pictures; 0 reads them in this one.
-        checkpoint_every: steps between checkpoints. resume: go on from the checkpoint in `out`.
+        accumulate: pieces that a batch goes through the networks in, to save memory. Gradients add up to the batch's;
+            BatchNorm sees a piece at a time.
+        compile: the generator through torch.compile.
+        on_bad_picture: "skip" names an unreadable picture once and takes another; "stop" ends the run.
+        checkpoint_every: steps between checkpoints, of which the newest `keep` stay. sheet_every: steps between sample
+            sheets; None: with every checkpoint. tensorboard: write its files too (extra `tensorboard`).
+        resume: go on from the last checkpoint in `out`.
 
     Returns:
         Where the weights are, the means over the last hundred steps, the number of steps.
 
     Raises:
         ValueError, FileNotFoundError: bad arguments or data. FileExistsError: `out` holds a run and `resume` is off.
-        TrainingError: the loss is no longer finite. KeyboardInterrupt: after a checkpoint was written.
+        TrainingError: the loss is no longer finite, the disk is full, or a picture is bad and `on_bad_picture` says
+            "stop". KeyboardInterrupt: after a checkpoint was written.
 
     Example:
         >>> train("photos/", out="runs/mine", steps=2000)  # doctest: +SKIP
     """
     recipe = _recipe(preset, steps, batch_size, crop)
-    out, target = Path(out), device_of(device)
-    amp = _bf16_is_fast(target) if precision == "auto" else precision == "bf16"
+    for name, value, least in (("workers", workers, 0), ("accumulate", accumulate, 1), ("keep", keep, 1)):
+        _check(value >= least, name, f"be at least {least}", value)
+    for name, value in (("checkpoint_every", checkpoint_every), ("sheet_every", sheet_every)):
+        _check(value is None or value >= 1, name, "be at least 1", value)
+    _check(on_bad_picture in ("skip", "stop"), "on_bad_picture", "be 'skip' or 'stop'", repr(on_bad_picture))
+    _check(precision in ("auto", "bf16", "fp16", "fp32"), "precision", "be auto, bf16, fp16 or fp32", repr(precision))
+    out = Path(out)
+    given = palette if isinstance(palette, Palette) or palette is None else Palette.load(palette)
+    _check(given is None or recipe.classifies, "palette", f"be left out: {recipe.model} has no classes here", given)
+    palette = given or (Palette.square() if recipe.palette == "square" else Palette.grid())
+    _check(
+        prior is None or recipe.needs_prior, "prior", f"be left out: no loss of {recipe.model} weighs colours", prior
+    )
+    given_prior = load_prior(prior, palette) if prior is not None else None
+    board = tensorboard_writer() if tensorboard else None
     items = find(data)
-    checkpoint = _open_run(out, recipe, seed, len(items), resume)
+    with parallel.join(device_of(device)) as (processes, target):
+        if precision == "auto":
+            precision = "bf16" if _bf16_is_fast(target) else "fp32"
+        amp = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
 
-    torch.manual_seed(seed)
-    model = models.build(recipe.model)
-    if encoder is not None:
-        model.load_imagenet(torch.load(encoder, map_location="cpu", weights_only=True))
-    model = model.to(target, memory_format=torch.channels_last)
-    average = copy.deepcopy(model).eval().requires_grad_(False)
-    optimiser = torch.optim.AdamW(
-        _parameter_groups(model, recipe), weight_decay=recipe.weight_decay, betas=recipe.betas
-    )
-    step = 0
-    if checkpoint is not None:
-        model.load_state_dict(checkpoint["model"])
-        average.load_state_dict(checkpoint["average"])
-        optimiser.load_state_dict(checkpoint["optimiser"])
-        step = checkpoint["step"]
-    palette = Palette.grid()
-    weight = class_weights(_prior_of(items, palette, out), mix=recipe.mix).to(target)
+        torch.manual_seed(seed)
+        options = {**recipe.options, **({"bins": len(given)} if given else {})}
+        model = models.build(recipe.model, **options)
+        if isinstance(model, models.ECCV16):
+            model.set_palette(palette)
+        _check_crops(model, recipe)
+        if encoder is not None:
+            _load_encoder(model, encoder)
 
-    log = open(out / "log.jsonl", "a", buffering=1)
-    recent: list[dict[str, float]] = []
-    feed = batches(Crops(items, seed), _plan(recipe, step), workers)
-    with log, _Interrupted() as interrupted:
-        while step < recipe.steps:
-            start = time.perf_counter()
-            rgb = next(feed).to(target, non_blocking=True)
-            waited = time.perf_counter() - start
+        settings = {
+            **asdict(recipe),
+            "seed": seed,
+            "pictures": len(items),
+            "palette": palette.key,
+            "precision": precision,
+            "accumulate": accumulate,
+            "processes": processes.size,
+        }
+        if processes.first:
+            checkpoint = checkpoints.open_run(out, settings, resume)
+            if recipe.needs_prior:
+                _prior_of(items, palette, given_prior, out)
+        processes.wait()
+        if not processes.first:
+            checkpoint = checkpoints.load(checkpoints.files(out)[-1]) if resume and checkpoints.files(out) else None
+        colour_prior = _prior_of(items, palette, given_prior, out) if recipe.needs_prior else None
+        objectives = {s: Objective(s.losses, palette, colour_prior, target, recipe.target) for s in recipe.stages}
 
-            lab = ops.rgb_to_lab(rgb, layout="hwc")
-            lightness, ab = lab[:, :1], F.avg_pool2d(lab[:, 1:], 4)
-            rate = _learning_rate(step, recipe)
-            for group in optimiser.param_groups:
-                group["lr"] = group["base"] * rate
-            _train_mode(model, recipe.freeze)
-            with torch.autocast(target.type, torch.bfloat16, enabled=amp):
-                logits = model(lightness)
-            loss = ops.rebalanced_cross_entropy(logits, ab, class_weight=weight, inplace=True)
-            if not math.isfinite(value := loss.item()):
-                raise TrainingError(
-                    f"the loss became {value} at step {step + 1}; the last checkpoint is {out}/checkpoint.pt"
-                )
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            norm = nn.utils.clip_grad_norm_(_trained(model), recipe.clip)
-            optimiser.step()
-            step += 1
-            _update_average(average, model, min(recipe.ema, (1 + step) / (10 + step)))
+        crops = Crops(items, seed)
+        model = model.to(target, memory_format=torch.channels_last)
+        if recipe.initialise == "kmeans" and checkpoint is None:
+            first_size, first_view = recipe.stages[0].batch_size, recipe.stages[0].view
+            rgb = next(batches(crops, [(0, first_size, first_view)], 0)).rgb.to(target)
+            data_dependent(model, ops.rgb_to_lab(rgb, layout="hwc")[:, :1], seed=seed)
+        processes.broadcast(model)
+        model = processes.synchronise(model, target)
+        average = copy.deepcopy(model).eval().requires_grad_(False) if recipe.ema else model
+        forward = torch.compile(model) if compile else model
+        scaler = torch.amp.GradScaler(target.type, enabled=amp == torch.float16)
+        step = 0
+        if checkpoint is not None:
+            checkpoint.restore({"model": model, **({"average": average} if recipe.ema else {})})
+            scaler.load_state_dict(checkpoint.facts["scaler"])
+            step = checkpoint.step
+        phase_end = step  # a phase begins with the first step from here
 
-            seconds = time.perf_counter() - start
-            entry = {
-                "step": step,
-                "loss": value,
-                "cross_entropy": value,
-                "gradient_norm": float(norm),
-                "learning_rate": rate * recipe.learning_rate,
-                "pictures_per_second": len(rgb) / seconds,
-                "wait_share": waited / seconds,
+        def colours(lab: Tensor, piece: int, objective: Objective) -> tuple[Tensor | None, Tensor | None]:
+            """(logits, ab) that the generator makes of a piece of this step's batch."""
+            torch.manual_seed(_noise_seed(seed, step, processes.rank, piece))
+            extra: dict[str, Any] = {}
+            if recipe.stage(step).hints:
+                extra["hints"] = random_hints(lab[:, 1:], np.random.default_rng((seed, 3, step, processes.rank, piece)))
+            if model.kind == "regressor" and objective.needs_logits:
+                extra["both"] = True
+            with torch.autocast(target.type, amp, enabled=amp is not None):
+                output = forward(lab[:, :1], **extra)
+            if isinstance(output, tuple):
+                return output
+            if model.kind == "classifier" and not objective.needs_colour:
+                return output, None
+            return decode(model, output, palette, recipe.temperature)
+
+        feed = batches(crops, _plan(recipe, step, processes), workers, pin_memory=target.type == "cuda")
+        warned: set[str] = set()
+        watch = GrayWatch()
+        with Log(out if processes.first else None, step, recipe.steps, board) as log, Interrupted() as interrupted:
+            while step < recipe.steps:
+                start = time.perf_counter()
+                stage = recipe.stage(step)
+                objective = objectives[stage]
+                if step == phase_end:
+                    phase, phase_end = recipe.phase(step)
+                    optimiser = _optimiser(model, recipe, stage.optimiser)
+                    parts: dict[str, nn.Module | torch.optim.Optimizer] = {"optimiser": optimiser}
+                    if any(objectives[s].adversarial for s in recipe.stages if s.optimiser == stage.optimiser):
+                        torch.manual_seed(seed + 1)
+                        discriminator = models.build_discriminator(recipe.discriminator, **recipe.discriminator_options)
+                        discriminator = processes.synchronise(discriminator.to(target), target)
+                        judge = _optimiser(discriminator, recipe, replace(stage.optimiser, encoder_learning_rate=None))
+                        parts |= {"discriminator": discriminator, "discriminator_optimiser": judge}
+                    if checkpoint is not None and checkpoint.facts["phase"] == phase:
+                        checkpoint.restore(parts)
+                    checkpoint = None
+
+                batch = next(feed)
+                for problem in batch.problems:
+                    if on_bad_picture == "stop":
+                        raise TrainingError(f"step {step + 1}: {problem}; {checkpoints.last(out)}")
+                    if problem not in warned:
+                        warned.add(problem)
+                        log.say(f"skipped {problem}")
+                rgb = batch.rgb.to(target, non_blocking=True)
+                waited = time.perf_counter() - start
+
+                lab = ops.rgb_to_lab(rgb, layout="hwc")
+                pieces = lab.chunk(accumulate)
+                sums: dict[str, Tensor] = {}
+                rate = stage.optimiser.factor_at(step - phase, phase_end - phase)
+                for each in parts.values():
+                    for group in each.param_groups if isinstance(each, torch.optim.Optimizer) else ():
+                        group["lr"] = group["base"] * rate
+                _train_mode(model, recipe.freeze)
+
+                # The discriminator learns first, as published. One piece is kept for the generator's turn; several are
+                # painted again there, with the same noise.
+                kept: tuple[Tensor | None, Tensor | None] | None = None
+                if objective.adversarial:
+                    discriminator.requires_grad_(True)
+                    judge.zero_grad(set_to_none=True)
+                    for number, piece in enumerate(pieces):
+                        with torch.set_grad_enabled(len(pieces) == 1):
+                            logits, made = colours(piece, number, objective)
+                        kept = (logits, made) if len(pieces) == 1 else None
+                        true = shrink(piece, made, recipe.target)
+                        with torch.autocast(target.type, amp, enabled=amp is not None):
+                            fake_scores = discriminator(true[:, :1], made.detach())
+                            real_scores = discriminator(true[:, :1], true[:, 1:])
+                        loss = discriminator_loss(real_scores.float(), fake_scores.float(), objective.gan_kind)
+                        share = len(piece) / len(lab)
+                        scaler.scale(loss * share).backward()
+                        sums["discriminator"] = sums.get("discriminator", 0) + share * loss.detach()
+                    processes.average_gradients(discriminator.parameters())
+                    scaler.step(judge)
+                    discriminator.requires_grad_(False)
+
+                optimiser.zero_grad(set_to_none=True)
+                for number, piece in enumerate(pieces):
+                    logits, made = kept or colours(piece, number, objective)
+                    if step % _WATCH_EVERY == 0 and number == 0:
+                        with torch.no_grad():
+                            ab = decode(model, logits, palette, recipe.temperature)[1] if made is None else made
+                            chroma_ratio, gray = watch(ab, piece[:, 1:])
+                    scores = features = None
+                    if objective.adversarial:
+                        true = shrink(piece, made, recipe.target)
+                        with torch.autocast(target.type, amp, enabled=amp is not None):
+                            scores, made_features = discriminator(true[:, :1], made, features=True)
+                            if objective.matches_features:
+                                with torch.no_grad():
+                                    _, true_features = discriminator(true[:, :1], true[:, 1:], features=True)
+                                features = made_features, true_features
+                    loss, losses = objective(made, logits, piece[:, 1:], scores, features)
+                    share = len(piece) / len(lab)
+                    scaler.scale(loss * share if share < 1 else loss).backward()
+                    for name, value in {"loss": loss, **losses}.items():
+                        sums[name] = sums.get(name, 0) + share * value.detach()
+                processes.average_gradients(model.parameters())
+                flags = torch.tensor(float(interrupted.flag), device=target)
+                *values, stop = processes.mean(torch.stack([v.float() for v in (*sums.values(), flags)])).tolist()
+                values = dict(zip(sums, values, strict=True))
+                if not all(map(math.isfinite, values.values())):
+                    bad = next(name for name in ("loss", *values) if not math.isfinite(values[name]))
+                    word = "loss" if bad == "loss" else f"loss of the {bad}"
+                    raise TrainingError(f"the {word} became {values[bad]} at step {step + 1}; {checkpoints.last(out)}")
+                scaler.unscale_(optimiser)
+                norm = nn.utils.clip_grad_norm_(_trained(model), stage.optimiser.clip or math.inf)
+                scaler.step(optimiser)
+                scaler.update()
+                step += 1
+                if recipe.ema:
+                    _update_average(average, model, min(recipe.ema, (1 + step) / (10 + step)))
+
+                seconds = time.perf_counter() - start
+                entry = {
+                    "step": step,
+                    "loss": values.pop("loss"),
+                    **values,
+                    "gradient_norm": float(norm),
+                    "learning_rate": rate * stage.optimiser.learning_rate,
+                    "pictures_per_second": len(rgb) * processes.size / seconds,
+                    "wait_share": waited / seconds,
+                }
+                if (step - 1) % _WATCH_EVERY == 0:
+                    entry["chroma_ratio"] = chroma_ratio
+                    if gray:
+                        log.say(
+                            f"step {step}: the colours are going gray, at {100 * chroma_ratio:.0f} % of the pictures' "
+                            "chroma; a rebalanced cross entropy or a discriminator keeps them up"
+                        )
+                log.add(entry)
+                last, leave = step == recipe.steps, stop > 0
+                if processes.first and (last or leave or step % checkpoint_every == 0):
+                    state = {"model": model, **({"average": average} if recipe.ema else {}), **parts}
+                    facts = {"phase": phase, "scaler": scaler.state_dict()}
+                    checkpoints.save(out, step, state, facts, keep)
+                if processes.first and (last or leave or step % (sheet_every or checkpoint_every) == 0):
+                    sample_sheet(out / f"samples-{step:06d}.png", average, rgb[:8], palette, recipe.temperature)
+                if leave and not last:
+                    raise KeyboardInterrupt
+            metrics = log.means()
+        path = out / "weights.safetensors"
+        if processes.first:
+            card = {
+                "preset": preset if isinstance(preset, str) else "own",
+                "steps": str(step),
+                "pictures": str(len(items)),
+                "seed": str(seed),
             }
-            log.write(json.dumps(entry) + "\n")
-            recent = [*recent[-99:], entry]
-            last = step == recipe.steps
-            if last or interrupted.flag or step % checkpoint_every == 0:
-                _save_checkpoint(out, step, model, average, optimiser)
-                _sample_sheet(out / f"samples-{step:06d}.png", average, rgb[:8], palette, recipe.temperature)
-            if interrupted.flag and not last:
-                raise KeyboardInterrupt
-    metrics = (
-        {key: float(np.mean([e[key] for e in recent])) for key in ("loss", "pictures_per_second", "wait_share")}
-        if recent
-        else {}
-    )
-    path = out / "weights.safetensors"
-    card = {"preset": preset, "steps": str(step), "pictures": str(len(items)), "seed": str(seed)}
-    weights.save(
-        path, average, name=recipe.model, options={}, palette=palette, temperature=recipe.temperature,
-        size=recipe.size, card=card,
-    )  # fmt: skip
+            try:
+                weights.save(
+                    path, average, name=recipe.model, options=options,
+                    palette=palette if model.kind == "classifier" else None, temperature=recipe.temperature,
+                    size=recipe.size, card=card,
+                )  # fmt: skip
+            except (OSError, SafetensorError) as error:
+                raise TrainingError(f"{path} cannot be written ({error}); {checkpoints.last(out)}") from None
+        processes.wait()
     return TrainResult(path, metrics, step)
 
 
-def _recipe(preset: str, steps: int | None, batch_size: int | None, crop: int | None) -> Preset:
-    if preset not in PRESETS:
-        raise ValueError(f"preset: must be one of {', '.join(PRESETS)}, got {preset!r}")
+def _check(holds: bool, name: str, rule: str, got: object) -> None:
+    if not holds:
+        raise ValueError(f"{name}: must {rule}, got {got}")
+
+
+def _recipe(preset: str | Preset, steps: int | None, batch_size: int | None, crop: int | None) -> Preset:
+    if not isinstance(preset, Preset):
+        _check(preset in PRESETS, "preset", f"be one of {', '.join(PRESETS)}", repr(preset))
     for name, value in (("steps", steps), ("batch_size", batch_size), ("crop", crop)):
-        if value is not None and value < 1:
-            raise ValueError(f"{name}: must be at least 1, got {value}")
-    if crop is not None and crop % 32:
-        raise ValueError(f"crop: must be a multiple of 32, got {crop}")
-    recipe = PRESETS[preset]
+        _check(value is None or value >= 1, name, "be at least 1", value)
+    recipe = preset if isinstance(preset, Preset) else PRESETS[preset]
     stages = tuple(
-        Stage(s.until, batch_size or s.batch_size, replace(s.view, crop=crop or s.view.crop)) for s in recipe.stages
+        replace(s, batch_size=batch_size or s.batch_size, view=replace(s.view, crop=crop or s.view.crop))
+        for s in recipe.stages
     )
     return replace(recipe, steps=steps or recipe.steps, stages=stages)
+
+
+def _check_crops(model: nn.Module, recipe: Preset) -> None:
+    """Every stage's crop must fit the network and, at the network's output size, the discriminator."""
+    for stage in recipe.stages:
+        crop = stage.view.crop
+        _check(crop % model.stride == 0, "crop", f"be a multiple of {model.stride} for {recipe.model}", crop)
+        least = 96 if model.kind == "classifier" else 24
+        _check(not recipe.adversarial or crop >= least, "crop", f"be at least {least} for the discriminator", crop)
+
+
+def _load_encoder(model: nn.Module, path: str | os.PathLike[str]) -> None:
+    if not hasattr(model, "load_imagenet"):
+        raise ValueError(f"encoder: {type(model).__name__} has no encoder to start from ImageNet weights, got {path}")
+    model.load_imagenet(torch.load(path, map_location="cpu", weights_only=True))
 
 
 def _bf16_is_fast(device: torch.device) -> bool:
@@ -228,51 +378,23 @@ def _bf16_is_fast(device: torch.device) -> bool:
     return device.type == "cuda" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def _open_run(out: Path, recipe: Preset, seed: int, pictures: int, resume: bool) -> dict[str, Any] | None:
-    """Make the folder of a new run, or read the checkpoint of an old one and cut its log back to it."""
-    settings = json.loads(json.dumps({**asdict(recipe), "seed": seed, "pictures": pictures}))
-    file, old = out / "run.json", out / "checkpoint.pt"
-    if not resume:
-        if file.exists():
-            raise FileExistsError(f"out: {out} already holds a run; resume it or name another folder")
-        out.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(settings, indent=1))
-        return None
-    if not file.exists():
-        raise FileNotFoundError(f"resume: {out} holds no run to go on with")
-    before = json.loads(file.read_text())
-    changed = [key for key in settings if before.get(key) != settings[key]]
-    if changed:
-        raise ValueError(f"resume: {', '.join(changed)} differ from the run in {out}; give the same settings and data")
-    checkpoint = None
-    if old.exists():
-        try:
-            checkpoint = torch.load(old, map_location="cpu", weights_only=True)
-        except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
-            raise ValueError(f"resume: {old} is damaged ({str(error).splitlines()[0]})") from None
-    if (log := out / "log.jsonl").exists():
-        done = checkpoint["step"] if checkpoint else 0
-        kept = [line for line in log.read_text().splitlines()[:done]]
-        _replace(log, "".join(line + "\n" for line in kept).encode())
-    return checkpoint
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
-
-
-def _parameter_groups(model: nn.Module, recipe: Preset) -> list[dict[str, Any]]:
-    """Encoder and decoder at their own rates; frozen blocks in neither."""
-    encoder = list(model.features[recipe.freeze :].parameters())
-    for parameter in model.features[: recipe.freeze].parameters():
-        parameter.requires_grad_(False)
-    decoder = [p for name, p in model.named_parameters() if not name.startswith("features.")]
-    return [
-        {"params": encoder, "base": recipe.encoder_learning_rate},
-        {"params": decoder, "base": recipe.learning_rate},
-    ]
+def _optimiser(model: nn.Module, recipe: Preset, settings: Optimiser) -> torch.optim.Optimizer:
+    """Adam over the encoder and the rest, each at its own rate; frozen blocks in neither."""
+    if recipe.freeze and hasattr(model, "features"):
+        model.features[: recipe.freeze].requires_grad_(False)
+    own = settings.encoder_learning_rate
+    encoder, rest = [], []
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            (encoder if own is not None and name.startswith(recipe.encoder) else rest).append(parameter)
+    groups = [{"params": encoder, "base": own}, {"params": rest, "base": settings.learning_rate}]
+    kind = torch.optim.AdamW if settings.kind == "adamw" else torch.optim.Adam
+    return kind(
+        [g for g in groups if g["params"]],
+        betas=settings.betas,
+        eps=settings.epsilon,
+        weight_decay=settings.weight_decay,
+    )
 
 
 def _trained(model: nn.Module) -> list[nn.Parameter]:
@@ -281,34 +403,36 @@ def _trained(model: nn.Module) -> list[nn.Parameter]:
 
 def _train_mode(model: nn.Module, freeze: int) -> None:
     model.train()
-    model.features[:freeze].eval()  # frozen blocks keep their statistics too
+    if freeze:
+        model.features[:freeze].eval()  # frozen blocks keep their statistics too
 
 
-def _learning_rate(step: int, recipe: Preset) -> float:
-    """Factor on the base rates: linear warm-up, then half a cosine down to 0.5 %."""
-    warm = min(1.0, (step + 1) / min(recipe.warmup, max(recipe.steps // 20, 1)))  # short runs warm up sooner
-    return warm * (0.5 * (1 + math.cos(math.pi * step / recipe.steps)) * 0.995 + 0.005)
+def _noise_seed(*numbers: int) -> int:
+    """A seed for torch from what determines it."""
+    return int(np.random.SeedSequence((2, *numbers)).generate_state(1, np.uint64)[0] >> 1)
 
 
-def _plan(recipe: Preset, step: int) -> Iterator[tuple[int, int, View]]:
-    """(first crop, batch size, view) of every step from `step` on."""
+def _plan(recipe: Preset, step: int, processes: parallel.Processes) -> Iterator[tuple[int, int, View]]:
+    """(first crop, batch size, view) of every step from `step` on: the processes' batches lie one after another."""
     first = 0
     for number in range(recipe.steps):
-        stage = next(s for s in recipe.stages if number < s.until * recipe.steps)
+        stage: Stage = recipe.stage(number)
         if number >= step:
-            yield first, stage.batch_size, stage.view
-        first += stage.batch_size
+            yield first + processes.rank * stage.batch_size, stage.batch_size, stage.view
+        first += processes.size * stage.batch_size
 
 
-def _prior_of(items: list[Any], palette: Palette, out: Path) -> Tensor:
-    """The smoothed colour prior of at most 4,000 of the pictures, kept in the run's folder."""
+def _prior_of(items: list[Item], palette: Palette, given: Tensor | None, out: Path) -> Tensor:
+    """The prior that class weights are made from, kept in the run's folder: the given one, or the smoothed prior of at
+    most 4,000 of the pictures."""
     file = out / "prior.json"
     if not file.exists():
-        crops = Crops(items, seed=0)
-        view = View(64, 0.9, 1.0)
-        count = min(len(items), 4000)
-        labs = (ops.rgb_to_lab(crops[i, view][None], layout="hwc")[:, 1:] for i in range(count))
-        _replace(file, json.dumps(smooth_prior(prior(labs, palette), palette).tolist()).encode())
+        p = given
+        if p is None:
+            crops, view = Crops(items, seed=0), View(64, 0.9, 1.0)
+            labs = (ops.rgb_to_lab(crops[i, view][0][None], layout="hwc")[:, 1:] for i in range(min(len(items), 4000)))
+            p = smooth_prior(measure_prior(labs, palette), palette)
+        write_bytes(file, json.dumps(p.tolist()).encode())
     return torch.tensor(json.loads(file.read_text()), dtype=torch.float64)
 
 
@@ -317,46 +441,3 @@ def _update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
     pairs = zip(average.state_dict().values(), model.state_dict().values(), strict=True)
     floats = [(a, b) for a, b in pairs if a.is_floating_point()]
     torch._foreach_lerp_([a for a, _ in floats], [b for _, b in floats], 1 - decay)
-
-
-def _save_checkpoint(
-    out: Path, step: int, model: nn.Module, average: nn.Module, optimiser: torch.optim.Optimizer
-) -> None:
-    temporary = out / "checkpoint.tmp"
-    state = {
-        "step": step,
-        "model": model.state_dict(),
-        "average": average.state_dict(),
-        "optimiser": optimiser.state_dict(),
-    }
-    torch.save(state, temporary)
-    os.replace(temporary, out / "checkpoint.pt")
-
-
-@torch.no_grad()
-def _sample_sheet(path: Path, model: nn.Module, rgb: Tensor, palette: Palette, temperature: float) -> None:
-    """Rows of pictures: gray, coloured, true."""
-    lab = ops.rgb_to_lab(rgb, layout="hwc")
-    ab = ops.annealed_mean(model(lab[:, :1]), palette=palette, temperature=temperature)
-    rows = [ops.paint_rgb(torch.zeros_like(ab), lab[:, :1]), ops.paint_rgb(ab, lab[:, :1]), rgb]
-    sheet = torch.cat([torch.cat(list(row), dim=1) for row in rows], dim=0)
-    Image.fromarray(sheet.cpu().numpy()).save(path)
-
-
-class _Interrupted:
-    """Ctrl-C and a termination request become a flag that the loop looks at between steps."""
-
-    flag = False
-
-    def __enter__(self) -> _Interrupted:
-        self._before = {}
-        try:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, lambda *_: setattr(self, "flag", True))
-        except ValueError:  # not in the main thread: leave signals alone
-            pass
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)

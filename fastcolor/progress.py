@@ -1,0 +1,152 @@
+"""What a run tells while it goes: a log of JSON lines, a progress bar, TensorBoard, sample sheets, warnings."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import signal
+import sys
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from . import ops
+from .checkpoint import TrainingError, last
+from .files import write_bytes
+from .palette import Palette
+
+log = logging.getLogger("fastcolor")
+
+
+class Log:
+    """One flushed JSON line a step in `log.jsonl`; the bar on a terminal; TensorBoard's own file when asked for.
+
+    Args:
+        folder: of the run; None writes nowhere (another process does). first, steps: of the bar. board: what
+            `tensorboard_writer` returned, or None.
+    """
+
+    def __init__(self, folder: Path | None, first: int, steps: int, board: Any = None) -> None:
+        self.folder, self.recent = folder, deque[dict[str, float]](maxlen=100)
+        self._file = open(folder / "log.jsonl", "a", buffering=1) if folder else None
+        shown = folder is not None and sys.stderr.isatty()
+        self._bar = tqdm(total=steps, initial=first, unit="step", disable=not shown, dynamic_ncols=True)
+        self._board = board(folder / "tensorboard", purge_step=first + 1) if board and folder else None
+
+    def add(self, entry: dict[str, float]) -> None:
+        """A step. TrainingError when the disk is full."""
+        self.recent.append(entry)
+        if self._file is None:
+            return
+        try:
+            self._file.write(json.dumps(entry) + "\n")
+        except OSError as error:
+            raise TrainingError(f"the log cannot be written ({error.strerror}); {last(self.folder)}") from None
+        self._bar.set_postfix(loss=f"{entry['loss']:.4g}", refresh=False)
+        self._bar.update()
+        if self._board is not None:
+            for key, value in entry.items():
+                if key != "step":
+                    self._board.add_scalar(key, value, entry["step"])
+
+    def say(self, words: str) -> None:
+        """A warning, above the bar."""
+        if self.folder:
+            with tqdm.external_write_mode(file=sys.stderr):
+                log.warning(words)
+
+    def means(self) -> dict[str, float]:
+        """Of the last hundred steps, all numbers that they have in common but the step's own."""
+        if not self.recent:
+            return {}
+        names = [name for name in self.recent[-1] if name != "step" and all(name in entry for entry in self.recent)]
+        return {name: float(np.mean([entry[name] for entry in self.recent])) for name in names}
+
+    def __enter__(self) -> Log:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+        if self._file:
+            try:
+                self._file.close()
+            except OSError:  # said already, by the line that did not fit
+                pass
+        if self._board is not None:
+            self._board.close()
+
+
+def tensorboard_writer() -> Any:
+    """TensorBoard's writer; ImportError when the package is missing."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise ImportError('tensorboard: the package is missing; pip install "fastcolor[tensorboard]"') from None
+    return SummaryWriter
+
+
+class GrayWatch:
+    """Says when a network has given up on colour: its mean chroma stays below a tenth of the truth's.
+
+    Uncertain between opposite colours, a network trained on distances answers with their mean, which is gray.
+    """
+
+    def __init__(self, least: float = 0.1, times: int = 3) -> None:
+        self.least, self.times, self._seen = least, times, 0
+
+    def __call__(self, made: Tensor, true: Tensor) -> tuple[float, bool]:
+        """Compare ab (N, 2, h, w) of a batch: the ratio of mean chromas, and whether it is time to say so (once)."""
+        ratio = float(made.float().norm(dim=1).mean() / true.float().norm(dim=1).mean().clamp(min=1e-6))
+        self._seen = self._seen + 1 if ratio < self.least else 0
+        return ratio, self._seen == self.times
+
+
+@torch.no_grad()
+def sample_sheet(path: Path, model: nn.Module, rgb: Tensor, palette: Palette, temperature: float) -> None:
+    """Rows of pictures: gray, coloured, true. TrainingError when the disk is full."""
+    training = model.training
+    model.eval()
+    lab = ops.rgb_to_lab(rgb, layout="hwc")
+    _, ab = decode(model, model(lab[:, :1]), palette, temperature)
+    model.train(training)
+    rows = [ops.paint_rgb(torch.zeros_like(ab), lab[:, :1]), ops.paint_rgb(ab, lab[:, :1]), rgb]
+    sheet = torch.cat([torch.cat(list(row), dim=1) for row in rows], dim=0)
+    content = io.BytesIO()
+    Image.fromarray(sheet.cpu().numpy()).save(content, format="PNG")
+    try:
+        write_bytes(path, content.getvalue())
+    except OSError as error:
+        raise TrainingError(f"{path} cannot be written ({error.strerror}); {last(path.parent)}") from None
+
+
+def decode(model: nn.Module, output: Tensor, palette: Palette, temperature: float) -> tuple[Tensor | None, Tensor]:
+    """What a network returned as (logits or None, ab)."""
+    if model.kind == "classifier":
+        return output, ops.annealed_mean(output, palette=palette, temperature=temperature)
+    return None, output
+
+
+class Interrupted:
+    """Ctrl-C and a termination request become a flag that the loop looks at between steps."""
+
+    flag = False
+
+    def __enter__(self) -> Interrupted:
+        self._before = {}
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, lambda *_: setattr(self, "flag", True))
+        except ValueError:  # not in the main thread: leave signals alone
+            pass
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
