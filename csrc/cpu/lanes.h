@@ -91,6 +91,19 @@ FC_INLINE V max_lanes(const V& x, const V& m) {
   }
 }
 
+// x < m ? x : m in each lane, likewise.
+FC_INLINE Floats min_lanes(const Floats& x, const Floats& m) {
+#if defined(__AVX512F__)
+  return _mm512_min_ps(x, m);
+#elif defined(__AVX2__)
+  return _mm256_min_ps(x, m);
+#elif defined(__SSE2__)
+  return _mm_min_ps(x, m);
+#else
+  return x < m ? x : m;
+#endif
+}
+
 // 2^x, as math::exp2_fast.
 template <class V>
 FC_INLINE V exp2_lanes(const V& x) {

@@ -108,20 +108,16 @@ FC_HD float cbrt_positive(float x) {
 }
 FC_HD double cbrt_positive(double x) { return cbrt(x); }
 
-// x^(1/4) for x in [0, 1]; relative error 1e-6.
-FC_HD float fourth_root(float x) {
-#ifdef __CUDA_ARCH__
-  return exp2_fast(log2_fast(x) * 0.25f);
-#else
+// x^(1/4) for x in [0, 1]; relative error 1e-6. F and U as above.
+template <class F, class U>
+FC_HD F fourth_root_polynomial(F x) {
   // As the cube root; |e| <= 0.1239.
-  const float r = bit_cast<float>(1331171804 - (bit_cast<int32_t>(x) >> 2));
-  const float y = x * (r * r) * r, e = 1.0f - y * r;
-  float p = 0.5768884420f;
-  p = p * e + 0.6118752360f;
+  const F r = bit_cast<F>(1331171804u - (bit_cast<U>(x) >> 2));
+  const F y = x * (r * r) * r, e = 1.0f - y * r;
+  F p = e * 0.5768884420f + 0.6118752360f;
   p = p * e + 0.6561738253f;
   p = p * e + 0.7499611974f;
   return y + y * e * p;
-#endif
 }
 
 // ---- 16-bit floats ----
