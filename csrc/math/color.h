@@ -23,7 +23,7 @@ FC_HD T srgb_to_linear(T c) {
 template <class T>
 FC_HD T srgb_to_linear_vjp(T c, T grad) {
   const T high = T(2.4 / 1.055) * pow_positive(max_of(T(0.04), (c + T(0.055)) * T(1 / 1.055)), T(1.4));
-  return grad * (c <= T(0.04045) ? T(1 / 12.92) : high);
+  return c != c ? c : grad * (c <= T(0.04045) ? T(1 / 12.92) : high);
 }
 
 // Clips to [0, 1] first.
@@ -71,7 +71,7 @@ FC_HD T cie_f(T t) {
 template <class T>
 FC_HD T cie_f_vjp(T t, T grad) {
   const T root = cbrt_positive(max_of(T(0.008), t));
-  return grad * (t > T(0.008856) ? T(1.0 / 3) / (root * root) : T(7.787));
+  return t != t ? t : grad * (t > T(0.008856) ? T(1.0 / 3) / (root * root) : T(7.787));
 }
 
 // XYZ below 0 is clipped to 0.
