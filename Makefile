@@ -1,6 +1,6 @@
 # make demo    set up, then colour a picture and a film with sound
 # make test    set up, then check style and run every test
-# make bench   measure network and film on this machine; results go to bench/results
+# make bench   measure everything on this machine; results go to bench/results, tables to README.md
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,11 +15,14 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-test
 	$(BIN)/ruff check fastcolor tests bench setup.py
 	$(BIN)/ruff format --check fastcolor tests bench setup.py
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
-bench: $(VENV)/.installed
-	$(BIN)/python bench/bench_pipeline.py
-	$(BIN)/python bench/table.py
+bench: $(VENV)/.installed-bench
+	$(BIN)/python -m bench.run
+	$(BIN)/python -m bench.bench_size
+	$(BIN)/python -m bench.bench_train
+	$(BIN)/python -m bench.bench_pipeline
+	$(BIN)/python -m bench.table
 
 # Torch comes first, pinned: the package itself is built without it. The install is editable: tests and demo run on
 # this source tree.
@@ -32,6 +35,10 @@ $(VENV)/.installed: $(SOURCES)
 # The package is there already: this adds what its `test` extra names, without building again.
 $(VENV)/.installed-test: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "fastcolor[test]"
+	touch $@
+
+$(VENV)/.installed-bench: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt "fastcolor[bench]"
 	touch $@
 
 clean:

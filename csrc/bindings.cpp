@@ -148,6 +148,7 @@ void temporal_average(Address ab, Address luma, Address previous_ab, Address pre
 PYBIND11_MODULE(_C, m) {
   m.doc() = "fastcolor's kernels. Private: use fastcolor.ops.";
   m.def("isa", &cpu::isa);
+  m.def("has_bf16", &cpu::has_bf16);
   m.def("cuda_built", &cuda::built);
   m.def("cuda_device_count", &cuda::device_count);
   m.def("cuda_problem", &cuda::problem);

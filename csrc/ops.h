@@ -203,6 +203,7 @@ struct Ops {
 namespace cpu {
 const Ops& ops();   // for the best instruction set of this processor; FASTCOLOR_ISA=baseline|avx2|avx512 lowers it
 const char* isa();  // its name
+bool has_bf16();    // does the processor multiply in bfloat16 (AVX-512 BF16 or AMX)?
 }  // namespace cpu
 
 namespace cuda {

@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 import tempfile
 
+# Tests run beside each other: two pools of threads on two cores would spin in each other's way.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 import torch
 

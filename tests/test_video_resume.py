@@ -33,9 +33,7 @@ def long_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def start(src: Path, dst: Path, net: str, options: str = "") -> subprocess.Popen:
-    # One precision for all runs: which one is faster on a busy machine is another question every time.
-    code = "import fastcolor; from fastcolor.engines import pytorch; pytorch._seconds = lambda model: 0.0; "
-    return in_process(f"{code} fastcolor.video({str(src)!r}, {str(dst)!r}, weights={net!r}{options})")
+    return in_process(f"import fastcolor; fastcolor.video({str(src)!r}, {str(dst)!r}, weights={net!r}{options})")
 
 
 def finished(dst: Path) -> list[str]:
@@ -44,12 +42,12 @@ def finished(dst: Path) -> list[str]:
 
 def stop_after(process: subprocess.Popen, dst: Path, count: int, how: int) -> None:
     """Send a signal once some parts are finished."""
-    deadline = time.monotonic() + 100
+    deadline = time.monotonic() + 250
     while len(finished(dst)) < count:
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.005)
     process.send_signal(how)
-    process.wait(30)
+    process.wait(60)
 
 
 def same_film(left: Path, right: Path) -> None:
@@ -130,7 +128,7 @@ def test_an_early_interrupt_leaves_nothing(net: str, tmp_path: Path):
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    process.wait(30)
+    process.wait(60)
     assert process.returncode != 0 and list(dst.parent.iterdir()) == []
 
 

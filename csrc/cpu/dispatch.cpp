@@ -55,5 +55,13 @@ const Choice& choice() {
 
 const Ops& ops() { return *choice().ops; }
 const char* isa() { return choice().name; }
+bool has_bf16() {
+#ifdef FASTCOLOR_X86
+  __builtin_cpu_init();
+  return __builtin_cpu_supports("avx512bf16") || __builtin_cpu_supports("amx-bf16");
+#else
+  return false;
+#endif
+}
 
 }  // namespace fastcolor::cpu
