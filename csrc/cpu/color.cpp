@@ -57,14 +57,18 @@ void dispatch_lab(DType dtype, F&& f) {
 }
 
 template <class T>
-void linear_run_to_lab(const Planes<T>& c, int n, T* __restrict__ l, T* __restrict__ a, T* __restrict__ b) {
-#pragma omp simd
-  for (int i = 0; i < n; i++) {
-    const math::Vec3<T> lab = math::linear_to_lab<T>({c.x[i], c.y[i], c.z[i]});
-    l[i] = lab.x;
-    a[i] = lab.y;
-    b[i] = lab.z;
-  }
+void linear_run_to_lab(const Planes<T>& c, int n, T* l, T* a, T* b) {
+  using V = Widest<T>;
+  const auto convert = [&](auto v, int i) __attribute__((always_inline)) {
+    using W = decltype(v);
+    const auto lab = math::linear_to_lab<W>({load_lanes<W>(c.x + i), load_lanes<W>(c.y + i), load_lanes<W>(c.z + i)});
+    store_lanes(l + i, lab.x);
+    store_lanes(a + i, lab.y);
+    store_lanes(b + i, lab.z);
+  };
+  int i = 0;
+  for (; i + lanes_of<V>() <= n; i += lanes_of<V>()) convert(V{}, i);
+  for (; i < n; i++) convert(T{}, i);
 }
 
 }  // namespace

@@ -22,6 +22,7 @@ constexpr int kLanes = 4;
 
 typedef float Floats __attribute__((vector_size(4 * kLanes)));
 typedef uint32_t Words __attribute__((vector_size(4 * kLanes)));
+typedef int32_t Ints __attribute__((vector_size(4 * kLanes)));
 typedef uint16_t Shorts __attribute__((vector_size(2 * kLanes)));
 
 // The widest vector of a compute type: code is written for V and also instantiated with V = C, for what is left over.
@@ -183,3 +184,10 @@ inline C widen_row(const T* row, int bins, C* out) {
 }
 
 }  // namespace fastcolor::cpu::FASTCOLOR_ISA
+
+namespace fastcolor::math {
+template <>
+struct IntegerOf<cpu::FASTCOLOR_ISA::Floats> {
+  using type = cpu::FASTCOLOR_ISA::Ints;
+};
+}  // namespace fastcolor::math

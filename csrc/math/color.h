@@ -12,6 +12,10 @@ struct Vec3 {
   T x, y, z;
 };
 
+// A constant in formulas of T, which may be a vector of floats.
+template <class T>
+using Constant = std::conditional_t<std::is_same_v<T, double>, double, float>;
+
 // ---- transfer function ----
 
 template <class T>
@@ -65,8 +69,9 @@ FC_HD float linear_to_srgb_255(float c) {
 
 template <class T>
 FC_HD T cie_f(T t) {
-  const T root = cbrt_positive(max_of(T(0.008), t));
-  return t > T(0.008856) ? root : T(7.787) * t + T(16.0 / 116);
+  using K = Constant<T>;
+  const T root = cbrt_positive(t), toe = K(7.787) * t + K(16.0 / 116);
+  return t > K(0.008856) ? root : toe;
 }
 template <class T>
 FC_HD T cie_f_vjp(T t, T grad) {
@@ -97,9 +102,10 @@ FC_HD T gray_to_lightness(T gray) {
 
 template <class T>
 FC_HD Vec3<T> linear_to_white_xyz(Vec3<T> c) {
-  return {T(0.4339463633781182) * c.x + T(0.3762138731364483) * c.y + T(0.1898250339305817) * c.z,
-          T(0.212671) * c.x + T(0.71516) * c.y + T(0.072169) * c.z,
-          T(0.01775667459566691) * c.x + T(0.10946887943939825) * c.y + T(0.8727046462716862) * c.z};
+  using K = Constant<T>;
+  return {K(0.4339463633781182) * c.x + K(0.3762138731364483) * c.y + K(0.1898250339305817) * c.z,
+          K(0.212671) * c.x + K(0.71516) * c.y + K(0.072169) * c.z,
+          K(0.01775667459566691) * c.x + K(0.10946887943939825) * c.y + K(0.8727046462716862) * c.z};
 }
 template <class T>
 FC_HD Vec3<T> linear_to_white_xyz_vjp(Vec3<T> g) {
@@ -123,9 +129,10 @@ FC_HD Vec3<T> white_xyz_to_linear_vjp(Vec3<T> g) {
 
 template <class T>
 FC_HD Vec3<T> linear_to_lab(Vec3<T> rgb) {
+  using K = Constant<T>;
   const Vec3<T> t = linear_to_white_xyz(rgb);
   const T fx = cie_f(t.x), fy = cie_f(t.y), fz = cie_f(t.z);
-  return {T(116) * fy - T(16), T(500) * (fx - fy), T(200) * (fy - fz)};
+  return {K(116) * fy - K(16), K(500) * (fx - fy), K(200) * (fy - fz)};
 }
 template <class T>
 FC_HD Vec3<T> linear_to_lab_vjp(Vec3<T> rgb, Vec3<T> g) {

@@ -27,6 +27,28 @@ FC_HD T clamp(T x, T low, T high) {
 // 1.5 * 2^23: adding it rounds a float of magnitude below 2^22 to the nearest integer, which then sits in the low bits.
 constexpr float kRounder = 12582912.0f;
 
+// The signed integer of a float's size; lanes.h adds vectors.
+template <class F>
+struct IntegerOf;
+template <>
+struct IntegerOf<float> {
+  using type = int32_t;
+};
+
+// Each number to another type, by value; of vectors too, where the compiler has them.
+template <class To, class From>
+FC_HD To convert(From from) {
+#ifdef __CUDACC__
+  return static_cast<To>(from);
+#else
+  if constexpr (std::is_arithmetic_v<From>) {
+    return static_cast<To>(from);
+  } else {
+    return __builtin_convertvector(from, To);
+  }
+#endif
+}
+
 // 2^x for x in [-126, 127]; F is float, or a vector of floats on a compiler that has them, U the unsigned integer of
 // its size. Relative error 1e-7.
 template <class F, class U>
@@ -92,22 +114,28 @@ FC_HD float pow_positive(float x, float y) {
 }
 FC_HD double pow_positive(double x, double y) { return pow(x, y); }
 
-// x^(1/3) for x in [1e-4, 1e4]; relative error 3e-7, on the device 1e-6.
-FC_HD float cbrt_positive(float x) {
-#ifdef __CUDA_ARCH__
-  return exp2_fast(log2_fast(x) * (1.0f / 3.0f));
-#else
+// x^(1/3) for x in [1e-4, 1e4]; relative error 2e-7, on the device 1e-6. F as above, I the signed integer of its size.
+#ifndef __CUDA_ARCH__
+template <class F, class I>
+FC_HD F cbrt_polynomial(F x) {
   // r = x^(-1/3) from the exponent bits, to 3.5 %. Then x^(1/3) = x r^2 (1 - e)^(-2/3) for the e that is left,
   // |e| <= 0.1023; as e is made from x r^2, most of the rounding of x r^2 cancels.
-  const float guess = 1419899116.0f - static_cast<float>(bit_cast<int32_t>(x)) * (1.0f / 3.0f);
-  const float r = bit_cast<float>(static_cast<int32_t>(guess));
-  const float y = x * (r * r), e = 1.0f - y * r;
-  float p = 0.4302511513f;
-  p = p * e + 0.4585377276f;
+  const F guess = 1419899116.0f - convert<F>(bit_cast<I>(x)) * (1.0f / 3.0f);
+  const F r = bit_cast<F>(convert<I>(guess));
+  const F y = x * (r * r), e = 1.0f - y * r;
+  F p = e * 0.4302511513f + 0.4585377276f;
   p = p * e + 0.4937819839f;
   p = p * e + 0.5555365682f;
   p = p * e + 0.6666667461f;
   return y + y * e * p;
+}
+#endif
+template <class F>
+FC_HD F cbrt_positive(F x) {
+#ifdef __CUDA_ARCH__
+  return exp2_fast(log2_fast(x) * (1.0f / 3.0f));
+#else
+  return cbrt_polynomial<F, typename IntegerOf<F>::type>(x);
 #endif
 }
 FC_HD double cbrt_positive(double x) { return cbrt(x); }

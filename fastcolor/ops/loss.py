@@ -94,6 +94,11 @@ _ARGUMENTS = (
     "Tensor ab, str palette, Tensor? class_weight, Tensor? mask, int neighbours, float sigma, float gamma, "
     "str reduction"
 )
+pixel_weight_op = register(
+    "pixel_weight(Tensor ab, str palette, Tensor? class_weight, Tensor? mask) -> Tensor",
+    lambda ab, *rest: _pixel_weight(ab.contiguous(), *rest),
+    lambda ab, *rest: ab.new_empty((ab.shape[0], *ab.shape[2:])),
+)
 scale_grad_op = register("scale_grad_(Tensor(a!) grad, Tensor factor) -> ()", _scale_grad_, lambda grad, factor: None)
 loss_inplace_op = register(
     f"loss_(Tensor(a!) logits, {_ARGUMENTS}) -> Tensor",
@@ -114,13 +119,14 @@ def _scaled(grad: Tensor, factor: Tensor) -> Tensor:
 
 
 def _keep_gradient(ctx: Any, inputs: object, output: tuple[Tensor, Tensor]) -> None:
-    ctx.set_materialize_grads(False)  # else torch fills a volume with zeros: the "gradient of the gradient"
+    # Else torch fills a volume with zeros for the gradient's own gradient, which there is not: the loss is
+    # differentiable once, and a second time says so.
+    ctx.set_materialize_grads(False)
+    ctx.mark_non_differentiable(output[1])
     ctx.save_for_backward(output[1])
 
 
-def _loss_backward(ctx: Any, factor: Tensor | None, grad_gradient: Tensor | None) -> tuple[Tensor | None, ...]:
-    if grad_gradient is not None:
-        raise NotImplementedError("rebalanced_cross_entropy: is not twice differentiable; use fastcolor.reference's")
+def _loss_backward(ctx: Any, factor: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
     return None if factor is None else _scaled(*ctx.saved_tensors, factor), *(None,) * 9
 
 
@@ -238,6 +244,18 @@ def rebalanced_cross_entropy(
         reduction,
     )
     needs_grad = logits.requires_grad and torch.is_grad_enabled()
+    if needs_grad and logits.dtype == torch.float16 and reduction in ("mean", "weighted_mean") and n * h * w > 0:
+        # A gradient divided by the number of pixels would underflow in float16 before a GradScaler's factor reaches it.
+        count: Tensor | int = n * h * w
+        if reduction == "weighted_mean":
+            count = pixel_weight_op(arguments[0], *arguments[1:4]).sum(dtype=torch.float64).float()
+        return (
+            rebalanced_cross_entropy(
+                logits, ab, palette=palette, class_weight=class_weight, neighbours=neighbours, sigma=sigma, gamma=gamma,
+                mask=mask, reduction="sum", inplace=inplace,
+            )
+            / count
+        )  # fmt: skip
     if inplace and needs_grad and dense(logits) is logits and not torch.compiler.is_compiling():
         return _InPlaceLoss.apply(logits, *arguments)
     return loss_op(logits, *arguments, needs_grad)[0]
