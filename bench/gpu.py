@@ -1,0 +1,304 @@
+"""Everything that only a GPU can show, in one command that needs no network: `make gpu`.
+
+Builds the package into a folder of its own, runs the kernel tests on the GPU, the same kernels under compute-sanitizer,
+the benchmarks and a training step, and reads DRAM bytes with ncu. Each step has a time limit, a log and a line in
+summary.txt; one that fails loses nothing of the others. Ends with 1 unless all of them held. Standard library alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+TESTS = [ROOT / "tests" / f"test_{stem}.py" for stem in "cuda color encode loss decode paint temporal".split()]
+PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--continue-on-collection-errors"]
+TOOLS = ("memcheck", "racecheck", "synccheck")
+METRICS = ("dram__bytes_read.sum", "dram__bytes_write.sum", "gpu__time_duration.sum")
+# What a step says in the summary: the last line of its log that has one of these.
+GOOD = ("passed", "ERROR SUMMARY")
+BAD = ("Error", "error", "FAILED", "ailed", "ERR_", "not supported")
+
+PROBE = """
+import importlib.metadata, json, platform, torch
+from fastcolor import _native
+def version(name):
+    try: return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError: return None
+names = "numpy pillow safetensors triton pytest kornia opencv-python-headless av tyro tqdm".split()
+known = _native.capabilities()
+print(json.dumps({
+    "python": platform.python_version(), "torch": torch.__version__, "torch_cuda": torch.version.cuda,
+    "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    "kernels_built": known["cuda_built"], "kernels_see": known["cuda_devices"], "problem": known["cuda_problem"],
+    "packages": {name: version(name) for name in names}}))
+"""
+
+
+@dataclass
+class Step:
+    """name: in the summary. log: the file it adds its output to. seconds: its limit. need: why it cannot run here, or
+    empty. after: looks at what the step has made, and returns a line for the summary."""
+
+    name: str
+    command: list[object]
+    log: str
+    seconds: float
+    need: str = ""
+    environment: dict[str, str] | None = None
+    after: Callable[[], str] | None = None
+
+
+class Runner:
+    """Runs steps one after another and keeps summary.txt up to date."""
+
+    def __init__(self, out: Path, site: Path, seconds: float) -> None:
+        self.out, self.site, self.stop = out, site, time.monotonic() + seconds
+        self.lines: list[str] = []
+        self.tables: list[str] = []
+        self.held = True
+        self.children: set[subprocess.Popen[bytes]] = set()
+        signal.signal(signal.SIGTERM, lambda *_: (self.kill(), sys.exit(143)))
+        # The compiler and the tools, where they are installed but not on PATH.
+        extra = [str(Path(sys.executable).parent), "/usr/local/cuda/bin"]
+        self.path = os.pathsep.join([os.environ.get("PATH", ""), *extra])
+
+    def tool(self, name: str) -> str | None:
+        return shutil.which(name, path=self.path)
+
+    def run(self, step: Step) -> bool:
+        """Did it hold?"""
+        limit = min(step.seconds, self.stop - time.monotonic())
+        if not step.need and limit < 5:
+            step.need = "no time is left"
+        start, code, said = time.monotonic(), "-", step.need
+        print(f"{step.name} ...", flush=True)
+        if not step.need:
+            with (self.out / step.log).open("a") as log:
+                log.write(f"\n==== {step.name}: {' '.join(map(str, step.command))}\n")
+                log.flush()
+                code, said = self._call(step, log, limit)
+            if step.after is not None:
+                try:
+                    said = "; ".join(filter(None, (said, step.after())))
+                except (OSError, ValueError, KeyError) as error:
+                    said = f"{said or 'it ended well'}; no result to read: {error!r}"
+                    code = "0 but" if code == "0" else code
+        held = code == "0"
+        self.held &= held
+        verdict = "ok    " if held else "FAILED" if not step.need else "NOT RUN"
+        line = f"{verdict:8} {step.name:28} {time.monotonic() - start:6.1f} s  exit {code:6} {said}"
+        self.lines.append(line.rstrip())
+        print(self.lines[-1], flush=True)
+        self.write()
+        return held
+
+    def _call(self, step: Step, log: Any, limit: float) -> tuple[str, str]:
+        """(exit code, the telling line). The working folder is the one the package was built into, so that Python finds
+        that one and not the source folder's."""
+        environment = {**os.environ, "PATH": self.path, "FASTCOLOR_REQUIRE_CUDA": "1", **(step.environment or {})}
+        command = [str(word) for word in step.command]
+        where = self.site if self.site.exists() else ROOT
+        begin = log.tell()
+        child = subprocess.Popen(
+            command, cwd=where, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        self.children.add(child)
+        try:
+            code = child.wait(limit)
+        except subprocess.TimeoutExpired:
+            return "limit", f"stopped at its limit of {limit:.0f} s"
+        finally:
+            self.kill(child)
+        with (self.out / step.log).open(errors="replace") as text:
+            text.seek(begin)
+            lines = [line.strip() for line in text if line.strip()]
+        telling = [line for line in lines if any(word in line for word in (BAD if code else GOOD))]
+        return str(code), (telling or lines[-1:] * bool(code) or [""])[-1][:160]
+
+    def kill(self, *children: subprocess.Popen[bytes]) -> None:
+        """End these, or all, with what they have started."""
+        for child in children or tuple(self.children):
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGKILL)
+                child.wait()
+            self.children.discard(child)
+
+    def write(self) -> None:
+        (self.out / "summary.txt").write_text("\n".join([*self.lines, *self.tables]) + "\n")
+
+
+def gpu_problem(facts: dict[str, Any]) -> str:
+    """Why no step can use a GPU, or empty."""
+    if not facts:
+        return "the package was not built"
+    if not facts["kernels_built"]:
+        return "built without CUDA kernels: no nvcc was found"
+    if facts["gpu"] is None:
+        return f"no GPU: torch {facts['torch']} sees none; CUDA says: {facts['problem'] or 'a device is there'}"
+    return "" if facts["kernels_see"] else f"the kernels see no GPU: {facts['problem']}"
+
+
+def ncu_table(log: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Bytes and time of our kernels, each with the row in whose range it ran. `log`: ncu's raw page as CSV."""
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.startswith('"')]
+    found = []
+    names = sorted((row["name"] for row in rows), key=len, reverse=True)  # one name may begin with another
+    floors = {row["name"]: row["bytes"] for row in rows}
+    for record in csv.DictReader(lines):
+        if not record.get("ID"):  # the line of units
+            continue
+        name = next((n for n in names if any(n in (value or "") for value in record.values())), None)
+        if name is None:  # the call before the range, which fills tables and caches
+            continue
+        read, written, nanoseconds = (float(record[metric].replace(",", "")) for metric in METRICS)
+        kernel = record["Kernel Name"].split("(")[0].removeprefix("void ").split("::")[-1]
+        found.append(
+            {"row": name, "kernel": kernel, "floor": floors[name], "read": read, "written": written, "ns": nanoseconds}
+        )
+    return found
+
+
+def ncu_text(found: list[dict[str, Any]]) -> Iterator[str]:
+    yield "\nDRAM traffic by ncu, MB (floor: what the row must read and write)\n    read  written    floor       us  kernel"
+    for k in found:
+        yield (
+            f"{k['read'] / 1e6:8.1f} {k['written'] / 1e6:8.1f} {k['floor'] / 1e6:8.1f} {k['ns'] / 1e3:8.1f}  "
+            f"{k['kernel']}  [{k['row']}]"
+        )
+
+
+def ops_text(ops: dict[str, Any]) -> Iterator[str]:
+    yield f"\nOps; a copy of 2 GiB moves {ops.get('copy_gb_s', 0):.0f} GB/s, bytes read and written: the roofline"
+    yield "       us     GB/s  of roofline  of a copy as large  against plain torch (must)"
+    for row in ops["rows"]:
+        ratios = []
+        for name, ratio in row["ratio"].items():
+            must = row["must"].get(name)
+            ratios.append(f"{name} {ratio:.1f}x" + (f" ({must:g}x{'' if ratio >= must else ' BELOW'})" if must else ""))
+        goal = f"; goal {row['goal']} {'ok' if row['goal_met'] else 'BELOW'}" if "goal" in row else ""
+        share, roofline = row["share_of_copy_rate"], row.get("roofline", 0)
+        yield (
+            f"{row['ms'] * 1e3:9.1f} {row.get('gb_s', 0):8.0f} {roofline:12.0%} {share:19.0%}  {', '.join(ratios)}{goal}"
+            f"  [{row['name']}]"
+        )
+    yield from (f"FAILED {failure}" for failure in ops["failed"])
+
+
+def train_text(rows: list[dict[str, Any]]) -> Iterator[str]:
+    for row in rows:
+        yield f"\n{row['name']}"
+        for name, ms in row["ms"].items():
+            yield f"{ms:10.2f} ms {row['time_ratio'].get(name, 1):6.2f}x {row['peak_mib'][name]:8.0f} MiB peak  {name}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=ROOT / "gpu-results", help="folder for summary, figures and logs")
+    parser.add_argument("--seconds", type=float, default=525, help="limit for all steps together")
+    given = parser.parse_args()
+    out = given.out.resolve()
+    out.mkdir(parents=True, exist_ok=True)
+    for name in ("summary.txt", "results.json", "tests.log", "bench.log", "ncu.log", *(f"{t}.log" for t in TOOLS)):
+        (out / name).unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(prefix="fastcolor-gpu-") as scratch:
+        held = run_all(out, Path(scratch), given.seconds)
+    print(f"\n{(out / 'summary.txt').read_text()}\n{out}")
+    sys.exit(0 if held else 1)
+
+
+def run_all(out: Path, scratch: Path, seconds: float) -> bool:
+    runner = Runner(out, scratch / "site", seconds)
+    results: dict[str, Any] = {"commit": commit()}
+    python = [sys.executable, "-m"]
+
+    def keep(name: str, value: Any, lines: Iterator[str]) -> None:
+        results[name] = value
+        (out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+        runner.tables.extend(lines)
+
+    pip = [*python, "pip", "install", "--no-index", "--no-build-isolation", "--no-deps", "--disable-pip-version-check"]
+    built = runner.run(Step("build", [*pip, "--target", runner.site, ROOT], "tests.log", 180))
+    facts: dict[str, Any] = {}
+    if built:
+        probe = subprocess.run([sys.executable, "-c", PROBE], cwd=runner.site, capture_output=True, text=True)
+        facts = json.loads(probe.stdout) if probe.returncode == 0 else {}
+        keep("machine", facts, iter([f"\n{json.dumps(facts)}, commit {results['commit']}", probe.stderr[-400:]]))
+    no_gpu = gpu_problem(facts)
+
+    # Without a GPU these fail, and say so: none may be skipped unseen.
+    need = "" if built else no_gpu
+    runner.run(Step("kernel tests on the GPU", [*PYTEST, "-k", "cuda", *TESTS], "tests.log", 130, need))
+
+    ops, train, once = scratch / "ops.json", scratch / "train.json", scratch / "once.json"
+
+    def ops_done() -> str:
+        figures = json.loads(ops.read_text())
+        keep("ops", figures, ops_text(figures))
+        return f"{len(figures['rows'])} rows measured, {len(figures['failed'])} failed"
+
+    def train_done(device: str) -> str:
+        rows = json.loads(train.read_text())["rows"]
+        keep(f"train_{device}", rows, train_text(rows))
+        return ", ".join(f"{name} {ratio:.2f}x our time" for name, ratio in rows[0]["time_ratio"].items())
+
+    command = [*python, "fastcolor.bench.run", "--device", "cuda", "--seconds", 0.5, "--out", ops]
+    runner.run(Step("ops against plain torch", command, "bench.log", 170, no_gpu, after=ops_done))
+    for device, why, limit in (("cuda", no_gpu, 45), ("cpu", need, 60)):
+        train.unlink(missing_ok=True)
+        command = [*python, "fastcolor.bench.bench_train_step", "--device", device, "--seconds", 8, "--out", train]
+        step = Step(f"training step, {device}", command, "bench.log", limit, why)
+        step.after = lambda device=device: train_done(device)
+        runner.run(step)
+
+    # At once: they judge what is computed, not how fast. Tensors are allocated singly, else their neighbours in torch's
+    # pool would hide an index that is out of bounds.
+    sanitizer = runner.tool("compute-sanitizer")
+    why = no_gpu or ("" if sanitizer else "compute-sanitizer is not on PATH")
+    flags: list[object] = ["--error-exitcode", 9, "--report-api-errors", "no"]
+    if sanitizer and "--kernel-regex" in subprocess.run([sanitizer, "--help"], capture_output=True, text=True).stdout:
+        flags += ["--kernel-regex", "kns=fastcolor"]
+    small = [*PYTEST, "-k", "every_kernel", TESTS[0]]
+    alone = {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
+    steps = [Step(tool, [sanitizer, "--tool", tool, *flags, *small], f"{tool}.log", 120, why, alone) for tool in TOOLS]
+    with ThreadPoolExecutor(len(steps)) as pool:
+        list(pool.map(runner.run, steps))
+
+    def ncu_done() -> str:
+        found = ncu_table(out / "ncu.log", json.loads(once.read_text())["rows"])
+        keep("dram", found, ncu_text(found))
+        if not found:
+            raise ValueError("ncu named no kernel of ours")
+        return f"{len(found)} kernels"
+
+    ncu = runner.tool("ncu")
+    command = [ncu, "--csv", "--page", "raw", "--print-units", "base", "--nvtx", "--clock-control", "none"]
+    command += ["--metrics", ",".join(METRICS), "--kernel-name-base", "demangled", "--kernel-name", "regex:fastcolor"]
+    command += [*python, "fastcolor.bench.run", "--device", "cuda", "--once", "--malloc", "default", "--out", once]
+    why = no_gpu or ("" if ncu else "ncu is not on PATH")
+    runner.run(Step("DRAM bytes by ncu", command, "ncu.log", 120, why, after=ncu_done))
+    runner.write()
+    return runner.held
+
+
+def commit() -> str:
+    git = shutil.which("git")
+    words = [git, "-C", ROOT, "describe", "--always", "--dirty"] if git else ["true"]
+    return subprocess.run(words, capture_output=True, text=True).stdout.strip() or "unknown"
+
+
+if __name__ == "__main__":
+    main()
