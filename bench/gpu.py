@@ -8,7 +8,6 @@ summary.txt; one that fails loses nothing of the others. Ends with 1 unless all 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 import shutil
@@ -17,17 +16,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import gpu_tables as tables
+
 ROOT = Path(__file__).resolve().parent.parent
 TESTS = [ROOT / "tests" / f"test_{stem}.py" for stem in "cuda color encode loss decode paint temporal".split()]
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--continue-on-collection-errors"]
 TOOLS = ("memcheck", "racecheck", "synccheck")
-METRICS = ("dram__bytes_read.sum", "dram__bytes_write.sum", "gpu__time_duration.sum")
 # What a step says in the summary: the last line of its log that has one of these.
 GOOD = ("passed", "ERROR SUMMARY")
 BAD = ("Error", "error", "FAILED", "ailed", "ERR_", "not supported")
@@ -72,9 +72,8 @@ class Runner:
         self.held = True
         self.children: set[subprocess.Popen[bytes]] = set()
         signal.signal(signal.SIGTERM, lambda *_: (self.kill(), sys.exit(143)))
-        # The compiler and the tools, where they are installed but not on PATH.
-        extra = [str(Path(sys.executable).parent), "/usr/local/cuda/bin"]
-        self.path = os.pathsep.join([os.environ.get("PATH", ""), *extra])
+        # CMake and ninja as Python packages, and CUDA's tools, may not be on PATH.
+        self.path = f"{os.environ['PATH']}:{Path(sys.executable).parent}:/usr/local/cuda/bin"
 
     def tool(self, name: str) -> str | None:
         return shutil.which(name, path=self.path)
@@ -141,68 +140,19 @@ class Runner:
         (self.out / "summary.txt").write_text("\n".join([*self.lines, *self.tables]) + "\n")
 
 
-def gpu_problem(facts: dict[str, Any]) -> str:
-    """Why no step can use a GPU, or empty."""
-    if not facts:
-        return "the package was not built"
+def probe(site: Path) -> tuple[dict[str, Any], str]:
+    """What the built package finds here, and why no step can use a GPU, or empty."""
+    done = subprocess.run([sys.executable, "-c", PROBE], cwd=site, capture_output=True, text=True)
+    if done.returncode:
+        return {}, f"the built package does not load: {done.stderr.strip().splitlines()[-1]}"
+    facts = json.loads(done.stdout)
     if not facts["kernels_built"]:
-        return "built without CUDA kernels: no nvcc was found"
-    if facts["gpu"] is None:
-        return f"no GPU: torch {facts['torch']} sees none; CUDA says: {facts['problem'] or 'a device is there'}"
-    return "" if facts["kernels_see"] else f"the kernels see no GPU: {facts['problem']}"
-
-
-def ncu_table(log: Path, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Bytes and time of our kernels, each with the row in whose range it ran. `log`: ncu's raw page as CSV."""
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.startswith('"')]
-    found = []
-    names = sorted((row["name"] for row in rows), key=len, reverse=True)  # one name may begin with another
-    floors = {row["name"]: row["bytes"] for row in rows}
-    for record in csv.DictReader(lines):
-        if not record.get("ID"):  # the line of units
-            continue
-        name = next((n for n in names if any(n in (value or "") for value in record.values())), None)
-        if name is None:  # the call before the range, which fills tables and caches
-            continue
-        read, written, nanoseconds = (float(record[metric].replace(",", "")) for metric in METRICS)
-        kernel = record["Kernel Name"].split("(")[0].removeprefix("void ").split("::")[-1]
-        found.append(
-            {"row": name, "kernel": kernel, "floor": floors[name], "read": read, "written": written, "ns": nanoseconds}
-        )
-    return found
-
-
-def ncu_text(found: list[dict[str, Any]]) -> Iterator[str]:
-    yield "\nDRAM traffic by ncu, MB (floor: what the row must read and write)\n    read  written    floor       us  kernel"
-    for k in found:
-        yield (
-            f"{k['read'] / 1e6:8.1f} {k['written'] / 1e6:8.1f} {k['floor'] / 1e6:8.1f} {k['ns'] / 1e3:8.1f}  "
-            f"{k['kernel']}  [{k['row']}]"
-        )
-
-
-def ops_text(ops: dict[str, Any]) -> Iterator[str]:
-    yield f"\nOps; a copy of 2 GiB moves {ops.get('copy_gb_s', 0):.0f} GB/s, bytes read and written: the roofline"
-    yield "       us     GB/s  of roofline  of a copy as large  against plain torch (must)"
-    for row in ops["rows"]:
-        ratios = []
-        for name, ratio in row["ratio"].items():
-            must = row["must"].get(name)
-            ratios.append(f"{name} {ratio:.1f}x" + (f" ({must:g}x{'' if ratio >= must else ' BELOW'})" if must else ""))
-        goal = f"; goal {row['goal']} {'ok' if row['goal_met'] else 'BELOW'}" if "goal" in row else ""
-        share, roofline = row["share_of_copy_rate"], row.get("roofline", 0)
-        yield (
-            f"{row['ms'] * 1e3:9.1f} {row.get('gb_s', 0):8.0f} {roofline:12.0%} {share:19.0%}  {', '.join(ratios)}{goal}"
-            f"  [{row['name']}]"
-        )
-    yield from (f"FAILED {failure}" for failure in ops["failed"])
-
-
-def train_text(rows: list[dict[str, Any]]) -> Iterator[str]:
-    for row in rows:
-        yield f"\n{row['name']}"
-        for name, ms in row["ms"].items():
-            yield f"{ms:10.2f} ms {row['time_ratio'].get(name, 1):6.2f}x {row['peak_mib'][name]:8.0f} MiB peak  {name}"
+        problem = "built without CUDA kernels: no nvcc was found"
+    elif facts["gpu"] is None:
+        problem = f"no GPU: torch {facts['torch']} sees none; CUDA says: {facts['problem'] or 'one is there'}"
+    else:
+        problem = "" if facts["kernels_see"] else f"the kernels see no GPU: {facts['problem']}"
+    return facts, problem
 
 
 def main() -> None:
@@ -222,47 +172,47 @@ def main() -> None:
 
 def run_all(out: Path, scratch: Path, seconds: float) -> bool:
     runner = Runner(out, scratch / "site", seconds)
-    results: dict[str, Any] = {"commit": commit()}
+    git = [shutil.which("git") or "true", "-C", ROOT, "describe", "--always", "--dirty"]
+    commit = subprocess.run(git, capture_output=True, text=True).stdout.strip() or "unknown"
+    results: dict[str, Any] = {"commit": commit}
     python = [sys.executable, "-m"]
 
-    def keep(name: str, value: Any, lines: Iterator[str]) -> None:
+    def keep(name: str, value: Any, lines: Iterable[str]) -> None:
         results[name] = value
         (out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
         runner.tables.extend(lines)
 
     pip = [*python, "pip", "install", "--no-index", "--no-build-isolation", "--no-deps", "--disable-pip-version-check"]
     built = runner.run(Step("build", [*pip, "--target", runner.site, ROOT], "tests.log", 180))
-    facts: dict[str, Any] = {}
-    if built:
-        probe = subprocess.run([sys.executable, "-c", PROBE], cwd=runner.site, capture_output=True, text=True)
-        facts = json.loads(probe.stdout) if probe.returncode == 0 else {}
-        keep("machine", facts, iter([f"\n{json.dumps(facts)}, commit {results['commit']}", probe.stderr[-400:]]))
-    no_gpu = gpu_problem(facts)
+    facts, no_gpu = probe(runner.site) if built else ({}, "the package was not built")
+    keep("machine", facts, [f"\ncommit {commit}, {json.dumps(facts)}"])
 
     # Without a GPU these fail, and say so: none may be skipped unseen.
-    need = "" if built else no_gpu
-    runner.run(Step("kernel tests on the GPU", [*PYTEST, "-k", "cuda", *TESTS], "tests.log", 130, need))
+    need = "" if facts else no_gpu
+    command = [*PYTEST, "--tb=short", "-k", "cuda", *TESTS]
+    runner.run(Step("kernel tests on the GPU", command, "tests.log", 130, need, after=lambda: no_gpu))
 
-    ops, train, once = scratch / "ops.json", scratch / "train.json", scratch / "once.json"
+    ops, train, once = (scratch / f"{name}.json" for name in ("ops", "train", "once"))
 
     def ops_done() -> str:
         figures = json.loads(ops.read_text())
-        keep("ops", figures, ops_text(figures))
+        keep("ops", figures, tables.ops(figures))
         return f"{len(figures['rows'])} rows measured, {len(figures['failed'])} failed"
 
     def train_done(device: str) -> str:
         rows = json.loads(train.read_text())["rows"]
-        keep(f"train_{device}", rows, train_text(rows))
+        keep(f"train_{device}", rows, tables.train(rows))
         return ", ".join(f"{name} {ratio:.2f}x our time" for name, ratio in rows[0]["time_ratio"].items())
 
     command = [*python, "fastcolor.bench.run", "--device", "cuda", "--seconds", 0.5, "--out", ops]
     runner.run(Step("ops against plain torch", command, "bench.log", 170, no_gpu, after=ops_done))
-    for device, why, limit in (("cuda", no_gpu, 45), ("cpu", need, 60)):
+
+    def train_step(device: str, need: str) -> None:
         train.unlink(missing_ok=True)
         command = [*python, "fastcolor.bench.bench_train_step", "--device", device, "--seconds", 8, "--out", train]
-        step = Step(f"training step, {device}", command, "bench.log", limit, why)
-        step.after = lambda device=device: train_done(device)
-        runner.run(step)
+        runner.run(Step(f"training step, {device}", command, "bench.log", 90, need, after=lambda: train_done(device)))
+
+    train_step("cuda", no_gpu)
 
     # At once: they judge what is computed, not how fast. Tensors are allocated singly, else their neighbours in torch's
     # pool would hide an index that is out of bounds.
@@ -278,26 +228,28 @@ def run_all(out: Path, scratch: Path, seconds: float) -> bool:
         list(pool.map(runner.run, steps))
 
     def ncu_done() -> str:
-        found = ncu_table(out / "ncu.log", json.loads(once.read_text())["rows"])
-        keep("dram", found, ncu_text(found))
+        found = tables.ncu_kernels(out / "ncu.log", json.loads(once.read_text())["rows"])
+        keep("dram", found, tables.ncu(found))
         if not found:
             raise ValueError("ncu named no kernel of ours")
         return f"{len(found)} kernels"
 
     ncu = runner.tool("ncu")
     command = [ncu, "--csv", "--page", "raw", "--print-units", "base", "--nvtx", "--clock-control", "none"]
-    command += ["--metrics", ",".join(METRICS), "--kernel-name-base", "demangled", "--kernel-name", "regex:fastcolor"]
+    command += [
+        "--metrics",
+        ",".join(tables.METRICS),
+        "--kernel-name-base",
+        "demangled",
+        "--kernel-name",
+        "regex:fastcolor",
+    ]
     command += [*python, "fastcolor.bench.run", "--device", "cuda", "--once", "--malloc", "default", "--out", once]
     why = no_gpu or ("" if ncu else "ncu is not on PATH")
     runner.run(Step("DRAM bytes by ncu", command, "ncu.log", 120, why, after=ncu_done))
+    train_step("cpu", need)
     runner.write()
     return runner.held
-
-
-def commit() -> str:
-    git = shutil.which("git")
-    words = [git, "-C", ROOT, "describe", "--always", "--dirty"] if git else ["true"]
-    return subprocess.run(words, capture_output=True, text=True).stdout.strip() or "unknown"
 
 
 if __name__ == "__main__":

@@ -153,7 +153,14 @@ def measure(row: Row, *, device: str = "cpu", seconds: float = 4.0) -> dict[str,
     del expected
     graph = row.graph and device != "cpu"
     if graph:
-        works = {name: graphed(work) for name, work in works.items()}
+        for name, work in list(works.items()):
+            try:
+                works[name] = graphed(work)
+            except RuntimeError as error:
+                if name not in row.others:
+                    raise
+                absent[name] = f"no CUDA graph can hold it: {error}"
+                del works[name]
     ms = alternate(works, device=device, seconds=seconds, cold=not graph)
     if graph:
         ms = {name: time / GRAPH_CALLS for name, time in ms.items()}
