@@ -33,18 +33,10 @@ GOOD = ("passed", "ERROR SUMMARY")
 BAD = ("Error", "error", "FAILED", "ailed", "ERR_", "not supported")
 
 PROBE = """
-import importlib.metadata, json, platform, torch
+import json
 from fastcolor import _native
-def version(name):
-    try: return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError: return None
-names = "numpy pillow safetensors triton pytest kornia opencv-python-headless av tyro tqdm".split()
-known = _native.capabilities()
-print(json.dumps({
-    "python": platform.python_version(), "torch": torch.__version__, "torch_cuda": torch.version.cuda,
-    "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-    "kernels_built": known["cuda_built"], "kernels_see": known["cuda_devices"], "problem": known["cuda_problem"],
-    "packages": {name: version(name) for name in names}}))
+from fastcolor.bench import timing
+print(json.dumps(timing.machine() | _native.capabilities()))
 """
 
 
@@ -98,7 +90,7 @@ class Runner:
                     code = "0 but" if code == "0" else code
         held = code == "0"
         self.held &= held
-        verdict = "ok    " if held else "FAILED" if not step.need else "NOT RUN"
+        verdict = "ok" if held else "NOT RUN" if step.need else "FAILED"
         line = f"{verdict:8} {step.name:28} {time.monotonic() - start:6.1f} s  exit {code:6} {said}"
         self.lines.append(line.rstrip())
         print(self.lines[-1], flush=True)
@@ -146,12 +138,12 @@ def probe(site: Path) -> tuple[dict[str, Any], str]:
     if done.returncode:
         return {}, f"the built package does not load: {done.stderr.strip().splitlines()[-1]}"
     facts = json.loads(done.stdout)
-    if not facts["kernels_built"]:
+    if not facts["cuda_built"]:
         problem = "built without CUDA kernels: no nvcc was found"
-    elif facts["gpu"] is None:
-        problem = f"no GPU: torch {facts['torch']} sees none; CUDA says: {facts['problem'] or 'one is there'}"
+    elif "gpu" not in facts:
+        problem = f"no GPU: torch {facts['torch']} sees none; CUDA says: {facts['cuda_problem'] or 'one is there'}"
     else:
-        problem = "" if facts["kernels_see"] else f"the kernels see no GPU: {facts['problem']}"
+        problem = "" if facts["cuda_devices"] else f"the kernels see no GPU: {facts['cuda_problem']}"
     return facts, problem
 
 
@@ -174,7 +166,7 @@ def run_all(out: Path, scratch: Path, seconds: float) -> bool:
     runner = Runner(out, scratch / "site", seconds)
     git = [shutil.which("git") or "true", "-C", ROOT, "describe", "--always", "--dirty"]
     commit = subprocess.run(git, capture_output=True, text=True).stdout.strip() or "unknown"
-    results: dict[str, Any] = {"commit": commit}
+    results: dict[str, Any] = {}
     python = [sys.executable, "-m"]
 
     def keep(name: str, value: Any, lines: Iterable[str]) -> None:
@@ -185,7 +177,7 @@ def run_all(out: Path, scratch: Path, seconds: float) -> bool:
     pip = [*python, "pip", "install", "--no-index", "--no-build-isolation", "--no-deps", "--disable-pip-version-check"]
     built = runner.run(Step("build", [*pip, "--target", runner.site, ROOT], "tests.log", 180))
     facts, no_gpu = probe(runner.site) if built else ({}, "the package was not built")
-    keep("machine", facts, [f"\ncommit {commit}, {json.dumps(facts)}"])
+    keep("machine", facts | {"commit": commit}, [f"\ncommit {commit}, {json.dumps(facts)}"])
 
     # Without a GPU these fail, and say so: none may be skipped unseen.
     need = "" if facts else no_gpu
@@ -210,7 +202,7 @@ def run_all(out: Path, scratch: Path, seconds: float) -> bool:
     def train_step(device: str, need: str) -> None:
         train.unlink(missing_ok=True)
         command = [*python, "fastcolor.bench.bench_train_step", "--device", device, "--seconds", 8, "--out", train]
-        runner.run(Step(f"training step, {device}", command, "bench.log", 90, need, after=lambda: train_done(device)))
+        runner.run(Step(f"training step, {device}", command, "bench.log", 120, need, after=lambda: train_done(device)))
 
     train_step("cuda", no_gpu)
 
@@ -219,7 +211,7 @@ def run_all(out: Path, scratch: Path, seconds: float) -> bool:
     sanitizer = runner.tool("compute-sanitizer")
     why = no_gpu or ("" if sanitizer else "compute-sanitizer is not on PATH")
     flags: list[object] = ["--error-exitcode", 9, "--report-api-errors", "no"]
-    if sanitizer and "--kernel-regex" in subprocess.run([sanitizer, "--help"], capture_output=True, text=True).stdout:
+    if sanitizer and "--kernel-regex" in subprocess.getoutput(f"'{sanitizer}' --help"):  # else torch's kernels too
         flags += ["--kernel-regex", "kns=fastcolor"]
     small = [*PYTEST, "-k", "every_kernel", TESTS[0]]
     alone = {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
@@ -235,16 +227,21 @@ def run_all(out: Path, scratch: Path, seconds: float) -> bool:
         return f"{len(found)} kernels"
 
     ncu = runner.tool("ncu")
-    command = [ncu, "--csv", "--page", "raw", "--print-units", "base", "--nvtx", "--clock-control", "none"]
-    command += [
-        "--metrics",
-        ",".join(tables.METRICS),
-        "--kernel-name-base",
-        "demangled",
-        "--kernel-name",
-        "regex:fastcolor",
+    flags = "--csv --page raw --print-units base --nvtx --clock-control none --kernel-name-base demangled".split()
+    flags += ["--kernel-name", "regex:fastcolor", "--metrics", ",".join(tables.METRICS)]
+    command = [
+        ncu,
+        *flags,
+        *python,
+        "fastcolor.bench.run",
+        "--device",
+        "cuda",
+        "--once",
+        "--malloc",
+        "default",
+        "--out",
+        once,
     ]
-    command += [*python, "fastcolor.bench.run", "--device", "cuda", "--once", "--malloc", "default", "--out", once]
     why = no_gpu or ("" if ncu else "ncu is not on PATH")
     runner.run(Step("DRAM bytes by ncu", command, "ncu.log", 120, why, after=ncu_done))
     train_step("cpu", need)

@@ -205,8 +205,9 @@ def test_runs_on_the_current_stream_and_waits_for_nothing(cuda: torch.device, na
     expected = call(wanted)  # also fills the tables that are uploaded once
     late = value.clone()
     side = torch.cuda.Stream()
-    torch.cuda.synchronize()
     with torch.cuda.stream(side):
+        call(late)  # so that this stream has memory of its own
+        torch.cuda.synchronize()
         torch.cuda._sleep(LONG)
         late.copy_(wanted)
         result = call(late)
@@ -265,11 +266,9 @@ def test_peak_memory(cuda: torch.device) -> None:
     def extra(work: Callable[[], object]) -> float:
         work()
         torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        result = work()
-        torch.cuda.synchronize()
-        del result
-        return (torch.cuda.max_memory_allocated() - before) / size
+        before = torch.cuda.memory_stats()["requested_bytes.all.current"]
+        work()
+        return (torch.cuda.memory_stats()["requested_bytes.all.peak"] - before) / size
 
     def loss(inplace: bool) -> Tensor:
         return torch.autograd.grad(ops.rebalanced_cross_entropy(logits, ab, inplace=inplace), logits)[0]
