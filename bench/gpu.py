@@ -63,7 +63,6 @@ class Runner:
         self.tables: list[str] = []
         self.held = True
         self.children: set[subprocess.Popen[bytes]] = set()
-        signal.signal(signal.SIGTERM, lambda *_: (self.kill(), sys.exit(143)))
         # CMake and ninja as Python packages, and CUDA's tools, may not be on PATH.
         self.path = f"{os.environ['PATH']}:{Path(sys.executable).parent}:/usr/local/cuda/bin"
 
@@ -164,6 +163,7 @@ def main() -> None:
 
 def run_all(out: Path, scratch: Path, seconds: float) -> bool:
     runner = Runner(out, scratch / "site", seconds)
+    signal.signal(signal.SIGTERM, lambda *_: (runner.kill(), sys.exit(143)))
     git = [shutil.which("git") or "true", "-C", ROOT, "describe", "--always", "--dirty"]
     commit = subprocess.run(git, capture_output=True, text=True).stdout.strip() or "unknown"
     results: dict[str, Any] = {}
@@ -229,19 +229,7 @@ def run_all(out: Path, scratch: Path, seconds: float) -> bool:
     ncu = runner.tool("ncu")
     flags = "--csv --page raw --print-units base --nvtx --clock-control none --kernel-name-base demangled".split()
     flags += ["--kernel-name", "regex:fastcolor", "--metrics", ",".join(tables.METRICS)]
-    command = [
-        ncu,
-        *flags,
-        *python,
-        "fastcolor.bench.run",
-        "--device",
-        "cuda",
-        "--once",
-        "--malloc",
-        "default",
-        "--out",
-        once,
-    ]
+    command = [ncu, *flags, *python, *"fastcolor.bench.run --device cuda --once --malloc default --out".split(), once]
     why = no_gpu or ("" if ncu else "ncu is not on PATH")
     runner.run(Step("DRAM bytes by ncu", command, "ncu.log", 120, why, after=ncu_done))
     train_step("cpu", need)
