@@ -1,12 +1,14 @@
 # make demo    set up, then colour a picture and a film with sound
 # make test    set up, then check style and run every test
 # make bench   measure everything on this machine; results go to bench/results, tables to README.md
+# make gpu     build, test, sanitize and measure the CUDA kernels with what PYTHON has, no network; results go to OUT
 PYTHON ?= python3
+OUT ?= gpu-results
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find csrc -type f) CMakeLists.txt setup.py pyproject.toml constraints.txt
 
-.PHONY: demo test bench clean
+.PHONY: demo test bench gpu clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -23,6 +25,9 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python -m bench.bench_train
 	$(BIN)/python -m bench.bench_pipeline
 	$(BIN)/python -m bench.table
+
+gpu:
+	$(PYTHON) bench/gpu.py --out "$(OUT)"
 
 # Torch comes first, pinned: the package itself is built without it. The install is editable: tests and demo run on
 # this source tree.

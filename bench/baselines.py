@@ -12,27 +12,27 @@ from torch import Tensor
 
 from fastcolor.reference import RGB_TO_XYZ, WHITE
 
-_TO_XYZ = (torch.tensor(RGB_TO_XYZ, dtype=torch.float64) / torch.tensor(WHITE, dtype=torch.float64)[:, None]).float()
-_FROM_XYZ = (torch.tensor(RGB_TO_XYZ, dtype=torch.float64).inverse() * torch.tensor(WHITE, dtype=torch.float64)).float()
+TO_XYZ = (torch.tensor(RGB_TO_XYZ, dtype=torch.float64) / torch.tensor(WHITE, dtype=torch.float64)[:, None]).float()
+FROM_XYZ = (torch.tensor(RGB_TO_XYZ, dtype=torch.float64).inverse() * torch.tensor(WHITE, dtype=torch.float64)).float()
 
 
-def rgb_to_lab(image: Tensor) -> Tensor:
-    """uint8 (N, H, W, 3) -> float32 (N, 3, H, W)."""
+def rgb_to_lab(image: Tensor, matrix: Tensor = TO_XYZ) -> Tensor:
+    """uint8 (N, H, W, 3) -> float32 (N, 3, H, W). matrix: on the image's device, as a module's buffer would be."""
     c = image.permute(0, 3, 1, 2).float() / 255
     c = torch.where(c > 0.04045, ((c + 0.055) / 1.055) ** 2.4, c / 12.92)
-    xyz = torch.einsum("ij,njhw->nihw", _TO_XYZ.to(c.device), c)
+    xyz = torch.einsum("ij,njhw->nihw", matrix, c)
     f = torch.where(xyz > 0.008856, xyz ** (1 / 3), 7.787 * xyz + 16 / 116)
     x, y, z = f.unbind(1)
     return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=1)
 
 
-def lab_to_rgb(lab: Tensor) -> Tensor:
+def lab_to_rgb(lab: Tensor, matrix: Tensor = FROM_XYZ) -> Tensor:
     """float32 (N, 3, H, W) -> uint8 (N, H, W, 3)."""
     lightness, a, b = lab.unbind(1)
     y = (lightness + 16) / 116
     f = torch.stack([y + a / 500, y, y - b / 200], dim=1)
     xyz = torch.where(f > 0.2068966, f**3, (f - 16 / 116) / 7.787).clamp(min=0)
-    c = torch.einsum("ij,njhw->nihw", _FROM_XYZ.to(lab.device), xyz).clamp(0, 1)
+    c = torch.einsum("ij,njhw->nihw", matrix, xyz).clamp(0, 1)
     c = torch.where(c > 0.0031308, 1.055 * c ** (1 / 2.4) - 0.055, 12.92 * c)
     return (c * 255 + 0.5).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
@@ -70,7 +70,9 @@ def decode_by_convolution(logits: Tensor, points: Tensor, temperature: float = 0
     return F.conv2d(F.softmax(logits / temperature, dim=1), points.T[:, :, None, None])
 
 
-def paint(logits: Tensor, points: Tensor, lightness: Tensor, temperature: float = 0.38) -> Tensor:
+def paint(
+    logits: Tensor, points: Tensor, lightness: Tensor, temperature: float = 0.38, matrix: Tensor = FROM_XYZ
+) -> Tensor:
     """Logits and full-size L (N, 1, H, W) -> uint8 (N, H, W, 3)."""
     ab = F.interpolate(decode(logits, points, temperature), lightness.shape[-2:], mode="bilinear", align_corners=False)
-    return lab_to_rgb(torch.cat([lightness, ab], dim=1))
+    return lab_to_rgb(torch.cat([lightness, ab], dim=1), matrix)

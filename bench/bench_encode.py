@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor
 
@@ -28,7 +30,7 @@ def _same(ours: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> None:
     assert far.float().mean() < 1e-4
 
 
-def encode(device: str) -> Row:
+def encode(device: str, *, graph: bool = False) -> Row:
     ab = random_ab(32, 64, 64, device)
     points = Palette.grid().points.to(device)
 
@@ -48,7 +50,7 @@ def encode(device: str) -> Row:
         return work
 
     return Row(
-        name="encode: encode_bins 32x64x64",
+        name="encode: encode_bins 32x64x64" + (", graph" if graph else ""),
         ours=lambda: ops.encode_bins(ab),
         others={"eager": lambda: lambda: baselines.encode(ab, points)}
         | ({"sklearn": with_sklearn} if device == "cpu" else {}),
@@ -56,8 +58,10 @@ def encode(device: str) -> Row:
         same=_same,
         must={"eager": 400, "sklearn": 100} if device == "cpu" else {"eager": 30},
         stretch={"eager": 600, "sklearn": 150} if device == "cpu" else {},
+        graph=graph,
     )
 
 
 ROWS = [encode]
+CUDA_ROWS = [functools.partial(encode, graph=True)]
 test_encode = timing.suite(ROWS)

@@ -17,16 +17,16 @@ from . import baselines, timing
 from .bench_encode import random_ab
 from .timing import Row
 
-SHAPE = (16, 313, 64, 64)
+IMAGES = 16
 
 
-def inputs(device: str, dtype: torch.dtype, channels_last: bool) -> tuple[Tensor, Tensor, Tensor]:
+def inputs(device: str, dtype: torch.dtype, channels_last: bool, images: int) -> tuple[Tensor, Tensor, Tensor]:
     """logits that require a gradient, ab, class weights."""
     generator = torch.Generator().manual_seed(0)
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    logits = torch.randn(SHAPE, generator=generator).to(device, dtype).contiguous(memory_format=layout)
+    logits = torch.randn((images, 313, 64, 64), generator=generator).to(device, dtype).contiguous(memory_format=layout)
     weight = torch.rand(313, generator=generator).to(device) + 0.5
-    return logits.requires_grad_(), random_ab(SHAPE[0], *SHAPE[2:], device), weight
+    return logits.requires_grad_(), random_ab(images, 64, 64, device), weight
 
 
 def gradient(logits: Tensor, loss: Callable[[Tensor], Tensor]) -> Tensor:
@@ -38,8 +38,15 @@ def _same(tolerance: float, ours: Tensor, other: Tensor) -> None:
     assert difference < tolerance, difference
 
 
-def loss(device: str, *, dtype: torch.dtype = torch.float32, channels_last: bool = False, inplace: bool = False) -> Row:
-    logits, ab, class_weight = inputs(device, dtype, channels_last)
+def loss(
+    device: str,
+    *,
+    dtype: torch.dtype = torch.float32,
+    channels_last: bool = False,
+    inplace: bool = False,
+    images: int = IMAGES,
+) -> Row:
+    logits, ab, class_weight = inputs(device, dtype, channels_last, images)
     points = Palette.grid().points.to(device)
 
     def ours() -> Tensor:
@@ -80,7 +87,7 @@ def loss(device: str, *, dtype: torch.dtype = torch.float32, channels_last: bool
     others = {
         "dense eager": eager(baselines.dense_loss),
         "compact eager": eager(baselines.compact_loss),
-        "compile": compiled,
+        **({"compile": compiled} if images == IMAGES else {}),
         "target given": target_given,
         "hard label": hard_label,
     }
@@ -89,10 +96,10 @@ def loss(device: str, *, dtype: torch.dtype = torch.float32, channels_last: bool
     stretch = {"dense eager": 30, "compact eager": 22, "compile": 20}
     in_place = {"target given": 7, "hard label": 6}
     if device != "cpu":
-        must, stretch, in_place = {"dense eager": 8, "compact eager": 5}, {}, {}
+        must, stretch, in_place = {"dense eager": 8, "compact eager": 5} if images == IMAGES else {}, {}, {}
     name = ", ".join(
         [
-            f"loss: forward and backward 16x313x64x64 {str(dtype).removeprefix('torch.')}",
+            f"loss: forward and backward {images}x313x64x64 {str(dtype).removeprefix('torch.')}",
             *(["channels_last"] if channels_last else []),
             *(["in place"] if inplace else []),
         ]
@@ -105,6 +112,7 @@ def loss(device: str, *, dtype: torch.dtype = torch.float32, channels_last: bool
         same=same,
         must=(must if plain or device != "cpu" else {}) if not inplace else {},
         stretch=(in_place if inplace else stretch) if plain else {},
+        graph=images == 1,
     )
 
 
@@ -114,5 +122,11 @@ ROWS = [
     functools.partial(loss, channels_last=True),
     functools.partial(loss, dtype=torch.bfloat16),
     functools.partial(loss, dtype=torch.bfloat16, channels_last=True),
+]
+CUDA_ROWS = [
+    functools.partial(loss, dtype=torch.float16),
+    functools.partial(loss, dtype=torch.float16, channels_last=True),
+    functools.partial(loss, dtype=torch.bfloat16, inplace=True),
+    functools.partial(loss, images=1),
 ]
 test_loss = timing.suite(ROWS)

@@ -5,14 +5,16 @@ Run as `make bench` or `fastcolor bench`. Ratios are the baseline's time over ou
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-import tyro
 
 from . import bench_color, bench_decode, bench_encode, bench_loss, timing
 
@@ -36,31 +38,68 @@ class BenchOptions:
     """tuned: glibc keeps its memory between calls; default: as it comes."""
     out: Path | None = None
     """File for the figures as JSON."""
+    once: bool = False
+    """Time nothing: run each op once, in an NVTX range with its name, for a profiler around this program."""
 
 
 def main(options: BenchOptions) -> dict[str, Any]:
     if options.malloc == "tuned":
         timing.tune_malloc()
     torch.set_num_threads(options.threads)
-    rows = []
+    results: dict[str, Any] = {"machine": timing.machine() | {"threads": options.threads, "device": options.device}}
+    on_gpu = options.device != "cpu"
+    if on_gpu and not options.once:
+        results["copy_gb_s"] = timing.copy_ceiling(options.device)
+        print(f"copy of 2 GiB: {results['copy_gb_s']:.0f} GB/s read and written", flush=True)
+    results |= {"rows": [], "failed": []}
     for name, family in FAMILIES.items():
         if options.only and name not in options.only:
             continue
-        for make in family.ROWS:
-            with torch.device("cpu"):
-                row = timing.measure(make(options.device), device=options.device, seconds=options.seconds)
-            rows.append(row)
-            print(text(row), flush=True)
-    results = {"machine": timing.machine() | {"threads": options.threads, "device": options.device}, "rows": rows}
-    if options.out is not None:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(results, indent=1) + "\n")
+        for number, make in enumerate([*family.ROWS, *(family.CUDA_ROWS if on_gpu else ())]):
+            try:
+                row = make(options.device)
+                if options.once:
+                    results["rows"].append(run_once(row))
+                    continue
+                measured = timing.measure(row, device=options.device, seconds=options.seconds)
+            except (AssertionError, RuntimeError) as error:  # the other rows are worth having all the same
+                results["failed"].append(f"{name}, row {number}: {type(error).__name__}: {error}")
+                print(f"FAILED {results['failed'][-1]}", flush=True)
+                continue
+            if on_gpu:
+                measured["roofline"] = measured["gb_s"] / results["copy_gb_s"]
+            results["rows"].append(measured)
+            print(text(measured), flush=True)
+            write(results, options.out)
+    write(results, options.out)
     return results
+
+
+def run_once(row: timing.Row) -> dict[str, Any]:
+    """One call after a first one that fills caches of tables; only the second is inside the range."""
+    row.ours()
+    torch.cuda.synchronize()
+    with torch.cuda.nvtx.range(row.name):
+        row.ours()
+        torch.cuda.synchronize()
+    return {"name": row.name, "bytes": row.bytes}
+
+
+def write(results: dict[str, Any], out: Path | None) -> None:
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        part = out.with_name(out.name + ".part")
+        part.write_text(json.dumps(results, indent=1) + "\n")
+        os.replace(part, out)
 
 
 def text(row: dict[str, Any]) -> str:
     """One row for a terminal: our time, its share of the copy rate, and each ratio with the bar it has to clear."""
-    head = f"{row['name']}: {row['ms']:.3f} ms, {100 * row['share_of_copy_rate']:.0f} % of the copy rate"
+    head = f"{row['name']}: {row['ms']:.4g} ms, {100 * row['share_of_copy_rate']:.0f} % of the copy rate"
+    if "roofline" in row:
+        head += f", {row['gb_s']:.0f} GB/s, {100 * row['roofline']:.0f} % of the roofline"
+    if "goal" in row:
+        head += f"; goal {row['goal']} {'ok' if row['goal_met'] else 'BELOW'}"
     parts = []
     for name, ratio in row["ratio"].items():
         bar, goal = row["must"].get(name), row["stretch"].get(name)
@@ -75,5 +114,22 @@ def machine_name() -> str:
     return re.sub(r"[^a-z0-9]+", "-", facts.get("gpu", facts["cpu"]).lower()).strip("-")
 
 
+def parse(arguments: list[str]) -> BenchOptions:
+    """The options, by the standard library alone: a machine without a network has what it has."""
+    plain = BenchOptions()
+    parser = argparse.ArgumentParser(description=BenchOptions.__doc__)
+    parser.add_argument("--device", default=plain.device, help="cpu or cuda")
+    parser.add_argument("--threads", type=int, default=plain.threads, help="CPU threads for everybody")
+    parser.add_argument("--only", nargs="*", default=plain.only, choices=FAMILIES, help="families; none: all")
+    parser.add_argument("--seconds", type=float, default=plain.seconds, help="time for each row")
+    parser.add_argument("--malloc", default=plain.malloc, choices=("tuned", "default"))
+    parser.add_argument("--out", type=Path, help="file for the figures as JSON")
+    parser.add_argument("--once", action="store_true", help="run each op once, for a profiler around this program")
+    given = vars(parser.parse_args(arguments))
+    if given["once"] and given["device"] == "cpu":
+        parser.error("--once: must go with --device cuda: NVTX ranges are CUDA's")
+    return BenchOptions(**given | {"only": tuple(given["only"])})
+
+
 if __name__ == "__main__":
-    main(tyro.cli(BenchOptions, config=(tyro.conf.FlagCreatePairsOff,)))
+    sys.exit(1 if main(parse(sys.argv[1:]))["failed"] else 0)

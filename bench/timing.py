@@ -1,7 +1,8 @@
 """How everything here is timed: verified first, then alternated in one process, medians.
 
 CPU times are thread CPU time when one thread computes, so that another program on the machine does not count, else wall
-clock. CUDA times come from events around single calls, the L2 cache flushed before each. glibc hands a fresh tensor of
+clock. CUDA times come from events around single calls, the L2 cache flushed before each; of rows marked `graph`, from
+the replay of a CUDA graph of many calls, the cache warm. glibc hands a fresh tensor of
 32 MB or more fresh pages at every call, which inflates baselines that make many of them about two times: `tune_malloc`
 lets it keep its memory, and results name the regime.
 """
@@ -35,7 +36,7 @@ class Row:
 
     ours, others: make the same result; each of `others` is made by calling its entry, which raises ImportError where a
     library is missing. bytes: the fewest that must be read and written. same(ours, other): raises AssertionError.
-    must, stretch: the least ratio to each of `others`.
+    must, stretch: the least ratio to each of `others`. graph: on a GPU, so short that its launch is what counts.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Row:
     same: Callable[[Any, Any], None]
     must: Mapping[str, float] = field(default_factory=dict)
     stretch: Mapping[str, float] = field(default_factory=dict)
+    graph: bool = False
 
 
 def malloc_regime() -> str:
@@ -72,8 +74,8 @@ def once(work: Work, device: str = "cpu", flush: Tensor | None = None) -> float:
         return elapsed * 1e3
     begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
     if flush is not None:
-        flush.zero_()
-    torch.cuda._sleep(20_000)  # the launch is queued before the clock starts: its cost is not the kernel's
+        flush.sum()  # read, not written: dirty lines would go back to memory at the cost of what is timed
+    torch.cuda._sleep(2_000_000)  # about 1 ms: all launches are queued before the clock starts; they are not timed
     begin.record()
     work()
     end.record()
@@ -81,9 +83,12 @@ def once(work: Work, device: str = "cpu", flush: Tensor | None = None) -> float:
     return begin.elapsed_time(end)
 
 
-def alternate(works: Mapping[str, Work], *, device: str = "cpu", seconds: float = 4.0) -> dict[str, float]:
-    """Median milliseconds of each, taken in turns for about `seconds` in all and at least five rounds."""
-    flush = torch.empty(1 << 28, dtype=torch.uint8, device=device) if device != "cpu" else None
+def alternate(
+    works: Mapping[str, Work], *, device: str = "cpu", seconds: float = 4.0, cold: bool = True
+) -> dict[str, float]:
+    """Median milliseconds of each, taken in turns for about `seconds` in all and at least five rounds. cold: on a GPU,
+    with nothing in its cache."""
+    flush = torch.zeros(1 << 26, dtype=torch.int32, device=device) if device != "cpu" and cold else None
     for work in works.values():
         work()
         work()
@@ -104,6 +109,32 @@ def copy_of(count: int, device: str = "cpu") -> Work:
     return lambda: target.copy_(source)
 
 
+GRAPH_CALLS = 20
+LAUNCH_BOUND_US = 6.0  # what a call may take on a GPU where its bytes alone would take less
+COPY_SHARE = 0.9  # the least share of a copy's rate where the bytes are more than the GPU's cache holds
+
+
+def graphed(work: Work) -> Work:
+    """The replay of a CUDA graph of GRAPH_CALLS calls: one launch by the host, so no gaps between short kernels."""
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            work()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        for _ in range(GRAPH_CALLS):
+            work()
+    return graph.replay
+
+
+def copy_ceiling(device: str) -> float:
+    """GB/s of a copy of 2 GiB on the device, bytes read and written."""
+    count = 1 << 32
+    return count / alternate({"copy": copy_of(count, device)}, device=device, seconds=0.5)["copy"] / 1e6
+
+
 def measure(row: Row, *, device: str = "cpu", seconds: float = 4.0) -> dict[str, Any]:
     """Verify, then time one row. Baselines whose library is missing are named under `absent`."""
     works: dict[str, Work] = {"fastcolor": row.ours, "copy": copy_of(row.bytes, device)}
@@ -120,7 +151,19 @@ def measure(row: Row, *, device: str = "cpu", seconds: float = 4.0) -> dict[str,
         del result
         works[name] = work
     del expected
-    ms = alternate(works, device=device, seconds=seconds)
+    graph = row.graph and device != "cpu"
+    if graph:
+        for name, work in list(works.items()):
+            try:
+                works[name] = graphed(work)
+            except RuntimeError as error:
+                if name not in row.others:
+                    raise
+                absent[name] = f"no CUDA graph can hold it: {error}"
+                del works[name]
+    ms = alternate(works, device=device, seconds=seconds, cold=not graph)
+    if graph:
+        ms = {name: time / GRAPH_CALLS for name, time in ms.items()}
     ours = ms.pop("fastcolor")
     copy = ms.pop("copy")
     return {
@@ -129,6 +172,7 @@ def measure(row: Row, *, device: str = "cpu", seconds: float = 4.0) -> dict[str,
         "bytes": row.bytes,
         "copy_ms": copy,
         "share_of_copy_rate": copy / ours,
+        **(gpu_goals(row, ours, copy) if device != "cpu" else {}),
         "baseline_ms": ms,
         "ratio": {name: t / ours for name, t in ms.items()},
         "must": dict(row.must),
@@ -137,10 +181,26 @@ def measure(row: Row, *, device: str = "cpu", seconds: float = 4.0) -> dict[str,
     }
 
 
-def peak_bytes(work: Work) -> int:
-    """The most CPU memory that torch holds for this call beyond what it held before, its result included, to the byte:
-    from the profiler's record of every allocation and release."""
+def gpu_goals(row: Row, ours: float, copy: float) -> dict[str, Any]:
+    """A row's bar on a GPU by its size: a share of the copy rate beyond the cache, a time within it."""
+    facts: dict[str, Any] = {"gb_s": row.bytes / ours / 1e6, "timed": "graph" if row.graph else "call"}
+    if row.bytes > torch.cuda.get_device_properties(0).L2_cache_size:
+        return facts | {"goal": f"{COPY_SHARE:.0%} of the copy rate", "goal_met": copy / ours >= COPY_SHARE}
+    if row.graph:
+        return facts | {"goal": f"{LAUNCH_BOUND_US:g} us", "goal_met": ours * 1e3 <= LAUNCH_BOUND_US}
+    return facts
+
+
+def peak_bytes(work: Work, device: str = "cpu") -> int:
+    """The most memory that torch holds for this call beyond what it held before, its result included, to the byte: on
+    the CPU from the profiler's record of every allocation and release, on a GPU from the allocator's own."""
     work()
+    if device != "cpu":
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_stats()["requested_bytes.all.current"]
+        work()
+        return torch.cuda.memory_stats()["requested_bytes.all.peak"] - before
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
         result = work()
     del result

@@ -17,14 +17,35 @@ _HOME = tempfile.TemporaryDirectory(prefix="fastcolor-test-")
 os.environ["FASTCOLOR_HOME"] = _HOME.name
 
 
+def _need_cuda() -> None:
+    """FASTCOLOR_REQUIRE_CUDA=1 makes a missing GPU, or CUDA kernels that were not built, a failure."""
+    from fastcolor import _native
+
+    known = _native.capabilities()
+    if not torch.cuda.is_available():
+        problem = "torch sees no GPU"
+    elif not known["cuda_devices"]:
+        problem = f"the kernels see no GPU: {known['cuda_problem']}"
+    else:
+        return
+    if os.environ.get("FASTCOLOR_REQUIRE_CUDA") == "1":
+        pytest.fail(f"FASTCOLOR_REQUIRE_CUDA=1, but {problem}")
+    pytest.skip("no GPU")
+
+
 @pytest.fixture(params=["cpu", "cuda"])
 def device(request: pytest.FixtureRequest) -> torch.device:
-    """Each test of an op runs on every device; FASTCOLOR_REQUIRE_CUDA=1 makes a missing GPU a failure."""
-    if request.param == "cuda" and not torch.cuda.is_available():
-        if os.environ.get("FASTCOLOR_REQUIRE_CUDA") == "1":
-            pytest.fail("FASTCOLOR_REQUIRE_CUDA=1, but torch sees no GPU")
-        pytest.skip("no GPU")
+    """Each test of an op runs on every device."""
+    if request.param == "cuda":
+        _need_cuda()
     return torch.device(request.param)
+
+
+@pytest.fixture
+def cuda() -> torch.device:
+    """For what only a GPU has: streams, graphs, its memory."""
+    _need_cuda()
+    return torch.device("cuda", 0)
 
 
 @pytest.fixture(autouse=True)
