@@ -322,7 +322,7 @@ def test_paint_chroma(size: tuple, subsampling: str) -> None:
 
 
 # (H, W, h, w): pairs of pixels in rows of several tiles; odd; rows of one pixel; a picture smaller than its logits.
-FUSED_SIZES = [(37, 1030, 6, 70), (33, 84, 7, 41), (9, 5, 4, 1), (3, 2, 11, 6), (1, 1, 3, 3)]
+FUSED_SIZES = [(13, 1030, 3, 70), (15, 84, 4, 41), (9, 5, 4, 1), (3, 2, 11, 6), (1, 1, 3, 3)]
 FUSED_DTYPES = [torch.float32, torch.bfloat16, torch.float16]
 
 
@@ -338,10 +338,9 @@ def test_decode_rgb(order: str, size: tuple, memory: torch.memory_format) -> Non
         for dtype in FUSED_DTYPES:
             logits = logits_of((h, w), dtype, memory, bins=40)
             look = {"saturation": 1.3, "gamut": "chroma" if i == 1 else "clip"}
-            for temperature in (0, 0.38):
-                options = {"palette": palette, "temperature": temperature}
-                ours = ops.decode_rgb(logits, source, **options, **look)
-                assert torch.equal(ours, ops.paint_rgb(ops.annealed_mean(logits, **options), source, **look))
+            options = {"palette": palette, "temperature": 0 if i == 2 else 0.38}
+            ours = ops.decode_rgb(logits, source, **options, **look)
+            assert torch.equal(ours, ops.paint_rgb(ops.annealed_mean(logits, **options), source, **look))
     assert decode_paint._progress and not any(counters.any() for counters in decode_paint._progress.values())
 
 
@@ -360,11 +359,10 @@ def test_decode_chroma(order: str, size: tuple, memory: torch.memory_format) -> 
         luma = plane(height, width, bits)
         for dtype in FUSED_DTYPES:
             logits = logits_of((h, w), dtype, memory, bins=40)
-            for temperature in (0, 0.38):
-                options = {"palette": palette, "temperature": temperature}
-                ours = ops.decode_chroma(logits, luma, **options, **film, saturation=0.8)
-                two = ops.paint_chroma(ops.annealed_mean(logits, **options), luma, **film, saturation=0.8)
-                assert all(torch.equal(a, b) for a, b in zip(ours, two, strict=True))
+            options = {"palette": palette, "temperature": 0 if subsampling == "422" else 0.38}
+            ours = ops.decode_chroma(logits, luma, **options, **film, saturation=0.8)
+            two = ops.paint_chroma(ops.annealed_mean(logits, **options), luma, **film, saturation=0.8)
+            assert all(torch.equal(a, b) for a, b in zip(ours, two, strict=True))
     assert decode_paint._progress and not any(counters.any() for counters in decode_paint._progress.values())
 
 

@@ -30,6 +30,7 @@ constexpr int kBlocks = 4;         // a multiprocessor
 constexpr int64_t kAhead = 640;    // tickets from a row's decoding to its painting: what a large device holds at once
 constexpr size_t kHeadBytes = 16;  // shared memory before what decoding or painting needs
 constexpr int kTicket = 0, kRetired = 1, kDone = 2;  // words of `progress`; from kDone on one a row of logits
+constexpr int kMine = 0, kRow = 1, kBefore = 2;      // of the head: the ticket, its row, how many blocks retired before
 
 // ---- the list of work ----
 
@@ -65,17 +66,17 @@ __device__ __forceinline__ int64_t first_of_band(const Bands& b, int64_t row) {
 // ---- progress: counters that are 0 when a launch begins, and when it ends ----
 
 __device__ __forceinline__ unsigned take_ticket(uint32_t* progress, unsigned* head) {
-  if (threadIdx.x == 0) head[0] = atomicAdd(progress + kTicket, 1u);
+  if (threadIdx.x == 0) head[kMine] = atomicAdd(progress + kTicket, 1u);
   __syncthreads();
-  return head[0];
+  return head[kMine];
 }
 
 // What the block's threads wrote can be read by whoever sees the count.
-__device__ __forceinline__ void report_tile(uint32_t* done) {
+__device__ __forceinline__ void report_tile(uint32_t* progress, const unsigned* head) {
   __syncthreads();
   if (threadIdx.x != 0) return;
   __threadfence();
-  atomicAdd(done, 1u);
+  atomicAdd(progress + kDone + head[kRow], 1u);
 }
 
 // Until all tiles of two rows have been reported.
@@ -91,9 +92,9 @@ __device__ __forceinline__ void wait_for_rows(const uint32_t* low, const uint32_
 
 // The last block, for which nobody waits any more, leaves zeros to the next launch.
 __device__ __forceinline__ void retire(uint32_t* progress, unsigned* head, unsigned rows) {
-  if (threadIdx.x == 0) head[1] = atomicAdd(progress + kRetired, 1u);
+  if (threadIdx.x == 0) head[kBefore] = atomicAdd(progress + kRetired, 1u);
   __syncthreads();
-  if (head[1] != gridDim.x - 1) return;
+  if (head[kBefore] != gridDim.x - 1) return;
   for (unsigned i = threadIdx.x; i < rows + kDone; i += kThreads) progress[i] = 0;
 }
 
@@ -168,21 +169,22 @@ template <class Decoder, class Painter>
 __global__ void __launch_bounds__(kThreads, kBlocks)
     decode_paint_kernel(DecodeParams p, Painter painter, Schedule schedule, Bands bands, uint32_t* progress, float k) {
   unsigned char* shared = shared_memory() + kHeadBytes;
-  unsigned* head = reinterpret_cast<unsigned*>(shared_memory());  // the ticket, and how many blocks retired before
+  unsigned* head = reinterpret_cast<unsigned*>(shared_memory());
   const Work work = work_of(schedule, take_ticket(progress, head));
   const int64_t image = work.row / static_cast<unsigned>(bands.small), row = work.row - image * bands.small;
-  uint32_t* done = progress + kDone + image * bands.small;
   if (work.paint) {
     const int64_t painted = first_of_band(bands, row) + work.part / bands.parts;
     if (painted < first_of_band(bands, row + 1)) {  // bands differ by a row
       const math::Tap y = painter.tap_of(painted);
+      const uint32_t* done = progress + kDone + image * bands.small;
       wait_for_rows(done + y.low, done + y.high, schedule.tiles);
       painter.paint(image, painted, work.part % bands.parts, shared);
     }
   } else {
     const int64_t width = p.pixels / bands.small, start = row * width;
+    if (threadIdx.x == 0) head[kRow] = work.row;  // not in a register: decoding has none to spare
     Decoder::decode(p, image, start + static_cast<int64_t>(work.part) * Decoder::kTile, start + width, k, shared);
-    report_tile(done + row);
+    report_tile(progress, head);
   }
   retire(progress, head, schedule.rows);
 }
