@@ -29,10 +29,14 @@ Palette palette_of(const PaletteTuple& t) {
 }
 
 template <class Params>
-void launch(void (*Ops::*op)(const Params&), const Params& params) {
+void launch(void (*Ops::*op)(const Params&), const Params& params, const Target& target) {
   const py::gil_scoped_release release;
-  const Ops& ops = params.target.device < 0 ? cpu::ops() : cuda::ops();
+  const Ops& ops = target.device < 0 ? cpu::ops() : cuda::ops();
   (ops.*op)(params);
+}
+template <class Params>
+void launch(void (*Ops::*op)(const Params&), const Params& params) {
+  launch(op, params, params.target);
 }
 
 template <void (*Ops::*op)(const ColorParams&)>
@@ -76,6 +80,24 @@ void decode(Address logits, Address grad_ab, Address ab, Address stats, Address 
             const TargetTuple& target) {
   launch(op, DecodeParams{at(logits), at(grad_ab), at(ab), at(stats), at(grad_logits), images, pixels, temperature,
                           channels_last, static_cast<DType>(dtype), palette_of(palette), target_of(target)});
+}
+
+// Of the ops that paint at once: forward alone.
+DecodeParams decode_params(Address logits, Address ab, Address stats, int64_t images, int64_t pixels,
+                           double temperature, bool channels_last, int dtype, const PaletteTuple& palette,
+                           const TargetTuple& target) {
+  return {at(logits),
+          nullptr,
+          at(ab),
+          at(stats),
+          nullptr,
+          images,
+          pixels,
+          temperature,
+          channels_last,
+          static_cast<DType>(dtype),
+          palette_of(palette),
+          target_of(target)};
 }
 
 void luma_to_input(Address luma, Address lightness, int64_t images, int64_t height, int64_t width, int64_t out_height,
@@ -128,6 +150,54 @@ void paint_chroma(Address ab, Address luma, Address cb, Address cr, int64_t imag
                                                target_of(target)});
 }
 
+void decode_rgb(Address logits, Address source, Address ab, Address stats, Address progress, Address rgb,
+                int64_t images, int64_t ab_height, int64_t ab_width, int64_t height, int64_t width, double temperature,
+                float saturation, bool chroma_gamut, int source_kind, bool channels_last, int logits_dtype, int dtype,
+                const PaletteTuple& palette, const TargetTuple& target) {
+  launch(&Ops::decode_rgb,
+         DecodeRgbParams{decode_params(logits, ab, stats, images, ab_height * ab_width, temperature, channels_last,
+                                       logits_dtype, palette, target),
+                         {at<float>(ab), at(source), at<uint8_t>(rgb), images, ab_height, ab_width, height, width,
+                          saturation, chroma_gamut ? Gamut::kChroma : Gamut::kClip, static_cast<Source>(source_kind),
+                          static_cast<DType>(dtype), target_of(target)},
+                         at<uint32_t>(progress)},
+         target_of(target));
+}
+
+void decode_chroma(Address logits, Address luma, Address ab, Address stats, Address progress, Address cb, Address cr,
+                   int64_t images, int64_t ab_height, int64_t ab_width, int64_t height, int64_t width,
+                   double temperature, int step_x, int step_y, bool centered, float code_offset, float code_scale,
+                   float k_red, float k_blue, float chroma_scale, float chroma_middle, float chroma_max,
+                   float saturation, bool channels_last, int logits_dtype, int dtype, const PaletteTuple& palette,
+                   const TargetTuple& target) {
+  launch(&Ops::decode_chroma,
+         DecodeChromaParams{decode_params(logits, ab, stats, images, ab_height * ab_width, temperature, channels_last,
+                                          logits_dtype, palette, target),
+                            {at<float>(ab),
+                             at(luma),
+                             at(cb),
+                             at(cr),
+                             images,
+                             ab_height,
+                             ab_width,
+                             height,
+                             width,
+                             step_x,
+                             step_y,
+                             centered,
+                             {code_offset, code_scale},
+                             k_red,
+                             k_blue,
+                             chroma_scale,
+                             chroma_middle,
+                             chroma_max,
+                             saturation,
+                             static_cast<DType>(dtype),
+                             target_of(target)},
+                            at<uint32_t>(progress)},
+         target_of(target));
+}
+
 void block_motion(Address luma, Address previous, Address motion, Address error, int64_t images, int64_t height,
                   int64_t width, int radius, const TargetTuple& target) {
   launch(&Ops::block_motion, BlockMotionParams{at<uint8_t>(luma), at<uint8_t>(previous), at<int32_t>(motion),
@@ -165,6 +235,8 @@ PYBIND11_MODULE(_C, m) {
   m.def("luma_to_input", &luma_to_input);
   m.def("paint_rgb", &paint_rgb);
   m.def("paint_chroma", &paint_chroma);
+  m.def("decode_rgb", &decode_rgb);
+  m.def("decode_chroma", &decode_chroma);
   m.def("block_motion", &block_motion);
   m.def("temporal_average", &temporal_average);
 }

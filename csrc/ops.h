@@ -156,6 +156,20 @@ struct PaintChromaParams {
   Target target;
 };
 
+// Both of the above behind DecodeParams, whose ab is the plane between, for the launch to fill: logits to the picture
+// or to its chroma planes. The logits are not f64. stats: the CPU's alone. progress: CUDA's alone, (2 + images *
+// ab_height) zeros, which a launch leaves as zeros; of no two launches at once.
+struct DecodeRgbParams {
+  DecodeParams decode;
+  PaintRgbParams paint;
+  uint32_t* progress;
+};
+struct DecodeChromaParams {
+  DecodeParams decode;
+  PaintChromaParams paint;
+  uint32_t* progress;
+};
+
 // Motion of blocks of 8x8 pixels from luma to the frame before it: luma[y, x] is like previous[y + dy, x + dx].
 struct BlockMotionParams {
   const uint8_t* luma;      // (N,height,width)
@@ -196,6 +210,8 @@ struct Ops {
   void (*luma_to_input)(const LumaToInputParams&);
   void (*paint_rgb)(const PaintRgbParams&);
   void (*paint_chroma)(const PaintChromaParams&);
+  void (*decode_rgb)(const DecodeRgbParams&);
+  void (*decode_chroma)(const DecodeChromaParams&);
   void (*block_motion)(const BlockMotionParams&);
   void (*temporal_average)(const TemporalAverageParams&);
 };

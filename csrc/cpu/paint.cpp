@@ -273,4 +273,15 @@ void paint_chroma(const PaintChromaParams& p) {
   });
 }
 
+// On a CPU the two halves one after the other: ab of the network's size stays in the cache between them.
+void decode_rgb(const DecodeRgbParams& p) {
+  annealed_mean(p.decode);
+  paint_rgb(p.paint);
+}
+
+void decode_chroma(const DecodeChromaParams& p) {
+  annealed_mean(p.decode);
+  paint_chroma(p.paint);
+}
+
 }  // namespace fastcolor::cpu::FASTCOLOR_ISA

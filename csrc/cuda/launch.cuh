@@ -109,6 +109,8 @@ void annealed_mean_backward(const DecodeParams&);
 void luma_to_input(const LumaToInputParams&);
 void paint_rgb(const PaintRgbParams&);
 void paint_chroma(const PaintChromaParams&);
+void decode_rgb(const DecodeRgbParams&);
+void decode_chroma(const DecodeChromaParams&);
 void block_motion(const BlockMotionParams&);
 void temporal_average(const TemporalAverageParams&);
 

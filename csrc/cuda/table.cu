@@ -25,9 +25,9 @@ const Devices& devices() {
 
 const Ops& ops() {
   static const Ops table = {
-      rgb_to_lab,   rgb_to_lab_backward, lab_to_rgb,       lab_to_rgb_backward,    encode_bins,   pixel_weight,
-      loss,         scale_grad,          annealed_mean,    annealed_mean_backward, luma_to_input, paint_rgb,
-      paint_chroma, block_motion,        temporal_average,
+      rgb_to_lab,   rgb_to_lab_backward, lab_to_rgb,    lab_to_rgb_backward,    encode_bins,      pixel_weight,
+      loss,         scale_grad,          annealed_mean, annealed_mean_backward, luma_to_input,    paint_rgb,
+      paint_chroma, decode_rgb,          decode_chroma, block_motion,           temporal_average,
   };
   return table;
 }

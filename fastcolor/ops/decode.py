@@ -12,7 +12,7 @@ from .encode import check_palette
 from .loss import compute_dtype, dense, is_channels_last
 
 
-def _points(key: str, logits: Tensor) -> tuple[int, int, int, int, int]:
+def points_of(key: str, logits: Tensor) -> tuple[int, int, int, int, int]:
     """What the binding takes for a palette of which only the colours are read."""
     points = palette_of_key(key).points_on(logits.device)
     return address(points), 0, 0, 0, points.shape[1]
@@ -33,7 +33,7 @@ def _annealed_mean(logits: Tensor, palette: str, temperature: float) -> tuple[Te
         temperature,
         is_channels_last(logits),
         DTYPE_CODES[logits.dtype],
-        _points(palette, logits),
+        points_of(palette, logits),
         target(logits),
     )
     return ab, stats
@@ -62,7 +62,7 @@ def _annealed_mean_backward(
         temperature,
         is_channels_last(logits),
         DTYPE_CODES[logits.dtype],
-        _points(palette, logits),
+        points_of(palette, logits),
         target(logits),
     )
     return grad_logits
@@ -94,6 +94,21 @@ annealed_mean_op = register(
 )
 
 
+def check_logits(logits: object, palette: Palette | None, temperature: float) -> Palette:
+    """The palette of logits that are in order, and of a temperature that is."""
+    palette = check_palette(palette)
+    check_tensor(logits, "logits", FLOATS, "(N, Q, h, w)")
+    assert isinstance(logits, Tensor)
+    check(
+        logits.dim() == 4 and logits.shape[1] == len(palette),
+        "logits",
+        f"have shape (N, {len(palette)}, h, w) for a palette of {len(palette)} bins",
+        tuple(logits.shape),
+    )
+    check(temperature == 0 or 1e-3 <= temperature < float("inf"), "temperature", "be 0 or at least 0.001", temperature)
+    return palette
+
+
 def annealed_mean(logits: Tensor, *, palette: Palette | None = None, temperature: float = 0.38) -> Tensor:
     """Decode colour logits to one colour a pixel: the mean of the palette under softmax(logits / temperature).
 
@@ -115,13 +130,5 @@ def annealed_mean(logits: Tensor, *, palette: Palette | None = None, temperature
         >>> annealed_mean(torch.zeros(1, 313, 8, 8)).shape
         torch.Size([1, 2, 8, 8])
     """
-    palette = check_palette(palette)
-    check_tensor(logits, "logits", FLOATS, "(N, Q, h, w)")
-    check(
-        logits.dim() == 4 and logits.shape[1] == len(palette),
-        "logits",
-        f"have shape (N, {len(palette)}, h, w) for a palette of {len(palette)} bins",
-        tuple(logits.shape),
-    )
-    check(temperature == 0 or 1e-3 <= temperature < float("inf"), "temperature", "be 0 or at least 0.001", temperature)
+    palette = check_logits(logits, palette, temperature)
     return annealed_mean_op(logits, palette.key, float(temperature))[0]

@@ -12,7 +12,7 @@ from ..reference import LUMA_WEIGHTS
 from ._register import FLOATS, check, check_device, check_tensor, register
 
 _INTEGERS = (torch.uint8, torch.uint16)
-_LIGHTNESS, _RGB, _GRAY = 0, 1, 2  # fastcolor::Source in csrc/ops.h
+LIGHTNESS, RGB, GRAY = 0, 1, 2  # fastcolor::Source in csrc/ops.h
 
 
 def _luma_code(full_range: bool, bits: int) -> tuple[float, float]:
@@ -21,7 +21,7 @@ def _luma_code(full_range: bool, bits: int) -> tuple[float, float]:
     return (0.0, 1.0 / (2**bits - 1)) if full_range else (16 * step, 1 / (219 * step))
 
 
-def _check_luma(luma: object, bits: int | None) -> int:
+def check_luma(luma: object, bits: int | None) -> int:
     """The bit depth of a luma plane that is in order."""
     check_tensor(luma, "luma", _INTEGERS, "(N, H, W)", luma.dim() == 3 if isinstance(luma, Tensor) else None)
     assert isinstance(luma, Tensor)
@@ -39,6 +39,48 @@ def _check_ab(ab: object, images: int) -> Tensor:
     check(ab.shape[0] == images, "ab", f"hold as many images as the picture, {images}", ab.shape[0])
     check(images == 0 or (ab.shape[2] > 0 and ab.shape[3] > 0), "ab", "have at least one pixel", tuple(ab.shape))
     return ab.detach().float()
+
+
+def check_source(l_or_rgb: object) -> tuple[int, Tensor]:
+    """What kind of source for `paint_rgb` this is, and it as the op takes it."""
+    check_tensor(l_or_rgb, "l_or_rgb", (*_INTEGERS, *FLOATS), "(N, 1, H, W), (N, H, W, 3) or (N, H, W)")
+    assert isinstance(l_or_rgb, Tensor)
+    shape = tuple(l_or_rgb.shape)
+    if l_or_rgb.is_floating_point():
+        check(len(shape) == 4 and shape[1] == 1, "l_or_rgb", "have shape (N, 1, H, W) when float", shape)
+        return LIGHTNESS, l_or_rgb.detach().float()
+    if len(shape) == 4:
+        check(
+            shape[3] == 3 and l_or_rgb.dtype == torch.uint8,
+            "l_or_rgb",
+            "be uint8 of shape (N, H, W, 3)",
+            f"{str(l_or_rgb.dtype).removeprefix('torch.')} {shape}",
+        )
+        return RGB, l_or_rgb
+    check(len(shape) == 3, "l_or_rgb", "have shape (N, H, W) when gray", shape)
+    return GRAY, l_or_rgb
+
+
+def check_look(saturation: float, gamut: str) -> None:
+    check(0 <= saturation < float("inf"), "saturation", "be finite and not negative", saturation)
+    check(gamut in ("clip", "chroma"), "gamut", "be 'clip' or 'chroma'", repr(gamut))
+
+
+def check_film(subsampling: str, matrix: str, siting: str, saturation: float) -> tuple[int, int, bool]:
+    """(columns, rows) of luma to one of chroma, and whether chroma sits midway between columns."""
+    check(subsampling in ("420", "422", "444"), "subsampling", "be '420', '422' or '444'", repr(subsampling))
+    check(matrix in LUMA_WEIGHTS, "matrix", f"be one of {', '.join(LUMA_WEIGHTS)}", repr(matrix))
+    check(siting in ("left", "center"), "siting", "be 'left' or 'center'", repr(siting))
+    check(0 <= saturation < float("inf"), "saturation", "be finite and not negative", saturation)
+    return 1 if subsampling == "444" else 2, 2 if subsampling == "420" else 1, siting == "center"
+
+
+def chroma_codes(matrix: str, full_range: bool, bits: int) -> tuple[float, ...]:
+    """What the bindings take of a film: offset and scale of its luma codes; luma weights of red and blue; scale,
+    middle and largest of its chroma codes."""
+    excursion = 2**bits - 1 if full_range else 224 * 2 ** (bits - 8)
+    luma = _luma_code(full_range, bits)
+    return *luma, *LUMA_WEIGHTS[matrix], excursion, 2.0 ** (bits - 1), 2.0**bits - 1
 
 
 def _luma_to_input(luma: Tensor, height: int, width: int, offset: float, scale: float) -> Tensor:
@@ -65,7 +107,7 @@ def _luma_to_input_fake(luma: Tensor, height: int, width: int, offset: float, sc
 
 def _paint_rgb(ab: Tensor, source: Tensor, kind: int, saturation: float, chroma: bool) -> Tensor:
     ab, source = ab.contiguous(), source.contiguous()
-    rgb = _paint_rgb_fake(ab, source, kind, saturation, chroma)
+    rgb = empty_rgb(ab, source, kind)
     n, height, width, _ = rgb.shape
     if rgb.numel():
         _C.paint_rgb(
@@ -86,8 +128,8 @@ def _paint_rgb(ab: Tensor, source: Tensor, kind: int, saturation: float, chroma:
     return rgb
 
 
-def _paint_rgb_fake(ab: Tensor, source: Tensor, kind: int, saturation: float, chroma: bool) -> Tensor:
-    height, width = source.shape[2:] if kind == _LIGHTNESS else source.shape[1:3]
+def empty_rgb(ab: Tensor, source: Tensor, kind: int, *_: object) -> Tensor:
+    height, width = source.shape[2:] if kind == LIGHTNESS else source.shape[1:3]
     return ab.new_empty((source.shape[0], height, width, 3), dtype=torch.uint8)
 
 
@@ -103,8 +145,7 @@ def _paint_chroma(
     saturation: float,
 ) -> tuple[Tensor, Tensor]:
     ab, luma = ab.contiguous(), luma.contiguous()
-    cb, cr = _paint_chroma_fake(ab, luma, step_x, step_y, centered, matrix, full_range, bits, saturation)
-    excursion = 2**bits - 1 if full_range else 224 * 2 ** (bits - 8)
+    cb, cr = empty_chroma(ab, luma, step_x, step_y)
     if cb.numel():
         _C.paint_chroma(
             address(ab),
@@ -119,11 +160,7 @@ def _paint_chroma(
             step_x,
             step_y,
             centered,
-            *_luma_code(full_range, bits),
-            *LUMA_WEIGHTS[matrix],
-            excursion,
-            2.0 ** (bits - 1),
-            2.0**bits - 1,
+            *chroma_codes(matrix, full_range, bits),
             saturation,
             DTYPE_CODES[luma.dtype],
             target(ab),
@@ -131,17 +168,7 @@ def _paint_chroma(
     return cb, cr
 
 
-def _paint_chroma_fake(
-    ab: Tensor,
-    luma: Tensor,
-    step_x: int,
-    step_y: int,
-    centered: bool,
-    matrix: str,
-    full_range: bool,
-    bits: int,
-    saturation: float,
-) -> tuple[Tensor, Tensor]:
+def empty_chroma(ab: Tensor, luma: Tensor, step_x: int, step_y: int, *_: object) -> tuple[Tensor, Tensor]:
     n, height, width = luma.shape
     shape = (n, (height + step_y - 1) // step_y, (width + step_x - 1) // step_x)
     return luma.new_empty(shape), luma.new_empty(shape)
@@ -153,15 +180,13 @@ luma_to_input_op = register(
     _luma_to_input_fake,
 )
 paint_rgb_op = register(
-    "paint_rgb(Tensor ab, Tensor source, int kind, float saturation, bool chroma) -> Tensor",
-    _paint_rgb,
-    _paint_rgb_fake,
+    "paint_rgb(Tensor ab, Tensor source, int kind, float saturation, bool chroma) -> Tensor", _paint_rgb, empty_rgb
 )
 paint_chroma_op = register(
     "paint_chroma(Tensor ab, Tensor luma, int step_x, int step_y, bool centered, str matrix, bool full_range, "
     "int bits, float saturation) -> (Tensor, Tensor)",
     _paint_chroma,
-    _paint_chroma_fake,
+    empty_chroma,
 )
 
 
@@ -185,7 +210,7 @@ def luma_to_input(luma: Tensor, size: tuple[int, int], *, full_range: bool = Tru
         >>> luma_to_input(torch.full((1, 720, 1280), 255, dtype=torch.uint8), (256, 256)).max().item()
         100.0
     """
-    bits = _check_luma(luma, bits)
+    bits = check_luma(luma, bits)
     good = len(size) == 2 and all(isinstance(s, int) and s > 0 for s in size)
     check(good, "size", "be two positive integers (h, w)", size)
     check(luma.shape[0] == 0 or luma.shape[1] * luma.shape[2] > 0, "luma", "have at least one pixel", tuple(luma.shape))
@@ -213,26 +238,10 @@ def paint_rgb(
         >>> paint_rgb(torch.zeros(1, 2, 64, 64), torch.full((1, 300, 200), 9, dtype=torch.uint8)).unique().tolist()
         [9]
     """
-    check_tensor(l_or_rgb, "l_or_rgb", (*_INTEGERS, *FLOATS), "(N, 1, H, W), (N, H, W, 3) or (N, H, W)")
-    shape = tuple(l_or_rgb.shape)
-    if l_or_rgb.is_floating_point():
-        check(len(shape) == 4 and shape[1] == 1, "l_or_rgb", "have shape (N, 1, H, W) when float", shape)
-        kind, source = _LIGHTNESS, l_or_rgb.detach().float()
-    elif len(shape) == 4:
-        check(
-            shape[3] == 3 and l_or_rgb.dtype == torch.uint8,
-            "l_or_rgb",
-            "be uint8 of shape (N, H, W, 3)",
-            f"{str(l_or_rgb.dtype).removeprefix('torch.')} {shape}",
-        )
-        kind, source = _RGB, l_or_rgb
-    else:
-        check(len(shape) == 3, "l_or_rgb", "have shape (N, H, W) when gray", shape)
-        kind, source = _GRAY, l_or_rgb
-    ab = _check_ab(ab, shape[0])
+    kind, source = check_source(l_or_rgb)
+    ab = _check_ab(ab, len(source))
     check_device(ab, "ab", l_or_rgb, "l_or_rgb")
-    check(0 <= saturation < float("inf"), "saturation", "be finite and not negative", saturation)
-    check(gamut in ("clip", "chroma"), "gamut", "be 'clip' or 'chroma'", repr(gamut))
+    check_look(saturation, gamut)
     return paint_rgb_op(ab, source, kind, float(saturation), gamut == "chroma")
 
 
@@ -272,12 +281,8 @@ def paint_chroma(
         >>> cb.shape, cb.unique().tolist()
         (torch.Size([1, 240, 320]), [128])
     """
-    bits = _check_luma(luma, bits)
+    bits = check_luma(luma, bits)
     ab = _check_ab(ab, luma.shape[0])
     check_device(ab, "ab", luma, "luma")
-    check(subsampling in ("420", "422", "444"), "subsampling", "be '420', '422' or '444'", repr(subsampling))
-    check(matrix in LUMA_WEIGHTS, "matrix", f"be one of {', '.join(LUMA_WEIGHTS)}", repr(matrix))
-    check(siting in ("left", "center"), "siting", "be 'left' or 'center'", repr(siting))
-    check(0 <= saturation < float("inf"), "saturation", "be finite and not negative", saturation)
-    step_x, step_y = (1 if subsampling == "444" else 2), (2 if subsampling == "420" else 1)
-    return paint_chroma_op(ab, luma, step_x, step_y, siting == "center", matrix, full_range, bits, float(saturation))
+    step_x, step_y, centered = check_film(subsampling, matrix, siting, saturation)
+    return paint_chroma_op(ab, luma, step_x, step_y, centered, matrix, full_range, bits, float(saturation))

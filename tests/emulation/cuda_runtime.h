@@ -1,9 +1,10 @@
 // The words of CUDA that csrc/cuda uses, for a C++ compiler: the very kernels run on the CPU, a block after the other.
 //
 // The threads of a block are fibers. A thread runs until a barrier or a shuffle, then another one does, in an order
-// shuffled by FASTCOLOR_EMULATION_SEED: results that depend on a missing barrier change with the seed. Dynamic shared
-// memory has exactly the size of the launch, is filled with NaN, and stands between fences. What is wrong becomes a
-// launch error in words. It sees indices and synchronisation; not speed, inline PTX or a GPU's arithmetic.
+// shuffled by FASTCOLOR_EMULATION_SEED, as that of the blocks is: results that depend on a missing barrier, or on the
+// order of blocks, change with the seed. Dynamic shared memory has exactly the size of the launch, is filled with NaN,
+// and stands between fences. What is wrong becomes a launch error in words. It sees indices and synchronisation; not
+// speed, inline PTX, a GPU's arithmetic or blocks that run at once.
 #pragma once
 
 #include <csetjmp>
@@ -44,7 +45,7 @@ constexpr size_t kStackBytes = 64 << 10, kFenceBytes = 4 << 10;
 constexpr int kDevices = 2;
 constexpr int kSharedBytesPerBlock = 227 << 10, kSharedBytesPerMultiprocessor = 228 << 10;  // as on sm_90
 
-enum class State { kReady, kAtBarrier, kAtWarpBarrier, kAtShuffle, kDone };
+enum class State { kReady, kAtBarrier, kAtWarpBarrier, kAtShuffle, kAsleep, kDone };
 
 struct Fiber {
   std::unique_ptr<char[]> stack{new char[kStackBytes]};
@@ -145,16 +146,21 @@ inline void release(size_t first, size_t last) {
   for (size_t i = first; i < last; i++) machine.fibers[i]->state = State::kReady;
 }
 
+template <class T>
+void shuffle_order(std::vector<T>& order) {
+  for (size_t i = order.size(); machine.random != 0 && i > 1; i--) {
+    machine.random = machine.random * 1664525u + 1013904223u;
+    std::swap(order[i - 1], order[(machine.random >> 8) % i]);
+  }
+}
+
 // Runs all threads to their end; false with machine.error when they wait for each other.
 inline bool run_threads(size_t threads) {
   std::vector<size_t> order(threads);
   for (size_t i = 0; i < threads; i++) order[i] = i;
   release(0, threads);
   for (;;) {
-    for (size_t i = threads; machine.random != 0 && i > 1; i--) {
-      machine.random = machine.random * 1664525u + 1013904223u;
-      std::swap(order[i - 1], order[(machine.random >> 8) % i]);
-    }
+    shuffle_order(order);
     for (const size_t i : order) {
       if (machine.fibers[i]->state == State::kReady) enter(i);
     }
@@ -169,9 +175,11 @@ inline bool run_threads(size_t threads) {
     if (done == threads) return true;
     if (waiting == threads) release(0, threads), released = true;
     if (released) continue;
+    const bool asleep = count_in(State::kAsleep, 0, threads) > 0;
     const bool gone = waiting > 0 && waiting + done == threads;
-    machine.error = gone ? "a barrier that threads which have returned never reach"
-                         : "threads wait at different barriers or shuffles";
+    machine.error = asleep ? "a thread waits for a block that has not run"
+                    : gone ? "a barrier that threads which have returned never reach"
+                           : "threads wait at different barriers or shuffles";
     return false;
   }
 }
@@ -217,6 +225,14 @@ inline void __syncwarp() { emulation::leave(emulation::State::kAtWarpBarrier); }
 template <class T>
 T __shfl_xor_sync(unsigned, T value, int mask) {
   return emulation::shuffle(value, (threadIdx.x % emulation::kWarp) ^ static_cast<unsigned>(mask));
+}
+inline void __threadfence() {}
+// Threads sleep only until another block has done something; here none runs meanwhile.
+inline void __nanosleep(unsigned) { emulation::leave(emulation::State::kAsleep); }
+inline uint32_t atomicAdd(uint32_t* address, uint32_t value) {
+  const uint32_t before = *address;
+  *address += value;
+  return before;
 }
 
 // ---- the runtime ----
@@ -290,7 +306,10 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   machine.kernel = [=] { kernel(params...); };
   while (machine.fibers.size() < threads) machine.fibers.push_back(std::make_unique<emulation::Fiber>());
   gridDim = config->gridDim, blockDim = config->blockDim;
-  for (unsigned block = 0; block < gridDim.x; block++) {
+  std::vector<unsigned> blocks(gridDim.x);
+  for (unsigned i = 0; i < gridDim.x; i++) blocks[i] = i;
+  emulation::shuffle_order(blocks);
+  for (const unsigned block : blocks) {
     blockIdx = dim3(block, 0, 0);
     if (!emulation::run_block(threads, config->dynamicSmemBytes)) {
       machine.error += ", block " + std::to_string(block);
