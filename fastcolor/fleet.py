@@ -10,6 +10,7 @@ import functools
 import logging
 import os
 import pickle
+import socket
 import time
 import uuid
 from collections import Counter, deque
@@ -349,14 +350,17 @@ def _on_ray(options: BatchOptions, items: list[Item]) -> Generator[tuple[Item, R
 def _connect(address: str) -> None:
     import ray
 
+    host, _, port = address.removeprefix("ray://").rpartition(":")
     try:
+        if port.isdigit():
+            socket.create_connection((host, int(port)), timeout=10).close()  # Ray itself tries for minutes
         ray.init(
             None if address == "local" else address,
             include_dashboard=False if address == "local" else None,
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise ValueError(f"ray: no cluster at {address} ({str(error).splitlines()[0]})") from None
 
 
