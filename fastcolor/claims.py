@@ -49,7 +49,7 @@ def claim(target: Path, run: str) -> Iterator[Claim | None]:
         Claim(deaths=0)
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    path = target.with_name(f".{target.name}.lock")
+    path = _path(target)
     file = _locked(path)
     if file is None:
         yield None
@@ -68,6 +68,17 @@ def claim(target: Path, run: str) -> Iterator[Claim | None]:
             yield Claim(deaths)
         finally:
             path.unlink(missing_ok=True)  # before the lock ends, so that nobody unlinks another's
+
+
+def clear(target: Path) -> None:
+    """Remove the lock's file of one who died when the target had its name already."""
+    if _path(target).exists():
+        with claim(target, "-"):
+            pass
+
+
+def _path(target: Path) -> Path:
+    return target.with_name(f".{target.name}.lock")
 
 
 def _locked(path: Path) -> IO[str] | None:

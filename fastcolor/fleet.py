@@ -23,7 +23,7 @@ import torch
 import tyro
 
 from .batch import ColorizeOptions, Outcome, _color_file, _distinct, _Job, _progress, _shard, _walk
-from .claims import claim
+from .claims import claim, clear
 from .colorize import Colorizer, check_look
 from .pictures import check_target
 from .video import VideoOptions, video
@@ -230,7 +230,7 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     """What tells a file from one that has replaced it."""
     try:
         status = path.stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return status.st_ino, status.st_mtime_ns
 
@@ -254,6 +254,7 @@ class Painter:
     def __call__(self, item: Item) -> Result:
         """Do an item unless it is done. Whatever is wrong with it is told, not raised."""
         if item.before and not self.options.overwrite:
+            clear(item.target)
             return Result("exists")
         try:
             with claim(item.target, self.run) as held:
@@ -270,6 +271,8 @@ class Painter:
                 return Result("kept" if outcome.kept else "coloured")
         except Exception as error:
             words = str(error) or type(error).__name__
+            if isinstance(error, OSError) and error.strerror:
+                words = f"{error.filename or item.target}: {error.strerror.lower()}"
             return Result("failed", words if str(item.source) in words else f"{item.source}: {words}")
 
     def _film(self, item: Item, *, resume: bool) -> Result:

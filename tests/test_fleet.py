@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from film_clips import frames_of, random_net
-from fleet_trees import done, film, files, halfway, holder, picture, row, start, until
+from fleet_trees import done, files, film, halfway, holder, picture, row, start, until
 from PIL import Image
 
 from fastcolor import cli, fleet
@@ -223,6 +223,22 @@ with claim(Path({str(item.target)!r}), "run") as held:
     assert told == fleet.Result("failed", f"{item.source}: given up, 3 workers died at it")
     assert files(tmp_path / "out") == []
     assert painter(item).status == "coloured" and painter(item).status == "elsewhere"
+
+
+def test_a_lock_beside_a_finished_output_is_cleared(tmp_path: Path, net: str) -> None:
+    picture(tmp_path / "in" / "a.png")
+    target = picture(tmp_path / "out" / "a.png")
+    assert child(f"with claim(Path({str(target)!r}), 'run'): os._exit(9)").wait(60) == 9
+    assert files(tmp_path / "out") == [".a.png.lock", "a.png"]
+    assert row(str(done(tmp_path / "in", tmp_path / "out", net)), "skipped (exist)") == [1, 0]
+    assert files(tmp_path / "out") == ["a.png"]
+
+
+def test_an_output_that_cannot_be_written_does_not_stop_the_others(tree: Path, tmp_path: Path, net: str) -> None:
+    picture(tmp_path / "out" / "x.png").rename(tmp_path / "out" / "p0")  # a file where a folder must be
+    summary = done(tree, tmp_path / "out", net)
+    assert row(str(summary), "coloured") == [3, 2] and row(str(summary), "failed") == [4, 1]
+    assert f"{tree}/p0/0.png: {tmp_path}/out/p0: file exists" in summary.failed
 
 
 def test_the_deaths_of_another_run_do_not_count(tmp_path: Path) -> None:

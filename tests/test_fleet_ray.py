@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from film_clips import frames_of, random_net
-from fleet_trees import done, film, files, halfway, holder, picture, row, start, until
+from fleet_trees import done, files, film, halfway, holder, picture, row, start, until
 
 import fastcolor
 from fastcolor.fleet import BatchOptions, batch
