@@ -19,7 +19,7 @@ from film_clips import frames_of, random_net
 from fleet_trees import done, files, film, halfway, holder, picture, row, start, until
 from PIL import Image
 
-from fastcolor import cli, fleet
+from fastcolor import cli, cluster, fleet
 from fastcolor.claims import claim
 from fastcolor.fleet import BatchOptions, Summary, batch
 
@@ -254,7 +254,7 @@ def test_workers_share_the_cores() -> None:
         return [{"Alive": True, "Resources": {"CPU": float(cpus), "GPU": float(gpus)}} for cpus, gpus in shapes]
 
     def shape(device: str, workers: int | None, *shapes: tuple[int, int]) -> tuple[int, int, int]:
-        found = fleet._shape([*nodes(*shapes), {"Alive": False, "Resources": {"CPU": 64.0}}], device, workers)
+        found = cluster.shape_of([*nodes(*shapes), {"Alive": False, "Resources": {"CPU": 64.0}}], device, workers)
         return found.workers, found.cores, found.gpus
 
     assert shape("auto", None, (4, 0), (2, 0)) == (6, 1, 0)
