@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from .fleet import BatchOptions, Item, Painter, Result
+from .fleet import BatchOptions, Item, Painter, Result, exists
 
 log = logging.getLogger("fastcolor")
 _PICTURES_A_TASK = 32
@@ -36,6 +36,14 @@ def on_ray(options: BatchOptions, items: list[Item]) -> Generator[tuple[Item, Re
         options = replace(options, weights=os.path.abspath(options.weights))  # workers have other current folders
     for name in ("ray", "ray.data"):  # what goes well is said by the bar and the table
         logging.getLogger(name).setLevel(logging.ERROR)
+    todo = []
+    for item in items:  # here, so that workers are started for what there is to do alone
+        if exists(item, options):
+            yield item, Result("exists")
+        else:
+            todo.append(item)
+    if not todo:
+        return
     mine = not ray.is_initialized()
     if mine:
         _connect(options.ray)
@@ -47,7 +55,6 @@ def on_ray(options: BatchOptions, items: list[Item]) -> Generator[tuple[Item, Re
         context.enable_progress_bars = context.print_on_execution_start = False
         pool = ray.data.ActorPoolStrategy(size=shape.workers, max_tasks_in_flight_per_actor=1)
         run = uuid.uuid4().hex
-        todo = items
         while todo:
             rows = [{"items": pickle.dumps(task)} for task in _tasks(todo, shape.workers)]
             results = ray.data.from_items(rows, override_num_blocks=len(rows)).flat_map(

@@ -235,6 +235,14 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     return status.st_ino, status.st_mtime_ns
 
 
+def exists(item: Item, options: BatchOptions) -> bool:
+    """Whether an item is to be skipped."""
+    if not item.before or options.overwrite:
+        return False
+    clear(item.target)
+    return True
+
+
 class Painter:
     """A worker: does items, one after the other. run: a word that all workers of a run share."""
 
@@ -253,8 +261,7 @@ class Painter:
 
     def __call__(self, item: Item) -> Result:
         """Do an item unless it is done. Whatever is wrong with it is told, not raised."""
-        if item.before and not self.options.overwrite:
-            clear(item.target)
+        if exists(item, self.options):
             return Result("exists")
         try:
             with claim(item.target, self.run) as held:

@@ -62,6 +62,9 @@ def test_a_killed_worker_s_film_is_done_by_another(address: str, tree: Path, tmp
     assert f"  failed: {tree}/bad.jpg: is not a picture in a known format" in table
     assert files(out) == sorted([*(f"{index}.png" for index in range(12)), "films/long.mp4", "films/short.mkv"])
     assert len(frames_of(target)) == 600 and len(frames_of(out / "films" / "short.mkv")) == 12
+    (tree / "bad.jpg").unlink()
+    again = batch(BatchOptions(tree, out, ray="127.0.0.1:9"))  # nothing is left to do, and no cluster needed for it
+    assert row(str(again), "skipped (exist)") == [12, 2]
 
 
 def test_what_a_killed_worker_had_finished_is_not_done_again(address: str, tmp_path: Path, net: str) -> None:
