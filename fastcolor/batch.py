@@ -8,10 +8,10 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import numpy as np
 import torch
@@ -35,6 +35,7 @@ from .pictures import (
 )
 
 log = logging.getLogger("fastcolor")
+_T = TypeVar("_T")
 # Of a colour photograph at least so large a share lies so far, in Lab units, from the mean colour of its lightness.
 _COLORED_SHARE, _COLORED_DISTANCE = 0.02, 10.0
 _SAME_FORMAT = {".jpeg": ".jpg", ".tiff": ".tif", ".heif": ".heic"}
@@ -263,23 +264,26 @@ def _shard(shard: str) -> tuple[int, int]:
     return index, count
 
 
-def _progress(jobs: list[_Job], every: float = 30.0) -> Iterator[_Job]:
-    """A bar on a terminal; elsewhere a line on stderr every so many seconds."""
+def _progress(
+    jobs: Iterable[_T], total: int | None = None, unit: str = "pictures", every: float = 30.0
+) -> Iterator[_T]:
+    """A bar on a terminal; elsewhere a line on stderr every so many seconds. total: of jobs without a length."""
+    total = len(jobs) if total is None else total  # type: ignore[arg-type]
     if sys.stderr.isatty():
         from tqdm import tqdm
         from tqdm.contrib.logging import logging_redirect_tqdm
 
         with logging_redirect_tqdm():  # a warning goes above the bar
-            yield from tqdm(jobs, unit=" pictures", disable=len(jobs) < 2)
+            yield from tqdm(jobs, total=total, unit=f" {unit}", disable=total < 2)
         return
     started = told = time.monotonic()
     for done, job in enumerate(jobs):
         now = time.monotonic()
         if done and now - told >= every:
             rate, told = done / (now - started), now
-            left = (len(jobs) - done) / rate
+            left = (total - done) / rate
             time_left = f"{left / 60:.0f} min" if left >= 120 else f"{left:.0f} s"
-            line = f"{done} of {len(jobs)} pictures, {rate:.2g} a second, {time_left} left"
+            line = f"{done} of {total} {unit}, {rate:.2g} a second, {time_left} left"
             print(line, file=sys.stderr, flush=True)
         yield job
 

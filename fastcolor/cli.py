@@ -212,6 +212,16 @@ def _run_colorize(options: Any) -> int:
     return 1 if outcome.failed else 0
 
 
+def _run_batch(options: Any) -> int:
+    from .fleet import batch
+
+    summary = batch(options)
+    print(summary)
+    if summary.failed:
+        return 1
+    return 3 if summary.damaged else 0
+
+
 def _run_train(options: _Train) -> int:
     from .train import train
 
@@ -315,7 +325,7 @@ def _run_info(options: _Info) -> int:
     ]
     lines += [(f"engine {name}", told) for name, told in engines.describe(measure=options.measure).items()]
     lines += [("weights", ", ".join(weights.names()))]
-    for name in ("av", "safetensors", "PIL", "onnx", "onnxruntime", "openvino", "skimage", "cv2", "pillow_heif"):
+    for name in ("av", "safetensors", "PIL", "onnx", "onnxruntime", "openvino", "skimage", "cv2", "pillow_heif", "ray"):
         with contextlib.suppress(ImportError):
             lines.append((name, str(__import__(name).__version__)))
     print("\n".join(f"{name:16} {value}" for name, value in lines))
@@ -324,10 +334,12 @@ def _run_info(options: _Info) -> int:
 
 def _commands() -> dict[str, tuple[Any, Callable[[Any], int]]]:
     from .batch import ColorizeOptions
+    from .fleet import BatchOptions
 
     return {
         "colorize": (ColorizeOptions, _run_colorize),
         "video": (_video_type(), _run_video),
+        "batch": (BatchOptions, _run_batch),
         "train": (_Train, _run_train),
         "palette": (_Palette, _run_palette),
         "prior": (_Prior, _run_prior),
