@@ -105,6 +105,7 @@ loss_inplace_op = register(
 def _scaled(grad: Tensor, factor: Tensor) -> Tensor:
     """grad * factor, without a second volume where nothing can tell the difference."""
     eager = type(factor) is Tensor  # a compiler's tensors have no value to look at
+    grad = grad.detach() if eager else grad  # an output of the op: it would bring the forward pass along
     if eager and factor.dim() == 0 and factor.device.type == "cpu" and factor.item() == 1:
         return grad
     # A graph that is kept may be run again, and needs the unscaled gradient then.
