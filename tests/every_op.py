@@ -19,7 +19,7 @@ LAYOUTS = {"nchw": torch.contiguous_format, "channels_last": torch.channels_last
 Run = Callable[[], list[Tensor]]
 
 
-def every_op(height: int, width: int, bins: int = 313) -> dict[str, Run]:
+def every_op(height: int, width: int, bins: int = 313, dtypes: tuple[torch.dtype, ...] = FLOATS) -> dict[str, Run]:
     """Name -> a call that returns its results, gradients included. An odd number of pixels leaves a rest anywhere."""
     generator = torch.Generator().manual_seed(0)
     random = functools.partial(torch.randn, generator=generator)
@@ -37,7 +37,9 @@ def every_op(height: int, width: int, bins: int = 313) -> dict[str, Run]:
     mask, class_weight = random(n, height, width) > -1, torch.rand(bins, generator=generator) + 0.5
     works: dict[str, Run] = {}
 
-    def add(name: str, function: Callable[..., Tensor | tuple[Tensor, ...]], *inputs: Tensor, **options: object) -> None:
+    def add(
+        name: str, function: Callable[..., Tensor | tuple[Tensor, ...]], *inputs: Tensor, **options: object
+    ) -> None:
         def work() -> list[Tensor]:
             results = function(*inputs, **options)
             return list(results) if isinstance(results, tuple) else [results]
@@ -59,7 +61,7 @@ def every_op(height: int, width: int, bins: int = 313) -> dict[str, Run]:
         lab = ops.rgb_to_lab(image.double() * 0.9 / 255 + 0.05, layout=layout)
         for gamut in ("clip", "chroma"):
             add(f"lab_to_rgb uint8 {layout} {gamut}", ops.lab_to_rgb, lab.float(), layout=layout, gamut=gamut)
-        for dtype in FLOATS:
+        for dtype in dtypes:
             name = f"{str(dtype).removeprefix('torch.')} {layout}"
             unit = (image.double() / 255).to(dtype)
             add_with_gradient(f"rgb_to_lab {name}", ops.rgb_to_lab, unit, layout=layout)
@@ -67,7 +69,7 @@ def every_op(height: int, width: int, bins: int = 313) -> dict[str, Run]:
     for neighbours in (1, 5, 16 if bins >= 16 else 8):
         add(f"encode_bins {neighbours}", ops.encode_bins, ab, palette, neighbours=neighbours)
     volume = random(n, bins, height, width) * 3
-    for dtype in FLOATS:
+    for dtype in dtypes:
         for layout, memory in LAYOUTS.items():
             name = f"{str(dtype).removeprefix('torch.')} {layout}"
             logits = volume.to(dtype).contiguous(memory_format=memory)

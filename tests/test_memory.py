@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 import torch
-from bench import baselines
-from bench.timing import peak_bytes
 from torch import Tensor
 
+from bench import baselines
+from bench.timing import peak_bytes
 from fastcolor import Palette, ops
 
 LOGITS = (2, 313, 32, 32)
@@ -65,16 +65,16 @@ def test_loss_makes_its_gradient_and_no_other_volume(memory: torch.memory_format
     logits, ab = logits_and_colors(memory)
     ours = loss_peak(logits, lambda z: ops.rebalanced_cross_entropy(z, ab))
     volume, pixels = size_of(logits), LOGITS[0] * LOGITS[2] * LOGITS[3]
-    assert ours <= volume + 12 * pixels + 64, "the gradient, and a loss a pixel in float32 and in float64"
+    assert ours <= volume + 13 * pixels, "the gradient, a loss a pixel in float32 and float64, sums of rows"
     assert ours <= loss_peak(logits, eager_loss(baselines.dense_loss, ab)) / 3
     # Compact eager makes three volumes: a third of them is our gradient, which leaves our planes to spare.
-    assert ours <= loss_peak(logits, eager_loss(baselines.compact_loss, ab)) / 3 + 12 * pixels + 64
+    assert ours <= loss_peak(logits, eager_loss(baselines.compact_loss, ab)) / 3 + 13 * pixels
 
 
 @pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_backward_of_the_loss_allocates_nothing(memory: torch.memory_format, dtype: torch.dtype) -> None:
-    """The gradient is there since the forward pass. (Autograd fills gradients of unused outputs with zeros: a volume.)"""
+    """The gradient is there since the forward pass. (Autograd filled that of an unused output with zeros: a volume.)"""
     logits, ab = logits_and_colors(memory)
     leaf = logits.to(dtype).requires_grad_()
     for factor in (1.0, 0.5):

@@ -288,6 +288,22 @@ def test_rebalanced_cross_entropy(
         assert worst(ops.rebalanced_cross_entropy(logits, ab, **options), loss) <= 1e-6 * (1 + largest(loss))
 
 
+@pytest.mark.parametrize(("dtype", "width"), [(torch.float32, 601), (torch.bfloat16, 1201)])
+def test_a_gradient_too_large_for_the_caches(device: torch.device, dtype: torch.dtype, width: int) -> None:
+    """Beyond 16 MB the CPU writes past them, in whole lines of 64 bytes: rows here begin and end between lines."""
+    generator = torch.Generator().manual_seed(0)
+    palette = palette_of("kmeans", 9)
+    logits = (torch.randn(1, 9, 801, width, generator=generator) * 3).to(device, dtype)
+    ab = (torch.randn(1, 2, 801, width, generator=generator) * 40).to(device)
+    assert logits.numel() * logits.element_size() > 2**24
+    options: dict[str, Any] = {"ab": ab, "palette": palette, "reduction": "sum"}
+    grad = with_gradient(ops.rebalanced_cross_entropy, logits, torch.ones((), device=device), **options)[1]
+    exact = with_gradient(
+        reference.rebalanced_cross_entropy, logits.double(), torch.ones((), device=device), **options
+    )[1]
+    assert worst(grad, exact) <= GRADIENT_STEP[dtype] * largest(exact)
+
+
 # ---- decode ----
 
 
@@ -342,7 +358,8 @@ def test_luma_to_input(device: torch.device, generator, n, height, width, h, w, 
 @drawn(60)
 @given(
     seeds, batches, sides, sides, sides, sides, st.sampled_from(("lightness", "picture", "gray", "gray16")),
-    st.sampled_from(FLOATS), st.sampled_from(("clip", "chroma")), st.sampled_from((0.0, 0.7, 1.0, 1.3)), views(), views(),
+    st.sampled_from(FLOATS), st.sampled_from(("clip", "chroma")), st.sampled_from((0.0, 0.7, 1.0, 1.3)), views(),
+    views(),
 )  # fmt: skip
 def test_paint_rgb(
     device: torch.device, generator, n, height, width, h, w, kind, dtype, gamut, saturation, view, ab_view

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
-from every_op import every_op
+from every_op import FLOATS, every_op
 
 from fastcolor import ops
 
@@ -32,9 +32,14 @@ def same(ours: list[torch.Tensor], expected: list[torch.Tensor]) -> bool:
     return all(torch.equal(a, b) for a, b in zip(ours, expected, strict=True))
 
 
-def test_the_same_bits_on_any_number_of_threads() -> None:
+@pytest.mark.parametrize(
+    ("height", "width", "bins", "dtypes"),
+    [(401, 403, 8, (torch.float32,)), (71, 73, 21, FLOATS)],
+    ids=["large", "dtypes"],
+)
+def test_the_same_bits_on_any_number_of_threads(height: int, width: int, bins: int, dtypes: tuple) -> None:
     """Large enough that every op shares its work out: more than 0.3 ms of it (csrc/cpu/parallel.h)."""
-    for name, work in every_op(149, 151, bins=21).items():
+    for name, work in every_op(height, width, bins, dtypes).items():
         results = []
         for count in COUNTS:
             torch.set_num_threads(count)
