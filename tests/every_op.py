@@ -106,4 +106,4 @@ def results(height: int, width: int, bins: int = 313) -> Iterator[tuple[str, Ten
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    torch.save({f"{bins} {name}": tensor for bins in (313, 21) for name, tensor in results(37, 45, bins)}, sys.argv[1])
+    torch.save({f"{bins} {name}": tensor for bins in (313, 21) for name, tensor in results(19, 29, bins)}, sys.argv[1])
