@@ -422,11 +422,17 @@ SANITIZE = "FASTCOLOR_EMULATION_SANITIZE"
 
 @pytest.mark.skipif(SANITIZE in os.environ, reason="all of this run is sanitized")
 def test_no_kernel_leaves_its_memory(pytestconfig: pytest.Config) -> None:
-    """Every instance of every kernel once more, under AddressSanitizer. .ci/sanitize has all tests, and UBSan's."""
+    """Every instance of every kernel once more, under AddressSanitizer and UBSan. .ci/sanitize runs all tests so."""
     runtimes = build.sanitizer_runtimes()
     if runtimes is None:
         pytest.skip(f"{build.COMPILER} has no sanitizers")
-    environment = {**os.environ, SANITIZE: "address", "LD_PRELOAD": runtimes, "ASAN_OPTIONS": "detect_leaks=0"}
+    environment = {
+        **os.environ,
+        SANITIZE: "address,undefined",
+        "LD_PRELOAD": runtimes,
+        "ASAN_OPTIONS": "detect_leaks=0",
+        "UBSAN_OPTIONS": "halt_on_error=1",
+    }
     command = [sys.executable, "-m", "pytest", "-q", f"{__file__}::test_every_kernel_and_every_instance_of_it_runs"]
     done = subprocess.run(
         command, env=environment, capture_output=True, text=True, check=False, cwd=pytestconfig.rootpath
