@@ -324,7 +324,7 @@ def _moved(plane: Tensor, dy: Tensor, dx: Tensor) -> Tensor:
     n, channels, height, width = plane.shape
     y = (torch.arange(height, device=plane.device)[:, None] + dy).clamp(0, height - 1)
     x = (torch.arange(width, device=plane.device) + dx).clamp(0, width - 1)
-    at = (y * width + x).expand(n, height, width).reshape(n, 1, -1).expand(-1, channels, -1)
+    at = (y * width + x).expand(n, height, width).flatten(1)[:, None].expand(-1, channels, -1)
     return plane.flatten(2).gather(2, at).view_as(plane)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -484,6 +485,29 @@ def test_a_failed_launch_throws_where_and_why(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(encode, "target", lambda tensor: (7, 0, 1))
     with pytest.raises(RuntimeError, match=r"encode\.cu:\d+: emulation: no such device"):
         ops.encode_bins(torch.zeros(1, 2, 4, 4))
+
+
+SANITIZE = "FASTCOLOR_EMULATION_SANITIZE"
+
+
+@pytest.mark.skipif(SANITIZE in os.environ, reason="all of this run is sanitized")
+def test_no_kernel_leaves_its_memory(pytestconfig: pytest.Config) -> None:
+    """Every instance of every kernel once more, under AddressSanitizer and UBSan. .ci/sanitize runs all tests so."""
+    runtimes = build.sanitizer_runtimes()
+    if runtimes is None:
+        pytest.skip(f"{build.COMPILER} has no sanitizers")
+    environment = {
+        **os.environ,
+        SANITIZE: "address,undefined",
+        "LD_PRELOAD": runtimes,
+        "ASAN_OPTIONS": "detect_leaks=0",
+        "UBSAN_OPTIONS": "halt_on_error=1",
+    }
+    command = [sys.executable, "-m", "pytest", "-q", f"{__file__}::test_every_kernel_and_every_instance_of_it_runs"]
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, cwd=pytestconfig.rootpath
+    )
+    assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout[-3000:] + done.stderr[-3000:]
 
 
 # ---- the emulation itself ----

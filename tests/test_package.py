@@ -1,4 +1,4 @@
-"""The package as a whole: what importing it costs and drags in, and every instruction set of its kernels."""
+"""The package as a whole: what importing it costs and drags in."""
 
 from __future__ import annotations
 
@@ -45,47 +45,6 @@ def test_public_names_stay_functions_after_their_modules_are_imported() -> None:
         importlib.import_module(f"fastcolor.{name}")
         assert callable(getattr(fastcolor, name))
     assert set(fastcolor.__all__) <= set(dir(fastcolor))
-
-
-@pytest.mark.parametrize("isa", ["baseline", "avx2", "avx512"])
-def test_every_instruction_set_gives_the_same(isa: str) -> None:
-    code = """
-import torch
-from fastcolor import _native, ops, reference
-torch.manual_seed(0)
-rgb = torch.randint(0, 256, (2, 3, 65, 67), dtype=torch.uint8)
-lab = ops.rgb_to_lab(rgb)
-assert torch.equal(ops.lab_to_rgb(lab), rgb)
-assert torch.allclose(lab.double(), reference.rgb_to_lab(rgb.double() / 255), atol=2e-3)
-side = torch.arange(-240, 241) / 2
-ab = torch.stack(torch.meshgrid(side, side[::7], indexing="ij"))[None]
-assert torch.equal(ops.encode_bins(ab)[0], reference.encode_bins(ab)[0])
-for dtype, error in ((torch.float32, 4e-6), (torch.bfloat16, 1e-2), (torch.float16, 2e-3)):
-    for memory in (torch.contiguous_format, torch.channels_last):
-        z = (torch.randn(2, 313, 33, 35) * 3).to(dtype).to(memory_format=memory)
-        ours, exact = z.clone().requires_grad_(), z.double().requires_grad_()
-        for leaf, f in ((ours, ops), (exact, reference)):
-            loss = f.rebalanced_cross_entropy(leaf, lab[:, 1:, :33, :35], reduction="sum")
-            loss.backward()
-        assert torch.allclose(ours.grad.double(), exact.grad, rtol=0, atol=error * float(exact.grad.abs().max()))
-        assert torch.allclose(ops.annealed_mean(z).double(), reference.annealed_mean(z.double()), atol=1e-3)
-gray = rgb[:, 0]
-difference = ops.paint_rgb(lab[:, 1:, ::4, ::4], gray).int() - reference.paint_rgb(lab[:, 1:, ::4, ::4], gray).int()
-assert int(difference.abs().max()) <= 1
-print(_native._C.isa())
-"""
-    used = python(code, FASTCOLOR_ISA=isa).strip()
-    flags = open("/proc/cpuinfo").read() if os.path.exists("/proc/cpuinfo") else ""
-    if isa == "baseline" or (isa == "avx2" and "avx2" in flags) or (isa == "avx512" and "avx512vl" in flags):
-        assert used == isa
-
-
-def test_unknown_instruction_set_is_named() -> None:
-    run = subprocess.run(
-        [sys.executable, "-c", "from fastcolor._native import _C; _C.isa()"],
-        env={**os.environ, "FASTCOLOR_ISA": "sse9"}, capture_output=True, text=True,
-    )  # fmt: skip
-    assert "FASTCOLOR_ISA: must be baseline, avx2 or avx512, got 'sse9'" in run.stderr
 
 
 def test_capabilities_say_why() -> None:

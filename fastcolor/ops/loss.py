@@ -30,6 +30,14 @@ def compute_dtype(logits: Tensor) -> torch.dtype:
     return torch.float64 if logits.dtype == torch.float64 else torch.float32
 
 
+def _total(values: Tensor) -> Tensor:
+    """The sum of (N, H, W) in float64. Torch splits one long sum among its threads, but no row: by rows, the result is
+    the same on any number of them. CUDA's is so anyway."""
+    if values.is_cuda:
+        return values.sum(dtype=torch.float64)
+    return values.sum(-1, dtype=torch.float64).sum(-1).sum()
+
+
 def _pixel_weight(ab: Tensor, palette: str, class_weight: Tensor | None, mask: Tensor | None) -> Tensor:
     weight = ab.new_empty((ab.shape[0], ab.shape[2], ab.shape[3]))
     _C.pixel_weight(
@@ -49,7 +57,7 @@ def _run(
     pixel_loss = logits.new_empty((n, h, w), dtype=compute_dtype(logits))
     divisor, grad_scale = None, 1.0
     if reduction == "weighted_mean":
-        divisor = _pixel_weight(ab, palette, class_weight, mask).sum(dtype=torch.float64).float()
+        divisor = _total(_pixel_weight(ab, palette, class_weight, mask)).float()
     elif reduction == "mean":
         grad_scale = 1.0 / max(n * h * w, 1)
     _C.loss(
@@ -59,7 +67,7 @@ def _run(
     )  # fmt: skip
     if reduction == "none":
         return pixel_loss
-    total = pixel_loss.sum(dtype=torch.float64)
+    total = _total(pixel_loss)
     if reduction == "mean":
         total = total * grad_scale if pixel_loss.numel() else total / total  # of no pixels: NaN, as torch has it
     elif divisor is not None:

@@ -26,7 +26,7 @@ def compile_to(output: Path, files: list[Path], *flags: str) -> Path:
     """Compile C++ and CUDA sources and link them to `output`, unless that was made from the same text before."""
     import pybind11
 
-    headers = [*CSRC.rglob("*.h"), *CSRC.rglob("*.cuh"), *HERE.glob("*.h")]
+    headers = [*CSRC.glob("*.h"), *(CSRC / "math").glob("*.h"), *CSRC.rglob("*.cuh"), *HERE.glob("*.h")]
     text = b"".join(p.read_bytes() for p in sorted({*files, *headers})) + repr((COMPILER, FLAGS, flags)).encode()
     folder = output.parent / hashlib.sha256(text).hexdigest()[:16]
     built = folder / output.name
@@ -56,10 +56,27 @@ def run(command: list[str | None]) -> None:
     assert done.returncode == 0, f"{' '.join(map(str, command))}\n{done.stderr[-4000:]}"
 
 
+def sanitizer_runtimes() -> str | None:
+    """What LD_PRELOAD must name for a Python that loads sanitized code; None where the compiler has no runtimes.
+
+    libstdc++ too: the runtime looks for what throws exceptions when it starts, before Python has loaded any.
+    """
+    names = ("libasan.so", "libubsan.so", "libstdc++.so.6")
+    paths = [
+        subprocess.run(
+            [COMPILER, f"-print-file-name={name}"], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        for name in names
+    ]
+    return " ".join(paths) if all(Path(path).is_absolute() for path in paths) else None
+
+
 def load(folder: Path) -> ModuleType:
     """fastcolor._C with emulated CUDA kernels, under a name of its own."""
     sanitize = os.environ.get("FASTCOLOR_EMULATION_SANITIZE")
-    flags = ("-shared", "-g", f"-fsanitize={sanitize}") if sanitize else ("-shared",)
+    # What sanitizers insert makes gcc see uninitialised values where none are.
+    sanitized = ("-g1", "-Wno-maybe-uninitialized", f"-fsanitize={sanitize}") if sanitize else ()
+    flags = ("-shared", *sanitized)
     library = compile_to(folder / f"_C{sysconfig.get_config_var('EXT_SUFFIX')}", sources(), *flags)
     spec = importlib.util.spec_from_file_location("fastcolor_emulated._C", library)
     assert spec is not None and spec.loader is not None
