@@ -30,7 +30,7 @@ from .data import Crops, Item, Source, View, batches, find
 from .engines import device_of
 from .files import write_bytes
 from .hints import random_hints
-from .initialise import data_dependent
+from .initialise import balance_gradients, data_dependent
 from .losses import Objective, discriminator_loss, shrink
 from .palette import Palette, smooth_prior
 from .palette import prior as measure_prior
@@ -174,7 +174,8 @@ def train(
             first_size, first_view = recipe.stages[0].batch_size, recipe.stages[0].view
             with closing(batches(crops, [(0, first_size, first_view)], 0)) as first_batch:
                 rgb = next(first_batch).rgb.to(target)
-            data_dependent(model, ops.rgb_to_lab(rgb, layout="hwc")[:, :1], seed=seed)
+            lightness = ops.rgb_to_lab(rgb, layout="hwc")[:, :1]
+            balance_gradients(data_dependent(model, lightness, seed=seed), lightness, seed=seed)
         processes.broadcast(model)
         model = processes.synchronise(model, target)
         average = copy.deepcopy(model).eval().requires_grad_(False) if recipe.ema else model
