@@ -7,7 +7,7 @@ is unpickled. It is written under a temporary name and renamed, so whatever bear
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,11 +126,14 @@ def load(path: Path) -> Checkpoint:
         ) from None
 
 
-def open_run(out: Path, settings: dict[str, Any], resume: bool) -> Checkpoint | None:
+def open_run(
+    out: Path, settings: dict[str, Any], resume: bool, check_steps: Callable[[int, int], None] | None = None
+) -> Checkpoint | None:
     """Make the folder of a new run, or read the last checkpoint of an old one and cut its log back to it.
 
     Args:
-        settings: what must not change when a run goes on, as JSON.
+        settings: what must not change when a run goes on, as JSON. check_steps: called with the `steps` of the run and
+            those taken when `settings` have other `steps`; returns where it may go on with these, else raises.
 
     Returns:
         The checkpoint, or None where a run starts at its beginning.
@@ -150,13 +153,16 @@ def open_run(out: Path, settings: dict[str, Any], resume: bool) -> Checkpoint | 
     if not file.exists():
         raise FileNotFoundError(f"resume: {out} holds no run to go on with")
     before = json.loads(file.read_text())
-    changed = [key for key in settings if before.get(key) != settings[key]]
+    changed = [key for key in settings if before.get(key) != settings[key] and not (key == "steps" and check_steps)]
     if changed:
         raise ValueError(f"resume: {', '.join(changed)} differ from the run in {out}; give the same settings and data")
     for left in out.glob(".*.tmp"):
         left.unlink()
     found = files(out)
     checkpoint = load(found[-1]) if found else None
+    if check_steps and before["steps"] != settings["steps"]:
+        check_steps(before["steps"], checkpoint.step if checkpoint else 0)
+        write_bytes(file, json.dumps(settings, indent=1).encode())
     if (log := out / "log.jsonl").exists():
         done = checkpoint.step if checkpoint else 0
         write_bytes(log, "".join(line + "\n" for line in log.read_text().splitlines()[:done]).encode())

@@ -1,7 +1,8 @@
 """`fastcolor ...` and `fastcolor-video IN OUT`: the same functions and options as in Python, through tyro.
 
 Exit codes: 0 done; 1 failed or partly failed; 2 bad input or options; 3 film done, but its input was damaged; 130
-Ctrl-C. Messages are one sentence on stderr; FASTCOLOR_DEBUG=1 shows where an error came from.
+Ctrl-C; 143 training ended by a request to stop. Messages are one sentence on stderr; FASTCOLOR_DEBUG=1 shows where an
+error came from.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ class _Train:
     """auto, cpu, cuda or cuda:N."""
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
     """Of the networks. auto: bf16 where the processor computes in it."""
-    encoder: Path | None = None
-    """ImageNet weights to start the encoder from."""
+    encoder: str | None = None
+    """ImageNet weights to start the encoder from: a file, or resnet18 to download it."""
     palette: Path | None = None
     """Of a classifier, from `fastcolor palette`. None: the 313-point grid."""
     prior: Path | None = None
@@ -228,9 +229,10 @@ def _run_train(options: _Train) -> int:
     result = train(list(options.data), **{k: v for k, v in vars(options).items() if k != "data"})
     if os.environ.get("RANK", "0") != "0":  # under torchrun the first process speaks
         return 0
-    print(
-        f"{result.weights} after {result.steps} steps, " + ", ".join(f"{k} {v:.4g}" for k, v in result.metrics.items())
-    )
+    facts = [f"{name} {value:.4g}" for name, value in result.metrics.items()]
+    if result.skipped:
+        facts.append(f"{result.skipped} picture{'s' if result.skipped > 1 else ''} could not be read")
+    print(", ".join([f"{result.weights} after {result.steps} steps", *facts]))
     return 0
 
 
@@ -434,8 +436,8 @@ def _guard(program: str, work: Callable[[], int]) -> int:
     warnings.simplefilter("ignore")
     try:
         return work()
-    except KeyboardInterrupt:
-        return _fail(f"{program}: stopped", 130)
+    except KeyboardInterrupt as stop:
+        return _fail(f"{program}: {stop or 'stopped'}", 128 + getattr(stop, "signal", 2))
     except BrokenPipeError:
         return 1
     except OSError as error:

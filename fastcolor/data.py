@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import struct
 import tarfile
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -197,8 +198,8 @@ def _collate(crops: list[tuple[Tensor, list[str]]]) -> Batch:
 
 def batches(
     crops: Crops, plan: Iterable[tuple[int, int, View]], workers: int, *, pin_memory: bool = False
-) -> Iterator[Batch]:
-    """Batches made ahead of time by worker processes.
+) -> Generator[Batch, None, None]:
+    """Batches made ahead of time by worker processes, which start with the first batch and end with `close()`.
 
     Args:
         plan: for every batch the number of its first crop, its size and its view.
@@ -214,12 +215,17 @@ def batches(
         collate_fn=_collate,
         pin_memory=pin_memory,
     )
-    return iter(loader)
+    feed = iter(loader)
+    try:
+        yield from feed
+    finally:
+        if workers:
+            feed._shutdown_workers()  # torch has no public name for it, and else leaves it to the garbage collector
 
 
 def _quiet_worker(_: int) -> None:
-    """One thread a worker, and Ctrl-C is the main process's business."""
-    import signal
-
+    """One thread a worker. Ctrl-C and a batch system's request to stop go to the whole process group; they are the main
+    process's business, which ends its workers itself."""
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

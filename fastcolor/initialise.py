@@ -1,11 +1,13 @@
 """Data-dependent initialisation (Kraehenbuehl, Doersch, Donahue and Darrell, "Data-dependent Initializations of
 Convolutional Neural Networks", ICLR 2016).
 
-Every layer is set from what a batch of real pictures sends into it, so all channels are in use from the first step.
+Every layer is set from what a batch of real pictures sends into it, so all channels are in use from the first step;
+then layers are scaled against one another, so that all of them learn at the same pace.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -13,6 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 _LAYERS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
+_HOMOGENEOUS = (nn.ReLU, nn.LeakyReLU, nn.Identity, nn.modules.dropout._DropoutNd)  # f(c x) = c f(x) for c > 0
+_NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.modules.instancenorm._InstanceNorm)
 _PATCHES, _DIRECTIONS = 20_000, 256  # patches clustered a layer, and principal directions that they are whitened in
 
 
@@ -95,6 +99,75 @@ def data_dependent(
             for handle in left:
                 handle.remove()
     return network
+
+
+def balance_gradients(network: nn.Module, *inputs: Tensor, seed: int = 0) -> nn.Module:
+    """Scale layers so that a gradient step changes each by the same share of its weights; what the network computes
+    stays the same.
+
+    Layers that follow one another in an nn.Sequential, with nothing but ReLUs between, can be scaled freely when a
+    normalisation follows the last, and against one another when none does. With weights times t the gradient is divided
+    by t, so that the rate C = |dl/dW| / |W| is divided by t^2: t = sqrt(C / mean) makes all rates equal at once, where
+    the paper approaches this in damped rounds. Layers elsewhere stay as they are.
+
+    Args:
+        network: changed in place. inputs: a real batch. seed: of the random direction that stands for a loss.
+
+    Returns:
+        The network, in the mode it was in.
+
+    Source: section 3.2 of the paper, between-layer normalisation.
+
+    Example:
+        >>> network = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 4))
+        >>> balance_gradients(network, torch.randn(16, 4)) is network
+        True
+    """
+    chains = [chain for module in network.modules() if isinstance(module, nn.Sequential) for chain in _chains(module)]
+    weights = [layer.weight for layers, _ in chains for layer in layers]
+    if not weights:
+        return network
+    training = {module: module.training for module in network.modules()}
+    network.train()
+    for module in network.modules():
+        if isinstance(module, nn.modules.dropout._DropoutNd):
+            module.eval()
+    try:
+        with torch.enable_grad():
+            output = network(*inputs)
+            direction = torch.randn(output.shape, generator=torch.Generator().manual_seed(seed))
+            gradients = torch.autograd.grad((output * direction.to(output)).sum(), weights)
+    finally:
+        for module, mode in training.items():
+            module.training = mode
+    # A layer that nothing flows through has no rate; it counts as the mean.
+    rates = [(g.norm() / w.norm().clamp(min=1e-12)).item() for g, w in zip(gradients, weights, strict=True)]
+    log_rate = torch.tensor([rate if rate > 0 else math.nan for rate in rates]).log()
+    overall = log_rate.nanmean()
+    at = 0
+    with torch.no_grad():
+        for layers, free in chains:
+            own = log_rate[at : at + len(layers)]
+            at += len(layers)
+            factors = (0.5 * (own - (overall if free else own.nanmean()))).nan_to_num(0.0).exp()
+            for layer, factor, all_so_far in zip(layers, factors.tolist(), factors.cumprod(0).tolist(), strict=True):
+                layer.weight.mul_(factor)
+                if layer.bias is not None:
+                    layer.bias.mul_(all_so_far)
+    return network
+
+
+def _chains(sequence: nn.Sequential) -> list[tuple[list[nn.Module], bool]]:
+    """Layers that follow one another, and whether a normalisation follows the last."""
+    found, layers = [], []
+    for module in [*sequence, None]:
+        if isinstance(module, _LAYERS) and module.weight.requires_grad:
+            layers.append(module)
+        elif not isinstance(module, _HOMOGENEOUS):
+            if layers:
+                found.append((layers, isinstance(module, _NORMS)))
+            layers = []
+    return found
 
 
 def _patches(x: Tensor, layer: nn.Conv2d, generator: torch.Generator) -> Tensor:

@@ -139,7 +139,8 @@ class Preset:
         freeze: so many first blocks of a `features` encoder keep their weights.
         target: true ab at the network's output size, by the mean over "area" or by the "point" at the upper left.
         ema: decay of the exponential average over steps that is exported; 0 exports the last weights.
-        initialise: "default" leaves the network's own; "kmeans" is `initialise.data_dependent` on the first crops.
+        initialise: "default" leaves the network's own; "kmeans" is `initialise.data_dependent` and `balance_gradients`
+            on the first crops.
         discriminator, discriminator_options: as `models.build_discriminator` takes them.
         palette: of a classifier, unless another is given: the 313-point "grid", or the "square" of 529 points.
         temperature: of the annealed mean. size: short side in pixels at which the weights want to colour.

@@ -29,13 +29,16 @@ class Log:
     """One flushed JSON line a step in `log.jsonl`; the bar on a terminal; TensorBoard's own file when asked for.
 
     Args:
-        folder: of the run; None writes nowhere (another process does). first, steps: of the bar. board: what
-            `tensorboard_writer` returned, or None.
+        folder: of the run; None writes nowhere (another process does). What its log holds already counts towards
+            `means`. first, steps: of the bar. board: what `tensorboard_writer` returned, or None.
     """
 
     def __init__(self, folder: Path | None, first: int, steps: int, board: Any = None) -> None:
         self.folder, self.recent = folder, deque[dict[str, float]](maxlen=100)
-        self._file = open(folder / "log.jsonl", "a", buffering=1) if folder else None
+        self._file = open(folder / "log.jsonl", "a+", buffering=1) if folder else None
+        if self._file:
+            self._file.seek(0)
+            self.recent.extend(map(json.loads, deque(self._file, maxlen=100)))
         shown = folder is not None and sys.stderr.isatty()
         self._bar = tqdm(total=steps, initial=first, unit="step", disable=not shown, dynamic_ncols=True)
         self._board = board(folder / "tensorboard", purge_step=first + 1) if board and folder else None
@@ -133,19 +136,34 @@ def decode(model: nn.Module, output: Tensor, palette: Palette, temperature: floa
     return None, output
 
 
-class Interrupted:
-    """Ctrl-C and a termination request become a flag that the loop looks at between steps."""
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C or a termination request ended a run between two steps, after a checkpoint; the message says where.
 
-    flag = False
+    Attributes:
+        signal: the number of what came, so that a command's exit code can be 128 more.
+    """
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.signal = number
+
+
+class Interrupted:
+    """Ctrl-C and a termination request become a number, 0 until one comes, that the loop looks at between steps."""
+
+    signal = 0
 
     def __enter__(self) -> Interrupted:
         self._before = {}
         try:
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, lambda *_: setattr(self, "flag", True))
+                self._before[number] = signal.signal(number, self._note)
         except ValueError:  # not in the main thread: leave signals alone
             pass
         return self
+
+    def _note(self, number: int, _: object) -> None:
+        self.signal = number
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():

@@ -10,8 +10,10 @@ import copy
 import json
 import math
 import os
+import signal
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -22,32 +24,36 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from . import checkpoint as checkpoints
-from . import models, ops, parallel, weights
+from . import download, models, ops, parallel, weights
 from .checkpoint import TrainingError
 from .data import Crops, Item, Source, View, batches, find
 from .engines import device_of
 from .files import write_bytes
 from .hints import random_hints
-from .initialise import data_dependent
+from .initialise import balance_gradients, data_dependent
 from .losses import Objective, discriminator_loss, shrink
 from .palette import Palette, smooth_prior
 from .palette import prior as measure_prior
 from .presets import PRESETS, Optimiser, Preset, Stage
-from .progress import GrayWatch, Interrupted, Log, decode, sample_sheet, tensorboard_writer
+from .progress import GrayWatch, Interrupted, Log, Stopped, decode, sample_sheet, tensorboard_writer
 from .survey import load_prior
 
 __all__ = ["PRESETS", "Preset", "TrainResult", "TrainingError", "train"]
 
 _WATCH_EVERY = 50  # steps between looks at how colourful the network is
+_GRAY = 5.0  # a picture none of whose |a| and |b| exceeds it is gray, as in Zhang et al.'s published code
+_GRAY_AFTER = 256  # crops, or all pictures if they are fewer, by which a data set is judged
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a run left: `weights` (a file for `Colorizer(weights=...)`), `metrics` of its last steps, `steps` taken."""
+    """What a run left: `weights` (a file for `Colorizer(weights=...)`), `metrics` of its last steps, `steps` taken,
+    and how many pictures were `skipped` because they could not be read."""
 
     weights: Path
     metrics: dict[str, float]
     steps: int
+    skipped: int = 0
 
 
 def train(
@@ -85,7 +91,7 @@ def train(
         seed: of weights, crops and noise. device: "auto", "cpu", "cuda" or "cuda:1".
         precision: of the networks; "auto" takes bfloat16 where the processor computes in it. "fp16" scales the loss.
         encoder: ImageNet weights to start the encoder from, a state dict under torchvision's names: of MobileNetV2 for
-            `default`, of ResNet18 for `resnet-unet`.
+            `default`, of ResNet18 for `resnet-unet`; "resnet18" downloads torchvision's.
         palette: of a classifier, as `Palette.load` takes it; None is the 313-point grid.
         prior: colour prior for the class weights, as `palette.load_prior` takes it; None measures the data's own.
         workers: processes that read pictures; 0 reads them in this one.
@@ -95,15 +101,17 @@ def train(
         on_bad_picture: "skip" names an unreadable picture once and takes another; "stop" ends the run.
         checkpoint_every: steps between checkpoints, of which the newest `keep` stay. sheet_every: steps between sample
             sheets; None: with every checkpoint. tensorboard: write its files too (extra `tensorboard`).
-        resume: go on from the last checkpoint in `out`.
+        resume: go on from the last checkpoint in `out`, with the same settings. Other `steps` are taken where the
+            preset's schedule would have made the steps so far the same, as a constant one does.
 
     Returns:
-        Where the weights are, the means over the last hundred steps, the number of steps.
+        Where the weights are, the means over the last hundred steps, the number of steps and of unreadable pictures.
 
     Raises:
         ValueError, FileNotFoundError: bad arguments or data. FileExistsError: `out` holds a run and `resume` is off.
         TrainingError: the loss is no longer finite, the disk is full, or a picture is bad and `on_bad_picture` says
-            "stop". KeyboardInterrupt: after a checkpoint was written.
+            "stop". KeyboardInterrupt (`progress.Stopped`): Ctrl-C or SIGTERM, after a checkpoint was written.
+        DownloadError: `encoder` cannot be downloaded.
 
     Example:
         >>> train("photos/", out="runs/mine", steps=2000)  # doctest: +SKIP
@@ -149,7 +157,9 @@ def train(
             "processes": processes.size,
         }
         if processes.first:
-            checkpoint = checkpoints.open_run(out, settings, resume)
+            checkpoint = checkpoints.open_run(
+                out, settings, resume, lambda before, done: _check_steps(recipe, before, done)
+            )
             if recipe.needs_prior:
                 _prior_of(items, palette, given_prior, out)
         processes.wait()
@@ -162,18 +172,20 @@ def train(
         model = model.to(target, memory_format=torch.channels_last)
         if recipe.initialise == "kmeans" and checkpoint is None:
             first_size, first_view = recipe.stages[0].batch_size, recipe.stages[0].view
-            rgb = next(batches(crops, [(0, first_size, first_view)], 0)).rgb.to(target)
-            data_dependent(model, ops.rgb_to_lab(rgb, layout="hwc")[:, :1], seed=seed)
+            with closing(batches(crops, [(0, first_size, first_view)], 0)) as first_batch:
+                rgb = next(first_batch).rgb.to(target)
+            lightness = ops.rgb_to_lab(rgb, layout="hwc")[:, :1]
+            balance_gradients(data_dependent(model, lightness, seed=seed), lightness, seed=seed)
         processes.broadcast(model)
         model = processes.synchronise(model, target)
         average = copy.deepcopy(model).eval().requires_grad_(False) if recipe.ema else model
         forward = torch.compile(model) if compile else model
         scaler = torch.amp.GradScaler(target.type, enabled=amp == torch.float16)
-        step = 0
+        step, skipped = 0, set[str]()
         if checkpoint is not None:
             checkpoint.restore({"model": model, **({"average": average} if recipe.ema else {})})
             scaler.load_state_dict(checkpoint.facts["scaler"])
-            step = checkpoint.step
+            step, skipped = checkpoint.step, set(checkpoint.facts.get("skipped", ()))
         phase_end = step  # a phase begins with the first step from here
 
         def colours(lab: Tensor, piece: int, objective: Objective) -> tuple[Tensor | None, Tensor | None]:
@@ -193,9 +205,13 @@ def train(
             return decode(model, output, palette, recipe.temperature)
 
         feed = batches(crops, _plan(recipe, step, processes), workers, pin_memory=target.type == "cuda")
-        warned: set[str] = set()
         watch = GrayWatch()
-        with Log(out if processes.first else None, step, recipe.steps, board) as log, Interrupted() as interrupted:
+        seen = seen_gray = 0
+        with (
+            Log(out if processes.first else None, step, recipe.steps, board) as log,
+            Interrupted() as interrupted,
+            closing(feed),
+        ):
             while step < recipe.steps:
                 start = time.perf_counter()
                 stage = recipe.stage(step)
@@ -218,13 +234,14 @@ def train(
                 for problem in batch.problems:
                     if on_bad_picture == "stop":
                         raise TrainingError(f"step {step + 1}: {problem}; {checkpoints.last(out)}")
-                    if problem not in warned:
-                        warned.add(problem)
+                    if problem not in skipped:
+                        skipped.add(problem)
                         log.say(f"skipped {problem}")
                 rgb = batch.rgb.to(target, non_blocking=True)
                 waited = time.perf_counter() - start
 
                 lab = ops.rgb_to_lab(rgb, layout="hwc")
+                gray_share = (lab[:, 1:].abs().amax((1, 2, 3)) <= _GRAY).float().mean()
                 pieces = lab.chunk(accumulate)
                 sums: dict[str, Tensor] = {}
                 rate = stage.optimiser.factor_at(step - phase, phase_end - phase)
@@ -277,8 +294,9 @@ def train(
                     for name, value in {"loss": loss, **losses}.items():
                         sums[name] = sums.get(name, 0) + share * value.detach()
                 processes.average_gradients(model.parameters())
-                flags = torch.tensor(float(interrupted.flag), device=target)
-                *values, stop = processes.mean(torch.stack([v.float() for v in (*sums.values(), flags)])).tolist()
+                flag = torch.tensor(float(interrupted.signal > 0), device=target)
+                told = torch.stack([v.float() for v in (*sums.values(), gray_share, flag)])
+                *values, gray_share, stop = processes.mean(told).tolist()
                 values = dict(zip(sums, values, strict=True))
                 if not all(map(math.isfinite, values.values())):
                     bad = next(name for name in ("loss", *values) if not math.isfinite(values[name]))
@@ -309,16 +327,30 @@ def train(
                             f"step {step}: the colours are going gray, at {100 * chroma_ratio:.0f} % of the pictures' "
                             "chroma; a rebalanced cross entropy or a discriminator keeps them up"
                         )
+                enough = min(len(items), _GRAY_AFTER)
+                first_enough, seen = seen < enough <= seen + len(rgb), seen + len(rgb)
+                seen_gray += gray_share * len(rgb)
+                if first_enough and seen_gray > seen / 2:
+                    log.say(
+                        f"{100 * seen_gray / seen:.0f} % of the pictures are gray (no |a| or |b| above {_GRAY:g}), and "
+                        "a network learns gray from them; leave them out of the data"
+                    )
                 log.add(entry)
                 last, leave = step == recipe.steps, stop > 0
                 if processes.first and (last or leave or step % checkpoint_every == 0):
                     state = {"model": model, **({"average": average} if recipe.ema else {}), **parts}
-                    facts = {"phase": phase, "scaler": scaler.state_dict()}
+                    facts = {"phase": phase, "scaler": scaler.state_dict(), "skipped": sorted(skipped)}
                     checkpoints.save(out, step, state, facts, keep)
                 if processes.first and (last or leave or step % (sheet_every or checkpoint_every) == 0):
                     sample_sheet(out / f"samples-{step:06d}.png", average, rgb[:8], palette, recipe.temperature)
                 if leave and not last:
-                    raise KeyboardInterrupt
+                    processes.wait()  # torchrun ends the others when one leaves: not before the checkpoint is there
+                    number = interrupted.signal or signal.SIGTERM  # or another process was told to stop
+                    raise Stopped(
+                        f"stopped by {signal.Signals(number).name} after step {step} of {recipe.steps}; resume goes on "
+                        f"from {checkpoints.files(out)[-1]}",
+                        number,
+                    )
             metrics = log.means()
         path = out / "weights.safetensors"
         if processes.first:
@@ -337,7 +369,7 @@ def train(
             except (OSError, SafetensorError) as error:
                 raise TrainingError(f"{path} cannot be written ({error}); {checkpoints.last(out)}") from None
         processes.wait()
-    return TrainResult(path, metrics, step)
+    return TrainResult(path, metrics, step, len(skipped))
 
 
 def _check(holds: bool, name: str, rule: str, got: object) -> None:
@@ -367,10 +399,34 @@ def _check_crops(model: nn.Module, recipe: Preset) -> None:
         _check(not recipe.adversarial or crop >= least, "crop", f"be at least {least} for the discriminator", crop)
 
 
-def _load_encoder(model: nn.Module, path: str | os.PathLike[str]) -> None:
+def _check_steps(recipe: Preset, before: int, done: int) -> None:
+    """A run of `before` steps may get the recipe's where those that it took would have been the same."""
+    least = f"be at least the {done} that the run has taken"
+    _check(recipe.steps >= done, "steps", least, recipe.steps)
+
+    def course(recipe: Preset, step: int) -> tuple[Stage, int, float]:
+        stage, (first, end) = recipe.stage(step), recipe.phase(step)
+        return stage, first, stage.optimiser.factor_at(step - first, end - first)
+
+    old = replace(recipe, steps=before)
+    for step in range(done):
+        if course(old, step) != course(recipe, step):
+            raise ValueError(
+                f"resume: steps must stay {before}, got {recipe.steps}: stages or learning rates are laid out over all "
+                f"steps, so that step {step + 1} would have been another; start a new run of {recipe.steps} steps in "
+                "another folder"
+            )
+
+
+def _load_encoder(model: nn.Module, encoder: str | os.PathLike[str]) -> None:
     if not hasattr(model, "load_imagenet"):
-        raise ValueError(f"encoder: {type(model).__name__} has no encoder to start from ImageNet weights, got {path}")
-    model.load_imagenet(torch.load(path, map_location="cpu", weights_only=True))
+        raise ValueError(
+            f"encoder: {type(model).__name__} has no encoder to start from ImageNet weights, got {encoder}"
+        )
+    if str(encoder) == "resnet18":
+        _check(isinstance(model, models.ResNetUNet), "encoder", "be a file: resnet18 is that of resnet-unet", encoder)
+        encoder = download.fetch("resnet18")
+    model.load_imagenet(weights.state_dict(encoder))
 
 
 def _bf16_is_fast(device: torch.device) -> bool:

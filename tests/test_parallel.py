@@ -19,8 +19,7 @@ from fastcolor import checkpoint, parallel
 # in two halves is rounded otherwise than a whole one, and steps enlarge that: so they are few, and Adam's epsilon is
 # large, lest gradients near zero become steps of full length.
 RUN = """
-import sys
-from fastcolor.presets import PRESETS, Optimiser, Stage, Preset, L2, Gan
+from fastcolor.presets import Optimiser, Stage, Preset, L2, Gan
 from fastcolor.data import View
 from fastcolor.train import train
 
@@ -33,20 +32,29 @@ recipe = Preset(
     ),
     discriminator_options={"spectral_norm": True, "channels": 8},
 )
-train(sys.argv[1], recipe, sys.argv[2], batch_size=int(sys.argv[3]), precision="fp32", workers=0, device="cpu")
+train(DATA, recipe, OUT, batch_size=BATCH, precision="fp32", workers=0, device="cpu")
 """
 
 
-def run(data: Path, out: Path, batch_size: int, processes: int = 1) -> None:
+def run_in_two(data: Path, out: Path, batch_size: int) -> None:
+    """Two processes, started as a user does."""
     script = out.with_suffix(".py")
-    script.write_text(RUN)
-    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] if processes > 1 else []
+    script.write_text(f"DATA, OUT, BATCH = {str(data)!r}, {str(out)!r}, {batch_size}\n{RUN}")
     root = str(Path(__file__).parent.parent)
     path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": path}
-    command = [sys.executable, *launcher, str(script), str(data), str(out), str(batch_size)]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+def run(data: Path, out: Path, batch_size: int) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        exec(RUN, {"DATA": data, "OUT": out, "BATCH": batch_size})
+    finally:
+        torch.set_num_threads(threads)
 
 
 def losses(out: Path) -> list[list[float]]:
@@ -60,7 +68,7 @@ def test_two_processes_give_the_weights_of_one_with_the_double_batch(tmp_path: P
     for i in range(8):
         noise = np.random.default_rng(i).integers(0, 256, (5, 5, 3), dtype=np.uint8)
         Image.fromarray(noise).resize((90, 80), Image.Resampling.BICUBIC).save(data / f"{i}.png")
-    run(data, tmp_path / "two", 2, processes=2)
+    run_in_two(data, tmp_path / "two", 2)
     run(data, tmp_path / "one", 4)
     run(data, tmp_path / "half", 2)
     two, one, half = losses(tmp_path / "two"), losses(tmp_path / "one"), losses(tmp_path / "half")
