@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,7 +48,8 @@ class FilmJob:
         # About 2^24 pixels a batch at most, so that queues of 4K frames stay small.
         most = 8 if colorizer.device.type == "cpu" else 16
         self.size = max(1, min(most, (1 << 24) // (film.width * film.height)))
-        self.at_once = self.size  # frames in the network
+        # Frames in the network. On a CPU more than four no longer fit into its caches, layer by layer.
+        self.at_once = min(self.size, 4) if colorizer.device.type == "cpu" else self.size
         self.part_frames = max(1, parts.FRAMES // self.size) * self.size
         self.smoother = Smoother(options.temporal, chunk=self.size)
         # The network sees what a viewer sees: upright, in square pixels.
@@ -194,25 +196,29 @@ class FilmJob:
     @torch.inference_mode()
     def _colours(self, batch: Batch) -> Tensor:
         """ab of a batch, or with smoothing of the oldest one that waits; empty while all wait."""
-        film = self.film
+        film, temperature = self.film, self.options.temperature
         luma = self._luma(batch)
-        lightness = ops.luma_to_input(luma, self.input_size, full_range=film.full_range, bits=self.encoding.layout.bits)
-        lightness = hdr.eyes(lightness, film.tags[2])
-        upright = lightness.rot90(film.turns, (2, 3))
-        return self.smoother.push(lightness, self._predicted(upright).rot90(-film.turns, (2, 3)))
+        codes = {"full_range": film.full_range, "bits": self.encoding.layout.bits}
+        ordinary = film.tags[2] not in hdr.COLOUR_FACTOR
+        if ordinary and self.options.temporal == "off":  # nobody else needs to see the lightness
+            predict = partial(self.colorizer.predict_ab_of_luma, size=self.input_size, turns=film.turns, **codes)
+            return self._predicted(partial(predict, temperature=temperature), luma)
+        lightness = hdr.eyes(ops.luma_to_input(luma, self.input_size, **codes), film.tags[2])
+        predict = partial(self.colorizer.predict_ab, temperature=temperature)
+        ab = self._predicted(predict, lightness.rot90(film.turns, (2, 3)))
+        return self.smoother.push(lightness, ab.rot90(-film.turns, (2, 3)))
 
-    def _predicted(self, lightness: Tensor) -> Tensor:
+    def _predicted(self, predict: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
         """ab of a batch, in pieces that fit into the device's memory."""
-        pieces = lightness.split(self.at_once)
         try:
-            return torch.cat([self.colorizer.predict_ab(p, temperature=self.options.temperature) for p in pieces])
+            return torch.cat([predict(piece) for piece in batch.split(self.at_once)])
         except torch.cuda.OutOfMemoryError:
             if self.at_once == 1:
                 raise
-        self.at_once = max(1, min(self.at_once, len(lightness)) // 2)
+        self.at_once = max(1, min(self.at_once, len(batch)) // 2)
         self.note(f"out of GPU memory: {self.at_once} frames at once go through the network from here on")
         torch.cuda.empty_cache()
-        return self._predicted(lightness)
+        return self._predicted(predict, batch)
 
     def _luma(self, batch: Batch) -> Tensor:
         return torch.from_numpy(batch.luma[: len(batch.frames)]).to(self.colorizer.device)
