@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +23,7 @@ from PIL import Image
 from . import ops
 from .colorize import Colorizer, check_look, eight_bit
 from .data import PICTURE_SUFFIXES
+from .film.pipe import Pipe, Stopped, Worker
 from .pictures import (
     SUFFIXES,
     DamagedError,
@@ -37,6 +40,7 @@ from .pictures import (
 log = logging.getLogger("fastcolor")
 # Of a colour photograph at least so large a share lies so far, in Lab units, from the mean colour of its lightness.
 _COLORED_SHARE, _COLORED_DISTANCE = 0.02, 10.0
+_BATCH, _BATCH_PIXELS = 8, 1 << 24  # painted together at most
 _SAME_FORMAT = {".jpeg": ".jpg", ".tiff": ".tif", ".heif": ".heic"}
 
 
@@ -113,6 +117,20 @@ class _Job:
     target: Path
 
 
+@dataclass
+class _Item:
+    """A job on its way through reading, painting and writing."""
+
+    job: _Job
+    file: PictureFile | None = None  # None: skipped, or it could not be read
+    skipped: bool = False
+    colored: bool = False  # before
+    keep: bool = False  # as it is, being in colour
+    lost: list[str] = field(default_factory=list)  # what the target's format cannot hold
+    images: list[Image.Image] = field(default_factory=list)
+    error: Exception | None = None
+
+
 def colorize_files(options: ColorizeOptions) -> Outcome:
     """Do what `fastcolor colorize` does.
 
@@ -134,18 +152,17 @@ def colorize_files(options: ColorizeOptions) -> Outcome:
     index, count = _shard(options.shard)
     jobs = jobs[index - 1 :: count]
     colorizer = Colorizer(options.weights, options.device, options.engine)
-    for job in _progress(jobs):
-        try:
-            if job.target.exists() and not options.overwrite:
+    with _Line(colorizer, jobs, options, single) as items:
+        for _ in _progress(jobs):
+            item = next(items)
+            try:
+                if item.error is not None:
+                    raise item.error
+                _finish(item, options, outcome)
+            except (ValueError, OSError) as error:
                 if single:
-                    raise FileExistsError(f"{job.target}: exists already; --overwrite replaces it")
-                outcome.skipped.append(job.target)
-                continue
-            _color_file(colorizer, job, options, outcome)
-        except (ValueError, OSError) as error:
-            if single:
-                raise
-            outcome.failed.append(str(error))
+                    raise
+                outcome.failed.append(str(error))
     return outcome
 
 
@@ -284,30 +301,125 @@ def _progress(jobs: list[_Job], every: float = 30.0) -> Iterator[_Job]:
         yield job
 
 
-def _color_file(colorizer: Colorizer, job: _Job, options: ColorizeOptions, outcome: Outcome) -> None:
-    source, target = job.source, job.target
-    check_target(target)
+class _Line:
+    """Files on their way: one thread reads, a second paints, and who enters gets them in order, to write them.
+
+    Pictures are painted together, up to a batch or about 2^24 pixels, so that a line of large ones stays small.
+    """
+
+    def __init__(self, colorizer: Colorizer, jobs: list[_Job], options: ColorizeOptions, single: bool) -> None:
+        self._colorizer, self._jobs, self._options, self._single = colorizer, jobs, options, single
+        self._read: Pipe[list[_Item]] = Pipe(1)
+        self._painted: Pipe[list[_Item]] = Pipe(1)
+        pipes = (self._read, self._painted)
+        self._workers = (Worker("read", self._read_all, pipes), Worker("paint", self._paint_all, pipes))
+        self._threads = torch.get_num_threads()
+
+    def __enter__(self) -> Iterator[_Item]:
+        if len(self._jobs) > 1:
+            torch.set_num_threads(max(1, self._threads - 1))  # a core is left to reading and writing
+        for worker in self._workers:
+            worker.start()
+        return self._items()
+
+    def __exit__(self, *_: object) -> None:
+        torch.set_num_threads(self._threads)
+        self._read.stop()
+        self._painted.stop()
+        for worker in self._workers:
+            worker.join()
+
+    def _items(self) -> Iterator[_Item]:
+        try:
+            for batch in self._painted:
+                yield from batch
+        except Stopped:
+            raise next(worker.error for worker in self._workers if worker.error) from None
+
+    def _read_all(self) -> None:
+        batch: list[_Item] = []
+        pixels = 0
+        for job in self._jobs:
+            item = _start(job, self._options, self._single)
+            more = 0 if item.file is None else sum(math.prod(frame.pixels.shape[:2]) for frame in item.file.frames)
+            if batch and (len(batch) == _BATCH or pixels + more > _BATCH_PIXELS):
+                self._read.put(batch)
+                batch, pixels = [], 0
+            batch.append(item)
+            pixels += more
+        self._read.put(batch)
+        self._read.close()
+
+    def _paint_all(self) -> None:
+        for batch in self._read:
+            items = [item for item in batch if item.file is not None and not item.keep]
+            try:
+                self._paint(items)
+            except (ValueError, OSError, MemoryError):  # once more, one by one: the others are well
+                for item in items:
+                    try:
+                        self._paint([item])
+                    except (ValueError, OSError, MemoryError) as error:
+                        item.error = _named(error, item)
+            self._painted.put(batch)
+        self._painted.close()
+
+    def _paint(self, items: list[_Item]) -> None:
+        frames = [frame for item in items if item.file is not None for frame in item.file.frames]
+        if not frames:
+            return
+        options = self._options
+        images = iter(self._colorizer.paint(frames, temperature=options.temperature, saturation=options.saturation))
+        for item in items:
+            item.images = list(islice(images, len(item.file.frames) if item.file is not None else 0))
+
+
+def _start(job: _Job, options: ColorizeOptions, single: bool) -> _Item:
+    """Read a job's file, or say why not."""
+    item = _Item(job)
     try:
-        file = _read(source, options)
-        lost = losses(file, target)
-        colored = any(in_color(frame) for frame in file.frames)
-        keep = colored and options.skip_colored
-        if keep and _format(source) == _format(target):
+        if job.target.exists() and not options.overwrite:
+            if single:
+                raise FileExistsError(f"{job.target}: exists already; --overwrite replaces it")
+            item.skipped = True
+            return item
+        check_target(job.target)
+        file = _read(job.source, options)
+        item.lost = losses(file, job.target)
+        item.colored = any(in_color(frame) for frame in file.frames)
+        item.keep = item.colored and options.skip_colored
+        item.file = file
+    except (ValueError, OSError, MemoryError) as error:
+        item.error = _named(error, item)
+    return item
+
+
+def _named(error: Exception, item: _Item) -> Exception:
+    if isinstance(error, MemoryError):
+        return PictureError(f"{item.job.source}: too large for this machine's memory")
+    return error
+
+
+def _finish(item: _Item, options: ColorizeOptions, outcome: Outcome) -> None:
+    """Write what became of a file, and count it."""
+    source, target, file = item.job.source, item.job.target, item.file
+    if item.skipped or file is None:
+        outcome.skipped.append(target)
+        return
+    try:
+        if item.keep and _format(source) == _format(target):
             _copy(source, target)
         else:
-            if keep:
-                images = [_as_it_is(frame) for frame in file.frames]
-            else:
-                images = colorizer.paint(file.frames, temperature=options.temperature, saturation=options.saturation)
-            if options.compare and not keep:
+            images = [_as_it_is(frame) for frame in file.frames] if item.keep else item.images
+            if options.compare and not item.keep:
                 images = [_beside(before, after) for before, after in zip(_gray(file), images, strict=True)]
             write(target, images, file.durations, file.loop, pages=file.format == "TIFF")
-            _warn(file, source, target, lost)
+            _warn(file, source, target, item.lost)
             outcome.deep += any(frame.bits == 16 for frame in file.frames)
-    except MemoryError:
-        raise PictureError(f"{source}: too large for this machine's memory") from None
-    (outcome.kept if keep else outcome.done).append(target)
-    outcome.recolored += colored and not keep
+    except MemoryError as error:
+        raise _named(error, item) from None
+    (outcome.kept if item.keep else outcome.done).append(target)
+    outcome.recolored += item.colored and not item.keep
 
 
 def _read(source: Path, options: ColorizeOptions) -> PictureFile:
