@@ -1,41 +1,119 @@
-"""Writes the README's table of speeds from bench/results/*.json, between its two markers."""
+"""Writes the README's tables and plots from bench/results/*.json, each between its two markers.
+
+A results file is <machine>-<kind>.json; `kind` says which function below makes what of it.
+"""
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parent.parent
-BEGIN, END = "<!-- speeds: written by bench/table.py -->", "<!-- end of speeds -->"
+RESULTS = ROOT / "bench" / "results"
 
 
-def table() -> str:
-    lines = [
-        "| machine | network at 256 px, fp32 | bf16 | floor fp32 / bf16 | film 640x360 | same film, codec alone |",
-        "|---|---|---|---|---|---|",
-    ]
-    for path in sorted((ROOT / "bench" / "results").glob("*.json")):
-        result = json.loads(path.read_text())
-        network, film = result["network_256"], result["film_360p"]
-        bf16 = f"{network['bf16_ms']:.1f} ms" if "bf16_ms" in network else "-"
-        floors = " / ".join(f"{network[k]:.1f}" for k in ("fp32_floor_ms", "bf16_floor_ms") if k in network)
-        cells = (
-            result["machine"]["cpu"],
-            f"{network['fp32_ms']:.1f} ms",
-            bf16,
-            f"{floors} ms",
-            f"{film['fps']:.0f} fps",
-            f"{film['fps_without_colouring']:.0f} fps",
+def load(kind: str) -> list[dict[str, Any]]:
+    return [json.loads(path.read_text()) for path in sorted(RESULTS.glob(f"*-{kind}.json"))]
+
+
+def conditions(result: dict[str, Any]) -> str:
+    """The machine a table was measured on, for the line above it."""
+    facts = result["machine"]
+    threads = f"{facts['threads']} thread{'s' if facts['threads'] > 1 else ''}"
+    where = facts["gpu"] if facts.get("device", "cpu") != "cpu" else f"{facts['cpu']}, {threads}, {facts['isa']}"
+    return (
+        f"{where}; torch {facts['torch']}, Python {facts['python']}, malloc {facts['malloc']}, "
+        f"commit {facts['commit']}, {facts['date']}; `{facts.get('command', 'make bench')}`"
+    )
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def ops_table() -> str:
+    """Each op's time, its share of what a copy of the same bytes takes, and how many times longer the others take."""
+    parts = []
+    for result in load("ops"):
+        rows = []
+        for row in result["rows"]:
+            others = ", ".join(f"{name} **{ratio:.3g}x**" for name, ratio in row["ratio"].items())
+            share = f"{100 * row['share_of_copy_rate']:.0f} %"
+            rows.append([row["name"], f"{row['ms']:.2f} ms", share, others])
+        parts.append(
+            f"{conditions(result)}\n\n"
+            + table(["op", "fastcolor", "of the copy rate", "the others take so many times as long"], rows)
         )
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+    return "\n\n".join(parts)
+
+
+def sizes_table() -> str:
+    """Nanoseconds a picture's pixel against size and batch, and the cost of one call."""
+    parts = []
+    for result in load("sizes"):
+        rows = result["sizes"]
+        names = list(dict.fromkeys(row["op"] for row in rows))
+        shapes = list(dict.fromkeys((row["images"], row["width"], row["height"]) for row in rows))
+        wanted = [s for s in shapes if s[0] in (1, 64) or s[1] == 512]
+        cost = {
+            (row["op"], row["images"], row["width"], row["height"]): 1e6
+            * row["ms"]
+            / (row["images"] * row["width"] * row["height"])
+            for row in rows
+        }
+        body = []
+        for name in names:
+            cells = [f"{cost[(name, *s)]:.2g}" if (name, *s) in cost else "-" for s in wanted]
+            body.append([name, *cells, f"{result['overhead_us'][name]:.0f} us"])
+        head = ["ns a pixel", *(f"{n} x {w}x{h}" for n, w, h in wanted), "one call on 1x1"]
+        simplest = result["overhead_us"]["torch: x * 2"]
+        parts.append(f"{conditions(result)}; torch's own `x * 2` takes {simplest:.1f} us\n\n" + table(head, body))
+    return "\n\n".join(parts)
+
+
+def plot_sizes() -> None:
+    """Milliseconds against pixels for every op, one file a machine."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    for path in sorted(RESULTS.glob("*-sizes.json")):
+        result = json.loads(path.read_text())
+        figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
+        for op in dict.fromkeys(row["op"] for row in result["sizes"]):
+            points = sorted(
+                (row["images"] * row["width"] * row["height"], row["ms"]) for row in result["sizes"] if row["op"] == op
+            )
+            axes.loglog(*zip(*points, strict=True), marker="o", markersize=3, linewidth=1, label=op)
+        axes.set_xlabel("pixels of the batch")
+        axes.set_ylabel("ms")
+        facts = result["machine"]
+        axes.set_title(f"{facts.get('gpu', facts['cpu'])}, {facts['threads']} thread(s)", fontsize=9)
+        axes.grid(True, which="both", linewidth=0.3)
+        axes.legend(fontsize=7)
+        figure.savefig(path.with_suffix(".png"), dpi=110, metadata={"Software": None})
+        plt.close(figure)
+
+
+# Marker name in README.md -> what stands between its markers.
+TABLES: dict[str, Callable[[], str]] = {"ops": ops_table, "sizes": sizes_table}
 
 
 def main() -> None:
+    plot_sizes()
     readme = ROOT / "README.md"
-    before, rest = readme.read_text().split(BEGIN)
-    _, after = rest.split(END)
-    readme.write_text(f"{before}{BEGIN}\n{table()}\n{END}{after}")
+    text = readme.read_text()
+    for name, make in TABLES.items():
+        begin, end = f"<!-- {name}: written by bench/table.py -->", f"<!-- end of {name} -->"
+        if begin not in text:
+            raise ValueError(f"README.md: must hold the marker {begin}")
+        text = re.sub(f"{begin}.*?{end}", lambda _, b=begin, e=end, m=make: f"{b}\n{m()}\n{e}", text, flags=re.DOTALL)
+    readme.write_text(text)
 
 
 if __name__ == "__main__":

@@ -208,7 +208,7 @@ def _lattice(points: Tensor) -> Tensor:
     """
     none = torch.empty(0, dtype=torch.int32)
     nodes = points / 10
-    if not torch.equal(nodes, nodes.round()) or bool((nodes.abs() > LATTICE // 2 - 4).any()):
+    if not torch.equal(nodes, nodes.round()) or bool((nodes.abs() > LATTICE // 2 - 5).any()):
         return none
     rows, columns = (nodes.long() + LATTICE // 2).unbind(1)
     index = torch.arange(len(points))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch.autograd import gradcheck
@@ -119,3 +121,9 @@ def test_nan_stays_nan(device: torch.device) -> None:
 def test_bad_input(call: object, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         call()
+
+
+def test_nan_has_no_finite_gradient(device: torch.device) -> None:
+    image = torch.full((3, 1, 1), math.nan, device=device, requires_grad=True)
+    ops.rgb_to_lab(image).sum().backward()
+    assert bool(image.grad.isnan().all())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch.autograd import gradcheck
@@ -108,3 +110,20 @@ def test_bad_input() -> None:
     for temperature in (-1, 1e-9, float("inf"), float("nan")):
         with pytest.raises(ValueError, match=r"temperature: must be 0 or at least 0\.001"):
             ops.annealed_mean(torch.zeros(1, 313, 4, 4), temperature=temperature)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_lowest_logits(device: torch.device, layout: torch.memory_format) -> None:
+    points = Palette.grid().points.to(device)
+    for dtype, lowest in ((torch.float32, torch.finfo(torch.float32).min), (torch.float64, -1e39)):
+        logits = torch.full((1, 313, 3, 5), lowest, dtype=dtype, device=device).contiguous(memory_format=layout)
+        assert torch.allclose(ops.annealed_mean(logits)[0, :, 1, 1].float(), points.mean(0), atol=1e-3)
+    assert bool(ops.annealed_mean(torch.full_like(logits, -math.inf)).isnan().all())  # as the reference has it
+
+
+def test_the_mode_does_not_move(device: torch.device) -> None:
+    logits = torch.randn(1, 313, 2, 2, device=device)
+    logits[0, 7] = -math.inf
+    logits.requires_grad_()
+    ops.annealed_mean(logits, temperature=0).sum().backward()
+    assert torch.equal(logits.grad, torch.zeros_like(logits))

@@ -85,3 +85,13 @@ def test_bad_input() -> None:
         ops.encode_bins(ab, sigma=0)
     with pytest.raises(TypeError, match=r"palette: must be a fastcolor\.Palette"):
         ops.encode_bins(ab, palette=Path("x"))
+
+
+def test_a_lattice_at_the_edge_of_the_table(device: torch.device) -> None:
+    line = torch.arange(-120.0, 121, 10)
+    palette = Palette(torch.cartesian_prod(line, line))
+    ab = (torch.rand(1, 2, 64, 64, device=device) - 0.5) * 260
+    ab[0, :, 0, 0] = torch.tensor([125.0, 3.0])
+    index, weight = ops.encode_bins(ab, palette)
+    exact_index, exact_weight = reference.encode_bins(ab, palette)
+    assert torch.equal(index, exact_index) and torch.allclose(weight, exact_weight, atol=1e-5)

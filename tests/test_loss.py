@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 
 import pytest
@@ -242,3 +243,39 @@ def test_bad_input(change: dict, error: type[Exception], words: str) -> None:
     arguments = {"logits": torch.zeros(1, 313, 4, 4), "ab": torch.zeros(1, 2, 4, 4), **change}
     with pytest.raises(error, match=words):
         ops.rebalanced_cross_entropy(arguments.pop("logits"), arguments.pop("ab"), **arguments)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_lowest_logits(device: torch.device, layout: torch.memory_format) -> None:
+    ab = torch.zeros(1, 2, 3, 5, device=device)
+    for dtype, lowest in ((torch.float32, torch.finfo(torch.float32).min), (torch.float64, -1e39)):
+        logits = torch.full((1, 313, 3, 5), lowest, dtype=dtype, device=device).contiguous(memory_format=layout)
+        loss = ops.rebalanced_cross_entropy(logits, ab)
+        assert math.isclose(loss.item(), math.log(313), rel_tol=1e-5)
+    assert not math.isfinite(ops.rebalanced_cross_entropy(torch.full_like(logits, -math.inf), ab).item())
+
+
+def test_a_kept_gradient_is_the_callers_own(device: torch.device) -> None:
+    logits = torch.randn(1, 313, 4, 4, device=device, requires_grad=True)
+    loss = ops.rebalanced_cross_entropy(logits, torch.zeros(1, 2, 4, 4, device=device), reduction="sum")
+    loss.backward(retain_graph=True)
+    first = logits.grad.clone()
+    logits.grad.zero_()  # must not reach what the graph keeps
+    loss.backward()
+    assert torch.equal(logits.grad, first)
+
+
+def test_second_derivatives_are_refused(device: torch.device) -> None:
+    logits = torch.randn(1, 313, 2, 2, device=device, requires_grad=True)
+    loss = ops.rebalanced_cross_entropy(logits, torch.zeros(1, 2, 2, 2, device=device))
+    (gradient,) = torch.autograd.grad(loss, logits, create_graph=True)
+    with pytest.raises(NotImplementedError, match="not twice differentiable"):
+        gradient.square().sum().backward()
+
+
+def test_inplace_runs_backward_once(device: torch.device) -> None:
+    logits = torch.randn(1, 313, 2, 2, device=device, requires_grad=True)
+    loss = 2 * ops.rebalanced_cross_entropy(logits * 1, torch.zeros(1, 2, 2, 2, device=device), inplace=True)
+    loss.backward()
+    with pytest.raises(RuntimeError, match="second"):
+        loss.backward()

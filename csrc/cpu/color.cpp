@@ -17,7 +17,11 @@ struct LinearTable {
     for (int i = 0; i < 256; i++) value[static_cast<size_t>(i)] = static_cast<float>(math::srgb_to_linear(i / 255.0));
   }
 };
-const LinearTable kLinear;
+// Made at first use: a constructor at load time would run this instruction set's code on processors that lack it.
+const LinearTable& linear_table() {
+  static const LinearTable table;
+  return table;
+}
 
 // image: first pixel of the run; `step` between pixels, `plane` between channels.
 template <class From, class To, class F>
@@ -66,6 +70,7 @@ void linear_run_to_lab(const Planes<T>& c, int n, T* __restrict__ l, T* __restri
 }  // namespace
 
 void rgb_to_lab(const ColorParams& p) {
+  const LinearTable& table = linear_table();
   parallel_chunks(p.images, p.pixels, kRun, 2.0, p.target.threads, [&](int64_t image, int64_t first, int n) {
     const Walk w = walk(p, image, first);
     const int64_t out = image * 3 * p.pixels + first;
@@ -74,7 +79,7 @@ void rgb_to_lab(const ColorParams& p) {
       Planes<T> linear;
       if (p.dtype == DType::kU8) {
         load_planes(static_cast<const uint8_t*>(p.source) + w.start, w.step, w.plane, n, linear,
-                    [](uint8_t code) { return kLinear.value[code]; });
+                    [&](uint8_t code) { return table.value[code]; });
       } else {
         load_planes(static_cast<const T*>(p.source) + w.start, w.step, w.plane, n, linear, [](T c) { return c; });
 #pragma omp simd

@@ -17,6 +17,12 @@ struct Sums {
   alignas(64) C largest[kTile], weight[kTile], a[kTile], b[kTile];
 };
 
+// The largest logit adds 1 to the sum: less means that all logits are -infinity, and no colour follows from that.
+template <class C>
+FC_INLINE C inverse_of(C weight) {
+  return weight < C(0.5) ? std::numeric_limits<C>::quiet_NaN() : C(1) / weight;
+}
+
 // Channels c to c + channels of the pixels i to i + lanes; see Note [Blocked softmax] in loss.cpp.
 template <int channels, class V, class T, class C>
 FC_INLINE void add_block_at(const T* logits, int64_t stride, const float* bin_a, const float* bin_b, C k, int i,
@@ -58,7 +64,7 @@ void planar_tile(const DecodeParams& p, int64_t image, int64_t first, int n) {
   const C k = static_cast<C>(math::kLog2E / p.temperature);
   Sums<C> s;
   for (int i = 0; i < n; i++) {
-    s.largest[i] = static_cast<C>(-FLT_MAX);
+    s.largest[i] = std::numeric_limits<C>::lowest();
     s.weight[i] = s.a[i] = s.b[i] = 0;
   }
   int c = 0;
@@ -72,7 +78,7 @@ void planar_tile(const DecodeParams& p, int64_t image, int64_t first, int n) {
   C *ab = static_cast<C*>(p.ab) + out, *stats = static_cast<C*>(p.stats) + out;
 #pragma omp simd
   for (int i = 0; i < n; i++) {
-    const C inverse = C(1) / s.weight[i];
+    const C inverse = inverse_of(s.weight[i]);
     ab[i] = s.a[i] * inverse;
     ab[i + p.pixels] = s.b[i] * inverse;
     stats[i] = s.largest[i];
@@ -120,7 +126,7 @@ void row_tile(const DecodeParams& p, int64_t image, int64_t first, const PaddedP
   const int64_t out = image * 2 * p.pixels + first;
   C *ab = static_cast<C*>(p.ab) + out, *stats = static_cast<C*>(p.stats) + out;
   for (int r = 0; r < rows; r++) {
-    const C inverse = C(1) / sum_of_lanes<C>(weight[r]);
+    const C inverse = inverse_of(sum_of_lanes<C>(weight[r]));
     ab[r] = sum_of_lanes<C>(a[r]) * inverse;
     ab[r + p.pixels] = sum_of_lanes<C>(b[r]) * inverse;
     stats[r] = largest[r];

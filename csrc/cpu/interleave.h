@@ -1,4 +1,4 @@
-// Between three planes of bytes and one run of interleaved pixels, 16 pixels at a time: compilers do not vectorise
+// Three planes of bytes into one run of interleaved pixels, 16 pixels at a time: compilers do not vectorise
 // bytes at a stride of three by themselves.
 #pragma once
 
@@ -20,18 +20,6 @@ inline Bytes16 interleaved(Bytes16 x, Bytes16 y, Bytes16 z) {
   }
   return __builtin_shuffle(__builtin_shuffle(x, y, pick_xy), z, pick_z);
 }
-// Lane j: channel `plane` of pixel j out of the 48 bytes x, y, z.
-template <int plane>
-inline Bytes16 deinterleaved(Bytes16 x, Bytes16 y, Bytes16 z) {
-  Bytes16 pick_xy, pick_z;
-  for (int j = 0; j < 16; j++) {
-    const int at = 3 * j + plane;
-    pick_xy[j] = static_cast<uint8_t>(at < 32 ? at : 0);
-    pick_z[j] = static_cast<uint8_t>(at < 32 ? j : 16 + at - 32);
-  }
-  return __builtin_shuffle(__builtin_shuffle(x, y, pick_xy), z, pick_z);
-}
-
 inline Bytes16 load_bytes(const uint8_t* from) {
   Bytes16 v;
   std::memcpy(&v, from, 16);
@@ -55,24 +43,6 @@ inline void interleave(const uint8_t* x, const uint8_t* y, const uint8_t* z, int
     pixels[3 * i] = x[i];
     pixels[3 * i + 1] = y[i];
     pixels[3 * i + 2] = z[i];
-  }
-}
-
-inline void deinterleave(const uint8_t* pixels, int n, uint8_t* x, uint8_t* y, uint8_t* z) {
-  int i = 0;
-#ifdef __SSSE3__
-  for (; i + 16 <= n; i += 16) {
-    const uint8_t* from = pixels + 3 * i;
-    const Bytes16 a = load_bytes(from), b = load_bytes(from + 16), c = load_bytes(from + 32);
-    store_bytes(deinterleaved<0>(a, b, c), x + i);
-    store_bytes(deinterleaved<1>(a, b, c), y + i);
-    store_bytes(deinterleaved<2>(a, b, c), z + i);
-  }
-#endif
-  for (; i < n; i++) {
-    x[i] = pixels[3 * i];
-    y[i] = pixels[3 * i + 1];
-    z[i] = pixels[3 * i + 2];
   }
 }
 

@@ -2,7 +2,7 @@
 // makes two instructions of x > m ? x : m; the processors' maximum is one, and its rule for NaN is the one wanted here.
 #pragma once
 
-#include <cfloat>
+#include <limits>
 
 #include "../math/scalar.h"
 #include "parallel.h"
@@ -91,6 +91,19 @@ FC_INLINE V max_lanes(const V& x, const V& m) {
   }
 }
 
+// x < m ? x : m in each lane, likewise.
+FC_INLINE Floats min_lanes(const Floats& x, const Floats& m) {
+#if defined(__AVX512F__)
+  return _mm512_min_ps(x, m);
+#elif defined(__AVX2__)
+  return _mm256_min_ps(x, m);
+#elif defined(__SSE2__)
+  return _mm_min_ps(x, m);
+#else
+  return x < m ? x : m;
+#endif
+}
+
 // 2^x, as math::exp2_fast.
 template <class V>
 FC_INLINE V exp2_lanes(const V& x) {
@@ -138,14 +151,15 @@ constexpr int kMaxBins = 1024;
 // the rest.
 inline int padded(int bins) { return (bins + kLanes - 1) / kLanes * kLanes; }
 
-// row: (bins) -> out: (padded(bins)), the rest -FLT_MAX, whose exponential is as good as 0. Returns the largest; NaN is
-// passed over, and -FLT_MAX comes out when nothing is larger: finite, because a difference of infinities would be NaN.
+// row: (bins) -> out: (padded(bins)), the rest -infinity, whose exponential is as good as 0. Returns the largest; NaN
+// is passed over, and the lowest finite number comes out when nothing is larger: a difference of infinities would be
+// NaN.
 template <class T, class C>
 inline C widen_row(const T* row, int bins, C* out) {
   using V = Widest<C>;
   constexpr int kStep = lanes_of<V>();
   V most[4];  // four chains, because each maximum waits for the one before
-  for (V& m : most) m = all_lanes<V>(static_cast<C>(-FLT_MAX));
+  for (V& m : most) m = all_lanes<V>(std::numeric_limits<C>::lowest());
   int c = 0;
   for (; c + 4 * kStep <= bins; c += 4 * kStep) {
     for (int u = 0; u < 4; u++) {
@@ -164,7 +178,7 @@ inline C widen_row(const T* row, int bins, C* out) {
     out[c] = math::load(row + c);
     largest = out[c] > largest ? out[c] : largest;
   }
-  for (; c < padded(bins); c++) out[c] = static_cast<C>(-FLT_MAX);
+  for (; c < padded(bins); c++) out[c] = -std::numeric_limits<C>::infinity();
   return largest;
 }
 

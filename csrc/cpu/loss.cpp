@@ -161,7 +161,7 @@ template <bool masked, class T, class C>
 void planar_softmax(const T* logits, int64_t stride, int bins, int n, bool past_cache, const Pending<T>& before,
                     Tile<C>& t, C* exponentials, C* block_largest) {
   for (int i = 0; i < n; i++) {
-    t.largest[i] = static_cast<C>(-FLT_MAX);  // finite: a difference of infinities would be NaN
+    t.largest[i] = std::numeric_limits<C>::lowest();  // finite: a difference of infinities would be NaN
     t.sum[i] = 0;
   }
   constexpr C k = static_cast<C>(math::kLog2E);

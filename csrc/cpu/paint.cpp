@@ -79,9 +79,9 @@ void upsample_row(const float* plane, int64_t small_width, const math::Tap& y, c
     std::memcpy(&high, taps.high + x, sizeof(high));
     const Floats near = load_lanes<Floats>(mixed + first);
     const uint32_t offset = static_cast<uint32_t>(first);
-    store_lanes(out + x, math::lerp(Floats(__builtin_shuffle(near, low - offset)),
-                                    Floats(__builtin_shuffle(near, high - offset)),
-                                    load_lanes<Floats>(taps.fraction + x)));
+    store_lanes(out + x,
+                math::lerp(Floats(__builtin_shuffle(near, low - offset)),
+                           Floats(__builtin_shuffle(near, high - offset)), load_lanes<Floats>(taps.fraction + x)));
   }
   for (; x < width; x++) out[x] = math::lerp(mixed[taps.low[x]], mixed[taps.high[x]], taps.fraction[x]);
 }

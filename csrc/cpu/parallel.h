@@ -1,5 +1,6 @@
-// Loops over threads, shared by the CPU kernels. Every file of csrc/cpu is compiled once an instruction set, in a
-// namespace of its own, so that nothing built for one processor can be linked into the code for another.
+// What the CPU kernels share: loops over threads, scratch memory, the launchers' names. Every file of csrc/cpu is
+// compiled once an instruction set, in a namespace of its own, so that nothing built for one processor can be linked
+// into the code for another.
 #pragma once
 
 #include <algorithm>
@@ -33,7 +34,7 @@ void parallel_for(int64_t count, double cost, int threads, F&& f) {
 template <class F>
 void parallel_chunks(int64_t images, int64_t pixels, int64_t chunk, double cost, int threads, F&& f) {
   const int64_t chunks = (pixels + chunk - 1) / chunk;
-  parallel_for(images * chunks, cost * static_cast<double>(chunk), threads, [&](int64_t i) {
+  parallel_for(images * chunks, cost * static_cast<double>(std::min(chunk, pixels)), threads, [&](int64_t i) {
     const int64_t first = i % chunks * chunk;
     f(i / chunks, first, static_cast<int>(std::min(chunk, pixels - first)));
   });

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "../math/color.h"
+#include "lanes.h"
 #include "parallel.h"
 
 namespace fastcolor::cpu::FASTCOLOR_ISA {
@@ -15,9 +16,15 @@ struct Planes {
   alignas(64) T x[kRun], y[kRun], z[kRun];
 };
 
-inline void linear_run_to_255(float* __restrict__ c, int n) {
-#pragma omp simd
-  for (int i = 0; i < n; i++) c[i] = math::linear_to_srgb_255(c[i]);
+// c: (n), in place: linear light, clipped, to codes in [0, 255]. NaN becomes 0.
+inline void linear_run_to_255(float* c, int n) {
+  int i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    const Floats zero = all_lanes<Floats>(0.0f), one = all_lanes<Floats>(1.0f);
+    const Floats unit = min_lanes(max_lanes(load_lanes<Floats>(c + i), zero), one);
+    store_lanes(c + i, math::srgb_255_from_root(unit, math::fourth_root_polynomial<Floats, Words>(unit)));
+  }
+  for (; i < n; i++) c[i] = c[i] == c[i] ? math::linear_to_srgb_255(c[i]) : 0.0f;
 }
 
 // l, a, b: (n), a and b are multiplied by `saturation`. rgb: codes in 0..255, not rounded.
@@ -36,9 +43,10 @@ inline void lab_run_to_255(const float* __restrict__ l, const float* __restrict_
 }
 
 // Bytes apart from the floats: in one loop four times as many pixels as there are registers for would be under way.
+// c in [0, 255].
 inline void run_to_bytes(const float* __restrict__ c, int n, uint8_t* __restrict__ out) {
 #pragma omp simd
-  for (int i = 0; i < n; i++) out[i] = math::to_byte(c[i]);
+  for (int i = 0; i < n; i++) out[i] = static_cast<uint8_t>(static_cast<int32_t>(c[i] + 0.5f));
 }
 inline void lab_run_to_bytes(const float* l, const float* a, const float* b, float saturation, int n,
                              Planes<uint8_t>& out) {

@@ -23,7 +23,7 @@ FC_HD T srgb_to_linear(T c) {
 template <class T>
 FC_HD T srgb_to_linear_vjp(T c, T grad) {
   const T high = T(2.4 / 1.055) * pow_positive(max_of(T(0.04), (c + T(0.055)) * T(1 / 1.055)), T(1.4));
-  return grad * (c <= T(0.04045) ? T(1 / 12.92) : high);
+  return c != c ? c : grad * (c <= T(0.04045) ? T(1 / 12.92) : high);
 }
 
 // Clips to [0, 1] first.
@@ -40,17 +40,25 @@ FC_HD T linear_to_srgb_vjp(T c, T grad) {
   return c < T(0) || c > T(1) ? T(0) : grad * slope;
 }
 
-// As above times 255, for 8-bit output: a polynomial in the fourth root, off by at most 0.002 of a level.
-FC_HD float linear_to_srgb_255(float c) {
-  c = clamp(c, 0.0f, 1.0f);
-  const float q = fourth_root(c);
-  float p = -17.37757981f;
-  p = p * q + 73.83096465f;
+// As above times 255, for 8-bit output: a polynomial in the fourth root q, off by at most 0.002 of a level. F is float
+// or a vector of floats.
+template <class F>
+FC_HD F srgb_255_from_root(F c, F q) {
+  F p = q * -17.37757981f + 73.83096465f;
   p = p * q - 147.25814595f;
   p = p * q + 320.12815610f;
   p = p * q + 41.31669061f;
   p = p * q - 15.64175321f;
-  return c <= 0.0031308f ? 12.92f * 255.0f * c : p;
+  return c <= 0.0031308f ? c * (12.92f * 255.0f) : p;
+}
+FC_HD float linear_to_srgb_255(float c) {
+  c = clamp(c, 0.0f, 1.0f);
+#ifdef __CUDA_ARCH__
+  const float q = exp2_fast(log2_fast(c) * 0.25f);
+#else
+  const float q = fourth_root_polynomial<float, uint32_t>(c);
+#endif
+  return srgb_255_from_root(c, q);
 }
 
 // ---- lightness: CIE f(t), a cube root with a linear toe ----
@@ -63,7 +71,7 @@ FC_HD T cie_f(T t) {
 template <class T>
 FC_HD T cie_f_vjp(T t, T grad) {
   const T root = cbrt_positive(max_of(T(0.008), t));
-  return grad * (t > T(0.008856) ? T(1.0 / 3) / (root * root) : T(7.787));
+  return t != t ? t : grad * (t > T(0.008856) ? T(1.0 / 3) / (root * root) : T(7.787));
 }
 
 // XYZ below 0 is clipped to 0.

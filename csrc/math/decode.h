@@ -14,6 +14,7 @@ FC_HD T annealed_probability(T logit, T largest, T inverse_sum, T inverse_temper
 
 template <class T>
 FC_HD T annealed_mean_vjp(T probability, T bin_a, T bin_b, T a, T b, T grad_a, T grad_b, T inverse_temperature) {
+  if (inverse_temperature == T(0)) return T(0);  // temperature 0: the mode does not move with the logits
   return inverse_temperature * probability * (grad_a * (bin_a - a) + grad_b * (bin_b - b));
 }
 

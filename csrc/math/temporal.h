@@ -8,8 +8,7 @@
 
 namespace fastcolor::math {
 
-constexpr int kBlock = 8;       // side of a block of one motion, pixels
-constexpr int kMaxRadius = 15;  // of the search, pixels
+constexpr int kBlock = 8;  // side of a block of one motion, pixels
 // What a pixel of motion must save in the sum of differences: a quarter of a code a pixel of the block. Without it,
 // noise would move flat blocks about.
 constexpr int kMotionCost = 16;

@@ -24,7 +24,7 @@ def check_encoding(palette: Palette, neighbours: int, sigma: float) -> None:
     most = min(MAX_NEIGHBOURS, len(palette))
     whole = isinstance(neighbours, int)
     check(whole and 1 <= neighbours <= most, "neighbours", f"be an integer in 1..{most}", repr(neighbours))
-    check(0 < sigma < float("inf"), "sigma", "be positive, in ab units", sigma)
+    check(1e-3 <= sigma < float("inf"), "sigma", "be finite and at least 0.001 ab units", sigma)
 
 
 def palette_addresses(key: str, neighbours: int, device: torch.device) -> tuple[int, ...]:

@@ -105,12 +105,11 @@ loss_inplace_op = register(
 def _scaled(grad: Tensor, factor: Tensor) -> Tensor:
     """grad * factor, without a second volume where nothing can tell the difference."""
     eager = type(factor) is Tensor  # a compiler's tensors have no value to look at
-    if eager and factor.dim() == 0 and factor.device.type == "cpu" and factor.item() == 1:
-        return grad
-    # A graph that is kept may be run again, and needs the unscaled gradient then.
-    kept = not eager or torch._C._autograd._get_current_graph_task_keep_graph()
-    grad = grad.clone() if kept else grad
-    scale_grad_op(grad, factor)
+    # A graph that is kept may be run again and needs its own gradient then, whatever becomes of the one handed out.
+    if not eager or torch._C._autograd._get_current_graph_task_keep_graph():
+        grad = grad.clone()
+    if not (eager and factor.dim() == 0 and factor.device.type == "cpu" and factor.item() == 1):
+        scale_grad_op(grad, factor)
     return grad
 
 
@@ -119,12 +118,18 @@ def _keep_gradient(ctx: Any, inputs: object, output: tuple[Tensor, Tensor]) -> N
     ctx.save_for_backward(output[1])
 
 
+def _loss_backward(ctx: Any, factor: Tensor | None, grad_gradient: Tensor | None) -> tuple[Tensor | None, ...]:
+    if grad_gradient is not None:
+        raise NotImplementedError("rebalanced_cross_entropy: is not twice differentiable; use fastcolor.reference's")
+    return None if factor is None else _scaled(*ctx.saved_tensors, factor), *(None,) * 9
+
+
 loss_op = register(
     f"loss(Tensor logits, {_ARGUMENTS}, bool needs_grad) -> (Tensor, Tensor)",
     _loss,
     _loss_fake,
     setup_context=_keep_gradient,
-    backward=lambda ctx, factor, _: (None if factor is None else _scaled(*ctx.saved_tensors, factor), *(None,) * 9),
+    backward=_loss_backward,
 )
 
 
@@ -140,7 +145,12 @@ class _InPlaceLoss(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, ...]:
-        return _scaled(ctx.gradient, factor), *(None,) * 8
+        if ctx.gradient is None:
+            raise RuntimeError("rebalanced_cross_entropy: a second backward pass needs retain_graph=True in the first")
+        gradient = _scaled(ctx.gradient, factor)
+        if not torch._C._autograd._get_current_graph_task_keep_graph():
+            ctx.gradient = None  # it has been handed out, and scaled
+        return gradient, *(None,) * 8
 
 
 def rebalanced_cross_entropy(

@@ -168,11 +168,11 @@ def temporal_average(
     check_device(motion, "motion", luma, "luma")
     if not isinstance(keep, Tensor):
         check(0 <= keep <= 1, "keep", "be in 0..1", keep)
-        keep = torch.full((n,), float(keep), device=luma.device)
+        keep = torch.full((n,), float(keep), dtype=torch.float32, device=luma.device)
     check_tensor(keep, "keep", (torch.float32,), "(N,)", tuple(keep.shape) == (n,))
     check_device(keep, "keep", luma, "luma")
     for value, name in ((tolerance, "tolerance"), (tolerance_ab, "tolerance_ab")):
-        check(0 < value < float("inf"), name, "be finite and above 0", value)
+        check(1e-3 <= value < float("inf"), name, "be finite and at least 0.001", value)
     return temporal_average_op(
         ab.detach().float(),
         luma,
