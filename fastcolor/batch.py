@@ -131,8 +131,11 @@ class _Item:
     error: Exception | None = None
 
 
-def colorize_files(options: ColorizeOptions) -> Outcome:
+def colorize_files(options: ColorizeOptions, colorizer: Colorizer | None = None) -> Outcome:
     """Do what `fastcolor colorize` does.
+
+    Args:
+        options: its options. colorizer: one that is loaded already, in place of the one that the options name.
 
     Returns:
         What was coloured, kept, skipped and failed. With a single picture a failure is raised instead.
@@ -151,7 +154,7 @@ def colorize_files(options: ColorizeOptions) -> Outcome:
     jobs = [_single(options, suffix)] if single else _distinct(list(_several(options, suffix, outcome)))
     index, count = _shard(options.shard)
     jobs = jobs[index - 1 :: count]
-    colorizer = Colorizer(options.weights, options.device, options.engine)
+    colorizer = colorizer or Colorizer(options.weights, options.device, options.engine)
     with _Line(colorizer, jobs, options, single) as items:
         for _ in _progress(jobs):
             item = next(items)
