@@ -9,7 +9,9 @@ import re
 import shutil
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -23,7 +25,7 @@ from PIL import Image
 from . import ops
 from .colorize import Colorizer, check_look, eight_bit
 from .data import PICTURE_SUFFIXES
-from .film.pipe import Pipe, Stopped, Worker
+from .film.pipe import Pipe, Stopped, Worker, painters
 from .pictures import (
     SUFFIXES,
     DamagedError,
@@ -40,7 +42,7 @@ from .pictures import (
 log = logging.getLogger("fastcolor")
 # Of a colour photograph at least so large a share lies so far, in Lab units, from the mean colour of its lightness.
 _COLORED_SHARE, _COLORED_DISTANCE = 0.02, 10.0
-_BATCH, _BATCH_PIXELS = 8, 1 << 24  # painted together at most
+_BATCH, _BATCH_PIXELS = 4, 1 << 23  # painted together at most
 _SAME_FORMAT = {".jpeg": ".jpg", ".tiff": ".tif", ".heif": ".heic"}
 
 
@@ -305,39 +307,41 @@ def _progress(jobs: list[_Job], every: float = 30.0) -> Iterator[_Job]:
 
 
 class _Line:
-    """Files on their way: one thread reads, a second paints, and who enters gets them in order, to write them.
+    """Files on their way: one thread reads, others paint, and who enters gets them in order, to write them.
 
-    Pictures are painted together, up to a batch or about 2^24 pixels, so that a line of large ones stays small.
+    Pictures are painted together, up to four or about 2^23 pixels, so that a line of large ones stays small.
     """
 
     def __init__(self, colorizer: Colorizer, jobs: list[_Job], options: ColorizeOptions, single: bool) -> None:
         self._colorizer, self._jobs, self._options, self._single = colorizer, jobs, options, single
         self._read: Pipe[list[_Item]] = Pipe(1)
-        self._painted: Pipe[list[_Item]] = Pipe(1)
-        pipes = (self._read, self._painted)
-        self._workers = (Worker("read", self._read_all, pipes), Worker("paint", self._paint_all, pipes))
+        self._reader = Worker("read", self._read_all, (self._read,))
+        self._painters = painters(colorizer.device) if len(jobs) > 1 else 1
+        self._pool = ThreadPoolExecutor(self._painters, "fastcolor-paint")
         self._threads = torch.get_num_threads()
 
     def __enter__(self) -> Iterator[_Item]:
-        if len(self._jobs) > 1:
-            torch.set_num_threads(max(1, self._threads - 1))  # a core is left to reading and writing
-        for worker in self._workers:
-            worker.start()
+        torch.set_num_threads(max(1, self._threads // self._painters))
+        self._reader.start()
         return self._items()
 
     def __exit__(self, *_: object) -> None:
-        torch.set_num_threads(self._threads)
         self._read.stop()
-        self._painted.stop()
-        for worker in self._workers:
-            worker.join()
+        self._reader.join()
+        self._pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(self._threads)
 
     def _items(self) -> Iterator[_Item]:
+        painted: deque[Future[list[_Item]]] = deque()
         try:
-            for batch in self._painted:
-                yield from batch
+            for batch in self._read:
+                painted.append(self._pool.submit(self._paint_batch, batch))
+                if len(painted) > self._painters:
+                    yield from painted.popleft().result()
         except Stopped:
-            raise next(worker.error for worker in self._workers if worker.error) from None
+            raise self._reader.error or Stopped from None
+        while painted:
+            yield from painted.popleft().result()
 
     def _read_all(self) -> None:
         batch: list[_Item] = []
@@ -353,19 +357,17 @@ class _Line:
         self._read.put(batch)
         self._read.close()
 
-    def _paint_all(self) -> None:
-        for batch in self._read:
-            items = [item for item in batch if item.file is not None and not item.keep]
-            try:
-                self._paint(items)
-            except (ValueError, OSError, MemoryError):  # once more, one by one: the others are well
-                for item in items:
-                    try:
-                        self._paint([item])
-                    except (ValueError, OSError, MemoryError) as error:
-                        item.error = _named(error, item)
-            self._painted.put(batch)
-        self._painted.close()
+    def _paint_batch(self, batch: list[_Item]) -> list[_Item]:
+        items = [item for item in batch if item.file is not None and not item.keep]
+        try:
+            self._paint(items)
+        except (ValueError, OSError, MemoryError):  # once more, one by one: the others are well
+            for item in items:
+                try:
+                    self._paint([item])
+                except (ValueError, OSError, MemoryError) as error:
+                    item.error = _named(error, item)
+        return batch
 
     def _paint(self, items: list[_Item]) -> None:
         frames = [frame for item in items if item.file is not None for frame in item.file.frames]
