@@ -1,61 +1,359 @@
-"""The default network and a whole film on this machine, into bench/results/<machine>.json.
+"""Pictures and films from file to file, against the published demos' way: bench/results/<machine>-pipeline.json.
 
-Medians of repeated runs in one process. Each figure stands beside a floor: the network's beside its own arithmetic at
-the matrix rate measured here, the film's beside the same film decoded and encoded again without colouring.
+Run as `python -m bench.bench_pipeline [--device cuda]`. Both sides have the same weights, network size and output size,
+are checked against each other first, and take turns; figures are medians, model loading left out on both sides. Stages
+are timed one after the other, on the CPU in its own time, so that a codec's threads count: they add up to what a frame
+or picture costs, not to the time that passes while they overlap.
 """
 
 from __future__ import annotations
 
 import json
-import platform
-import re
+import shutil
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
-import av
+import numpy as np
 import torch
+import tyro
+from PIL import Image
 
 import fastcolor
-from fastcolor import _native, weights
+from fastcolor import batch, ops, pictures, weights
 from fastcolor.models.layers import fold_batch_norm
+from fastcolor.temporal import Smoother
 
-sys.path.insert(0, str(Path(__file__).parent))
-from demo import HERE, make_film
+from . import timing
+from .published import Published
+from .run import RESULTS, machine_name
 
-RESULTS = Path(__file__).parent / "results"
+PHOTOGRAPHS = Path(__file__).parent / "demo"
+PICTURE, PICTURES = (500, 400), 64  # width, height; how many
+FILMS = ((640, 360, 160), (854, 480, 160), (1280, 720, 96))  # width, height, frames
+SIZES, BATCHES = ((256, 256), (400, 500), (1080, 1920), (2160, 3840)), (1, 4, 8, 16)
+MOST_PIXELS = 1 << 24  # of a batch
+MOST_DIFFERENCE = 6.0  # mean over a picture, in codes of 255: resizing and precision differ
 
 
-def median_ms(work: Callable[[], object], repeats: int = 30) -> float:
-    for _ in range(3):
-        work()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times) * 1e3
+@dataclass(frozen=True)
+class PipelineOptions:
+    """Time pictures and films end to end and by stage, beside the published way."""
+
+    device: str = "cpu"
+    """cpu or cuda."""
+    engine: str = "auto"
+    """What runs our network."""
+    threads: int | None = None
+    """CPU threads for everybody; None: as torch chooses."""
+    rounds: int = 3
+    """Of the ends-to-ends, in turns."""
+    malloc: str = "tuned"
+    """tuned: glibc keeps its memory between calls; default: as it comes."""
+    out: Path | None = None
+    """File for the figures. None: bench/results/<machine>-pipeline.json."""
+
+
+class Clock:
+    """Seconds by stage: of this process's CPU time, or with a GPU of the wall clock, waiting for it."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._cuda = device.type == "cuda"
+        self.seconds: dict[str, float] = {}
+
+    def now(self) -> float:
+        if self._cuda:
+            torch.cuda.synchronize()
+        return time.perf_counter() if self._cuda else time.process_time()
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        start = self.now()
+        yield
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + self.now() - start
+
+    def ms(self, count: int) -> dict[str, float]:
+        return {stage: seconds / count * 1e3 for stage, seconds in self.seconds.items()}
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """As both pipelines run: several batches at once, each on a thread or a few."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def photographs() -> list[Image.Image]:
+    return [Image.open(path).convert("RGB") for path in sorted(PHOTOGRAPHS.glob("*.jpg"))]
+
+
+def make_pictures(folder: Path) -> list[Path]:
+    """Different cut-outs of the photographs, one size."""
+    folder.mkdir()
+    sources, (width, height), paths = photographs(), PICTURE, []
+    for i in range(PICTURES):
+        source = sources[i % len(sources)]
+        side = min(source.width / width, source.height / height) * (0.6 + 0.4 * (i * 7 % 11) / 11)
+        left, top = (source.width - side * width) * (i % 5) / 5, (source.height - side * height) * (i % 7) / 7
+        cut = (left, top, left + side * width, top + side * height)
+        paths.append(folder / f"{i:03}.jpg")
+        source.resize(PICTURE, Image.Resampling.LANCZOS, box=cut).save(paths[-1], quality=90)
+    return paths
+
+
+def make_film(path: Path, width: int, height: int, frames: int) -> None:
+    """A gray pan over the photographs with some grain, H.264."""
+    import av
+
+    random = np.random.default_rng(0)
+    sources = [photo.convert("L") for photo in photographs()]
+    grain = random.normal(16.5, 1.5, (height + 64, width + 64)).astype(np.float32)
+    with av.open(str(path), "w") as film:
+        stream = film.add_stream("libx264", rate=25, options={"crf": "18", "preset": "veryfast"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for i in range(frames):
+            scene, step = divmod(i, 40)
+            source = sources[scene % len(sources)]
+            side = min(source.width / width, source.height / height) * 0.8
+            left, top = 0.2 * side * width * step / 40, 0.1 * side * height * step / 40
+            box = (left, top, left + side * width, top + side * height)
+            luma = np.asarray(source.resize((width, height), Image.Resampling.BICUBIC, box=box), np.float32)
+            y, x = random.integers(0, 64, 2)
+            luma = (luma * (219 / 255) + grain[y : y + height, x : x + width]).clip(16, 235).astype(np.uint8)
+            planes = np.concatenate([luma, np.full((height // 2, width), 128, np.uint8)])
+            frame = av.VideoFrame.from_ndarray(planes, "yuv420p")
+            frame.pts, frame.time_base = i, Fraction(1, 25)
+            film.mux(stream.encode(frame))
+        film.mux(stream.encode(None))
+
+
+def in_turns(works: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
+    """Median of what each returns, taken in turns."""
+    rates: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(rounds):
+        for name, work in works.items():
+            rates[name].append(work())
+    return {name: statistics.median(values) for name, values in rates.items()}
+
+
+def picture_row(colorizer: fastcolor.Colorizer, published: Published | None, rounds: int) -> dict[str, Any]:
+    """A folder of JPEGs to a folder of JPEGs."""
+    with tempfile.TemporaryDirectory() as name:
+        folder, out = Path(name), Path(name) / "out"
+        paths = make_pictures(folder / "in")
+        size = colorizer.input_size(PICTURE[1], PICTURE[0])
+
+        def ours() -> float:
+            shutil.rmtree(out, ignore_errors=True)
+            options = batch.ColorizeOptions((folder / "in",), f"{out}/")
+            start = time.perf_counter()
+            outcome = batch.colorize_files(options, colorizer)
+            seconds = time.perf_counter() - start
+            assert len(outcome.done) == PICTURES, outcome
+            return PICTURES / seconds
+
+        def theirs(count: int = PICTURES // 4) -> float:
+            assert published is not None
+            start = time.perf_counter()
+            for path in paths[:count]:
+                published.picture(path, folder / path.name, size)
+            return count / (time.perf_counter() - start)
+
+        ours()
+        works: dict[str, Callable[[], float]] = {"fastcolor": ours}
+        row: dict[str, Any] = {"width": PICTURE[0], "height": PICTURE[1], "pictures": PICTURES}
+        if published is not None:
+            theirs(4)
+            row["mean_difference"] = difference(out / paths[0].name, folder / paths[0].name)
+            published.seconds.clear()
+            works["published"] = theirs
+        row["per_second"] = in_turns(works, rounds)
+        with one_thread():
+            row["stages_ms"] = {"fastcolor": picture_stages(colorizer, paths, folder)}
+        if published is not None:
+            row["stages_ms"]["published"] = {
+                stage: seconds / (rounds * (PICTURES // 4)) * 1e3 for stage, seconds in published.seconds.items()
+            }
+            row["ratio"] = row["per_second"]["fastcolor"] / row["per_second"]["published"]
+    return row
+
+
+def difference(ours: Path, theirs: Path) -> float:
+    """Mean over a picture's codes; an AssertionError where the two do not show the same."""
+    a, b = (np.asarray(Image.open(path)).astype(int) for path in (ours, theirs))
+    assert a.shape == b.shape, (a.shape, b.shape)
+    mean = float(np.abs(a - b).mean())
+    assert mean < MOST_DIFFERENCE, f"{ours.name}: the two ways differ by {mean:.2f} codes"
+    return mean
 
 
 @torch.inference_mode()
-def network() -> dict[str, float]:
+def picture_stages(colorizer: fastcolor.Colorizer, paths: list[Path], folder: Path) -> dict[str, float]:
+    """What each step costs a picture, four at a time on one thread."""
+    clock = Clock(colorizer.device)
+    size = colorizer.input_size(PICTURE[1], PICTURE[0])
+    for first in range(0, len(paths), 4):
+        some = paths[first : first + 4]
+        with clock("read"):
+            files = [pictures.read(path) for path in some]
+        with clock("look"):
+            for path, file in zip(some, files, strict=True):
+                batch.in_color(file.frames[0])
+                pictures.losses(file, path)
+        with clock("input"):
+            grays = [torch.from_numpy(file.frames[0].gray.copy())[None] for file in files]
+            lightness = torch.cat([ops.luma_to_input(gray.to(colorizer.device), size) for gray in grays])
+        with clock("network and decode"):
+            ab = colorizer.predict_ab(lightness)
+        with clock("paint"):
+            sources = [torch.from_numpy(file.frames[0].pixels)[None].to(colorizer.device) for file in files]
+            painted = [ops.paint_rgb(ab[i : i + 1], source)[0].cpu().numpy() for i, source in enumerate(sources)]
+        with clock("write"):
+            for path, rgb, file in zip(some, painted, files, strict=True):
+                pictures.write(folder / f"stage-{path.name}", [pictures.compose(rgb, file.frames[0])], [100])
+    return clock.ms(len(paths))
+
+
+def film_row(
+    colorizer: fastcolor.Colorizer, published: Published | None, film: tuple[int, int, int], options: PipelineOptions
+) -> dict[str, Any]:
+    """A film to a film, `fast` and as usual; the published way on its first frames."""
+    width, height, frames = film
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        source = folder / "gray.mp4"
+        make_film(source, width, height, frames)
+
+        def ours(fast: bool) -> float:
+            report = fastcolor.video(
+                source,
+                folder / "colour.mp4",
+                device=options.device,
+                engine=options.engine,
+                fast=fast,
+                overwrite=True,
+                progress=False,
+            )
+            assert report.frames == frames, report
+            return report.fps
+
+        most = max(8, frames * 360 // (4 * height))
+        size = colorizer.input_size(height, width)
+
+        def theirs() -> float:
+            assert published is not None
+            start = time.perf_counter()
+            count = published.film(source, folder / "published.mp4", size, most)
+            assert count == most, count
+            return count / (time.perf_counter() - start)
+
+        works = {"fastcolor --fast": lambda: ours(True), "fastcolor": lambda: ours(False)}
+        if published is not None:
+            works["published"] = theirs
+            published.seconds.clear()
+        rates = in_turns(works, options.rounds)
+        row = {"width": width, "height": height, "frames": frames, "per_second": rates}
+        with one_thread():
+            stages = film_stages(colorizer, source)
+        codec = stages["decode"] + stages["encode"]
+        row["network_and_ops_ms"] = sum(stages.values()) - codec - stages["encode, as usual"]
+        row["codec_ms"] = {"--fast": codec, "as usual": stages["decode"] + stages["encode, as usual"]}
+        row["stages_ms"] = {"fastcolor --fast": stages}
+        if published is not None:
+            count = options.rounds * most
+            row["stages_ms"]["published"] = {name: s / count * 1e3 for name, s in published.seconds.items()}
+            row["ratio"] = {name: rate / rates["published"] for name, rate in rates.items() if name != "published"}
+    return row
+
+
+@torch.inference_mode()
+def film_stages(colorizer: fastcolor.Colorizer, source: Path) -> dict[str, float]:
+    """What each step costs a frame, in the pieces that `fastcolor.film` works in."""
+    from fastcolor.film import plan, probe
+    from fastcolor.film.read import Reader, plane_view
+    from fastcolor.film.write import PartWriter
+
+    film = probe(source)
+    clock = Clock(colorizer.device)
+    target = source.with_name("part.mp4")
+    fast, usual = (plan(film, target, codec=None, crf=None, fast=fast, lossless=False) for fast in (True, False))
+    size = colorizer.input_size(*film.shown)
+    reader = Reader(film, fast.layout, size=8, start=None, end=None, warn=print)
+    with clock("decode"):
+        batches = list(reader)
+    smoother = Smoother("fast")
+    for some in batches:
+        luma = torch.from_numpy(some.luma[: len(some.frames)]).to(colorizer.device)
+        with clock("input"):
+            lightness = ops.luma_to_input(luma, size, full_range=film.full_range, bits=8)
+        with clock("network and decode"):
+            ab = torch.cat([colorizer.predict_ab(piece) for piece in lightness.split(4)])
+        with clock("smoothing"):
+            ab = smoother.push(lightness, ab)
+        with clock("paint"):
+            planes = ops.paint_chroma(ab, luma, subsampling="420", matrix=film.matrix, full_range=film.full_range)
+            for index, plane in enumerate(planes, start=1):
+                for frame, chroma in zip(some.frames, plane.cpu().numpy(), strict=True):
+                    plane_view(frame, index, np.uint8)[:] = chroma
+    for stage, encoding in (("encode", fast), ("encode, as usual", usual)):
+        with clock(stage):
+            writer = PartWriter(film, encoding, target)
+            for some in batches:
+                writer.write(some.frames)
+            writer.finish()
+    return clock.ms(sum(len(some.frames) for some in batches))
+
+
+def cost_rows(colorizer: fastcolor.Colorizer) -> list[dict[str, Any]]:
+    """Colouring decoded gray pictures: against their size and the number at once, JPEG left out."""
+    rows = []
+    random = np.random.default_rng(0)
+    for height, width in SIZES:
+        gray = random.integers(0, 256, (height, width), np.uint8)
+        for count in BATCHES:
+            if count * height * width > MOST_PIXELS:
+                continue
+            many = [gray] * count
+            times: list[float] = []
+            stop = time.perf_counter() + 1.0
+            colorizer(many)
+            while len(times) < 3 or time.perf_counter() < stop:
+                start = time.perf_counter()
+                colorizer(many)
+                times.append((time.perf_counter() - start) * 1e3)
+            rows.append({"height": height, "width": width, "batch": count, "ms": statistics.median(times)})
+    return rows
+
+
+@torch.inference_mode()
+def network(device: str) -> dict[str, float]:
     """One 256 x 256 picture; the floor is its multiply-adds at the rate of a large matrix product."""
-    model = fold_batch_norm(weights.load("default").model.requires_grad_(False)).to(memory_format=torch.channels_last)
-    lightness = torch.full((1, 1, 256, 256), 50.0)
+    model = fold_batch_norm(weights.load("default").model.requires_grad_(False)).to(
+        device, memory_format=torch.channels_last
+    )
+    lightness = torch.full((1, 1, 256, 256), 50.0, device=device)
     multiply_adds = count_multiply_adds(model, lightness)
-    result: dict[str, float] = {"multiply_adds": multiply_adds}
+    result = {"multiply_adds": multiply_adds}
     for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-        if dtype == torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        if dtype == torch.bfloat16 and device == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
             continue
         model = model.to(dtype)
-        a, b = torch.randn(2048, 2048, dtype=dtype), torch.randn(2048, 2048, dtype=dtype)
-        rate = 2048**3 / median_ms(lambda a=a, b=b: a @ b, 10)
-        result[f"{name}_ms"] = median_ms(lambda model=model: model(lightness))
-        result[f"{name}_floor_ms"] = multiply_adds / rate
+        side = 2048 if device == "cpu" else 8192
+        a, b = (torch.randn(side, side, dtype=dtype, device=device) for _ in range(2))
+        works = {"network": lambda model=model: model(lightness), "matrix": lambda a=a, b=b: a @ b}
+        ms = timing.alternate(works, device=device, seconds=2.0)
+        result[f"{name}_ms"] = ms["network"]
+        result[f"{name}_floor_ms"] = multiply_adds * ms["matrix"] / side**3
     return result
 
 
@@ -73,63 +371,56 @@ def count_multiply_adds(model: torch.nn.Module, lightness: torch.Tensor) -> floa
     return total
 
 
-def film() -> dict[str, float]:
-    """Frames a second of the demo film (640x360, 200 frames, H.264, AAC), coloured; and only decoded and encoded."""
-    with tempfile.TemporaryDirectory() as folder:
-        gray = Path(folder) / "gray.mp4"
-        make_film(sorted(HERE.glob("*.jpg")), gray)
-        coloured, copied = [], []
-        for i in range(3):  # alternated
-            start = time.perf_counter()
-            frames = recode(gray, Path(folder) / "copy.mp4")
-            copied.append(frames / (time.perf_counter() - start))
-            coloured.append(fastcolor.video(gray, Path(folder) / f"{i}.mp4", progress=False).fps)
-        return {
-            "fps": statistics.median(coloured),
-            "fps_without_colouring": statistics.median(copied),
-            "frames": frames,
-        }
-
-
-def recode(source: Path, target: Path) -> int:
-    frames = 0
-    with av.open(source) as old, av.open(target, "w") as new:
-        stream = new.add_stream("libx264", rate=25, options={"crf": "18", "preset": "veryfast"})
-        stream.width, stream.height, stream.pix_fmt = 640, 360, "yuv420p"
-        for frame in old.decode(video=0):
-            frame.pict_type = 0
-            new.mux(stream.encode(frame))
-            frames += 1
-        new.mux(stream.encode(None))
-    return frames
-
-
-def machine() -> dict[str, str]:
+def missing(package: str) -> str | None:
+    """Why a package cannot be used, or None."""
     try:
-        cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())[1]
-    except (OSError, TypeError):
-        cpu = platform.processor() or platform.machine()
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    return {
-        "cpu": f"{cpu}, {torch.get_num_threads()} threads",
-        "isa": _native._C.isa(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "commit": commit,
-        "command": "make bench",
-        "malloc": "default",
+        __import__(package)
+    except ImportError as error:
+        return str(error)
+    return None
+
+
+def main(options: PipelineOptions) -> dict[str, Any]:
+    if options.malloc == "tuned":
+        timing.tune_malloc()
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    colorizer = fastcolor.Colorizer(device=options.device, engine=options.engine)
+    absent = {name: why for name in ("skimage", "cv2", "av") if (why := missing(name))}
+    for name, why in absent.items():
+        left_out = "films are" if name == "av" else "films the published way are" if name == "cv2" else "that way is"
+        print(f"{why}: {left_out} left out", flush=True)
+    published = None if "skimage" in absent else Published("default", options.device)
+    facts = {
+        "threads": torch.get_num_threads(),
+        "device": options.device,
+        "engine": colorizer.engine,
+        "command": f"python -m bench.bench_pipeline --device {options.device}",
+        "absent": absent,
     }
-
-
-def main() -> None:
-    facts = machine()
-    results = {"machine": facts, "network_256": network(), "film_360p": film()}
-    name = re.sub(r"[^a-z0-9]+", "-", facts["cpu"].lower()).strip("-")
-    path = RESULTS / f"{name}.json"
+    results: dict[str, Any] = {"machine": timing.machine() | facts}
+    results["network_256"] = tell("network_256", network(options.device))
+    results["pictures"] = tell("pictures", picture_row(colorizer, published, options.rounds))
+    results["cost"] = [tell("cost", row) for row in cost_rows(colorizer)]
+    rates = {
+        1e3 * row["batch"] / row["ms"]: row for row in results["cost"] if (row["height"], row["width"]) == SIZES[0]
+    }
+    latency = next(row["ms"] for row in rates.values() if row["batch"] == 1)
+    results["best_256"] = tell("best_256", {"latency_ms": latency, "pictures_per_second": max(rates)})
+    films = () if "av" in absent else FILMS
+    with_cv2 = None if "cv2" in absent else published
+    results["films"] = [tell("film", film_row(colorizer, with_cv2, film, options)) for film in films]
+    path = options.out or RESULTS / f"{machine_name()}-pipeline.json"
     path.write_text(json.dumps(results, indent=1) + "\n")
-    print(json.dumps(results, indent=1))
     print(path)
+    return results
+
+
+def tell(name: str, row: dict[str, Any]) -> dict[str, Any]:
+    """Print a result as it comes."""
+    print(f"{name}: {json.dumps(row, default=str)}", flush=True)
+    return row
 
 
 if __name__ == "__main__":
-    main()
+    main(tyro.cli(PipelineOptions, config=(tyro.conf.FlagCreatePairsOff,)))

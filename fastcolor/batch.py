@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 import shutil
 import sys
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -21,6 +25,7 @@ from PIL import Image
 from . import ops
 from .colorize import Colorizer, check_look, eight_bit
 from .data import PICTURE_SUFFIXES
+from .film.pipe import Pipe, Stopped, Worker, painters
 from .pictures import (
     SUFFIXES,
     DamagedError,
@@ -38,6 +43,7 @@ log = logging.getLogger("fastcolor")
 _T = TypeVar("_T")
 # Of a colour photograph at least so large a share lies so far, in Lab units, from the mean colour of its lightness.
 _COLORED_SHARE, _COLORED_DISTANCE = 0.02, 10.0
+_BATCH, _BATCH_PIXELS = 4, 1 << 23  # painted together at most
 _SAME_FORMAT = {".jpeg": ".jpg", ".tiff": ".tif", ".heif": ".heic"}
 
 
@@ -114,8 +120,25 @@ class _Job:
     target: Path
 
 
-def colorize_files(options: ColorizeOptions) -> Outcome:
+@dataclass
+class _Item:
+    """A job on its way through reading, painting and writing."""
+
+    job: _Job
+    file: PictureFile | None = None  # None: skipped, or it could not be read
+    skipped: bool = False
+    colored: bool = False  # before
+    keep: bool = False  # as it is, being in colour
+    lost: list[str] = field(default_factory=list)  # what the target's format cannot hold
+    images: list[Image.Image] = field(default_factory=list)
+    error: Exception | None = None
+
+
+def colorize_files(options: ColorizeOptions, colorizer: Colorizer | None = None) -> Outcome:
     """Do what `fastcolor colorize` does.
+
+    Args:
+        options: its options. colorizer: one that is loaded already, in place of the one that the options name.
 
     Returns:
         What was coloured, kept, skipped and failed. With a single picture a failure is raised instead.
@@ -134,19 +157,18 @@ def colorize_files(options: ColorizeOptions) -> Outcome:
     jobs = [_single(options, suffix)] if single else _distinct(list(_several(options, suffix, outcome)))
     index, count = _shard(options.shard)
     jobs = jobs[index - 1 :: count]
-    colorizer = Colorizer(options.weights, options.device, options.engine)
-    for job in _progress(jobs):
-        try:
-            if job.target.exists() and not options.overwrite:
+    colorizer = colorizer or Colorizer(options.weights, options.device, options.engine)
+    with _Line(colorizer, jobs, options, single) as items:
+        for _ in _progress(jobs):
+            item = next(items)
+            try:
+                if item.error is not None:
+                    raise item.error
+                _finish(item, options, outcome)
+            except (ValueError, OSError) as error:
                 if single:
-                    raise FileExistsError(f"{job.target}: exists already; --overwrite replaces it")
-                outcome.skipped.append(job.target)
-                continue
-            _color_file(colorizer, job, options, outcome)
-        except (ValueError, OSError) as error:
-            if single:
-                raise
-            outcome.failed.append(str(error))
+                    raise
+                outcome.failed.append(str(error))
     return outcome
 
 
@@ -288,30 +310,125 @@ def _progress(
         yield job
 
 
-def _color_file(colorizer: Colorizer, job: _Job, options: ColorizeOptions, outcome: Outcome) -> None:
-    source, target = job.source, job.target
-    check_target(target)
+class _Line:
+    """Files on their way: one thread reads, others paint, and who enters gets them in order, to write them.
+
+    Pictures are painted together, up to four or about 2^23 pixels, so that a line of large ones stays small.
+    """
+
+    def __init__(self, colorizer: Colorizer, jobs: list[_Job], options: ColorizeOptions, single: bool) -> None:
+        self._colorizer, self._jobs, self._options, self._single = colorizer, jobs, options, single
+        self._read: Pipe[list[_Item]] = Pipe(1)
+        self._reader = Worker("read", self._read_all, (self._read,))
+        self._painters = painters(colorizer.device) if len(jobs) > 1 else 1
+        self._pool = ThreadPoolExecutor(self._painters, "fastcolor-paint")
+        self._threads = torch.get_num_threads()
+
+    def __enter__(self) -> Iterator[_Item]:
+        torch.set_num_threads(max(1, self._threads // self._painters))
+        self._reader.start()
+        return self._items()
+
+    def __exit__(self, *_: object) -> None:
+        self._read.stop()
+        self._reader.join()
+        self._pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(self._threads)
+
+    def _items(self) -> Iterator[_Item]:
+        painted: deque[Future[list[_Item]]] = deque()
+        try:
+            for batch in self._read:
+                painted.append(self._pool.submit(self._paint_batch, batch))
+                if len(painted) > self._painters:
+                    yield from painted.popleft().result()
+        except Stopped:
+            raise self._reader.error or Stopped from None
+        while painted:
+            yield from painted.popleft().result()
+
+    def _read_all(self) -> None:
+        batch: list[_Item] = []
+        pixels = 0
+        for job in self._jobs:
+            item = _start(job, self._options, self._single)
+            more = 0 if item.file is None else sum(math.prod(frame.pixels.shape[:2]) for frame in item.file.frames)
+            if batch and (len(batch) == _BATCH or pixels + more > _BATCH_PIXELS):
+                self._read.put(batch)
+                batch, pixels = [], 0
+            batch.append(item)
+            pixels += more
+        self._read.put(batch)
+        self._read.close()
+
+    def _paint_batch(self, batch: list[_Item]) -> list[_Item]:
+        items = [item for item in batch if item.file is not None and not item.keep]
+        try:
+            self._paint(items)
+        except (ValueError, OSError, MemoryError):  # once more, one by one: the others are well
+            for item in items:
+                try:
+                    self._paint([item])
+                except (ValueError, OSError, MemoryError) as error:
+                    item.error = _named(error, item)
+        return batch
+
+    def _paint(self, items: list[_Item]) -> None:
+        frames = [frame for item in items if item.file is not None for frame in item.file.frames]
+        if not frames:
+            return
+        options = self._options
+        images = iter(self._colorizer.paint(frames, temperature=options.temperature, saturation=options.saturation))
+        for item in items:
+            item.images = list(islice(images, len(item.file.frames) if item.file is not None else 0))
+
+
+def _start(job: _Job, options: ColorizeOptions, single: bool) -> _Item:
+    """Read a job's file, or say why not."""
+    item = _Item(job)
     try:
-        file = _read(source, options)
-        lost = losses(file, target)
-        colored = any(in_color(frame) for frame in file.frames)
-        keep = colored and options.skip_colored
-        if keep and _format(source) == _format(target):
+        if job.target.exists() and not options.overwrite:
+            if single:
+                raise FileExistsError(f"{job.target}: exists already; --overwrite replaces it")
+            item.skipped = True
+            return item
+        check_target(job.target)
+        file = _read(job.source, options)
+        item.lost = losses(file, job.target)
+        item.colored = any(in_color(frame) for frame in file.frames)
+        item.keep = item.colored and options.skip_colored
+        item.file = file
+    except (ValueError, OSError, MemoryError) as error:
+        item.error = _named(error, item)
+    return item
+
+
+def _named(error: Exception, item: _Item) -> Exception:
+    if isinstance(error, MemoryError):
+        return PictureError(f"{item.job.source}: too large for this machine's memory")
+    return error
+
+
+def _finish(item: _Item, options: ColorizeOptions, outcome: Outcome) -> None:
+    """Write what became of a file, and count it."""
+    source, target, file = item.job.source, item.job.target, item.file
+    if item.skipped or file is None:
+        outcome.skipped.append(target)
+        return
+    try:
+        if item.keep and _format(source) == _format(target):
             _copy(source, target)
         else:
-            if keep:
-                images = [_as_it_is(frame) for frame in file.frames]
-            else:
-                images = colorizer.paint(file.frames, temperature=options.temperature, saturation=options.saturation)
-            if options.compare and not keep:
+            images = [_as_it_is(frame) for frame in file.frames] if item.keep else item.images
+            if options.compare and not item.keep:
                 images = [_beside(before, after) for before, after in zip(_gray(file), images, strict=True)]
             write(target, images, file.durations, file.loop, pages=file.format == "TIFF")
-            _warn(file, source, target, lost)
+            _warn(file, source, target, item.lost)
             outcome.deep += any(frame.bits == 16 for frame in file.frames)
-    except MemoryError:
-        raise PictureError(f"{source}: too large for this machine's memory") from None
-    (outcome.kept if keep else outcome.done).append(target)
-    outcome.recolored += colored and not keep
+    except MemoryError as error:
+        raise _named(error, item) from None
+    (outcome.kept if item.keep else outcome.done).append(target)
+    outcome.recolored += item.colored and not item.keep
 
 
 def _read(source: Path, options: ColorizeOptions) -> PictureFile:

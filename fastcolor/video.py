@@ -29,9 +29,9 @@ class VideoOptions:
     engine: str = "auto"
     """What runs the network: auto or torch."""
     temperature: float | None = None
-    """0 or more; lower is more saturated and less even. None: the weights' own."""
+    """0 or 0.001 to 10; lower is more saturated and less even. None: the weights' own."""
     saturation: float = 1.0
-    """Factor on the colours; 0 is gray."""
+    """0 to 10, a factor on the colours; 0 is gray."""
     temporal: Literal["off", "fast", "flow"] = "fast"
     """Smoothing over time: fast follows the frame before, flow those before and after, off paints each by itself."""
     codec: str | None = None
@@ -117,7 +117,7 @@ def video(
     Args:
         src: any film that FFmpeg decodes. dst: ends in .mp4, .m4v, .mov, .mkv or .webm; its folder is made.
         weights, device, engine, temperature: as for `Colorizer`.
-        saturation: factor on the colours, 0 or more.
+        saturation: factor on the colours, 0 (gray) to 10.
         temporal: "fast" averages colours with those of the frame before along the motion of blocks; "flow" with the
             frames before and after along dense motion, which needs OpenCV; "off" paints every frame by itself.
         codec: "h264", "hevc", "av1", "vp9" or "ffv1"; None: the input's own where `dst` can hold it, else h264.
@@ -240,6 +240,8 @@ def _made_from(src: Path, options: VideoOptions) -> dict[str, dict[str, Any]]:
 
 def _check(src: Path, dst: Path, options: VideoOptions) -> None:
     """Refuse what can be refused before anything is read."""
+    from .colorize import check_look
+
     if dst.is_dir():
         raise IsADirectoryError(f"the output {dst} is a folder; give the film's own name")
     if src.exists() and dst.exists() and src.samefile(dst):
@@ -248,10 +250,7 @@ def _check(src: Path, dst: Path, options: VideoOptions) -> None:
         raise FileExistsError(f"{dst} exists already; --overwrite (overwrite=True) replaces it")
     if options.temporal not in MODES:
         raise ValueError(f"temporal must be one of {', '.join(MODES)}, got {options.temporal!r}")
-    if not (math.isfinite(options.saturation) and options.saturation >= 0):
-        raise ValueError(f"saturation must be 0 or more, got {options.saturation}")
-    if options.temperature is not None and not (math.isfinite(options.temperature) and options.temperature >= 0):
-        raise ValueError(f"temperature must be 0 or more, got {options.temperature}")
+    check_look(options.temperature, options.saturation)
     if options.fast and options.lossless:
         raise ValueError("fast and lossless exclude each other, got both")
     for name, value in (("start", options.start), ("end", options.end)):

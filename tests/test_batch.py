@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageCms
 from skimage import data
 
@@ -234,3 +236,37 @@ def test_progress_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(" pictures, ")[0] for line in lines] == ["1 of 3", "2 of 3"] and lines[0].endswith("s left")
     assert list(_progress(jobs)) == jobs and not capsys.readouterr().err
+
+
+def test_many_at_once_come_out_as_one_by_one(tmp_path: Path) -> None:
+    for i in range(11):
+        save(tmp_path / "in" / f"{i:02}.png", gray(64 + 32 * (i % 2), 48, shift=3 * i))
+    (tmp_path / "in" / "05.png").write_bytes(b"no picture")
+    colorizer = Colorizer(device="cpu", engine="torch")
+    outcome = colorize_files(ColorizeOptions((tmp_path / "in",), f"{tmp_path}/out/"), colorizer)
+    assert [path.name for path in outcome.done] == [f"{i:02}.png" for i in range(11) if i != 5]
+    assert len(outcome.failed) == 1 and "05.png" in outcome.failed[0]
+    for path in outcome.done:
+        alone = np.asarray(colorizer(tmp_path / "in" / path.name)).astype(int)
+        assert np.abs(np.asarray(Image.open(path)) - alone).mean() < 1, path.name  # the network's own roundings
+    third = ColorizeOptions((tmp_path / "in",), str(tmp_path / "third"), shard="2/3")
+    assert len(colorize_files(third, colorizer).done) == 4
+
+
+def test_what_nobody_expects_stops_the_run_and_its_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for i in range(20):
+        save(tmp_path / "in" / f"{i:02}.png", gray(shift=i))
+    before = set(threading.enumerate())
+
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("in the midst")
+
+    monkeypatch.setattr(Colorizer, "paint", broken)
+    threads = torch.get_num_threads()
+    with pytest.raises(ZeroDivisionError, match="in the midst"):
+        colored(tmp_path / "in", to=tmp_path / "out")
+    monkeypatch.setattr("fastcolor.batch.in_color", broken)
+    with pytest.raises(ZeroDivisionError, match="in the midst"):
+        colored(tmp_path / "in", to=tmp_path / "out")
+    assert not {t for t in set(threading.enumerate()) - before if t.name.startswith("fastcolor")}
+    assert torch.get_num_threads() == threads and not (tmp_path / "out").exists()

@@ -1,4 +1,4 @@
-"""One film's way through: a thread decodes, this one runs the network, a third encodes.
+"""One film's way through: a thread decodes, others run the network, this one paints, one more encodes.
 
 Bounded queues between them keep memory the same however long the film is. The luma plane travels from decoder to
 encoder bit for bit and never through RGB.
@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,7 @@ from .. import ops
 from ..temporal import Smoother
 from . import hdr, parts
 from .parts import Parts
-from .pipe import Pipe, Stopped, Worker
+from .pipe import Pipe, Stopped, Worker, painters
 from .plan import Encoding
 from .probe import Film, reason
 from .read import Batch, Reader, plane_view
@@ -47,7 +49,9 @@ class FilmJob:
         # About 2^24 pixels a batch at most, so that queues of 4K frames stay small.
         most = 8 if colorizer.device.type == "cpu" else 16
         self.size = max(1, min(most, (1 << 24) // (film.width * film.height)))
-        self.at_once = self.size  # frames in the network
+        # Frames in the network. On a CPU more than four no longer fit into its caches, layer by layer.
+        self.at_once = min(self.size, 4) if colorizer.device.type == "cpu" else self.size
+        self.painters = painters(colorizer.device)
         self.part_frames = max(1, parts.FRAMES // self.size) * self.size
         self.smoother = Smoother(options.temporal, chunk=self.size)
         # The network sees what a viewer sees: upright, in square pixels.
@@ -123,9 +127,8 @@ class FilmJob:
         workers = (Worker("decode", read, pipes), Worker("encode", write, pipes))
         for worker in workers:
             worker.start()
-        # A core is left to the codecs: network threads that wait for one that has lost its core stall them all.
         threads = torch.get_num_threads()
-        torch.set_num_threads(max(1, threads - 1))
+        torch.set_num_threads(max(1, threads // self.painters))
         try:
             total = self._frames_expected()
             with tqdm(total=total, initial=self.parts.frames, unit=" frames", disable=not progress) as bar:
@@ -183,36 +186,51 @@ class FilmJob:
                 batch.state = self.smoother.state()
             return batch
 
-        for batch in batches:
+        coming: deque[tuple[Batch, Future[tuple[Tensor | None, Tensor]]]] = deque()
+
+        def smoothed() -> Tensor:
+            batch, colours = coming.popleft()
+            lightness, ab = colours.result()
             waiting.append(batch)
-            ab = self._colours(batch)
-            if len(ab):
-                yield finish(ab)
+            return ab if lightness is None else self.smoother.push(lightness, ab)
+
+        with ThreadPoolExecutor(self.painters, "fastcolor-paint") as pool:
+            for batch in batches:
+                coming.append((batch, pool.submit(self._colours, batch)))
+                if len(coming) > self.painters and len(ab := smoothed()):
+                    yield finish(ab)
+            while coming:
+                if len(ab := smoothed()):
+                    yield finish(ab)
         for ab in self.smoother.finish():
             yield finish(ab)
 
     @torch.inference_mode()
-    def _colours(self, batch: Batch) -> Tensor:
-        """ab of a batch, or with smoothing of the oldest one that waits; empty while all wait."""
-        film = self.film
+    def _colours(self, batch: Batch) -> tuple[Tensor | None, Tensor]:
+        """(lightness, ab) of a batch at network size; lightness is None where nothing is smoothed."""
+        film, temperature = self.film, self.options.temperature
         luma = self._luma(batch)
-        lightness = ops.luma_to_input(luma, self.input_size, full_range=film.full_range, bits=self.encoding.layout.bits)
-        lightness = hdr.eyes(lightness, film.tags[2])
-        upright = lightness.rot90(film.turns, (2, 3))
-        return self.smoother.push(lightness, self._predicted(upright).rot90(-film.turns, (2, 3)))
+        codes = {"full_range": film.full_range, "bits": self.encoding.layout.bits}
+        ordinary = film.tags[2] not in hdr.COLOUR_FACTOR
+        if ordinary and self.options.temporal == "off":  # nobody else needs to see the lightness
+            predict = partial(self.colorizer.predict_ab_of_luma, size=self.input_size, turns=film.turns, **codes)
+            return None, self._predicted(partial(predict, temperature=temperature), luma)
+        lightness = hdr.eyes(ops.luma_to_input(luma, self.input_size, **codes), film.tags[2])
+        predict = partial(self.colorizer.predict_ab, temperature=temperature)
+        ab = self._predicted(predict, lightness.rot90(film.turns, (2, 3)))
+        return lightness, ab.rot90(-film.turns, (2, 3))
 
-    def _predicted(self, lightness: Tensor) -> Tensor:
+    def _predicted(self, predict: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
         """ab of a batch, in pieces that fit into the device's memory."""
-        pieces = lightness.split(self.at_once)
         try:
-            return torch.cat([self.colorizer.predict_ab(p, temperature=self.options.temperature) for p in pieces])
+            return torch.cat([predict(piece) for piece in batch.split(self.at_once)])
         except torch.cuda.OutOfMemoryError:
             if self.at_once == 1:
                 raise
-        self.at_once = max(1, min(self.at_once, len(lightness)) // 2)
+        self.at_once = max(1, min(self.at_once, len(batch)) // 2)
         self.note(f"out of GPU memory: {self.at_once} frames at once go through the network from here on")
         torch.cuda.empty_cache()
-        return self._predicted(lightness)
+        return self._predicted(predict, batch)
 
     def _luma(self, batch: Batch) -> Tensor:
         return torch.from_numpy(batch.luma[: len(batch.frames)]).to(self.colorizer.device)

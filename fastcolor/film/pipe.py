@@ -7,7 +7,18 @@ from collections.abc import Callable, Iterator
 from threading import Condition, Thread
 from typing import Generic, TypeVar
 
+import torch
+
 T = TypeVar("T")
+
+
+def painters(device: torch.device) -> int:
+    """How many batches go through the network at once.
+
+    On a CPU each has a thread of its own, or a few: threads that share one batch's layers wait for the slowest at every
+    layer, which is long where codecs or other programs take cores away.
+    """
+    return min(4, torch.get_num_threads()) if device.type == "cpu" else 1
 
 
 class Stopped(Exception):
