@@ -403,6 +403,17 @@ def _start(job: _Job, options: ColorizeOptions, single: bool) -> _Item:
     return item
 
 
+def color_file(colorizer: Colorizer, job: _Job, options: ColorizeOptions, outcome: Outcome) -> None:
+    """One file from beginning to end; errors are raised."""
+    item = _start(job, options, single=True)
+    if item.error is not None:
+        raise item.error
+    if item.file is not None and not item.keep:
+        look = {"temperature": options.temperature, "saturation": options.saturation}
+        item.images = list(colorizer.paint(item.file.frames, **look))
+    _finish(item, options, outcome)
+
+
 def _named(error: Exception, item: _Item) -> Exception:
     if isinstance(error, MemoryError):
         return PictureError(f"{item.job.source}: too large for this machine's memory")

@@ -18,7 +18,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from .batch import ColorizeOptions, Outcome, _color_file, _distinct, _Job, _progress, _shard, _walk
+from .batch import ColorizeOptions, Outcome, _distinct, _Job, _progress, _shard, _walk, color_file
 from .claims import claim, clear
 from .colorize import Colorizer, check_look
 from .pictures import check_target
@@ -274,7 +274,7 @@ class Painter:
                 if item.kind == "film":
                     return self._film(item, resume=held.deaths > 0 or not self.options.overwrite)
                 outcome = Outcome()
-                _color_file(self._colorizer, _Job(item.source, item.target), self._pictures, outcome)
+                color_file(self._colorizer, _Job(item.source, item.target), self._pictures, outcome)
                 return Result("kept" if outcome.kept else "coloured")
         except Exception as error:
             words = str(error) or type(error).__name__
