@@ -20,7 +20,7 @@ test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 bench: $(VENV)/.installed-bench
-	$(BIN)/python -m bench.run
+	$(BIN)/python -m bench.run --save
 	$(BIN)/python -m bench.bench_size
 	$(BIN)/python -m bench.bench_train
 	$(BIN)/python -m bench.bench_pipeline

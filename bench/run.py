@@ -38,6 +38,8 @@ class BenchOptions:
     """tuned: glibc keeps its memory between calls; default: as it comes."""
     out: Path | None = None
     """File for the figures as JSON."""
+    save: bool = False
+    """Write them to bench/results/<machine>-ops.json, where bench/table.py looks."""
     once: bool = False
     """Time nothing: run each op once, in an NVTX range with its name, for a profiler around this program."""
 
@@ -46,6 +48,7 @@ def main(options: BenchOptions) -> dict[str, Any]:
     if options.malloc == "tuned":
         timing.tune_malloc()
     torch.set_num_threads(options.threads)
+    out = RESULTS / f"{machine_name()}-ops.json" if options.save else options.out
     results: dict[str, Any] = {"machine": timing.machine() | {"threads": options.threads, "device": options.device}}
     on_gpu = options.device != "cpu"
     if on_gpu and not options.once:
@@ -70,8 +73,8 @@ def main(options: BenchOptions) -> dict[str, Any]:
                 measured["roofline"] = measured["gb_s"] / results["copy_gb_s"]
             results["rows"].append(measured)
             print(text(measured), flush=True)
-            write(results, options.out)
-    write(results, options.out)
+            write(results, out)
+    write(results, out)
     return results
 
 
@@ -124,6 +127,7 @@ def parse(arguments: list[str]) -> BenchOptions:
     parser.add_argument("--seconds", type=float, default=plain.seconds, help="time for each row")
     parser.add_argument("--malloc", default=plain.malloc, choices=("tuned", "default"))
     parser.add_argument("--out", type=Path, help="file for the figures as JSON")
+    parser.add_argument("--save", action="store_true", help="write bench/results/<machine>-ops.json")
     parser.add_argument("--once", action="store_true", help="run each op once, for a profiler around this program")
     given = vars(parser.parse_args(arguments))
     if given["once"] and given["device"] == "cpu":

@@ -165,6 +165,22 @@ class _Export:
 
 
 @dataclass(frozen=True)
+class _Bench:
+    """Time every op here beside plain torch, torch.compile, kornia, OpenCV and others; `fastcolor[bench]` has them."""
+
+    device: str = "cpu"
+    """cpu or cuda."""
+    threads: int = 1
+    """CPU threads for everybody."""
+    only: tuple[str, ...] = ()
+    """Of color, encode, loss and decode; none: all."""
+    seconds: float = 4.0
+    """Time for each row."""
+    out: Path | None = None
+    """File for the figures as JSON."""
+
+
+@dataclass(frozen=True)
 class _Info:
     """Show versions, devices, and which kernels and engines are usable here, how fast, and why not the others."""
 
@@ -308,6 +324,15 @@ def _run_export(options: _Export) -> int:
     return 0
 
 
+def _run_bench(options: _Bench) -> int:
+    from .bench import run
+
+    unknown = set(options.only) - set(run.FAMILIES)
+    if unknown:
+        raise ValueError(f"only: must be of {', '.join(run.FAMILIES)}, got {', '.join(sorted(unknown))}")
+    return 1 if run.main(run.BenchOptions(**vars(options)))["failed"] else 0
+
+
 def _run_info(options: _Info) -> int:
     import platform
 
@@ -347,6 +372,7 @@ def _commands() -> dict[str, tuple[Any, Callable[[Any], int]]]:
         "prior": (_Prior, _run_prior),
         "evaluate": (_Evaluate, _run_evaluate),
         "export": (_Export, _run_export),
+        "bench": (_Bench, _run_bench),
         "info": (_Info, _run_info),
     }
 
