@@ -325,6 +325,7 @@ class _Line:
         self._threads = torch.get_num_threads()
 
     def __enter__(self) -> Iterator[_Item]:
+        log.debug("colouring with %s", self._colorizer.engine)  # which settles its precision, once for all threads
         torch.set_num_threads(max(1, self._threads // self._painters))
         self._reader.start()
         return self._items()
