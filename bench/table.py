@@ -75,6 +75,57 @@ def sizes_table() -> str:
     return "\n\n".join(parts)
 
 
+def pipeline_table() -> str:
+    """Films and pictures from file to file, beside the way that published demos go."""
+    parts = []
+    for result in load("pipeline"):
+        rows = []
+        pictures = result["pictures"]
+        rate = pictures["per_second"]
+        ratio = f"**{pictures['ratio']:.2g}x**" if "ratio" in pictures else "-"
+        published = f"{rate['published']:.0f} /s" if "published" in rate else "-"
+        rows.append([f"JPEG {pictures['width']}x{pictures['height']}", f"{rate['fastcolor']:.0f} /s", published, ratio])
+        for film in result.get("films", []):
+            for name in ("fastcolor --fast", "fastcolor"):
+                rate, kind = film["per_second"], "--fast" if name.endswith("fast") else "as usual"
+                published = f"{rate['published']:.1f} fps" if "published" in rate else "-"
+                ratio = f"**{film['ratio'][name]:.2g}x**" if "ratio" in film else "-"
+                rows.append(
+                    [f"film {film['width']}x{film['height']}, {kind}", f"{rate[name]:.0f} fps", published, ratio]
+                )
+        best, network = result["best_256"], result["network_256"]
+        bf16 = f", {network['bf16_ms']:.1f} ms in bfloat16" if "bf16_ms" in network else ""
+        note = (
+            f"Engine {result['machine']['engine']}. At 256 px one picture takes {best['latency_ms']:.1f} ms, the best "
+            f"rate is {best['pictures_per_second']:.0f} /s; the network alone {network['fp32_ms']:.1f} ms in float32{bf16}."
+        )
+        head = ["from file to file", "fastcolor", "published way", "ratio"]
+        parts.append(f"{conditions(result)}\n\n{table(head, rows)}\n\n{note}")
+    return "\n\n".join(parts)
+
+
+def train_table() -> str:
+    """Every stage of every preset: pictures a second, waiting for data, what loss and colour ops take of a step."""
+    parts = []
+    for result in load("train"):
+        rows = []
+        for row in result["rows"]:
+            name = row["preset"] + (f", stage {row['stage']}" if row["stages"] > 1 else "")
+            batch = f"{row['batch']}" + (f" (of {row['own_batch']})" if row["batch"] != row["own_batch"] else "")
+            shares = [f"{100 * row[key]:.1f} %" for key in ("wait_share", "ours_share", "plain_share")]
+            rows.append([name, f"{row['crop']} px x {batch}", f"{row['pictures_per_second']:.1f}", *shares])
+        head = [
+            "preset",
+            "crop and batch",
+            "pictures/s",
+            "waiting for data",
+            "our ops in a step",
+            "the same in plain torch",
+        ]
+        parts.append(f"{conditions(result)}\n\n{table(head, rows)}")
+    return "\n\n".join(parts)
+
+
 def plot_sizes() -> None:
     """Milliseconds against pixels for every op, one file a machine."""
     import matplotlib
@@ -101,7 +152,12 @@ def plot_sizes() -> None:
 
 
 # Marker name in README.md -> what stands between its markers.
-TABLES: dict[str, Callable[[], str]] = {"ops": ops_table, "sizes": sizes_table}
+TABLES: dict[str, Callable[[], str]] = {
+    "ops": ops_table,
+    "sizes": sizes_table,
+    "pipeline": pipeline_table,
+    "train": train_table,
+}
 
 
 def main() -> None:
