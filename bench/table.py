@@ -97,7 +97,8 @@ def pipeline_table() -> str:
         bf16 = f", {network['bf16_ms']:.1f} ms in bfloat16" if "bf16_ms" in network else ""
         note = (
             f"Engine {result['machine']['engine']}. At 256 px one picture takes {best['latency_ms']:.1f} ms, the best "
-            f"rate is {best['pictures_per_second']:.0f} /s; the network alone {network['fp32_ms']:.1f} ms in float32{bf16}."
+            f"rate is {best['pictures_per_second']:.0f} /s; the network alone {network['fp32_ms']:.1f} ms in float32"
+            f"{bf16}."
         )
         head = ["from file to file", "fastcolor", "published way", "ratio"]
         parts.append(f"{conditions(result)}\n\n{table(head, rows)}\n\n{note}")
