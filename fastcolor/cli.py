@@ -463,7 +463,7 @@ def _guard(program: str, work: Callable[[], int]) -> int:
     try:
         return work()
     except KeyboardInterrupt as stop:
-        return _fail(f"{program}: {stop or 'stopped'}", 128 + getattr(stop, "signal", 2))
+        return _fail(f"{program}: {str(stop) or 'stopped'}", 128 + getattr(stop, "signal", 2))
     except BrokenPipeError:
         return 1
     except OSError as error:

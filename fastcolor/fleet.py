@@ -256,6 +256,7 @@ class Painter:
             compare=options.compare,
             skip_colored=options.skip_colored,
             allow_truncated=options.allow_truncated,
+            overwrite=True,  # what exists has been looked at under the item's claim
         )
         self._colorizer = Colorizer(options.weights, options.device, options.engine)
 

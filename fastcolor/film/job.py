@@ -86,7 +86,7 @@ class FilmJob:
         except Exception as error:
             raise OSError(f"cannot write {dst}: {reason(error)}") from None
         if dropped:
-            self.warn(f"{dropped} packets of copied streams were refused by {dst.suffix} and dropped")
+            self.warn(f"{self.film.path}: {dropped} packets of copied streams were refused by {dst.suffix} and dropped")
         painted = self.parts.frames - begun
         return painted
 
