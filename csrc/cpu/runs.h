@@ -28,15 +28,19 @@ inline void linear_run_to_255(float* c, int n) {
 }
 
 // l, a, b: (n), a and b are multiplied by `saturation`. rgb: codes in 0..255, not rounded.
-inline void lab_run_to_255(const float* __restrict__ l, const float* __restrict__ a, const float* __restrict__ b,
-                           float saturation, int n, Planes<float>& rgb) {
-#pragma omp simd
-  for (int i = 0; i < n; i++) {
-    const math::Vec3<float> linear = math::lab_to_linear<float>({l[i], a[i] * saturation, b[i] * saturation});
-    rgb.x[i] = linear.x;
-    rgb.y[i] = linear.y;
-    rgb.z[i] = linear.z;
-  }
+inline void lab_run_to_255(const float* l, const float* a, const float* b, float saturation, int n,
+                           Planes<float>& rgb) {
+  const auto convert = [&](auto v, int i) __attribute__((always_inline)) {
+    using V = decltype(v);
+    const auto linear = math::lab_to_linear<V>(
+        {load_lanes<V>(l + i), load_lanes<V>(a + i) * saturation, load_lanes<V>(b + i) * saturation});
+    store_lanes(rgb.x + i, linear.x);
+    store_lanes(rgb.y + i, linear.y);
+    store_lanes(rgb.z + i, linear.z);
+  };
+  int i = 0;
+  for (; i + kLanes <= n; i += kLanes) convert(Floats{}, i);
+  for (; i < n; i++) convert(float{}, i);
   linear_run_to_255(rgb.x, n);
   linear_run_to_255(rgb.y, n);
   linear_run_to_255(rgb.z, n);

@@ -82,8 +82,10 @@ FC_HD T cie_f_vjp(T t, T grad) {
 // XYZ below 0 is clipped to 0.
 template <class T>
 FC_HD T cie_f_inverse(T f) {
-  const T t = f > T(0.2068966) ? f * f * f : (f - T(16.0 / 116)) * T(1 / 7.787);
-  return t < T(0) ? T(0) : t;
+  using K = Constant<T>;
+  const T cube = f * f * f, toe = (f - K(16.0 / 116)) * K(1 / 7.787);
+  const T t = f > K(0.2068966) ? cube : toe;
+  return t < K(0) ? T{} : t;
 }
 template <class T>
 FC_HD T cie_f_inverse_vjp(T f, T grad) {
@@ -116,9 +118,10 @@ FC_HD Vec3<T> linear_to_white_xyz_vjp(Vec3<T> g) {
 
 template <class T>
 FC_HD Vec3<T> white_xyz_to_linear(Vec3<T> t) {
-  return {T(3.079980302271805) * t.x + T(-1.5371515162713185) * t.y + T(-0.5428213080224701) * t.z,
-          T(-0.9212477523232383) * t.x + T(1.8759900014898907) * t.y + T(0.045247339514466) * t.z,
-          T(0.05289046109881183) * t.x + T(-0.20404133836651123) * t.y + T(1.1512320119619401) * t.z};
+  using K = Constant<T>;
+  return {K(3.079980302271805) * t.x + K(-1.5371515162713185) * t.y + K(-0.5428213080224701) * t.z,
+          K(-0.9212477523232383) * t.x + K(1.8759900014898907) * t.y + K(0.045247339514466) * t.z,
+          K(0.05289046109881183) * t.x + K(-0.20404133836651123) * t.y + K(1.1512320119619401) * t.z};
 }
 template <class T>
 FC_HD Vec3<T> white_xyz_to_linear_vjp(Vec3<T> g) {
@@ -143,8 +146,9 @@ FC_HD Vec3<T> linear_to_lab_vjp(Vec3<T> rgb, Vec3<T> g) {
 
 template <class T>
 FC_HD Vec3<T> lab_to_cie_f(Vec3<T> lab) {
-  const T fy = (lab.x + T(16)) * T(1.0 / 116);
-  return {fy + lab.y * T(0.002), fy, fy - lab.z * T(0.005)};
+  using K = Constant<T>;
+  const T fy = (lab.x + K(16)) * K(1.0 / 116);
+  return {fy + lab.y * K(0.002), fy, fy - lab.z * K(0.005)};
 }
 // Not clipped to [0, 1]: the transfer function does that.
 template <class T>
