@@ -44,7 +44,7 @@ def test_it_learns_and_leaves_what_it_promises(photographs: Path, tmp_path: Path
     assert Image.open(out / "samples-000040.png").size == (4 * 64, 3 * 64)
     loaded = weights.load(result.weights)
     assert loaded.card["steps"] == "40" and loaded.model.kind == "classifier"
-    assert fastcolor.colorize(np.full((40, 50), 90, np.uint8), weights=result.weights).size == (50, 40)
+    assert fastcolor.colorize(np.full((40, 50), 90, np.uint8), weights=result.weights, engine="torch").size == (50, 40)
 
 
 def test_presets_only_use_crops_that_the_network_takes() -> None:
@@ -271,4 +271,4 @@ def test_every_preset_trains_with_one_line(photographs: Path, tmp_path: Path, na
         assert entry["loss"] == pytest.approx(total, rel=1e-4)
     assert set(result.metrics) >= {"loss", "pictures_per_second", "wait_share"}
     assert next((tmp_path / "run").glob("samples-*")).stat().st_size > 1000
-    assert fastcolor.colorize(np.full((40, 50), 90, np.uint8), weights=result.weights).size == (50, 40)
+    assert fastcolor.colorize(np.full((40, 50), 90, np.uint8), weights=result.weights, engine="torch").size == (50, 40)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -24,7 +25,11 @@ from fastcolor.presets import L1, PRESETS, Optimiser, Preset, Stage
 from fastcolor.train import TrainingError
 
 # A classifier with an average, a discriminator and its optimiser; the code of it makes it in another process too.
-EVERYTHING = """replace(
+EVERYTHING = """
+from dataclasses import replace
+from fastcolor.data import View
+from fastcolor.presets import PRESETS, CrossEntropy, Gan, Optimiser, Stage
+recipe = replace(
     PRESETS["default"],
     stages=(Stage(1.0, 2, View(96, 0.6, 1.0), (CrossEntropy(), Gan(0.1)), Optimiser(1e-3)),),
     discriminator_options={"channels": 8},
@@ -46,14 +51,13 @@ def test_killed_and_resumed_it_repeats_the_undisturbed_run_step_for_step(photogr
     """SIGKILL while it runs, wherever that is: between steps, in the middle of one, or of writing a checkpoint."""
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     options = {**OPTIONS, "crop": 96, "steps": 9, "checkpoint_every": 2, "workers": 1}
-    recipe = eval(EVERYTHING)
+    names: dict[str, Any] = {}
+    exec(EVERYTHING, names)
+    recipe: Preset = names["recipe"]
     fastcolor.train(photographs, recipe, whole, **options)
     code = f"""
 import fastcolor
-from dataclasses import replace
-from fastcolor.data import View
-from fastcolor.presets import PRESETS, CrossEntropy, Gan, Optimiser, Stage
-recipe = {EVERYTHING}
+{EVERYTHING}
 fastcolor.train({str(photographs)!r}, recipe, {str(broken)!r}, **{options!r})
 """
     process = subprocess.Popen([sys.executable, "-c", code])
