@@ -54,7 +54,7 @@ def ops_table() -> str:
 def sizes_table() -> str:
     """Nanoseconds a picture's pixel against size and batch, and the cost of one call."""
     parts = []
-    for result in load("sizes"):
+    for path, result in zip(sorted(RESULTS.glob("*-sizes.json")), load("sizes"), strict=True):
         rows = result["sizes"]
         names = list(dict.fromkeys(row["op"] for row in rows))
         shapes = list(dict.fromkeys((row["images"], row["width"], row["height"]) for row in rows))
@@ -71,7 +71,8 @@ def sizes_table() -> str:
             body.append([name, *cells, f"{result['overhead_us'][name]:.0f} us"])
         head = ["ns a pixel", *(f"{n} x {w}x{h}" for n, w, h in wanted), "one call on 1x1"]
         simplest = result["overhead_us"]["torch: x * 2"]
-        parts.append(f"{conditions(result)}; torch's own `x * 2` takes {simplest:.1f} us\n\n" + table(head, body))
+        parts.append(f"{conditions(result)}; torch's own `x * 2` takes {simplest:.1f} us\n\n{table(head, body)}")
+        parts.append(f"![Time of every op against the size of the batch](bench/results/{path.stem}.png)")
     return "\n\n".join(parts)
 
 
