@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from typing import Any
 
@@ -25,9 +26,19 @@ def runtime() -> Any:
     return openvino
 
 
+@functools.cache
+def _core() -> Any:
+    """OpenVINO's devices, once in a process and never let go.
+
+    Each Core gives its thread a stack for signals and takes it away with itself. With two of them that end in the order
+    in which they began, the thread is left with one that is gone, and the next signal ends the process.
+    """
+    return runtime().Core()
+
+
 def precisions() -> tuple[str, ...]:
     """What this chip computes fast, the fastest first."""
-    able = runtime().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    able = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return ("bf16", "fp32") if "BF16" in able else ("fp32",)
 
 
@@ -42,7 +53,6 @@ class OpenVinoEngine:
     """
 
     def __init__(self, content: bytes, precision: str = "fp32") -> None:
-        ov = runtime()
         self.device = torch.device("cpu")
         self.name = f"openvino cpu {precision}"
         settings = {
@@ -50,8 +60,8 @@ class OpenVinoEngine:
             "INFERENCE_PRECISION_HINT": _HINTS[precision],
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         }
-        core = ov.Core()
-        self._tensor = ov.Tensor
+        core = _core()
+        self._tensor = runtime().Tensor
         self._model = core.compile_model(core.read_model(content, b""), "CPU", settings)
         self._requests: dict[torch.Size, tuple[Any, tuple[int, ...]]] = {}
         self._lock = threading.Lock()  # a request does one thing at a time
