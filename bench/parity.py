@@ -50,9 +50,8 @@ def network(name: str) -> Weights:
     return Weights(model, name, {}, palette, temperature=0.38, size=256, card={"weights": "fresh"})
 
 
-def rows(name: str, device: torch.device) -> Iterator[dict[str, Any]]:
+def rows(given: Weights, device: torch.device) -> Iterator[dict[str, Any]]:
     """One network in every engine and precision: what was measured, or why nothing was."""
-    given = network(name)
     files: dict[Precision, bytes] = {}
 
     def onnx(precision: Precision) -> bytes:
@@ -62,7 +61,7 @@ def rows(name: str, device: torch.device) -> Iterator[dict[str, Any]]:
 
     def row(engine: str, precision: Precision, make: Callable[[], tuple[Run | None, dict[str, Any]]]) -> dict[str, Any]:
         relative, de_mean = BOUNDS[precision]
-        said = {"network": name, "weights": given.card.get("weights", "its own"), "engine": engine}
+        said = {"network": given.name, "weights": given.card.get("weights", "its own"), "engine": engine}
         said |= {"precision": precision, "bound": {"relative": relative, "de_mean": de_mean}}
         try:
             run, facts = make()
@@ -149,7 +148,7 @@ def main() -> int:
     facts["command"] = " ".join(["python -m bench.parity", *sys.argv[1:]])
     results: dict[str, Any] = {"machine": timing.machine() | facts, "rows": []}
     for name in options.only:
-        for row in rows(name, device_of(options.device)):
+        for row in rows(network(name), device_of(options.device)):
             results["rows"].append(row)
             print(text(row), flush=True)
             write(results, out)
