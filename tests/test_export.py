@@ -182,7 +182,7 @@ class Cancels(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.enter = nn.Conv2d(1, 32, 3, padding=1)
+        self.enter = nn.Conv2d(1, 32, 8, 8)
         self.head = nn.Conv2d(32, 313, 1)
         with torch.no_grad():
             self.enter.bias.fill_(500)
