@@ -1,4 +1,4 @@
-"""Writes the README's tables and plots from bench/results/*.json, each between its two markers.
+"""Writes the README's tables and plots from bench/results/*.json, each between its two markers, where it has them.
 
 A results file is <machine>-<kind>.json; `kind` says which function below makes what of it.
 """
@@ -128,6 +128,41 @@ def train_table() -> str:
     return "\n\n".join(parts)
 
 
+def parity_table() -> str:
+    """Engines and precisions down, networks across: how far each is from torch in float32."""
+    parts = []
+    for result in load("parity"):
+        rows = result["rows"]
+        networks = list(dict.fromkeys(row["network"] for row in rows))
+        cells = {(row["engine"], row["precision"], row["network"]): parity_cell(row) for row in rows}
+        body = []
+        for engine, precision in dict.fromkeys(key[:2] for key in cells):
+            bound = next(row["bound"] for row in rows if row["precision"] == precision)
+            told = [cells.get((engine, precision, network), "-") for network in networks]
+            body.append([f"{engine} {precision}", *told, f"{bound['relative']:g} / - / {bound['de_mean']:g}"])
+        libraries = ", ".join(f"{name} {version}" for name, version in result["machine"]["libraries"].items())
+        fresh = [name for name in networks if any(r["weights"] == "fresh" for r in rows if r["network"] == name)]
+        note = f"{libraries}. Fresh weights: {', '.join(fresh) or 'none'}."
+        loads = [row["load"] for row in rows if "load" in row]
+        if loads:
+            note += (
+                f" Seconds of building are wall clock, once, at a load average of {min(loads):.1f} to {max(loads):.1f} "
+                f"on {result['machine']['cores']} cores."
+            )
+        parts.append(f"{conditions(result)}\n\n{table(['', *networks, 'bound'], body)}\n\n{note}")
+    return "\n\n".join(parts)
+
+
+def parity_cell(row: dict[str, Any]) -> str:
+    """Relative error of the output / mean distance of ab / mean dE of the painted picture; or how far it came."""
+    built = f"{row['mb']:.0f} MB, {row['build_s']:.1f} s" if "build_s" in row else ""
+    if row["status"] != "run":
+        return f"{row['status']}, {built}" if built else row["status"]
+    figures = f"{row['relative']:.2g} / {row['ab_mean']:.2g} / {row['de_mean']:.2g}"
+    figures = f"**{figures} BEYOND**" if row["problem"] else figures
+    return f"{figures}; {built}" if built else figures
+
+
 def plot_sizes() -> None:
     """Milliseconds against pixels for every op, one file a machine."""
     import matplotlib
@@ -159,6 +194,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "sizes": sizes_table,
     "pipeline": pipeline_table,
     "train": train_table,
+    "parity": parity_table,
 }
 
 
@@ -168,8 +204,6 @@ def main() -> None:
     text = readme.read_text()
     for name, make in TABLES.items():
         begin, end = f"<!-- {name}: written by bench/table.py -->", f"<!-- end of {name} -->"
-        if begin not in text:
-            raise ValueError(f"README.md: must hold the marker {begin}")
         text = re.sub(f"{begin}.*?{end}", lambda _, b=begin, e=end, m=make: f"{b}\n{m()}\n{e}", text, flags=re.DOTALL)
     readme.write_text(text)
 

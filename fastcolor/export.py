@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import gc
 import hashlib
 import json
 import logging
@@ -145,6 +146,19 @@ class TakesLong(RuntimeError):
     """The network has to be traced with symbols."""
 
 
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """The exporter makes millions of objects; looking for cycles among them would take a quarter of its time."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
+@_uncollected()
 def to_onnx(weights: Weights, precision: Precision, *, quick: bool = False) -> bytes:
     """The network as an ONNX file with metadata, run once at sizes that it was not traced at (but for bf16).
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +17,8 @@ import onnx
 import onnx.numpy_helper
 import pytest
 import torch
-from test_export import PHOTOGRAPH, Attends, Chooses, weights_of
+from film_clips import clip, in_process
+from test_export import PHOTOGRAPH, Attends, Cancels, Chooses, weights_of
 from torch import Tensor, nn
 
 from fastcolor import Colorizer, engines, ops, weights
@@ -135,23 +139,6 @@ def test_auto_leaves_out_what_is_wrong_on_photographs(home: Path, caplog: pytest
     assert engines.choose(given, "cpu").name.startswith("torch cpu") and not said(caplog)
 
 
-class Cancels(nn.Module):
-    """A classifier whose colours are small differences of large numbers, which bfloat16 does not hold."""
-
-    kind, stride = "classifier", 8
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.enter = nn.Conv2d(1, 32, 3, padding=1)
-        self.head = nn.Conv2d(32, 313, 1)
-        with torch.no_grad():
-            self.enter.bias.fill_(500)
-            self.head.bias.copy_(-500 * self.head.weight.sum((1, 2, 3)))
-
-    def forward(self, lightness: Tensor) -> Tensor:
-        return self.head(self.enter(((lightness - 50) / 10).to(self.head.weight.dtype)).relu())
-
-
 def test_a_precision_that_differs_gives_way_to_the_next(home: Path, caplog: pytest.LogCaptureFixture) -> None:
     if ov.precisions() == ("fp32",):
         pytest.skip("this CPU has no bfloat16")
@@ -246,6 +233,38 @@ signal.signal(signal.SIGUSR1, lambda number, frame: print("heard"))
 signal.raise_signal(signal.SIGUSR1)
 """
     assert python(code) == "heard\n"
+
+
+def test_openvino_in_threads_and_beside_forked_workers(default: Weights) -> None:
+    engine = ov.OpenVinoEngine(cache.exported(default, "fp32"), "fp32")
+    pictures = [torch.rand(1, 1, 64, 64 + 32 * (i % 6)) * 100 for i in range(12)]  # more sizes than are kept
+    expected = [engine(picture) for picture in pictures]
+
+    def same(first: int) -> bool:
+        order = [(first + i) % len(pictures) for i in range(len(pictures))]
+        return all(torch.equal(engine(pictures[i]), expected[i]) for i in order)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(same, range(0, 12, 3)))
+    workers = torch.utils.data.DataLoader(pictures, batch_size=None, num_workers=2, multiprocessing_context="fork")
+    got = [engine(picture) for picture in workers]  # each worker's end is a signal
+    assert len(got) == 12 and all(map(torch.equal, got, expected))
+
+
+def test_ctrl_c_under_openvino(default: Weights, tmp_path: Path) -> None:
+    cache.exported(default, "fp32")
+    src, dst = clip(tmp_path / "gray.mp4", frames=1000, options={"preset": "ultrafast"}), tmp_path / "colour.mp4"
+    process = in_process(
+        f"from fastcolor import cli; cli.main_video([{str(src)!r}, {str(dst)!r}, '--engine', 'openvino'])"
+    )
+    deadline = time.monotonic() + 100
+    while not (tmp_path / "colour.mp4.part" / "job.json").exists():  # the engine is there, frames begin to flow
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    process.wait(60)
+    assert process.returncode == 130 and process.stderr.read() == "fastcolor-video: stopped\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["gray.mp4"]
 
 
 def test_information_tells_choice_and_timings(tmp_path: Path) -> None:

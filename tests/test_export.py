@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import subprocess
 import sys
@@ -16,8 +17,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 import fastcolor
+from bench import parity, table
 from fastcolor import Colorizer, models, weights
-from fastcolor.engines import trt
+from fastcolor.engines import NAMES, ov, trt
 from fastcolor.engines.ort import OnnxEngine, metadata
 from fastcolor.engines.parity import BOUNDS, compare, photographs
 from fastcolor.export import Network, load, to_onnx
@@ -173,6 +175,23 @@ class Chooses(nn.Module):
         return -ab if lightness.shape[2] > (self.limit or lightness.shape[3]) else ab
 
 
+class Cancels(nn.Module):
+    """A classifier whose colours are small differences of large numbers, which bfloat16 does not hold."""
+
+    kind, stride = "classifier", 8
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter = nn.Conv2d(1, 32, 8, 8)
+        self.head = nn.Conv2d(32, 313, 1)
+        with torch.no_grad():
+            self.enter.bias.fill_(500)
+            self.head.bias.copy_(-500 * self.head.weight.sum((1, 2, 3)))
+
+    def forward(self, lightness: Tensor) -> Tensor:
+        return self.head(self.enter(((lightness - 50) / 10).to(self.head.weight.dtype)).relu())
+
+
 def test_a_network_that_no_graph_describes_is_refused() -> None:
     with pytest.raises(RuntimeError, match=r"cannot be exported|differs from torch"):
         to_onnx(weights_of(Chooses()), "fp32")
@@ -191,6 +210,26 @@ def test_parity_sees_errors_in_any_form() -> None:
     with pytest.raises(ValueError, match="output must have shape"):
         compare(lambda x: given.model(x)[:, :5], given)
     assert photographs().shape == (4, 256, 256) and photographs().float().std() > 30
+
+
+def test_the_parity_table_tells_what_ran_and_what_is_beyond_its_bound() -> None:
+    exact = Cancels()
+    with torch.no_grad():
+        exact.enter.bias.zero_()
+        exact.head.bias.zero_()
+    told = {(row["engine"], row["precision"]): row for row in parity.rows(weights_of(exact), torch.device("cpu"))}
+    assert {name for name, _ in told} == set(NAMES)
+    assert ("onnx", "fp16") in told and {p for name, p in told if name == "openvino"} == set(ov.precisions())
+    for (name, _), row in told.items():
+        if name == "tensorrt":  # TensorRT-RTX, which needs no GPU for that
+            assert row["status"] == "built" and row["mb"] > 0.01 and table.parity_cell(row).startswith("built, ")
+        else:
+            assert row["status"] == "run" and row["problem"] is None, row
+            assert 0 <= row["relative"] < row["bound"]["relative"] and "BEYOND" not in table.parity_cell(row)
+    if ("torch", "bf16") in told:
+        _, row = itertools.islice(parity.rows(weights_of(Cancels()), torch.device("cpu")), 2)
+        assert "more than bf16's bound" in row["problem"] and row["problem"] in parity.text(row)
+        assert "BEYOND" in table.parity_cell(row)
 
 
 def test_bad_input_is_named(tmp_path: Path) -> None:

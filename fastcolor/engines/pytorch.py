@@ -14,12 +14,16 @@ from ..models.layers import fold_batch_norm
 
 
 class TorchEngine:
-    """A generator on one device, in bfloat16 where the processor has instructions for it, else in float32."""
+    """A generator on one device.
 
-    def __init__(self, model: nn.Module, device: torch.device) -> None:
+    Args:
+        precision: of the network; None: bfloat16 where the processor has instructions for it, else float32.
+    """
+
+    def __init__(self, model: nn.Module, device: torch.device, precision: torch.dtype | None = None) -> None:
         self.device = device
         folded = fold_batch_norm(copy.deepcopy(model).eval().requires_grad_(False))
-        precision = torch.bfloat16 if bf16_is_fast(device) else torch.float32
+        precision = precision or (torch.bfloat16 if bf16_is_fast(device) else torch.float32)
         self._model = folded.to(device, precision, memory_format=torch.channels_last)
         self._graphs = Graphs() if device.type == "cuda" else None
 
