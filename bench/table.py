@@ -71,7 +71,10 @@ def sizes_table() -> str:
             body.append([name, *cells, f"{result['overhead_us'][name]:.0f} us"])
         head = ["ns a pixel", *(f"{n} x {w}x{h}" for n, w, h in wanted), "one call on 1x1"]
         simplest = result["overhead_us"]["torch: x * 2"]
-        parts.append(f"{conditions(result)}; torch's own `x * 2` takes {simplest:.1f} us\n\n{table(head, body)}")
+        parts.append(
+            f"{conditions(result)}; torch's own `x * 2` takes {simplest:.1f} us; logits and ab have a quarter of the "
+            f"picture's height and width\n\n{table(head, body)}"
+        )
         parts.append(f"![Time of every op against the size of the batch](bench/results/{path.stem}.png)")
     return "\n\n".join(parts)
 
