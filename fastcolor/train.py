@@ -192,7 +192,10 @@ def train(
             """(logits, ab) that the generator makes of a piece of this step's batch."""
             torch.manual_seed(_noise_seed(seed, step, processes.rank, piece))
             extra: dict[str, Any] = {}
-            if recipe.stage(step).hints:
+            stage = recipe.stage(step)
+            if stage.trunk != "both":
+                extra["trunk"] = stage.trunk
+            if stage.hints:
                 extra["hints"] = random_hints(lab[:, 1:], np.random.default_rng((seed, 3, step, processes.rank, piece)))
             if model.kind == "regressor" and objective.needs_logits:
                 extra["both"] = True

@@ -258,6 +258,20 @@ def test_schedules() -> None:
         assert eccv16.stages[0].optimiser.factor_at(step, eccv16.steps) == pytest.approx(rate)
 
 
+def test_a_stages_trunk_and_hints_reach_the_network(photographs: Path, tmp_path: Path) -> None:
+    """Distances alone, and shared layers that learn from classes: nothing moves them. Hints show in the loss."""
+    stage = Stage(1.0, 2, View(32, 0.6, 1.0), (L1(),), Optimiser(1e-3), trunk="classes")
+    for name, one in (("plain", stage), ("hinted", replace(stage, hints=True))):
+        recipe = Preset("siggraph17", 1, (one,))
+        fastcolor.train(photographs, recipe, tmp_path / name, precision="fp32", workers=0)
+    after = checkpoints.load(checkpoints.files(tmp_path / "plain")[-1]).tensors
+    torch.manual_seed(0)  # as the run begins
+    for key, before in models.build("siggraph17").named_parameters():
+        own = key.startswith(("model9", "model10", "model2short9", "model1short10", "model_out"))
+        assert torch.equal(after[f"model/{key}"], before) != own, key
+    assert losses(tmp_path / "plain") != losses(tmp_path / "hinted")
+
+
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_trains_with_one_line(photographs: Path, tmp_path: Path, name: str) -> None:
     """Two steps of the published networks at their smallest: every part of the loss is logged and finite."""
