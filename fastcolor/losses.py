@@ -175,7 +175,7 @@ class Objective:
         if weight is not None:
             nearest, _ = ops.encode_bins(true, self.palette, neighbours=1)
             loss = loss * weight[nearest.long()]
-        if term.gray_below > 0:
+        if term.gray_below:
             loss = loss * _coloured(true, term.gray_below)[:, None]
         return loss.mean()
 

@@ -47,7 +47,7 @@ class L1:
     weighting: Literal["rebalance", "inverse_log", "none"] = "none"
     mix: float = 0.5
     alpha: float = 1.0
-    gray_below: float = 0.0
+    gray_below: float | None = None
     name: str = "l1"
 
 
@@ -123,8 +123,10 @@ class Optimiser:
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of training, up to the share `until` of all steps. hints: true colours of random points go into the
-    network too, as simulated user hints. trunk: of `siggraph17`, the answer whose losses its shared layers learn from.
+    """A part of training, up to the share `until` of all steps.
+
+    hints: true colours of random points go into the network too, as simulated user hints. trunk: of `siggraph17`, the
+    answer whose losses its shared layers learn from; None: both.
     """
 
     until: float
@@ -133,7 +135,7 @@ class Stage:
     losses: tuple[Term, ...]
     optimiser: Optimiser
     hints: bool = False
-    trunk: Literal["both", "classes", "colours"] = "both"
+    trunk: Literal["classes", "colours"] | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import resource
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +132,20 @@ def test_a_finished_run_gets_more_steps_as_if_it_had_had_them_from_the_start(pho
     with pytest.raises(ValueError, match="steps: must be at least the 7 that the run has taken, got 6"):
         fastcolor.train(photographs, constant(), longer, resume=True, **{**options, "steps": 6})
     assert fastcolor.train(photographs, constant(), longer, resume=True, **{**options, "steps": 7}).steps == 7
+
+
+def test_a_run_goes_on_whose_version_knew_fewer_settings(photographs: Path, tmp_path: Path) -> None:
+    out, options = tmp_path / "run", {**OPTIONS, "crop": 32}
+    fastcolor.train(photographs, constant(), out, **{**options, "steps": 2})
+    before = json.loads((out / "run.json").read_text())
+    assert before["stages"][0].pop("trunk", 0) is None and before["stages"][0]["losses"][0].pop("gray_below", 0) is None
+    (out / "run.json").write_text(json.dumps(before))
+    assert fastcolor.train(photographs, constant(), out, resume=True, **{**options, "steps": 3}).steps == 3
+    gray_out = replace(constant().stages[0], losses=(L1(gray_below=5.0),))
+    with pytest.raises(ValueError, match="resume: stages differ from the run"):
+        fastcolor.train(
+            photographs, replace(constant(), stages=(gray_out,)), out, resume=True, **{**options, "steps": 3}
+        )
 
 
 @pytest.mark.parametrize(("recipe", "differs"), [(two_stages(), 3), (PRESETS["default"], 2)])

@@ -50,7 +50,7 @@ class SIGGRAPH17(PublishedGenerator):
         hints: tuple[Tensor, Tensor] | None = None,
         *,
         both: bool = False,
-        trunk: Literal["both", "classes", "colours"] = "both",
+        trunk: Literal["classes", "colours"] | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Colour, and in training with `both` also classify.
 
@@ -58,7 +58,7 @@ class SIGGRAPH17(PublishedGenerator):
             lightness: L. hints: (ab, mask): ab (N, 2, H, W) in Lab units, 0 where nothing is known, and mask
                 (N, 1, H, W), 1 where ab is to be followed, else 0. both: also run the auxiliary classifier.
             trunk: whose gradient reaches the layers that both answers share, up to `model8`; the other answer's own
-                layers learn from their output as it is.
+                layers learn from their output as it is. None: both.
 
         Returns:
             ab; with `both`: (logits (N, bins, H/4, W/4), ab).
