@@ -195,8 +195,8 @@ def train(
                 lab = ops.rgb_to_lab(rgb, layout="hwc")
                 looks = (step - 1) % _WATCH_EVERY == 0
                 parts = learner.backward(lab, watch if looks else None)
-                told = torch.tensor(float(interrupted.signal > 0), device=target)
-                told = torch.stack([value.float() for value in (*parts.values(), gray_data.share(lab), told)])
+                flag = torch.tensor(float(interrupted.signal > 0), device=target)
+                told = torch.stack([value.float() for value in (*parts.values(), gray_data.share(lab), flag)])
                 *values, gray_share, stop = processes.mean(told).tolist()
                 losses = dict(zip(parts, values, strict=True))
                 _check_finite(losses, step, out)
