@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
+import torch
 from torch import nn
 
 from .presets import PRESETS, Preset, Stage
@@ -33,13 +35,28 @@ def fit(preset: str | Preset, steps: int | None, batch_size: int | None, crop: i
     return replace(recipe, steps=steps or recipe.steps, stages=stages)
 
 
-def check_crops(model: nn.Module, recipe: Preset) -> None:
-    """Every stage's crop must fit the network and, at the network's output size, the discriminator."""
+def check_crops(model: nn.Module, recipe: Preset, accumulate: int) -> None:
+    """Every stage's crop must fit the network and, at the network's output size, the discriminator; and a single
+    picture in a piece of the batch must leave BatchNorm more than one value a channel."""
     for stage in recipe.stages:
         crop = stage.view.crop
         check(crop % model.stride == 0, "crop", f"be a multiple of {model.stride} for {recipe.model}", crop)
         least = 96 if model.kind == "classifier" else 24
         check(not recipe.adversarial or crop >= least, "crop", f"be at least {least} for the discriminator", crop)
+        smallest = min(map(len, torch.arange(stage.batch_size).chunk(accumulate)))
+        if smallest == 1 and not _takes_one(model, crop):
+            rule = f"be at least {2 * accumulate} for {recipe.model} at a crop of {crop}"
+            check(False, "batch_size", rule, stage.batch_size)
+
+
+def _takes_one(model: nn.Module, crop: int) -> bool:
+    """Whether the network can be trained on one picture at a time."""
+    with torch.no_grad(), torch.random.fork_rng(devices=()):
+        try:
+            copy.deepcopy(model).train()(torch.zeros(1, 1, crop, crop))
+        except ValueError:  # BatchNorm's
+            return False
+    return True
 
 
 def check_steps(recipe: Preset, before: int, done: int) -> None:

@@ -130,7 +130,7 @@ def train(
         if precision == "auto":
             precision = "bf16" if _bf16_is_fast(target) else "fp32"
         options = {**plan.options, **({"bins": len(given)} if given else {})}
-        model = _network(plan, options, palette, encoder, seed)
+        model = _network(plan, options, palette, encoder, accumulate, seed)
         settings = {
             **asdict(plan),
             "seed": seed,
@@ -253,14 +253,19 @@ def train(
 
 
 def _network(
-    plan: Preset, options: dict[str, object], palette: Palette, encoder: str | os.PathLike[str] | None, seed: int
+    plan: Preset,
+    options: dict[str, object],
+    palette: Palette,
+    encoder: str | os.PathLike[str] | None,
+    accumulate: int,
+    seed: int,
 ) -> nn.Module:
     """The generator as it begins, on the CPU. ValueError where crops or encoder do not fit it."""
     torch.manual_seed(seed)
     model = models.build(plan.model, **options)
     if isinstance(model, models.ECCV16):
         model.set_palette(palette)
-    recipe.check_crops(model, plan)
+    recipe.check_crops(model, plan, accumulate)
     if encoder is None:
         return model
     if not hasattr(model, "load_imagenet"):
