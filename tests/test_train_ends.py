@@ -185,6 +185,24 @@ def test_the_last_line_of_the_command(photographs: Path, tmp_path: Path, capsys:
     assert last_line("--resume") == f"{out}/weights.safetensors after 5 steps, 1 picture could not be read\n"
 
 
+@pytest.mark.parametrize(
+    ("sheet_every", "words"),
+    [(1000, "the log cannot be written (File too large)"), (1, "samples-000001.png cannot be")],
+)
+def test_what_a_full_disk_stops_is_named(photographs: Path, tmp_path: Path, sheet_every: int, words: str) -> None:
+    """Files of 3 kB at most: the settings fit, a few lines of the log, and no sheet."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, before[1]))
+    options = {**OPTIONS, "crop": 32, "steps": 400, "sheet_every": sheet_every, "checkpoint_every": 1000}
+    try:
+        with pytest.raises(TrainingError) as error:
+            fastcolor.train(photographs, constant(), tmp_path / "run", **options)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert words in str(error.value) and str(error.value).endswith("there is no checkpoint yet")
+    assert 1 <= len(losses(tmp_path / "run")) < 40
+
+
 def test_a_full_disk_is_said_and_nothing_is_lost(photographs: Path, tmp_path: Path) -> None:
     """From the first checkpoint on, the run may write files of 1 MB at most."""
     out, options = tmp_path / "run", {**OPTIONS, "crop": 32, "checkpoint_every": 3}

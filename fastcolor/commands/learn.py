@@ -186,7 +186,7 @@ class EvaluateOptions:
     square: int | None = None
     """Crop to the central square and resize to this side first."""
     prior: str | None = None
-    """Colour prior of the rebalanced AuC: a .npy file, or imagenet."""
+    """Colour prior of the rebalanced AuC: from `fastcolor prior`, a .npy file, or imagenet."""
     classifier: Path | None = None
     """Network of the semantic interpretability: TorchScript, torch.export, or MobileNetV2 state dict."""
     labels: Path | None = None
