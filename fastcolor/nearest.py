@@ -19,9 +19,9 @@ _LATTICE = 32
 def lattice_table(points: Tensor) -> Tensor:
     """The table of csrc/math/encode.h for a palette on the square lattice of spacing 10; empty for any other palette.
 
-    (32 + 32 * 32,) int32: for every row of nodes the index that its node at b = 0 has or would have,
-    then for every node four bits, one a quadrant: set when the node, its four neighbours and its diagonal neighbour
-    in that quadrant are all bins.
+    (5 * 32,) int32: for every row of nodes the index that its node at b = 0 has or would have, then for each quadrant
+    and row a word with a bit for every node: set when the node, its four neighbours and its diagonal neighbour in that
+    quadrant are all bins. So small that wide registers hold it.
     """
     none = torch.empty(0, dtype=torch.int32)
     nodes = points / 10
@@ -41,8 +41,8 @@ def lattice_table(points: Tensor) -> Tensor:
 
     cross = exists & neighbour(1, 0) & neighbour(-1, 0) & neighbour(0, 1) & neighbour(0, -1)
     quadrants = [(1, 1), (-1, 1), (1, -1), (-1, -1)]
-    flags = sum((cross & neighbour(*q)).long() << bit for bit, q in enumerate(quadrants))
-    return torch.cat([row_start, flags.flatten()]).to(torch.int32)
+    words = [((cross & neighbour(*q)).long() << torch.arange(_LATTICE)).sum(1) for q in quadrants]
+    return torch.cat([row_start, *words]).to(torch.int32)
 
 
 def candidate_table(points: np.ndarray, neighbours: int) -> tuple[Tensor, Tensor]:

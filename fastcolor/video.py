@@ -15,6 +15,7 @@ from .temporal import MODES
 if TYPE_CHECKING:
     from .film import Film
 
+HARDWARE = ("auto", "on", "off")
 log = logging.getLogger("fastcolor")
 
 
@@ -28,6 +29,8 @@ class VideoOptions:
     """auto, cpu, cuda or cuda:N."""
     engine: str = "auto"
     """What runs the network: auto or torch."""
+    hardware: Literal["auto", "on", "off"] = "auto"
+    """NVDEC and NVENC: auto tries them if a GPU paints, on tries them anyway, off leaves them."""
     temperature: float | None = None
     """0 or 0.001 to 10; lower is more saturated and less even. None: the weights' own."""
     saturation: float = 1.0
@@ -91,6 +94,7 @@ def video(
     weights: str | os.PathLike[str] = "default",
     device: str = "auto",
     engine: str = "auto",
+    hardware: Literal["auto", "on", "off"] = "auto",
     temperature: float | None = None,
     saturation: float = 1.0,
     temporal: Literal["off", "fast", "flow"] = "fast",
@@ -117,6 +121,9 @@ def video(
     Args:
         src: any film that FFmpeg decodes. dst: ends in .mp4, .m4v, .mov, .mkv or .webm; its folder is made.
         weights, device, engine, temperature: as for `Colorizer`.
+        hardware: whether a GPU's own codecs are tried: "auto" if a GPU paints, "on" anyway, "off" not. They are used
+            where they keep what this page promises, else software with a notice; an explicit `crf` or `lossless` is
+            for software.
         saturation: factor on the colours, 0 (gray) to 10.
         temporal: "fast" averages colours with those of the frame before along the motion of blocks; "flow" with the
             frames before and after along dense motion, which needs OpenCV; "off" paints every frame by itself.
@@ -144,12 +151,13 @@ def video(
         >>> fastcolor.video("gray.mp4", "colour.mp4")  # doctest: +SKIP
     """
     from .colorize import Colorizer
-    from .film import ENCODERS, FilmJob, Parts, choose, plan, probe
+    from .film import FilmJob, Parts, choose, gpu, plan, probe
 
     options = VideoOptions(
         weights=os.fspath(weights),
         device=device,
         engine=engine,
+        hardware=hardware,
         temperature=temperature,
         saturation=saturation,
         temporal=temporal,
@@ -173,14 +181,18 @@ def video(
     encoding = plan(film, dst, codec=codec, crf=crf, fast=options.fast, lossless=lossless, compare=compare)
     streams = choose(film, encoding.container)
     colorizer = Colorizer(weights=weights, device=device, engine=engine)
-    made_from = _made_from(src, options) | {"painted by": {"engine": colorizer.engine}}
+    found = gpu.choose(film, encoding, options, colorizer.device)
+    encoding = found.encoding
+    made_from = _made_from(src, options, encoding.encoder) | {"painted by": {"engine": colorizer.engine}}
     parts = Parts(dst, made_from, resume=resume, overwrite=overwrite)
     if parts.painted_by not in (None, colorizer.engine):
         log.warning(f"{parts.folder} was painted by {parts.painted_by}, what follows by {colorizer.engine}")
     try:
         if streams.left_out:
             log.warning(f"{dst.suffix} cannot hold, so left out of {dst}: {', '.join(streams.left_out)}")
-        job = FilmJob(film, encoding, streams, colorizer, options, parts)
+        for refusal in found.refused:
+            log.warning(f"{src} is {refusal}")
+        job = FilmJob(film, encoding, streams, colorizer, options, parts, decoder=found.decoder)
         begun = time.perf_counter()
         painted = job.run(dst, progress)
         seconds = time.perf_counter() - begun
@@ -201,11 +213,11 @@ def video(
         fps=painted / seconds,
         width=film.width * encoding.pictures,
         height=film.height,
-        codec=ENCODERS[encoding.family].name,
+        codec=encoding.encoder,
         pixel_format=encoding.layout.output,
         copied=len(streams.copied) + len(streams.converted),
         left_out=streams.left_out,
-        notes=(*film.notes, *encoding.notes, *streams.notes, *left_out, *job.notes),
+        notes=(*film.notes, *encoding.notes, *streams.notes, *left_out, *found.refused, *found.notes, *job.notes),
         warnings=tuple(job.warnings),
     )
 
@@ -219,7 +231,7 @@ def _previewed(film: Film, options: VideoOptions) -> VideoOptions:
     return replace(options, start=start or None, end=start + 10, fast=not options.lossless)
 
 
-def _made_from(src: Path, options: VideoOptions) -> dict[str, dict[str, Any]]:
+def _made_from(src: Path, options: VideoOptions, encoder: str) -> dict[str, dict[str, Any]]:
     """Everything that decides what the film's parts hold."""
     import av
 
@@ -228,12 +240,13 @@ def _made_from(src: Path, options: VideoOptions) -> dict[str, dict[str, Any]]:
 
     chosen = weights._NAMED.get(options.weights) or Path(options.weights)
     same = asdict(options)
-    for name in ("weights", "resume", "overwrite", "preview"):
+    for name in ("weights", "resume", "overwrite", "preview", "hardware"):  # of hardware the encoder alone matters
         del same[name]
     return {
         "input": {str(src): fingerprint(src)},
         "weights": {options.weights: fingerprint(chosen)},
         "option": same,
+        "encoder": {"name": encoder},
         "version of": {"fastcolor": __version__, "av": av.__version__},
     }
 
@@ -250,6 +263,8 @@ def _check(src: Path, dst: Path, options: VideoOptions) -> None:
         raise FileExistsError(f"{dst} exists already; --overwrite (overwrite=True) replaces it")
     if options.temporal not in MODES:
         raise ValueError(f"temporal must be one of {', '.join(MODES)}, got {options.temporal!r}")
+    if options.hardware not in HARDWARE:
+        raise ValueError(f"hardware must be one of {', '.join(HARDWARE)}, got {options.hardware!r}")
     check_look(options.temperature, options.saturation)
     if options.fast and options.lossless:
         raise ValueError("fast and lossless exclude each other, got both")

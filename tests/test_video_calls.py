@@ -57,6 +57,7 @@ def test_bad_input_is_named_in_one_sentence_and_leaves_nothing(net: str, tmp_pat
         ({"saturation": -1.0}, "saturation: must lie in"),
         ({"temperature": float("nan")}, "temperature: must be"),
         ({"temporal": "always"}, "temporal must be"),
+        ({"hardware": "yes"}, "hardware must be one of auto, on, off"),
         ({"start": -1.0}, "start must be"),
         ({"start": 2.0, "end": 1.0}, "end must come after"),
         ({"weights": "no-such"}, "no-such"),

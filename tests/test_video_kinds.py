@@ -310,6 +310,7 @@ def test_preview_paints_ten_seconds_from_the_middle(net: str, tmp_path: Path):
 def test_the_command_line_knows_every_option(net: str, tmp_path: Path, capsys: pytest.CaptureFixture):
     src = rich_film(tmp_path / "rich.mkv")
     words = "--temporal off --codec hevc --crf 25 --fast --resume --skip-colored --compare --start 0.5 --end 1.5"
+    words += " --hardware off"
     with pytest.raises(SystemExit) as stop:
         cli.main_video([str(src), str(tmp_path / "c.mp4"), "--weights", net, *words.split()])
     said = capsys.readouterr().out

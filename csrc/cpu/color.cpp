@@ -11,10 +11,22 @@ namespace fastcolor::cpu::FASTCOLOR_ISA {
 
 namespace {
 
+// The linear light of every code. Twice, as the first and as the second of two floats in one word: a pair of pixels is
+// looked up by integer instructions and stored at once, where single floats would wait for the store ports.
 struct LinearTable {
-  std::array<float, 256> value;
+  std::array<uint64_t, 256> first, second;
   LinearTable() {
-    for (int i = 0; i < 256; i++) value[static_cast<size_t>(i)] = static_cast<float>(math::srgb_to_linear(i / 255.0));
+    for (size_t i = 0; i < 256; i++) {
+      const auto linear = static_cast<float>(math::srgb_to_linear(static_cast<double>(i) / 255.0));
+      const float pairs[2][2] = {{linear, 0.0f}, {0.0f, linear}};
+      std::memcpy(&first[i], pairs[0], 8);
+      std::memcpy(&second[i], pairs[1], 8);
+    }
+  }
+  float operator[](uint8_t code) const {
+    float linear;
+    std::memcpy(&linear, &first[code], 4);
+    return linear;
   }
 };
 // Made at first use: a constructor at load time would run this instruction set's code on processors that lack it.
@@ -23,17 +35,34 @@ const LinearTable& linear_table() {
   return table;
 }
 
-// image: first pixel of the run; `step` between pixels, `plane` between channels.
-template <class From, class To, class F>
-inline void load_planes(const From* image, int64_t step, int64_t plane, int n, Planes<To>& out, F&& convert) {
-  for (int i = 0; i < n; i++) {
-    out.x[i] = convert(image[i * step]);
-    out.y[i] = convert(image[i * step + plane]);
-    out.z[i] = convert(image[i * step + 2 * plane]);
+// codes: first pixel of the run; kStep between pixels, `plane` between channels. out: linear light.
+template <int64_t kStep>
+inline void look_up(const uint8_t* codes, int64_t plane, int n, Planes<float>& out) {
+  const LinearTable& table = linear_table();
+  float* const to[3] = {out.x, out.y, out.z};
+  int i = 0;
+  for (; i + 2 <= n; i += 2, codes += 2 * kStep) {
+    for (int c = 0; c < 3; c++) {
+      const uint64_t pair = table.first[codes[c * plane]] | table.second[codes[c * plane + kStep]];
+      std::memcpy(to[c] + i, &pair, 8);
+    }
+  }
+  for (; i < n; i++, codes += kStep) {
+    for (int c = 0; c < 3; c++) to[c][i] = table[codes[c * plane]];
   }
 }
-template <class From, class To>
-inline void store_planes(const Planes<From>& planes, int64_t step, int64_t plane, int n, To* image) {
+
+// image: first pixel of the run; `step` between pixels, `plane` between channels.
+template <class T>
+inline void load_planes(const T* image, int64_t step, int64_t plane, int n, Planes<T>& out) {
+  for (int i = 0; i < n; i++) {
+    out.x[i] = image[i * step];
+    out.y[i] = image[i * step + plane];
+    out.z[i] = image[i * step + 2 * plane];
+  }
+}
+template <class T>
+inline void store_planes(const Planes<T>& planes, int64_t step, int64_t plane, int n, T* image) {
   for (int i = 0; i < n; i++) {
     image[i * step] = planes.x[i];
     image[i * step + plane] = planes.y[i];
@@ -74,7 +103,6 @@ void linear_run_to_lab(const Planes<T>& c, int n, T* l, T* a, T* b) {
 }  // namespace
 
 void rgb_to_lab(const ColorParams& p) {
-  const LinearTable& table = linear_table();
   parallel_chunks(p.images, p.pixels, kRun, 2.0, p.target.threads, [&](int64_t image, int64_t first, int n) {
     const Walk w = walk(p, image, first);
     const int64_t out = image * 3 * p.pixels + first;
@@ -82,10 +110,12 @@ void rgb_to_lab(const ColorParams& p) {
       using T = decltype(t);
       Planes<T> linear;
       if (p.dtype == DType::kU8) {
-        load_planes(static_cast<const uint8_t*>(p.source) + w.start, w.step, w.plane, n, linear,
-                    [&](uint8_t code) { return table.value[code]; });
+        if constexpr (std::is_same_v<T, float>) {
+          const uint8_t* codes = static_cast<const uint8_t*>(p.source) + w.start;
+          p.interleaved ? look_up<3>(codes, 1, n, linear) : look_up<1>(codes, w.plane, n, linear);
+        }
       } else {
-        load_planes(static_cast<const T*>(p.source) + w.start, w.step, w.plane, n, linear, [](T c) { return c; });
+        load_planes(static_cast<const T*>(p.source) + w.start, w.step, w.plane, n, linear);
 #pragma omp simd
         for (int i = 0; i < n; i++) {
           linear.x[i] = math::srgb_to_linear(linear.x[i]);
@@ -105,7 +135,7 @@ void rgb_to_lab_backward(const ColorParams& p) {
     dispatch_lab(p.dtype, [&](auto t) {
       using T = decltype(t);
       Planes<T> rgb;
-      load_planes(static_cast<const T*>(p.source) + w.start, w.step, w.plane, n, rgb, [](T c) { return c; });
+      load_planes(static_cast<const T*>(p.source) + w.start, w.step, w.plane, n, rgb);
       const T* g = static_cast<const T*>(p.grad_output) + image * 3 * p.pixels + first;
 #pragma omp simd
       for (int i = 0; i < n; i++) {
@@ -139,10 +169,16 @@ void lab_to_rgb(const ColorParams& p) {
       }
       if constexpr (std::is_same_v<T, float>) {
         if (p.dtype == DType::kU8) {
-          Planes<uint8_t> bytes;
-          lab_run_to_bytes(l, a, b, 1.0f, n, bytes);
+          Planes<float> codes;
+          lab_run_to_255(l, a, b, 1.0f, n, codes);
           uint8_t* to = static_cast<uint8_t*>(p.destination) + w.start;
-          p.interleaved ? interleave(bytes.x, bytes.y, bytes.z, n, to) : store_planes(bytes, 1, w.plane, n, to);
+          if (p.interleaved) {
+            interleave(codes, n, to);
+          } else {
+            run_to_bytes(codes.x, n, to);
+            run_to_bytes(codes.y, n, to + w.plane);
+            run_to_bytes(codes.z, n, to + 2 * w.plane);
+          }
           return;
         }
       }
@@ -165,7 +201,7 @@ void lab_to_rgb_backward(const ColorParams& p) {
     dispatch_lab(p.dtype, [&](auto t) {
       using T = decltype(t);
       Planes<T> grad;
-      load_planes(static_cast<const T*>(p.grad_output) + w.start, w.step, w.plane, n, grad, [](T c) { return c; });
+      load_planes(static_cast<const T*>(p.grad_output) + w.start, w.step, w.plane, n, grad);
       const int64_t at = image * 3 * p.pixels + first;
       const T* lab = static_cast<const T*>(p.source) + at;
       T* out = static_cast<T*>(p.destination) + at;

@@ -1,6 +1,7 @@
 // encode_bins, pixel_weight. 8 bytes read and 40 written a pixel at five neighbours.
 #include "../math/encode.h"
 
+#include "lanes.h"
 #include "parallel.h"
 
 namespace fastcolor::cpu::FASTCOLOR_ISA {
@@ -9,31 +10,77 @@ namespace {
 
 constexpr int kRun = 256;
 
+// Of a run of pixels: the nearest node and where the colour lies from it.
+struct LatticeRun {
+  alignas(64) float u[kRun], v[kRun];
+  alignas(64) int32_t node_x[kRun], node_y[kRun], towards_x[kRun], towards_y[kRun];
+  alignas(64) int32_t bin_0[kRun], bin_x[kRun], bin_mx[kRun], found[kRun];
+};
+
+#ifdef __AVX512F__
+// A table of 32 numbers in two registers.
+struct Table32 {
+  Ints low, high;
+  explicit Table32(const int32_t* from) {
+    std::memcpy(&low, from, sizeof(low));
+    std::memcpy(&high, from + kLanes, sizeof(high));
+  }
+  Ints operator[](const Ints& at) const { return __builtin_shuffle(low, high, at); }
+};
+
+// As math::lattice_rows for the first pixels, whole vectors of them; returns how many. Memory would be asked for four
+// numbers a pixel.
+int look_up_rows(const int32_t* lattice, int n, LatticeRun& run) {
+  static_assert(math::kLatticeNodes == 2 * kLanes, "a table of rows is two vectors");
+  const Table32 row(lattice),
+      whole[4] = {Table32(lattice + 32), Table32(lattice + 64), Table32(lattice + 96), Table32(lattice + 128)};
+  int p = 0;
+  for (; p + kLanes <= n; p += kLanes) {
+    Ints x, y, towards_x, towards_y;
+    std::memcpy(&x, run.node_x + p, sizeof(x));
+    std::memcpy(&y, run.node_y + p, sizeof(y));
+    std::memcpy(&towards_x, run.towards_x + p, sizeof(x));
+    std::memcpy(&towards_y, run.towards_y + p, sizeof(y));
+    x += math::kLatticeMiddle;
+    store_lanes(run.bin_0 + p, row[x] + y);
+    store_lanes(run.bin_x + p, row[x + towards_x] + y);
+    store_lanes(run.bin_mx + p, row[x - towards_x] + y);
+    const Ints above = towards_x < 0 ? whole[1][x] : whole[0][x], below = towards_x < 0 ? whole[3][x] : whole[2][x];
+    store_lanes(run.found + p, (towards_y < 0 ? below : above) >> (y + math::kLatticeMiddle) & 1);
+  }
+  return p;
+}
+#else
+int look_up_rows(const int32_t*, int, LatticeRun&) { return 0; }
+#endif
+
 // Five neighbours by the lattice. Returns how many of the n <= kRun pixels it could not answer; their places, in order,
 // are in `missed`. The table is read in a loop of its own: the two around it then vectorise.
 int lattice_run(const float* __restrict__ a, const float* __restrict__ b, int n, const int32_t* __restrict__ lattice,
                 int64_t stride, int32_t* __restrict__ index, float* __restrict__ excess, int32_t* __restrict__ missed) {
-  alignas(64) float u[kRun], v[kRun];
-  alignas(64) int32_t node_x[kRun], node_y[kRun], towards_x[kRun], towards_y[kRun];
+  LatticeRun run;
 #pragma omp simd
   for (int p = 0; p < n; p++) {
     const math::LatticeAxis x = math::lattice_axis(a[p]), y = math::lattice_axis(b[p]);
-    u[p] = x.distance;
-    v[p] = y.distance;
-    node_x[p] = x.node;
-    node_y[p] = y.node;
-    towards_x[p] = x.towards;
-    towards_y[p] = y.towards;
+    run.u[p] = x.distance;
+    run.v[p] = y.distance;
+    run.node_x[p] = x.node;
+    run.node_y[p] = y.node;
+    run.towards_x[p] = x.towards;
+    run.towards_y[p] = y.towards;
   }
-  alignas(64) int32_t bin_0[kRun], bin_x[kRun], bin_mx[kRun];
+  for (int p = look_up_rows(lattice, n, run); p < n; p++) {
+    const math::LatticeRows rows =
+        math::lattice_rows(run.node_x[p], run.node_y[p], run.towards_x[p], run.towards_y[p], lattice);
+    run.bin_0[p] = rows.bin_0;
+    run.bin_x[p] = rows.bin_x;
+    run.bin_mx[p] = rows.bin_mx;
+    run.found[p] = rows.found;
+  }
   int misses = 0;
   for (int p = 0; p < n; p++) {
-    const math::LatticeRows rows = math::lattice_rows(node_x[p], node_y[p], towards_x[p], towards_y[p], lattice);
-    bin_0[p] = rows.bin_0;
-    bin_x[p] = rows.bin_x;
-    bin_mx[p] = rows.bin_mx;
     missed[misses] = p;
-    misses += 1 - rows.found;
+    misses += 1 - run.found[p];
   }
 #pragma omp simd
   for (int p = 0; p < n; p++) {
@@ -41,7 +88,8 @@ int lattice_run(const float* __restrict__ a, const float* __restrict__ b, int n,
       index[k * stride + p] = bin;
       excess[k * stride + p] = more;
     };
-    math::lattice_order(u[p], v[p], towards_x[p], towards_y[p], bin_0[p], bin_x[p], bin_mx[p], put);
+    math::lattice_order(run.u[p], run.v[p], run.towards_x[p], run.towards_y[p], run.bin_0[p], run.bin_x[p],
+                        run.bin_mx[p], put);
   }
   return misses;
 }

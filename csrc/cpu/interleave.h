@@ -1,48 +1,41 @@
-// Three planes of bytes into one run of interleaved pixels, 16 pixels at a time: compilers do not vectorise
-// bytes at a stride of three by themselves.
+// Three planes of codes into one run of interleaved 8-bit pixels. A vector holds a whole pixel in each lane, and then
+// drops every fourth byte: compilers do not vectorise bytes at a stride of three by themselves.
 #pragma once
 
-#include "parallel.h"
+#include "lanes.h"
+#include "runs.h"
 
 namespace fastcolor::cpu::FASTCOLOR_ISA {
 
-#ifdef __SSSE3__  // below it a byte shuffle is emulated, slower than the plain loop
-typedef uint8_t Bytes16 __attribute__((vector_size(16)));
-
-// Lane j of the result: x[(start + j) / 3] of the plane x whose turn it is, (start + j) % 3.
-template <int start>
-inline Bytes16 interleaved(Bytes16 x, Bytes16 y, Bytes16 z) {
-  Bytes16 pick_xy, pick_z;
-  for (int j = 0; j < 16; j++) {
-    const int at = start + j, pixel = at / 3, plane = at % 3;
-    pick_xy[j] = static_cast<uint8_t>(plane == 1 ? 16 + pixel : pixel);
-    pick_z[j] = static_cast<uint8_t>(plane == 2 ? 16 + pixel : j);
-  }
-  return __builtin_shuffle(__builtin_shuffle(x, y, pick_xy), z, pick_z);
+#ifdef __SSSE3__  // below it a shuffle of bytes is emulated, slower than the plain loop
+// pixels: in each lane the bytes red, green, blue and anything. The first three quarters of the result are wanted.
+FC_INLINE Words drop_fourth_bytes(Words pixels) {
+  typedef uint8_t Bytes __attribute__((vector_size(sizeof(Words))));
+  Bytes within;  // each 16 bytes by themselves: processors shuffle those at once
+  for (unsigned k = 0; k < sizeof(Words); k++) within[k] = static_cast<uint8_t>(k / 16 * 16 + k % 16 * 4 / 3 % 16);
+  Words across;
+  for (unsigned k = 0; k < kLanes; k++) across[k] = k / 3 * 4 + k % 3;
+  return __builtin_shuffle(reinterpret_cast<Words>(__builtin_shuffle(reinterpret_cast<Bytes>(pixels), within)), across);
 }
-inline Bytes16 load_bytes(const uint8_t* from) {
-  Bytes16 v;
-  std::memcpy(&v, from, 16);
-  return v;
-}
-inline void store_bytes(Bytes16 v, uint8_t* to) { std::memcpy(to, &v, 16); }
 #endif
 
-// x, y, z: (n) each; pixels: (n, 3).
-inline void interleave(const uint8_t* x, const uint8_t* y, const uint8_t* z, int n, uint8_t* pixels) {
+// codes in [0, 255], rounded here. pixels: (n, 3).
+inline void interleave(const Planes<float>& codes, int n, uint8_t* pixels) {
   int i = 0;
 #ifdef __SSSE3__
-  for (; i + 16 <= n; i += 16) {
-    const Bytes16 a = load_bytes(x + i), b = load_bytes(y + i), c = load_bytes(z + i);
-    store_bytes(interleaved<0>(a, b, c), pixels + 3 * i);
-    store_bytes(interleaved<16>(a, b, c), pixels + 3 * i + 16);
-    store_bytes(interleaved<32>(a, b, c), pixels + 3 * i + 32);
+  const auto rounded = [](const float* c) __attribute__((always_inline)) {
+    return reinterpret_cast<Words>(__builtin_convertvector(load_lanes<Floats>(c) + 0.5f, Ints));
+  };
+  for (; i + kLanes <= n; i += kLanes) {
+    const Words pixel = rounded(codes.x + i) | rounded(codes.y + i) << 8 | rounded(codes.z + i) << 16;
+    const Words packed = drop_fourth_bytes(pixel);
+    std::memcpy(pixels + 3 * i, &packed, 3 * kLanes);
   }
 #endif
   for (; i < n; i++) {
-    pixels[3 * i] = x[i];
-    pixels[3 * i + 1] = y[i];
-    pixels[3 * i + 2] = z[i];
+    pixels[3 * i] = math::to_byte(codes.x[i]);
+    pixels[3 * i + 1] = math::to_byte(codes.y[i]);
+    pixels[3 * i + 2] = math::to_byte(codes.z[i]);
   }
 }
 

@@ -190,4 +190,9 @@ template <>
 struct IntegerOf<cpu::FASTCOLOR_ISA::Floats> {
   using type = cpu::FASTCOLOR_ISA::Ints;
 };
+template <>
+struct NotBelowZero<cpu::FASTCOLOR_ISA::Floats> {
+  using Floats = cpu::FASTCOLOR_ISA::Floats;
+  FC_INLINE static Floats of(const Floats& x) { return cpu::FASTCOLOR_ISA::max_lanes(Floats{}, x); }
+};
 }  // namespace fastcolor::math

@@ -234,9 +234,9 @@ void paint_rgb(const PaintRgbParams& p) {
     const float saturation = p.gamut == Gamut::kChroma ? 1.0f : p.saturation;
     for (int64_t first = 0; first < p.width; first += kRun) {
       const int n = static_cast<int>(std::min<int64_t>(kRun, p.width - first));
-      Planes<uint8_t> bytes;
-      lab_run_to_bytes(lightness + first, a + first, b + first, saturation, n, bytes);
-      interleave(bytes.x, bytes.y, bytes.z, n, rgb + 3 * first);
+      Planes<float> codes;
+      lab_run_to_255(lightness + first, a + first, b + first, saturation, n, codes);
+      interleave(codes, n, rgb + 3 * first);
     }
   });
 }

@@ -52,13 +52,5 @@ inline void run_to_bytes(const float* __restrict__ c, int n, uint8_t* __restrict
 #pragma omp simd
   for (int i = 0; i < n; i++) out[i] = static_cast<uint8_t>(static_cast<int32_t>(c[i] + 0.5f));
 }
-inline void lab_run_to_bytes(const float* l, const float* a, const float* b, float saturation, int n,
-                             Planes<uint8_t>& out) {
-  Planes<float> rgb;
-  lab_run_to_255(l, a, b, saturation, n, rgb);
-  run_to_bytes(rgb.x, n, out.x);
-  run_to_bytes(rgb.y, n, out.y);
-  run_to_bytes(rgb.z, n, out.z);
-}
 
 }  // namespace fastcolor::cpu::FASTCOLOR_ISA

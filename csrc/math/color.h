@@ -83,9 +83,8 @@ FC_HD T cie_f_vjp(T t, T grad) {
 template <class T>
 FC_HD T cie_f_inverse(T f) {
   using K = Constant<T>;
-  const T cube = f * f * f, toe = (f - K(16.0 / 116)) * K(1 / 7.787);
-  const T t = f > K(0.2068966) ? cube : toe;
-  return t < K(0) ? T{} : t;
+  const T cube = f * f * f, toe = f * K(1 / 7.787) - K(16.0 / 116 / 7.787);
+  return NotBelowZero<T>::of(f > K(0.2068966) ? cube : toe);
 }
 template <class T>
 FC_HD T cie_f_inverse_vjp(T f, T grad) {

@@ -21,7 +21,8 @@
 namespace fastcolor::math {
 
 constexpr int kMaxNeighbours = 16;
-constexpr int kLatticeNodes = 32;  // a side; node (16, 16) is ab = (0, 0)
+constexpr int kLatticeNodes = 32;  // a side, and the bits of a word; node (16, 16) is ab = (0, 0)
+constexpr int kLatticeMiddle = kLatticeNodes / 2;
 constexpr float kLatticeSpacing = 10.0f;
 constexpr float kCell = 2.5f, kCellOrigin = -120.0f;
 constexpr int kCells = 96;  // a side
@@ -51,17 +52,18 @@ FC_HD LatticeAxis lattice_axis(float x) {
   return {static_cast<int>(nearest), offset > 0.0f ? 1 : -1, offset < 0.0f ? -offset : offset};
 }
 
-// What the table knows about the six candidates: the bin of 0, of X and of MX, and whether all six are bins.
+// What the table knows about the six candidates: the bin of 0, of X and of MX, and whether all six are bins. lattice: a
+// number for each row of nodes, the bin of its node at b = 0; then for each quadrant and row a word, whose bits say of
+// which nodes the six are bins. The vectors of cpu/encode.cpp do the same.
 struct LatticeRows {
   int32_t bin_0, bin_x, bin_mx, found;
 };
 FC_HD LatticeRows lattice_rows(int32_t node_x, int32_t node_y, int32_t towards_x, int32_t towards_y,
                                const int32_t* lattice) {
-  const int32_t *row = lattice + kLatticeNodes / 2, *flags = lattice + kLatticeNodes;
   const int quadrant = (towards_x < 0 ? 1 : 0) + (towards_y < 0 ? 2 : 0);
-  const int here = (node_x + kLatticeNodes / 2) * kLatticeNodes + node_y + kLatticeNodes / 2;
+  const int32_t *row = lattice + kLatticeMiddle, *whole = row + (1 + quadrant) * kLatticeNodes;
   return {row[node_x] + node_y, row[node_x + towards_x] + node_y, row[node_x - towards_x] + node_y,
-          (flags[here] >> quadrant) & 1};
+          (whole[node_x] >> (node_y + kLatticeMiddle)) & 1};
 }
 
 // Hands the five nearest by Note [Lattice] to put(k, bin, squared distance minus the nearest's) in order. Arrays here

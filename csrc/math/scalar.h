@@ -35,6 +35,13 @@ struct IntegerOf<float> {
   using type = int32_t;
 };
 
+// x, or 0 where it is below; NaN stays. A compiler that may not forget NaN makes two instructions of it: lanes.h has
+// the processors' maximum for vectors.
+template <class T>
+struct NotBelowZero {
+  FC_HD static T of(T x) { return x < T(0) ? T(0) : x; }
+};
+
 // Each number to another type, by value; of vectors too, where the compiler has them.
 template <class To, class From>
 FC_HD To convert(From from) {

@@ -21,6 +21,7 @@ from torch import Tensor
 from .. import ops
 from ..temporal import Smoother
 from . import hdr, parts
+from .gpu import Surfaces
 from .parts import Parts
 from .pipe import Pipe, Stopped, Worker, painters
 from .plan import Encoding
@@ -40,9 +41,17 @@ class FilmJob:
     """Paints one film into parts, and joins them."""
 
     def __init__(
-        self, film: Film, encoding: Encoding, streams: Streams, colorizer: Colorizer, options: VideoOptions, work: Parts
+        self,
+        film: Film,
+        encoding: Encoding,
+        streams: Streams,
+        colorizer: Colorizer,
+        options: VideoOptions,
+        work: Parts,
+        *,
+        decoder: torch.device | None = None,  # whose NVDEC decodes
     ) -> None:
-        self.film, self.encoding, self.streams = film, encoding, streams
+        self.film, self.encoding, self.streams, self.decoder = film, encoding, streams, decoder
         self.colorizer, self.options, self.parts = colorizer, options, work
         self.warnings: list[str] = []  # what was lost
         self.notes: list[str] = []
@@ -54,6 +63,7 @@ class FilmJob:
         self.painters = painters(colorizer.device)
         self.part_frames = max(1, parts.FRAMES // self.size) * self.size
         self.smoother = Smoother(options.temporal, chunk=self.size)
+        self.surfaces = Surfaces(encoding.surfaces, encoding.layout) if encoding.surfaces else None
         # The network sees what a viewer sees: upright, in square pixels.
         size = colorizer.input_size(*film.shown)
         self.input_size = size[::-1] if film.turns % 2 else size
@@ -105,7 +115,9 @@ class FilmJob:
             end=options.end,
             skip=self.parts.frames,
             keep_colored=options.skip_colored,
+            decoder=self.decoder,
             warn=self.warn,
+            note=self.note,
         )
         decoded: Pipe[Batch] = Pipe(1)
         painted: Pipe[Batch] = Pipe(1)
@@ -233,37 +245,44 @@ class FilmJob:
         return self._predicted(predict, batch)
 
     def _luma(self, batch: Batch) -> Tensor:
-        return torch.from_numpy(batch.luma[: len(batch.frames)]).to(self.colorizer.device)
+        """A batch's luma where it is painted, to which it goes once."""
+        batch.luma = batch.luma[: len(batch.frames)].to(self.colorizer.device)
+        return batch.luma
 
     @torch.inference_mode()
     def _write_chroma(self, batch: Batch, ab: Tensor) -> None:
-        """Write the chroma planes of a batch's frames."""
+        """Write what a batch's frames still lack: chroma, and luma that was decoded on a GPU."""
         film, layout = self.film, self.encoding.layout
+        luma = self._luma(batch)
         factor = hdr.COLOUR_FACTOR.get(film.tags[2], 1.0)
-        planes = ops.paint_chroma(
+        chroma = ops.paint_chroma(
             ab,
-            self._luma(batch),
+            luma,
             subsampling=layout.subsampling,
             matrix=film.matrix,
             full_range=film.full_range,
             saturation=self.options.saturation * factor,
             bits=layout.bits,
         )
-        for index, plane in enumerate(planes, start=1):
-            for frame, keeps, chroma in zip(batch.frames, batch.colored, plane.cpu().numpy(), strict=True):
+        if self.surfaces:
+            batch.frames = self.surfaces(batch.frames, luma, *chroma)
+            return
+        lacking = enumerate(chroma, start=1) if self.decoder is None else enumerate((luma, *chroma))
+        for index, plane in lacking:
+            for frame, keeps, samples in zip(batch.frames, batch.colored, plane.cpu().numpy(), strict=True):
                 if not keeps:
-                    plane_view(frame, index, batch.luma.dtype)[:] = chroma
+                    plane_view(frame, index, layout.dtype)[:] = samples
         if self.encoding.pictures == 2:
-            batch.frames = [self._beside_gray(frame, batch.luma.dtype) for frame in batch.frames]
+            batch.frames = [self._beside_gray(frame) for frame in batch.frames]
 
-    def _beside_gray(self, frame: Any, dtype: Any) -> Any:
+    def _beside_gray(self, frame: Any) -> Any:
         """A frame twice as wide: the gray picture on the left, the painted one on the right."""
         import av
 
         film, layout = self.film, self.encoding.layout
         wide = av.VideoFrame(2 * film.width, film.height, layout.output)
         for index in range(3):
-            painted, both = plane_view(frame, index, dtype), plane_view(wide, index, dtype)
+            painted, both = plane_view(frame, index, layout.dtype), plane_view(wide, index, layout.dtype)
             right = both.shape[1] - painted.shape[1]
             both[:, :right] = painted[:, :right] if index == 0 else 2 ** (layout.bits - 1)
             both[:, right:] = painted

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
 
 from .probe import Film
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,8 @@ ENCODERS = {
                    False),
     "ffv1": Encoder("ffv1", {}, {}, {}, None, 0, False),
 }  # fmt: skip
+# Planes, and the same samples as a surface of luma and, by turns, Cb and Cr: what NVDEC gives and NVENC takes here.
+SURFACES = {"yuv420p": "nv12", "yuvj420p": "nv12", "yuv420p10le": "p010le"}
 CONTAINERS = {
     ".mp4": ("mp4", ("h264", "hevc", "av1", "vp9")),
     ".m4v": ("mp4", ("h264", "hevc", "av1", "vp9")),
@@ -54,6 +61,11 @@ class Layout:
     bits: int
     note: str | None
 
+    @property
+    def dtype(self) -> type:
+        """Of the planes, in numpy."""
+        return np.uint8 if self.bits == 8 else np.uint16
+
 
 @dataclass(frozen=True)
 class Encoding:
@@ -61,11 +73,20 @@ class Encoding:
 
     container: str  # libav's name of the format
     family: str
+    encoder: str  # libav's name of it
     options: dict[str, str]
     layout: Layout
     pictures: int  # side by side: 1, or 2 with the gray film on the left
     interlaced: bool
     notes: tuple[str, ...]
+    surfaces: torch.device | None = None  # where its frames are surfaces; None: planes on the host
+
+    @property
+    def takes(self) -> str:
+        """The pixel format of the frames that the encoder is given."""
+        if self.surfaces is None:
+            return self.layout.output
+        return "cuda" if self.surfaces.type == "cuda" else SURFACES[self.layout.output]
 
 
 def _suffix(bits: int) -> str:
@@ -156,7 +177,16 @@ def plan(
                 notes = [] if note is None else [note]
                 notes += _tell_encoder(film, family, options)
                 interlaced = film.field_order is not None and family == "h264"
-                return Encoding(container, family, options, layout, 2 if compare else 1, interlaced, tuple(notes))
+                return Encoding(
+                    container=container,
+                    family=family,
+                    encoder=ENCODERS[family].name,
+                    options=options,
+                    layout=layout,
+                    pictures=2 if compare else 1,
+                    interlaced=interlaced,
+                    notes=tuple(notes),
+                )
     raise ValueError(f"{' or '.join(order)} cannot hold {film.width}x{film.height} {film.pixel_format}")
 
 

@@ -74,15 +74,15 @@ def url(path: Path) -> str:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[av.container.InputContainer]:
-    """An input container; an unreadable one is a ValueError of one sentence."""
+def opened(path: Path, hwaccel: Any = None) -> Iterator[av.container.InputContainer]:
+    """An input container; an unreadable one is a ValueError of one sentence. hwaccel: an av HWAccel that decodes it."""
     import av
 
     try:
         try:
-            container = av.open(url(path))
+            container = av.open(url(path), hwaccel=hwaccel)
         except UnicodeDecodeError:  # tags of an old file
-            container = av.open(url(path), metadata_encoding="latin-1")
+            container = av.open(url(path), metadata_encoding="latin-1", hwaccel=hwaccel)
     except (av.error.FFmpegError, OSError) as error:
         if path.suffix.lower() in (".mp4", ".m4v", ".mov") and isinstance(error, av.error.InvalidDataError):
             raise ValueError(
@@ -108,8 +108,6 @@ def probe(path: Path) -> Film:
     Raises:
         FileNotFoundError, IsADirectoryError, ValueError: the file is missing, a folder, empty, or not a film.
     """
-    import av
-
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist")
     if path.is_dir():
@@ -124,20 +122,28 @@ def probe(path: Path) -> Film:
         if stream is None:
             kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
             raise ValueError(f"{path} has no moving picture, only {kinds}")
-        frame, error = None, "the stream is empty"
-        packets = container.demux(stream)
-        while frame is None:
-            try:
-                frame = next(iter(next(packets).decode()), None)
-            except StopIteration:
-                break
-            except av.error.FFmpegError as failure:
-                if isinstance(failure, av.error.EOFError):
-                    break
-                error = reason(failure)
-        if frame is None:
-            raise ValueError(f"{path}: no frame of the {stream.codec_context.name} picture could be decoded: {error}")
-        return _describe(path, container, stream, frame)
+        return _describe(path, container, stream, first_frame(path, container, stream))
+
+
+def first_frame(path: Path, container: Any, stream: Any) -> Any:
+    """The first frame of a stream that decodes.
+
+    Raises:
+        ValueError: none does.
+    """
+    import av
+
+    error = "the stream is empty"
+    packets = container.demux(stream)
+    while True:
+        try:
+            for frame in next(packets).decode():
+                return frame
+        except (StopIteration, av.error.EOFError):
+            break
+        except av.error.FFmpegError as failure:
+            error = reason(failure)
+    raise ValueError(f"{path}: no frame of the {stream.codec_context.name} picture could be decoded: {error}")
 
 
 def _end(container: Any, stream: Any) -> float | None:

@@ -8,10 +8,12 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from .damage import Reported
-from .plan import Layout
+from .gpu import luma_of, nvdec
+from .plan import SURFACES, Layout
 from .probe import Film, fraction, opened, reason
 
 # Spread of the chroma planes, in codes of 8 bits, from which a stretch counts as coloured, and below which it no longer
@@ -23,8 +25,8 @@ COLORED, UNCOLORED = 4.0, 2.0
 class Batch:
     """Some consecutive frames with their luma."""
 
-    luma: np.ndarray  # (frames at most, H, W) uint8 or uint16
-    frames: list[Any] = field(default_factory=list)  # av.VideoFrame in the output's format, luma in place
+    luma: Tensor  # (frames at most, H, W) uint8 or uint16, where it was decoded, later where it is painted
+    frames: list[Any] = field(default_factory=list)  # av.VideoFrame in the output's format, luma in place if it is here
     colored: list[bool] = field(default_factory=list)  # the frame keeps the colours it has
     state: dict[str, Tensor] | None = None  # of the smoothing behind this batch, where it ends a part
 
@@ -54,7 +56,8 @@ class Reader:
 
     Damage is survived: `warn` is told of what was lost. With `start` and `end` (seconds from the film's beginning)
     only what lies within is passed on, moved so that the cut begins where the film began. The first `skip` frames are
-    decoded and not passed on: only so do the others come out as they would have.
+    decoded and not passed on: only so do the others come out as they would have. decoder: the GPU whose NVDEC decodes;
+    luma then stays there, and frames yet without it come along. `note` is told where software had to decode.
     """
 
     def __init__(
@@ -67,14 +70,17 @@ class Reader:
         end: float | None,
         skip: int = 0,
         keep_colored: bool = False,
+        decoder: torch.device | None = None,
         warn: Callable[[str], None],
+        note: Callable[[str], None],
     ) -> None:
-        self.film, self.layout, self.size, self.warn = film, layout, size, warn
+        self.film, self.layout, self.size, self.warn, self.note = film, layout, size, warn, note
         self.skip, self.keep_colored = skip, keep_colored
         self.shift = Fraction(str(start)) if start else Fraction(0)
         self.first = film.origin + self.shift if start else None
         self.last = film.origin + Fraction(str(end)) if end is not None else None
-        self.dtype = np.uint8 if layout.bits == 8 else np.uint16
+        self.decoder, self.fell_back = decoder, False
+        self.dtype = layout.dtype
         self.pts: int | None = None  # of the frame before
         self.end = 0  # of what it lasts for
         self.position = 0  # in the file, in bytes
@@ -86,7 +92,7 @@ class Reader:
         self.told: set[str] = set()
 
     def __iter__(self) -> Iterator[Batch]:
-        with opened(self.film.path) as container:
+        with opened(self.film.path, nvdec(self.decoder) if self.decoder else None) as container:
             if self.first is not None:
                 container.seek(int(self.first * 1_000_000), backward=True)
             batch = self._new()
@@ -95,7 +101,7 @@ class Reader:
                 if number < self.skip:
                     continue
                 out = self._prepared(frame, colored)
-                batch.luma[len(batch.frames)] = plane_view(out, 0, self.dtype)
+                self._take_luma(frame, out, batch.luma[len(batch.frames)])
                 batch.frames.append(out)
                 batch.colored.append(colored)
                 if len(batch.frames) == self.size:
@@ -126,12 +132,15 @@ class Reader:
             self.warn(f"{film.path}: {film.stated - self.read} of {film.stated} frames could not be read")
 
     def _new(self) -> Batch:
-        return Batch(luma=np.empty((self.size, self.film.height, self.film.width), self.dtype))
+        dtype = torch.uint8 if self.layout.bits == 8 else torch.uint16
+        shape = (self.size, self.film.height, self.film.width)
+        return Batch(torch.empty(shape, dtype=dtype, device=self.decoder or "cpu"))
 
     def _frames(self, container: Any) -> Iterator[Any]:
         """Decoded frames within the cut, in order, each with a time stamp."""
         painted = container.streams[self.film.stream]
-        painted.codec_context.thread_type = "AUTO"
+        if self.decoder is None:
+            painted.codec_context.thread_type = "AUTO"
         with Reported((painted.codec_context.name, container.format.name)) as reported:
             try:
                 for frame in self._decoded(container, painted):
@@ -199,7 +208,38 @@ class Reader:
         return self.colored
 
     def _prepared(self, frame: Any, colored: bool) -> Any:
-        """The frame as it will be encoded: luma in place, chroma yet to be written unless it is coloured."""
+        """The frame as it will be encoded: luma in place unless it is on a GPU, chroma yet to be written unless it is
+        coloured."""
+        import av
+
+        if self._is_surface(frame):
+            out = av.VideoFrame(self.film.width, self.film.height, self.layout.output)
+        else:
+            out = self._with_luma(frame, colored)
+        out.pts, out.time_base, out.duration = frame.pts, self.film.time_base, frame.duration
+        out.pict_type = 0  # the encoder decides, not the source
+        if self.shift:
+            out.pts -= round(self.shift / fraction(out.time_base))
+        return out
+
+    def _is_surface(self, frame: Any) -> bool:
+        """Whether NVDEC decoded it, and as what the film began with."""
+        if self.decoder is None:
+            return False
+        film, shape = self.film, frame.sw_format or frame.format
+        return (frame.width, frame.height, shape.name) == (film.width, film.height, SURFACES[film.pixel_format])
+
+    def _take_luma(self, frame: Any, out: Any, luma: Tensor) -> None:
+        """Copy a frame's luma into a batch."""
+        if self.decoder is None:
+            luma.numpy()[:] = plane_view(out, 0, self.dtype)
+            return
+        if not self._is_surface(frame) and not self.fell_back:
+            self.fell_back = True
+            self.note(f"NVDEC refuses a part of {self.film.path}, which is decoded in software")
+        luma.copy_(luma_of(frame if self._is_surface(frame) else out))
+
+    def _with_luma(self, frame: Any, colored: bool) -> Any:
         import av
 
         film, layout = self.film, self.layout
@@ -211,15 +251,10 @@ class Reader:
             source = self._converted(frame)
         if source.format.name == layout.output:
             source.make_writable()  # the decoder may still need the original as a reference
-            out = source
-        else:
-            out = source.reformat(format=layout.output) if colored else None
-            out = out or av.VideoFrame(film.width, film.height, layout.output)
-            plane_view(out, 0, self.dtype)[:] = plane_view(source, 0, self.dtype)
-        out.pts, out.time_base, out.duration = frame.pts, film.time_base, frame.duration
-        out.pict_type = 0  # the encoder decides, not the source
-        if self.shift:
-            out.pts -= round(self.shift / fraction(out.time_base))
+            return source
+        out = source.reformat(format=layout.output) if colored else None
+        out = out or av.VideoFrame(film.width, film.height, layout.output)
+        plane_view(out, 0, self.dtype)[:] = plane_view(source, 0, self.dtype)
         return out
 
     def _converted(self, frame: Any) -> Any:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .parts import Done
-from .plan import ENCODERS, Encoding
+from .plan import Encoding
 from .probe import Film, fraction, opened, url
 from .streams import Streams, convert_stream, converted, copy_stream, packets
 
@@ -36,6 +36,26 @@ def _muxing(film: Film, container: str) -> dict[str, str]:
     return {"movie_timescale": str(min(max(film.time_base.denominator, 1000), 10_000_000))}
 
 
+def set_up(context: Any, film: Film, encoding: Encoding) -> None:
+    """Tell an encoder what a film is like, before it opens."""
+    from av.codec.context import Flags
+
+    context.width, context.height = film.width * encoding.pictures, film.height
+    context.pix_fmt = encoding.takes
+    context.framerate = film.rate
+    # The film's own clock, so that no time stamp is ever rounded.
+    context.time_base = film.time_base
+    context.color_range = 2 if film.full_range else 1
+    context.colorspace, context.color_primaries, context.color_trc = film.tags
+    context.flags |= Flags.frame_duration
+    if encoding.interlaced:
+        context.flags |= Flags.interlaced_dct | Flags.interlaced_me
+    if film.sample_aspect:
+        context.sample_aspect_ratio = film.sample_aspect
+    if encoding.family == "hevc" and encoding.container in ("mp4", "mov"):
+        context.codec_tag = "hvc1"  # the tag that players of all makers accept
+
+
 class PartWriter:
     """One part: frames encoded into a file of their own. Used by one thread at a time."""
 
@@ -50,27 +70,9 @@ class PartWriter:
         self.container = av.open(
             url(path), "w", format=encoding.container, container_options=_muxing(film, encoding.container)
         )
-        self.stream = self._encoded(film, encoding)
-
-    def _encoded(self, film: Film, encoding: Encoding) -> Any:
-        from av.codec.context import Flags
-
-        stream = self.container.add_stream(ENCODERS[encoding.family].name, rate=film.rate, options=encoding.options)
-        context = stream.codec_context
-        context.width, context.height = film.width * encoding.pictures, film.height
-        context.pix_fmt = encoding.layout.output
-        # The film's own clock, so that no time stamp is ever rounded.
-        context.time_base = stream.time_base = film.time_base
-        context.color_range = 2 if film.full_range else 1
-        context.colorspace, context.color_primaries, context.color_trc = film.tags
-        context.flags |= Flags.frame_duration
-        if encoding.interlaced:
-            context.flags |= Flags.interlaced_dct | Flags.interlaced_me
-        if film.sample_aspect:
-            context.sample_aspect_ratio = film.sample_aspect
-        if encoding.family == "hevc" and encoding.container in ("mp4", "mov"):
-            context.codec_tag = "hvc1"  # the tag that players of all makers accept
-        return stream
+        self.stream = self.container.add_stream(encoding.encoder, rate=film.rate, options=encoding.options)
+        set_up(self.stream.codec_context, film, encoding)
+        self.stream.time_base = film.time_base
 
     def write(self, frames: list[Any]) -> None:
         """Encode some frames."""
