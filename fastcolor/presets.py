@@ -60,7 +60,8 @@ class L2(L1):
 
 @dataclass(frozen=True)
 class Huber(L1):
-    """Quadratic up to a difference of `delta` ab units, linear beyond, in units of `scale`; otherwise as `L1`."""
+    """Quadratic up to a difference of `delta` ab units, linear beyond, in units of `scale`; otherwise as `L1`. What the
+    paper of `siggraph17` has where its released code has `L1`."""
 
     delta: float = 1.0
     name: str = "huber"
