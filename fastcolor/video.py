@@ -29,8 +29,8 @@ class VideoOptions:
     """auto, cpu, cuda or cuda:N."""
     engine: str = "auto"
     """What runs the network: auto or torch."""
-    hardware: Literal["auto", "on", "off"] = "auto"
-    """NVDEC and NVENC: auto tries them if a GPU paints, on tries them anyway, off leaves them."""
+    hardware: Literal["auto", "on", "off"] = "off"
+    """NVDEC and NVENC: auto tries them if a GPU paints, on tries them anyway; off, because no GPU has run them yet."""
     temperature: float | None = None
     """0 or 0.001 to 10; lower is more saturated and less even. None: the weights' own."""
     saturation: float = 1.0
@@ -94,7 +94,7 @@ def video(
     weights: str | os.PathLike[str] = "default",
     device: str = "auto",
     engine: str = "auto",
-    hardware: Literal["auto", "on", "off"] = "auto",
+    hardware: Literal["auto", "on", "off"] = "off",
     temperature: float | None = None,
     saturation: float = 1.0,
     temporal: Literal["off", "fast", "flow"] = "fast",
@@ -121,9 +121,9 @@ def video(
     Args:
         src: any film that FFmpeg decodes. dst: ends in .mp4, .m4v, .mov, .mkv or .webm; its folder is made.
         weights, device, engine, temperature: as for `Colorizer`.
-        hardware: whether a GPU's own codecs are tried: "auto" if a GPU paints, "on" anyway, "off" not. They are used
-            where they keep what this page promises, else software with a notice; an explicit `crf` or `lossless` is
-            for software.
+        hardware: whether a GPU's own codecs are tried: "auto" if a GPU paints, "on" anyway, "off" not: the default
+            until they have been seen on a GPU. They are used where they keep what this page promises, else software
+            with a notice; an explicit `crf` or `lossless` is for software.
         saturation: factor on the colours, 0 (gray) to 10.
         temporal: "fast" averages colours with those of the frame before along the motion of blocks; "flow" with the
             frames before and after along dense motion, which needs OpenCV; "off" paints every frame by itself.
