@@ -5,46 +5,32 @@ from __future__ import annotations
 import logging
 import math
 import os
-import re
 import shutil
-import sys
-import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import numpy as np
 import torch
 import tyro
 from PIL import Image
 
+from . import jobs as plan
 from . import ops
+from .bar import bar
 from .colorize import Colorizer, check_look, eight_bit
-from .data import PICTURE_SUFFIXES
 from .film.pipe import Pipe, Stopped, Worker, painters
-from .pictures import (
-    SUFFIXES,
-    DamagedError,
-    Picture,
-    PictureError,
-    PictureFile,
-    check_target,
-    compose,
-    losses,
-    read,
-    write,
-)
+from .jobs import Job
+from .pictures import DamagedError, Picture, PictureError, PictureFile, check_target, compose, losses, read, write
 
 log = logging.getLogger("fastcolor")
-_T = TypeVar("_T")
 # Of a colour photograph at least so large a share lies so far, in Lab units, from the mean colour of its lightness.
 _COLORED_SHARE, _COLORED_DISTANCE = 0.02, 10.0
 _BATCH, _BATCH_PIXELS = 4, 1 << 23  # painted together at most
-_SAME_FORMAT = {".jpeg": ".jpg", ".tiff": ".tif", ".heif": ".heic"}
 
 
 @dataclass(frozen=True)
@@ -114,17 +100,11 @@ class Outcome:
         return notes
 
 
-@dataclass(frozen=True)
-class _Job:
-    source: Path
-    target: Path
-
-
 @dataclass
 class _Item:
     """A job on its way through reading, painting and writing."""
 
-    job: _Job
+    job: Job
     file: PictureFile | None = None  # None: skipped, or it could not be read
     skipped: bool = False
     colored: bool = False  # before
@@ -149,17 +129,19 @@ def colorize_files(options: ColorizeOptions, colorizer: Colorizer | None = None)
     if not options.inputs:
         raise ValueError("inputs: name at least one picture or folder")
     check_look(options.temperature, options.saturation)
-    suffix = None if options.format is None else "." + options.format.lower().lstrip(".")
-    if suffix is not None:
-        check_target(Path("output" + suffix))
+    if options.format is not None:
+        check_target(Path(f"output{plan.ending(options.format)}"))
     outcome = Outcome()
     single = len(options.inputs) == 1 and not options.inputs[0].is_dir()
-    jobs = [_single(options, suffix)] if single else _distinct(list(_several(options, suffix, outcome)))
-    index, count = _shard(options.shard)
-    jobs = jobs[index - 1 :: count]
+    if single:
+        jobs = [plan.single(options.inputs[0], options.output, options.format)]
+    else:
+        jobs, found = plan.several(options.inputs, options.output, options.format)
+        outcome.no_pictures, outcome.failed = found.others, found.unreadable
+    jobs = plan.share(jobs, options.shard)
     colorizer = colorizer or Colorizer(options.weights, options.device, options.engine)
     with _Line(colorizer, jobs, options, single) as items:
-        for _ in _progress(jobs):
+        for _ in bar(jobs):
             item = next(items)
             try:
                 if item.error is not None:
@@ -191,132 +173,13 @@ def in_color(picture: Picture) -> bool:
     return bool((distance > _COLORED_DISTANCE).mean() > _COLORED_SHARE)
 
 
-def _single(options: ColorizeOptions, suffix: str | None) -> _Job:
-    source, out = options.inputs[0], Path(options.output)
-    if not source.exists():
-        raise FileNotFoundError(f"{source}: no such file")
-    if out.is_dir() or _names_folder(options.output):
-        target = out / source.name
-        target = target if suffix is None else target.with_suffix(suffix)
-    else:
-        target = out if out.suffix or suffix is None else out.with_suffix(suffix)
-        if suffix is not None and _format(target) != _format(Path("output" + suffix)):
-            raise ValueError(f"format: must agree with the output's name {out}, got {options.format}; leave one out")
-        if not target.suffix:
-            raise ValueError(f"{out}: must end in a picture's ending such as .png, or in / to name a folder")
-    check_target(target)
-    if target.exists() and target.samefile(source):
-        raise ValueError(f"{target}: input and output are the same file")
-    return _Job(source, target)
-
-
-def _several(options: ColorizeOptions, suffix: str | None, outcome: Outcome) -> Iterator[_Job]:
-    """Every picture and its output; a folder's tree is mirrored under the output."""
-    out = Path(options.output)
-    if out.exists() and not out.is_dir():
-        raise ValueError(f"output: must be a folder for several pictures, got the file {out}")
-    if not out.exists() and not _names_folder(options.output) and re.fullmatch(r"\.[A-Za-z]\w{1,4}", out.suffix):
-        raise ValueError(f"output: must be a folder for several pictures, got {out}; {out}/ says that it is one")
-    for source in options.inputs:
-        if not source.exists():
-            raise FileNotFoundError(f"{source}: no such file or folder")
-        files = [source]
-        if source.is_dir():
-            if out.resolve() == source.resolve():
-                if len(options.inputs) > 1:
-                    continue  # a pattern such as photos/* also gives the output folder that lies there
-                raise ValueError(f"output: must be another folder than the input {source}")
-            files = _walk(source, out, outcome)
-            if not files:
-                raise ValueError(f"{source}: holds no pictures")
-        for path in files:
-            target = out / (path.relative_to(source) if source.is_dir() else path.name)
-            yield _Job(path, target if suffix is None else target.with_suffix(suffix))
-
-
-def _walk(folder: Path, out: Path, outcome: Outcome) -> list[Path]:
-    """The pictures of a tree by their names, without hidden ones and those under the output folder."""
-    pictures = []
-    written = out.resolve()
-
-    def unreadable(error: OSError) -> None:
-        outcome.failed.append(f"{error.filename}: cannot be read ({(error.strerror or str(error)).lower()})")
-
-    for root, folders, names in os.walk(folder, onerror=unreadable):
-        folders[:] = [name for name in folders if not name.startswith(".") and Path(root, name).resolve() != written]
-        for name in sorted(names):
-            path = Path(root, name)
-            if name.startswith(".") or not path.is_file():
-                continue
-            known = path.suffix.lower() in SUFFIXES | PICTURE_SUFFIXES | {".pgm"}
-            (pictures if known else outcome.no_pictures).append(path)
-    return sorted(pictures)
-
-
-def _distinct(jobs: list[_Job]) -> list[_Job]:
-    """Each job once. No two pictures may share an output, and no output may be a picture that is still to be read."""
-    found: dict[str, _Job] = {}
-    sources = {os.path.realpath(job.source): job.source for job in jobs}
-    for job in jobs:
-        key = os.path.realpath(job.target)
-        if key in sources:
-            raise ValueError(f"{job.target}: is an input as well as the output for {job.source}")
-        other = found.setdefault(key, job)
-        if os.path.realpath(other.source) != os.path.realpath(job.source):
-            raise ValueError(f"{job.target}: is the output for both {other.source} and {job.source}; colour them apart")
-    return list(found.values())
-
-
-def _names_folder(name: str) -> bool:
-    return name.endswith(("/", os.sep))
-
-
-def _format(path: Path) -> str:
-    suffix = path.suffix.lower()
-    return _SAME_FORMAT.get(suffix, suffix)
-
-
-def _shard(shard: str) -> tuple[int, int]:
-    try:
-        index, count = (int(part) for part in shard.split("/"))
-    except ValueError:
-        index = count = 0
-    if not 1 <= index <= count:
-        raise ValueError(f"shard: must be i/n with 1 <= i <= n, got {shard!r}")
-    return index, count
-
-
-def _progress(
-    jobs: Iterable[_T], total: int | None = None, unit: str = "pictures", every: float = 30.0
-) -> Iterator[_T]:
-    """A bar on a terminal; elsewhere a line on stderr every so many seconds. total: of jobs without a length."""
-    total = len(jobs) if total is None else total  # type: ignore[arg-type]
-    if sys.stderr.isatty():
-        from tqdm import tqdm
-        from tqdm.contrib.logging import logging_redirect_tqdm
-
-        with logging_redirect_tqdm():  # a warning goes above the bar
-            yield from tqdm(jobs, total=total, unit=f" {unit}", disable=total < 2)
-        return
-    started = told = time.monotonic()
-    for done, job in enumerate(jobs):
-        now = time.monotonic()
-        if done and now - told >= every:
-            rate, told = done / (now - started), now
-            left = (total - done) / rate
-            time_left = f"{left / 60:.0f} min" if left >= 120 else f"{left:.0f} s"
-            line = f"{done} of {total} {unit}, {rate:.2g} a second, {time_left} left"
-            print(line, file=sys.stderr, flush=True)
-        yield job
-
-
 class _Line:
     """Files on their way: one thread reads, others paint, and who enters gets them in order, to write them.
 
     Pictures are painted together, up to four or about 2^23 pixels, so that a line of large ones stays small.
     """
 
-    def __init__(self, colorizer: Colorizer, jobs: list[_Job], options: ColorizeOptions, single: bool) -> None:
+    def __init__(self, colorizer: Colorizer, jobs: list[Job], options: ColorizeOptions, single: bool) -> None:
         self._colorizer, self._jobs, self._options, self._single = colorizer, jobs, options, single
         self._read: Pipe[list[_Item]] = Pipe(1)
         self._reader = Worker("read", self._read_all, (self._read,))
@@ -384,7 +247,7 @@ class _Line:
             item.images = list(islice(images, len(item.file.frames) if item.file is not None else 0))
 
 
-def _start(job: _Job, options: ColorizeOptions, single: bool) -> _Item:
+def _start(job: Job, options: ColorizeOptions, single: bool) -> _Item:
     """Read a job's file, or say why not."""
     item = _Item(job)
     try:
@@ -404,7 +267,7 @@ def _start(job: _Job, options: ColorizeOptions, single: bool) -> _Item:
     return item
 
 
-def color_file(colorizer: Colorizer, job: _Job, options: ColorizeOptions, outcome: Outcome) -> None:
+def color_file(colorizer: Colorizer, job: Job, options: ColorizeOptions, outcome: Outcome) -> None:
     """One file from beginning to end; errors are raised."""
     item = _start(job, options, single=True)
     if item.error is not None:
@@ -428,7 +291,7 @@ def _finish(item: _Item, options: ColorizeOptions, outcome: Outcome) -> None:
         outcome.skipped.append(target)
         return
     try:
-        if item.keep and _format(source) == _format(target):
+        if item.keep and plan.same_format(source, target):
             _copy(source, target)
         else:
             images = [_as_it_is(frame) for frame in file.frames] if item.keep else item.images

@@ -126,6 +126,13 @@ def load(path: Path) -> Checkpoint:
         ) from None
 
 
+def _told(settings: Any) -> Any:
+    """JSON without what is null: a setting that a run's version did not know yet is null now."""
+    if isinstance(settings, dict):
+        return {key: _told(value) for key, value in settings.items() if value is not None}
+    return [_told(value) for value in settings] if isinstance(settings, list) else settings
+
+
 def open_run(
     out: Path, settings: dict[str, Any], resume: bool, check_steps: Callable[[int, int], None] | None = None
 ) -> Checkpoint | None:
@@ -152,8 +159,8 @@ def open_run(
         return None
     if not file.exists():
         raise FileNotFoundError(f"resume: {out} holds no run to go on with")
-    before = json.loads(file.read_text())
-    changed = [key for key in settings if before.get(key) != settings[key] and not (key == "steps" and check_steps)]
+    before, now = _told(json.loads(file.read_text())), _told(settings)
+    changed = [key for key in now if before.get(key) != now[key] and not (key == "steps" and check_steps)]
     if changed:
         raise ValueError(f"resume: {', '.join(changed)} differ from the run in {out}; give the same settings and data")
     for left in out.glob(".*.tmp"):

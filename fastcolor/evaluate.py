@@ -26,12 +26,12 @@ from .measures import (
     colorfulness,
     folder_of,
     load_labels,
-    load_prior,
     psnr,
     ssim,
 )
 from .pictures import of_array
 from .report import SUFFIXES, Line, Report, Shown, small
+from .survey import load_prior
 
 __all__ = ["PROTOCOLS", "AreaUnderCurve", "colorfulness", "evaluate", "protocol"]
 
@@ -97,7 +97,8 @@ def evaluate(
         weights: a name or file. data: as `fastcolor.train` takes it. temperature, saturation: as for `Colorizer`.
         limit: measure the first so many pictures. square: crop each to its central square and resize it to this side
             first, as the literature's tables do with 256.
-        prior: colour prior of the rebalanced AuC, a `.npy` file, or "imagenet" for the published one (downloaded).
+        prior: colour prior of the rebalanced AuC over the grid, as `survey.load_prior` takes it, or "imagenet" for the
+            published one (downloaded).
         classifier: network of the semantic interpretability, a file as `fastcolor.measures.Classifier` takes it.
         labels: names of its classes, a text file with one a line; pictures lie in folders of those names.
         fid, lpips: programs as `FrechetDistance` and `PerceptualDistance` of `fastcolor.measures` take them.

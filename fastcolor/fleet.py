@@ -18,9 +18,12 @@ from typing import Annotated, Literal
 
 import tyro
 
-from .batch import ColorizeOptions, Outcome, _distinct, _Job, _progress, _shard, _walk, color_file
+from . import jobs as plan
+from .bar import bar
+from .batch import ColorizeOptions, Outcome, color_file
 from .claims import claim, clear
 from .colorize import Colorizer, check_look
+from .jobs import Job
 from .pictures import check_target
 from .video import VideoOptions, video
 
@@ -167,7 +170,7 @@ def batch(options: BatchOptions) -> Summary:
 
         work = on_ray(options, items)
     try:
-        for item, result in _progress(work, len(items), "items"):
+        for item, result in bar(work, len(items), "items"):
             if result.status == "fatal":
                 raise ValueError(result.words)
             for words in result.warnings:
@@ -190,40 +193,33 @@ def _items(options: BatchOptions, summary: Summary) -> list[Item]:
         raise ValueError(f"{options.dst}: must be a folder, got a file")
     if dst.resolve() == src.resolve():
         raise ValueError(f"{options.dst}: must be another folder than the input")
-    ending, film_ending = _ending(options.format), _ending(options.film_format)
+    ending, film_ending = plan.ending(options.format), plan.ending(options.film_format)
     if ending is not None:
         check_target(Path("output" + ending))
     if film_ending not in {None, *_WRITTEN}:
         raise ValueError(f"film_format: must be one of {', '.join(sorted(_WRITTEN))}, got {options.film_format}")
-    found = Outcome()
-    pictures = _walk(src, dst, found)
-    films = [path for path in found.no_pictures if path.suffix.lower() in _FILMS]
-    summary.left_out = [path for path in found.no_pictures if path.suffix.lower() not in _FILMS]
-    for words in found.failed:
-        summary.failed.append(words)
+    found = plan.walk(src, dst)
+    films = [path for path in found.others if path.suffix.lower() in _FILMS]
+    summary.left_out = [path for path in found.others if path.suffix.lower() not in _FILMS]
+    summary.failed += found.unreadable
     films.sort(key=lambda path: (-path.stat().st_size, path))
 
-    def job(path: Path, ending: str | None) -> _Job:
+    def job(path: Path, ending: str | None) -> Job:
         target = dst / path.relative_to(src)
-        return _Job(path, target if ending is None else target.with_suffix(ending))
+        return Job(path, target if ending is None else target.with_suffix(ending))
 
-    def film_job(path: Path) -> _Job:
+    def film_job(path: Path) -> Job:
         writable = path.suffix.lower() in _WRITTEN
         return job(path, film_ending or (None if writable else ".mkv"))
 
-    jobs = _distinct([*map(film_job, films), *(job(path, ending) for path in pictures)])
-    if not jobs and not found.failed:
+    jobs = plan.distinct([*map(film_job, films), *(job(path, ending) for path in found.pictures)])
+    if not jobs and not found.unreadable:
         raise ValueError(f"{options.src}: holds no pictures or films")
-    index, count = _shard(options.shard)
     kinds = {path: "film" for path in films}
     return [
         Item(one.source, one.target, kinds.get(one.source, "picture"), _stamp(one.target))
-        for one in jobs[index - 1 :: count]
+        for one in plan.share(jobs, options.shard)
     ]
-
-
-def _ending(name: str | None) -> str | None:
-    return None if name is None else "." + name.lower().lstrip(".")
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
@@ -275,7 +271,7 @@ class Painter:
                 if item.kind == "film":
                     return self._film(item, resume=held.deaths > 0 or not self.options.overwrite)
                 outcome = Outcome()
-                color_file(self._colorizer, _Job(item.source, item.target), self._pictures, outcome)
+                color_file(self._colorizer, Job(item.source, item.target), self._pictures, outcome)
                 return Result("kept" if outcome.kept else "coloured")
         except Exception as error:
             words = str(error) or type(error).__name__

@@ -149,8 +149,7 @@ class Objective:
     def _cross_entropy(self, term: CrossEntropy, logits: Tensor, true: Tensor) -> Tensor:
         mask = None
         if term.gray_below > 0:
-            coloured = (true.abs() > term.gray_below).flatten(1).any(1)
-            mask = coloured[:, None, None].expand(-1, *true.shape[2:])
+            mask = _coloured(true, term.gray_below).expand(-1, *true.shape[2:])
         loss = ops.rebalanced_cross_entropy(
             logits,
             true,
@@ -176,4 +175,11 @@ class Objective:
         if weight is not None:
             nearest, _ = ops.encode_bins(true, self.palette, neighbours=1)
             loss = loss * weight[nearest.long()]
+        if term.gray_below:
+            loss = loss * _coloured(true, term.gray_below)[:, None]
         return loss.mean()
+
+
+def _coloured(true: Tensor, gray_below: float) -> Tensor:
+    """(N, 1, 1) bool: does any |a| or |b| of a picture (N, 2, H, W) exceed `gray_below`?"""
+    return (true.abs() > gray_below).flatten(1).any(1)[:, None, None]

@@ -79,35 +79,6 @@ class AreaUnderCurve:
         return float(self._areas((self.counts * weight[:, None]).sum(0, keepdim=True)))
 
 
-def load_prior(path: str | os.PathLike[str]) -> Tensor:
-    """Read a colour prior over the 313 bins of the grid, such as the published `prior_probs.npy`.
-
-    Returns:
-        (313,) float64.
-
-    Raises:
-        ValueError: not such a file, or its most frequent colour is not near gray: a file of the published name with its
-        bins in another order circulates.
-    """
-    points = Palette.grid().points
-    try:
-        prior = torch.from_numpy(np.load(path, allow_pickle=False).astype(np.float64))
-    except (ValueError, OSError, EOFError) as error:
-        raise ValueError(f"prior: {path} cannot be read as .npy ({error})") from None
-    if prior.shape != (len(points),) or not bool((prior >= 0).all()) or not 0.99 < float(prior.sum()) < 1.01:
-        raise ValueError(
-            f"prior: must be ({len(points)},) probabilities that sum to 1, got shape {tuple(prior.shape)}, "
-            f"sum {float(prior.sum()):g} in {path}"
-        )
-    most = points[prior.argmax()]
-    if float(most.norm()) > 30:
-        raise ValueError(
-            f"prior: the most frequent colour must be near gray, got ab = ({most[0]:g}, {most[1]:g}) in {path}; "
-            "its bins are in another order"
-        )
-    return prior
-
-
 def psnr(x: Tensor | np.ndarray, truth: Tensor | np.ndarray, peak: float = 255.0) -> float:
     """Peak signal to noise ratio in dB over all values of one picture, at most 100.
 

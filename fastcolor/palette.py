@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from .files import write_bytes, write_tensors
+from .nearest import candidate_table, lattice_table
 
 # The in-gamut grid: for a = -90, -80, ..., 100 one contiguous run of b (first, last), spacing 10. 313 points.
 _GRID_RUNS = (
@@ -172,8 +173,8 @@ class Palette:
         int32, start of each cell's candidates int32, candidates int32), on `device`. Made once and kept."""
         key = (neighbours, device)
         if key not in self._tables:
-            start, candidates = _candidates(self.points.double().numpy(), neighbours)
-            lattice = _lattice(self.points).to(device)
+            start, candidates = candidate_table(self.points.double().numpy(), neighbours)
+            lattice = lattice_table(self.points).to(device)
             self._tables[key] = (self.points_on(device), lattice, start.to(device), candidates.to(device))
         return self._tables[key]
 
@@ -192,60 +193,6 @@ _GRID = Palette(
         ]
     )
 )
-
-# The cells of the candidate table: 2.5 ab units over [-120, 120), as csrc/math/encode.h has it.
-CELL, CELLS, CELL_ORIGIN = 2.5, 96, -120.0
-# The lattice table has 32 x 32 nodes of spacing 10; node (16, 16) is ab = (0, 0).
-LATTICE = 32
-
-
-def _lattice(points: Tensor) -> Tensor:
-    """The table of csrc/math/encode.h for a palette on the square lattice of spacing 10; empty for any other palette.
-
-    (5 * LATTICE,) int32: for every row of nodes the index that its node at b = 0 has or would have, then for each
-    quadrant and row a word with a bit for every node: set when the node, its four neighbours and its diagonal neighbour
-    in that quadrant are all bins. So small that wide registers hold it.
-    """
-    none = torch.empty(0, dtype=torch.int32)
-    nodes = points / 10
-    if not torch.equal(nodes, nodes.round()) or bool((nodes.abs() > LATTICE // 2 - 5).any()):
-        return none
-    rows, columns = (nodes.long() + LATTICE // 2).unbind(1)
-    index = torch.arange(len(points))
-    row_start = torch.zeros(LATTICE, dtype=torch.long).scatter_(0, rows, index - (columns - LATTICE // 2))
-    in_order = torch.equal(torch.argsort(rows * LATTICE + columns), index)  # ties are broken by (a, b)
-    if not in_order or not torch.equal(row_start[rows] + columns - LATTICE // 2, index):
-        return none
-    exists = torch.zeros(LATTICE, LATTICE, dtype=torch.bool)
-    exists[rows, columns] = True
-
-    def neighbour(da: int, db: int) -> Tensor:
-        return exists.roll((-da, -db), (0, 1))
-
-    cross = exists & neighbour(1, 0) & neighbour(-1, 0) & neighbour(0, 1) & neighbour(0, -1)
-    quadrants = [(1, 1), (-1, 1), (1, -1), (-1, -1)]
-    words = [((cross & neighbour(*q)).long() << torch.arange(LATTICE)).sum(1) for q in quadrants]
-    return torch.cat([row_start, *words]).to(torch.int32)
-
-
-def _candidates(points: np.ndarray, neighbours: int) -> tuple[Tensor, Tensor]:
-    """For every cell, the bins that can be among the `neighbours` nearest of some point in it, ascending.
-
-    A bin is left out when `neighbours` others are nearer even at their farthest corner than it is at its nearest
-    point: rigorous, with a margin of 1e-3 squared units for points that rounding moves across a cell's edge.
-    """
-    low = CELL_ORIGIN + CELL * np.arange(CELLS)
-    nearest = np.maximum(np.maximum(low[:, None, None] - points, points - low[:, None, None] - CELL), 0) ** 2
-    farthest = np.maximum(np.abs(low[:, None, None] - points), np.abs(low[:, None, None] + CELL - points)) ** 2
-    starts, ids = [0], []
-    for row in range(CELLS):
-        near = nearest[row, :, 0] + nearest[:, :, 1]  # (CELLS, Q) for every cell of this row
-        far = farthest[row, :, 0] + farthest[:, :, 1]
-        limit = np.partition(far, neighbours - 1, axis=1)[:, neighbours - 1] + 1e-3
-        cell, bin_index = np.nonzero(near <= limit[:, None])
-        ids.append(bin_index)
-        starts.extend(starts[-1] + np.cumsum(np.bincount(cell, minlength=CELLS)))
-    return torch.tensor(starts, dtype=torch.int32), torch.from_numpy(np.concatenate(ids)).to(torch.int32)
 
 
 def _lloyd(cells: Tensor, counts: Tensor, bins: int, seed: int) -> Tensor:

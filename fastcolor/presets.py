@@ -37,13 +37,17 @@ class CrossEntropy:
 
 @dataclass(frozen=True)
 class L1:
-    """Mean absolute difference of ab / `scale`; rare colours weigh more with a `weighting` of `class_weights`."""
+    """Mean absolute difference of ab / `scale`; rare colours weigh more with a `weighting` of `class_weights`.
+
+    gray_below: as of `CrossEntropy`.
+    """
 
     weight: float = 1.0
     scale: float = 110.0
     weighting: Literal["rebalance", "inverse_log", "none"] = "none"
     mix: float = 0.5
     alpha: float = 1.0
+    gray_below: float | None = None
     name: str = "l1"
 
 
@@ -56,7 +60,8 @@ class L2(L1):
 
 @dataclass(frozen=True)
 class Huber(L1):
-    """Quadratic up to a difference of `delta` ab units, linear beyond, in units of `scale`; otherwise as `L1`."""
+    """Quadratic up to a difference of `delta` ab units, linear beyond, in units of `scale`; otherwise as `L1`. What the
+    paper of `siggraph17` has where its released code has `L1`."""
 
     delta: float = 1.0
     name: str = "huber"
@@ -119,8 +124,11 @@ class Optimiser:
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of training, up to the share `until` of all steps. hints: true colours of random points go into the
-    network too, as simulated user hints."""
+    """A part of training, up to the share `until` of all steps.
+
+    hints: true colours of random points go into the network too, as simulated user hints. trunk: of `siggraph17`, the
+    answer whose losses its shared layers learn from; None: both.
+    """
 
     until: float
     batch_size: int
@@ -128,6 +136,7 @@ class Stage:
     losses: tuple[Term, ...]
     optimiser: Optimiser
     hints: bool = False
+    trunk: Literal["classes", "colours"] | None = None
 
 
 @dataclass(frozen=True)
@@ -233,8 +242,11 @@ PRESETS: dict[str, Preset] = {
         target="point",
         initialise="kmeans",
     ),
-    # Zhang et al. 2017, by the released PyTorch code: 15 epochs of ImageNet to classify without hints, then 15 to
-    # follow hints, the last five at a tenth of the rate. 176 px out of 256.
+    # Zhang et al. 2017, by the released PyTorch code (richzhang/colorization-pytorch, scripts/train_siggraph.sh):
+    # 15 epochs of ImageNet to classify without hints, then 15 to follow hints, the last five at a tenth of the rate.
+    # Both losses are there throughout, and the shared layers learn from the first of each stage alone. The distance is
+    # ten times the sum of |a| and |b| (the paper has a smooth L1 there), so 20 times their mean; crops have 8 to 100 %
+    # of a square's area. Left out: 100 epochs of a small subset before all that, and crops of other aspects.
     "siggraph17": Preset(
         model="siggraph17",
         steps=1_537_000,
@@ -242,17 +254,19 @@ PRESETS: dict[str, Preset] = {
             Stage(
                 0.5,
                 25,
-                View(176, 176 / 256, 176 / 256),
-                (CrossEntropy(weighting="none", neighbours=1), Huber()),
+                View(176, 0.08**0.5, 1.0),
+                (CrossEntropy(weighting="none", neighbours=1, gray_below=5.0), L1(20.0, gray_below=5.0)),
                 Optimiser(1e-4),
+                trunk="classes",
             ),
             Stage(
                 1.0,
                 25,
-                View(176, 176 / 256, 176 / 256),
-                (Huber(),),
+                View(176, 0.08**0.5, 1.0),
+                (L1(20.0, gray_below=5.0), CrossEntropy(weighting="none", neighbours=1, gray_below=5.0)),
                 Optimiser(1e-5, schedule="step", factor=0.1, marks=(2 / 3,)),
                 hints=True,
+                trunk="colours",
             ),
         ),
         target="point",

@@ -16,7 +16,8 @@ from PIL import Image, ImageCms
 from skimage import data
 
 from fastcolor import Colorizer, pictures
-from fastcolor.batch import ColorizeOptions, Outcome, _progress, colorize_files, in_color
+from fastcolor.bar import bar
+from fastcolor.batch import ColorizeOptions, Outcome, colorize_files, in_color
 from fastcolor.metadata import srgb_profile
 
 
@@ -232,10 +233,10 @@ def test_a_truncated_picture_is_refused_or_said_to_be_one(tmp_path: Path, caplog
 
 def test_progress_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     jobs: list[Any] = [object()] * 3
-    assert list(_progress(jobs, every=0.0)) == jobs
+    assert list(bar(jobs, every=0.0)) == jobs
     lines = capsys.readouterr().err.splitlines()
     assert [line.split(" pictures, ")[0] for line in lines] == ["1 of 3", "2 of 3"] and lines[0].endswith("s left")
-    assert list(_progress(jobs)) == jobs and not capsys.readouterr().err
+    assert list(bar(jobs)) == jobs and not capsys.readouterr().err
 
 
 def test_many_at_once_come_out_as_one_by_one(tmp_path: Path) -> None:

@@ -71,6 +71,16 @@ def test_distances_weigh_rare_colours() -> None:
     assert weight[rare] > 3 * weight[120]
 
 
+def test_gray_pictures_do_not_count_in_distances() -> None:
+    true = torch.randn(2, 2, 8, 8) * 30
+    true[1] = 5.0
+    made = true + 11
+    for term, whole in ((L1(gray_below=5.0), 0.1), (L2(gray_below=5.0), 0.01)):
+        assert objective(term)(made, None, true)[0].item() == pytest.approx(whole / 2, rel=1e-5)
+        true_colours = true.flip(0) + 0.01  # now no picture is gray
+        assert objective(term)(true_colours + 11, None, true_colours)[0].item() == pytest.approx(whole, rel=1e-5)
+
+
 def test_cross_entropy_with_every_setting() -> None:
     p = torch.rand(313) + 0.01
     p /= p.sum()

@@ -200,22 +200,6 @@ def test_files_that_are_no_programs(tmp_path: Path) -> None:
         measures.FrechetDistance(tmp_path / "damaged.pt")
 
 
-def test_priors(tmp_path: Path) -> None:
-    prior = np.full(313, 0.5 / 312)
-    prior[120] = 0.5
-    np.save(tmp_path / "good.npy", prior)
-    assert torch.equal(measures.load_prior(tmp_path / "good.npy"), torch.from_numpy(prior))
-    for name, wrong, words in [
-        ("order", prior[np.roll(np.arange(313), 120)], r"must be near gray, got ab = "),
-        ("sum", prior * 2, "sum 2 in"),
-        ("shape", prior[:-1], r"shape \(312,\)"),
-        ("objects", np.array([{}]), "cannot be read as .npy"),
-    ]:
-        np.save(tmp_path / f"{name}.npy", wrong, allow_pickle=True)
-        with pytest.raises(ValueError, match=f"prior: .*{words}"):
-            measures.load_prior(tmp_path / f"{name}.npy")
-
-
 def test_labels_and_folders(tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("n01 tench, Tinca\ngolden retriever\ncat\n")
     labels = measures.load_labels(tmp_path / "labels.txt")

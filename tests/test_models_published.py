@@ -197,6 +197,24 @@ def test_siggraph17_computes_what_was_published() -> None:
     assert not torch.equal(model(lightness, only_mask), model(lightness))
 
 
+@pytest.mark.parametrize("trunk", [None, "classes", "colours"])
+def test_siggraph17s_shared_layers_learn_from_the_answer_that_is_named(trunk: str | None) -> None:
+    """As the released code has it: in each of its two stages the other answer's own layers alone learn."""
+    model = loaded("siggraph17", random_state("siggraph17")).requires_grad_(True)
+    own = {"classes": ("model_class",), "colours": ("model9", "model10", "model2short9", "model1short10", "model_out")}
+    lightness = torch.rand(1, 1, 16, 16) * 100
+    expected = model(lightness, both=True)
+    for index, answer in enumerate(("classes", "colours")):
+        model.zero_grad()
+        answers = model(lightness, both=True, trunk=trunk)
+        assert torch.equal(answers[index], expected[index])
+        answers[index].square().mean().backward()
+        for key, parameter in model.named_parameters():
+            learns = parameter.grad is not None and bool(parameter.grad.any())
+            is_own = {name: key.startswith(names) for name, names in own.items()}
+            assert learns == (is_own[answer] or (not any(is_own.values()) and trunk in (None, answer))), key
+
+
 def test_siggraph17_names_hints_that_do_not_fit() -> None:
     model = models.build("siggraph17")
     lightness = torch.zeros(1, 1, 16, 24)

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,13 @@ def test_threads_count_what_one_pass_over_tensors_counts(folder: Path) -> None:
     assert torch.equal(prior(folder), prior(labs))
 
 
+def test_every_device_counts_the_same(folder: Path, device: torch.device) -> None:
+    found, expected = survey(folder, device=str(device)), survey(folder)
+    assert found.pixels == expected.pixels and found.pictures == expected.pictures
+    moved = float((found.counts - expected.counts).abs().sum()) / 2  # to a neighbouring cell, by a last bit
+    assert moved < 1e-3 * expected.pixels
+
+
 def test_large_pictures_are_shrunk_while_they_are_decoded(folder: Path) -> None:
     shrunk, full = survey(folder, size=64), survey(folder)
     large = 640 * 512
@@ -60,6 +68,18 @@ def test_large_pictures_are_shrunk_while_they_are_decoded(folder: Path) -> None:
     p, q = (prior_of.counts / prior_of.counts.sum() for prior_of in (shrunk, full))
     a = torch.arange(-128.0, 128.0).double()
     assert abs(float((p.sum(1) * a).sum() - (q.sum(1) * a).sum())) < 6  # the large picture weighs less, no more
+
+
+def test_ten_thousand_small_pictures_take_under_a_minute_on_two_cores(tmp_path: Path) -> None:
+    """12 ms of a core for each, decoding included; counted in processor time, which others at work do not change."""
+    random = np.random.default_rng(0)
+    for i in range(100):
+        small = Image.fromarray(random.integers(0, 256, (20, 30, 3), dtype=np.uint8))
+        small.resize((240, 160), Image.Resampling.BICUBIC).save(tmp_path / f"{i}.jpg", quality=90)
+    survey(tmp_path, threads=1)  # what happens once
+    start = time.process_time()
+    assert survey(tmp_path, threads=1).pictures == 100
+    assert (time.process_time() - start) / 100 < 0.012
 
 
 def test_sources_that_cannot_be_counted(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import resource
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +134,20 @@ def test_a_finished_run_gets_more_steps_as_if_it_had_had_them_from_the_start(pho
     assert fastcolor.train(photographs, constant(), longer, resume=True, **{**options, "steps": 7}).steps == 7
 
 
+def test_a_run_goes_on_whose_version_knew_fewer_settings(photographs: Path, tmp_path: Path) -> None:
+    out, options = tmp_path / "run", {**OPTIONS, "crop": 32}
+    fastcolor.train(photographs, constant(), out, **{**options, "steps": 2})
+    before = json.loads((out / "run.json").read_text())
+    assert before["stages"][0].pop("trunk", 0) is None and before["stages"][0]["losses"][0].pop("gray_below", 0) is None
+    (out / "run.json").write_text(json.dumps(before))
+    assert fastcolor.train(photographs, constant(), out, resume=True, **{**options, "steps": 3}).steps == 3
+    gray_out = replace(constant().stages[0], losses=(L1(gray_below=5.0),))
+    with pytest.raises(ValueError, match="resume: stages differ from the run"):
+        fastcolor.train(
+            photographs, replace(constant(), stages=(gray_out,)), out, resume=True, **{**options, "steps": 3}
+        )
+
+
 @pytest.mark.parametrize(("recipe", "differs"), [(two_stages(), 3), (PRESETS["default"], 2)])
 def test_a_finished_run_gets_no_more_steps_where_its_past_would_be_another(
     photographs: Path, tmp_path: Path, recipe: Preset, differs: int
@@ -167,6 +183,24 @@ def test_the_last_line_of_the_command(photographs: Path, tmp_path: Path, capsys:
     assert last_line("--resume") == said
     (out / "log.jsonl").unlink()
     assert last_line("--resume") == f"{out}/weights.safetensors after 5 steps, 1 picture could not be read\n"
+
+
+@pytest.mark.parametrize(
+    ("sheet_every", "words"),
+    [(1000, "the log cannot be written (File too large)"), (1, "samples-000001.png cannot be")],
+)
+def test_what_a_full_disk_stops_is_named(photographs: Path, tmp_path: Path, sheet_every: int, words: str) -> None:
+    """Files of 3 kB at most: the settings fit, a few lines of the log, and no sheet."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, before[1]))
+    options = {**OPTIONS, "crop": 32, "steps": 400, "sheet_every": sheet_every, "checkpoint_every": 1000}
+    try:
+        with pytest.raises(TrainingError) as error:
+            fastcolor.train(photographs, constant(), tmp_path / "run", **options)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert words in str(error.value) and str(error.value).endswith("there is no checkpoint yet")
+    assert 1 <= len(losses(tmp_path / "run")) < 40
 
 
 def test_a_full_disk_is_said_and_nothing_is_lost(photographs: Path, tmp_path: Path) -> None:

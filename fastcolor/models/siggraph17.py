@@ -3,11 +3,13 @@ parameters. It colours on its own, or follows hints: colours given at some pixel
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
 from .eccv16 import PublishedGenerator, block
-from .layers import AB_RANGE, check_lightness
+from .layers import AB_RANGE, check_lightness, init_normal
 
 
 class SIGGRAPH17(PublishedGenerator):
@@ -40,15 +42,23 @@ class SIGGRAPH17(PublishedGenerator):
         self.model1short10 = nn.Sequential(nn.Conv2d(64, 128, 3, 1, 1))
         self.model_class = nn.Sequential(nn.Conv2d(256, bins, 1))
         self.model_out = nn.Sequential(nn.Conv2d(128, 2, 1))  # its tanh is in forward
+        init_normal(self)
 
     def forward(
-        self, lightness: Tensor, hints: tuple[Tensor, Tensor] | None = None, *, both: bool = False
+        self,
+        lightness: Tensor,
+        hints: tuple[Tensor, Tensor] | None = None,
+        *,
+        both: bool = False,
+        trunk: Literal["classes", "colours"] | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Colour, and in training with `both` also classify.
 
         Args:
             lightness: L. hints: (ab, mask): ab (N, 2, H, W) in Lab units, 0 where nothing is known, and mask
                 (N, 1, H, W), 1 where ab is to be followed, else 0. both: also run the auxiliary classifier.
+            trunk: whose gradient reaches the layers that both answers share, up to `model8`; the other answer's own
+                layers learn from their output as it is. None: both.
 
         Returns:
             ab; with `both`: (logits (N, bins, H/4, W/4), ab).
@@ -73,7 +83,10 @@ class SIGGRAPH17(PublishedGenerator):
         x = self.model4(quarter[:, :, ::2, ::2])
         x = self.model7(self.model6(self.model5(x)))
         quarter = self.model8(self.model8up(x) + self.model3short8(quarter))
+        logits = self.model_class(quarter.detach() if trunk == "colours" else quarter) if both else None
+        if trunk == "classes":
+            full, half, quarter = full.detach(), half.detach(), quarter.detach()
         half = self.model9(self.model9up(quarter) + self.model2short9(half))
         full = self.model10(self.model10up(half) + self.model1short10(full))
         ab = AB_RANGE * torch.tanh(self.model_out(full).float())
-        return (self.model_class(quarter), ab) if both else ab
+        return ab if logits is None else (logits, ab)

@@ -1,0 +1,26 @@
+"""What each command takes, as a dataclass whose docstrings are its help, and what it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+
+def table() -> dict[str, tuple[Any, Callable[[Any], int]]]:
+    """Every command's name, type of options, and function, which returns the exit code."""
+    from ..batch import ColorizeOptions
+    from ..fleet import BatchOptions
+    from . import colour, learn, machine
+
+    return {
+        "colorize": (ColorizeOptions, colour.run_colorize),
+        "video": (colour.video_type(), colour.run_video),
+        "batch": (BatchOptions, colour.run_batch),
+        "train": (learn.TrainOptions, learn.run_train),
+        "palette": (learn.PaletteOptions, learn.run_palette),
+        "prior": (learn.PriorOptions, learn.run_prior),
+        "evaluate": (learn.EvaluateOptions, learn.run_evaluate),
+        "export": (machine.ExportOptions, machine.run_export),
+        "bench": (machine.BenchOptions, machine.run_bench),
+        "info": (machine.InfoOptions, machine.run_info),
+    }

@@ -1,0 +1,94 @@
+"""The commands about this machine and others: `export`, `bench` and `info`."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """Write weights as an ONNX file or, for this machine's GPU, a TensorRT engine, compared with torch."""
+
+    weights: tyro.conf.Positional[str]
+    """Name or file."""
+    out: tyro.conf.Positional[Path]
+    """A name ending in .onnx or .engine."""
+    precision: Literal["fp32", "fp16", "bf16"] | None = None
+    """Of the network's body. None: fp32 in .onnx; in .engine the fastest that agrees with torch."""
+    pictures: Path | None = None
+    """What to compare on: folder, zip or tar file, or list of pictures. None: four photographs."""
+    device: str = "auto"
+    """Of an .engine: auto, cuda or cuda:N."""
+    overwrite: bool = False
+    """Replace an existing file."""
+
+
+def run_export(options: ExportOptions) -> int:
+    from ..export import export
+
+    print(export(**vars(options)))
+    return 0
+
+
+@dataclass(frozen=True)
+class BenchOptions:
+    """Time every op here beside plain torch, torch.compile, kornia, OpenCV and others; `fastcolor[bench]` has them."""
+
+    device: str = "cpu"
+    """cpu or cuda."""
+    threads: int = 1
+    """CPU threads for everybody."""
+    only: tuple[str, ...] = ()
+    """Of color, encode, loss and decode; none: all."""
+    seconds: float = 4.0
+    """Time for each row."""
+    out: Path | None = None
+    """File for the figures as JSON."""
+
+
+def run_bench(options: BenchOptions) -> int:
+    from ..bench import run
+
+    unknown = set(options.only) - set(run.FAMILIES)
+    if unknown:
+        raise ValueError(f"only: must be of {', '.join(run.FAMILIES)}, got {', '.join(sorted(unknown))}")
+    return 1 if run.main(run.BenchOptions(**vars(options)))["failed"] else 0
+
+
+@dataclass(frozen=True)
+class InfoOptions:
+    """Show versions, devices, and which kernels and engines are usable here, how fast, and why not the others."""
+
+    measure: bool = False
+    """Measure the engines anew and remember the fastest for "auto"."""
+
+
+def run_info(options: InfoOptions) -> int:
+    import platform
+
+    import torch
+
+    from .. import __version__, _native, engines, weights
+
+    able = _native.capabilities()
+    lines = [
+        ("fastcolor", __version__),
+        ("python, torch", f"{platform.python_version()}, {torch.__version__}"),
+        ("cpu kernels", f"usable ({able['isa']}, {torch.get_num_threads()} threads)"),
+        (
+            "cuda kernels",
+            f"usable ({able['cuda_devices']} devices)" if able["cuda_devices"] else f"no: {able['cuda_problem']}",
+        ),
+    ]
+    lines += [(f"engine {name}", told) for name, told in engines.describe(measure=options.measure).items()]
+    lines += [("weights", ", ".join(weights.names()))]
+    for name in ("av", "safetensors", "PIL", "onnx", "onnxruntime", "openvino", "skimage", "cv2", "pillow_heif", "ray"):
+        with contextlib.suppress(ImportError):
+            lines.append((name, str(__import__(name).__version__)))
+    print("\n".join(f"{name:16} {value}" for name, value in lines))
+    return 0
