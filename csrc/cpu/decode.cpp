@@ -8,13 +8,13 @@ namespace fastcolor::cpu::FASTCOLOR_ISA {
 
 namespace {
 
-constexpr int kTile = 512;  // pixels
-constexpr int kBlock = 8;
+constexpr int kTilePixels = 512;  // pixels of a tile
+constexpr int kBlockBins = 8;     // channels of a block
 
 // Running softmax of a tile: sums of exponentials 2^(k (z - largest)), k = log2(e) / T, alone and times each bin.
 template <class C>
 struct Sums {
-  alignas(64) C largest[kTile], weight[kTile], a[kTile], b[kTile];
+  alignas(64) C largest[kTilePixels], weight[kTilePixels], a[kTilePixels], b[kTilePixels];
 };
 
 // The largest logit adds 1 to the sum: less means that all logits are -infinity, and no colour follows from that.
@@ -68,8 +68,8 @@ void planar_tile(const DecodeParams& p, int64_t image, int64_t first, int n) {
     s.weight[i] = s.a[i] = s.b[i] = 0;
   }
   int c = 0;
-  for (; c + kBlock <= bins; c += kBlock) {
-    add_block<kBlock, T, C>(logits + c * p.pixels, p.pixels, p.palette.a + c, p.palette.b + c, k, n, s);
+  for (; c + kBlockBins <= bins; c += kBlockBins) {
+    add_block<kBlockBins, T, C>(logits + c * p.pixels, p.pixels, p.palette.a + c, p.palette.b + c, k, n, s);
   }
   for (; c < bins; c++) {
     add_block<1, T, C>(logits + c * p.pixels, p.pixels, p.palette.a + c, p.palette.b + c, k, n, s);
@@ -203,7 +203,7 @@ void backward_tile(const DecodeParams& p, int64_t image, int64_t first, int n) {
 void annealed_mean(const DecodeParams& p) {
   dispatch_float(p.dtype, [&](auto t) {
     using T = decltype(t);
-    parallel_chunks(p.images, p.pixels, kTile, 70.0, p.target.threads, [&](int64_t image, int64_t first, int n) {
+    parallel_chunks(p.images, p.pixels, kTilePixels, 70.0, p.target.threads, [&](int64_t image, int64_t first, int n) {
       if (p.temperature == 0) {
         for (int i = 0; i < n; i++) mode_pixel<T>(p, image, first + i);
       } else {
@@ -216,7 +216,7 @@ void annealed_mean(const DecodeParams& p) {
 void annealed_mean_backward(const DecodeParams& p) {
   dispatch_float(p.dtype, [&](auto t) {
     using T = decltype(t);
-    parallel_chunks(p.images, p.pixels, kTile, 120.0, p.target.threads,
+    parallel_chunks(p.images, p.pixels, kTilePixels, 120.0, p.target.threads,
                     [&](int64_t image, int64_t first, int n) { backward_tile<T>(p, image, first, n); });
   });
 }

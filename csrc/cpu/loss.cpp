@@ -1,10 +1,10 @@
 // The rebalanced cross entropy and its gradient in one pass: every logit is read from memory once and every gradient
 // written once. Per pixel at 313 bins in f32: 1252 bytes read, 1252 written (none without a gradient).
 //
-// Note [Blocked softmax]. Channels come in blocks of kBlock. A block raises the running maximum, rescales the running
-// sum once, and keeps its exponentials (relative to the maximum at that moment) in a scratch that stays in L2. When the
-// sum is known, probabilities are the scratch times one factor a block and pixel: one exponential a logit in all,
-// as 2^(k (z - maximum)) with k = log2(e).
+// Note [Blocked softmax]. Channels come in blocks of kBlockBins. A block raises the running maximum, rescales the
+// running sum once, and keeps its exponentials (relative to the maximum at that moment) in a scratch that stays in L2.
+// When the sum is known, probabilities are the scratch times one factor a block and pixel: one exponential a logit in
+// all, as 2^(k (z - maximum)) with k = log2(e).
 #include "../math/loss.h"
 
 #include "../math/encode.h"
@@ -16,26 +16,26 @@ namespace fastcolor::cpu::FASTCOLOR_ISA {
 
 namespace {
 
-constexpr int kTile = 128;  // pixels
-constexpr int kBlock = 8;   // channels
-constexpr int kAhead = 16;  // channels asked for ahead
+constexpr int kTilePixels = 128;  // pixels of a tile
+constexpr int kBlockBins = 8;     // channels of a block
+constexpr int kAheadBins = 16;    // channels that are asked for ahead
 
 // A tile of pixels on its way: what is wanted of them, what the logits say, and what the gradient is made of.
 template <class C>
 struct Tile {
-  alignas(64) int32_t index[math::kMaxNeighbours * kTile];  // target bins
-  alignas(64) float weight[math::kMaxNeighbours * kTile];
-  alignas(64) float pixel_weight[kTile];  // class weight times mask
-  alignas(64) C keep[kTile];              // mask, 0 or 1
-  alignas(64) C largest[kTile], sum[kTile];
-  alignas(64) C target[math::kMaxNeighbours * kTile];  // logits of the target bins, then their gradients
-  alignas(64) C factor[kTile];                         // gradient of any other bin over its exponential
+  alignas(64) int32_t index[math::kMaxNeighbours * kTilePixels];  // target bins
+  alignas(64) float weight[math::kMaxNeighbours * kTilePixels];
+  alignas(64) float pixel_weight[kTilePixels];  // class weight times mask
+  alignas(64) C keep[kTilePixels];              // mask, 0 or 1
+  alignas(64) C largest[kTilePixels], sum[kTilePixels];
+  alignas(64) C target[math::kMaxNeighbours * kTilePixels];  // logits of the target bins, then their gradients
+  alignas(64) C factor[kTilePixels];                         // gradient of any other bin over its exponential
 };
 
 template <class C>
 void load_targets(const LossParams& p, int64_t image, int64_t first, int n, Tile<C>& t) {
   const float* a = p.ab + image * 2 * p.pixels + first;
-  encode_run(a, a + p.pixels, n, p.palette, p.neighbours, p.sigma_ab, kTile, t.index, t.weight);
+  encode_run(a, a + p.pixels, n, p.palette, p.neighbours, p.sigma_ab, kTilePixels, t.index, t.weight);
   const uint8_t* mask = p.mask == nullptr ? nullptr : p.mask + image * p.pixels + first;
   for (int i = 0; i < n; i++) {
     t.keep[i] = mask == nullptr || mask[i] != 0 ? C(1) : C(0);
@@ -47,7 +47,7 @@ void load_targets(const LossParams& p, int64_t image, int64_t first, int n, Tile
 // and the targets' gradients. `focal`: is gamma not 0?
 template <bool focal, class C>
 void finish_tile(const LossParams& p, int n, double grad_scale, Tile<C>& t, C* __restrict__ pixel_loss) {
-  alignas(64) C log_sum[kTile], total[kTile], h_sum[kTile], h[math::kMaxNeighbours * kTile];
+  alignas(64) C log_sum[kTilePixels], total[kTilePixels], h_sum[kTilePixels], h[math::kMaxNeighbours * kTilePixels];
   const C gamma = focal ? static_cast<C>(p.gamma) : C(0), grad = static_cast<C>(grad_scale);
 #pragma omp simd
   for (int i = 0; i < n; i++) {
@@ -55,8 +55,8 @@ void finish_tile(const LossParams& p, int n, double grad_scale, Tile<C>& t, C* _
     total[i] = h_sum[i] = 0;
   }
   for (int k = 0; k < p.neighbours; k++) {
-    C *target = t.target + k * kTile, *h_k = h + k * kTile;
-    const float* weight = t.weight + k * kTile;
+    C *target = t.target + k * kTilePixels, *h_k = h + k * kTilePixels;
+    const float* weight = t.weight + k * kTilePixels;
 #pragma omp simd
     for (int i = 0; i < n; i++) {
       const C log_p = target[i] - t.largest[i] - log_sum[i];
@@ -74,7 +74,7 @@ void finish_tile(const LossParams& p, int n, double grad_scale, Tile<C>& t, C* _
     t.factor[i] = t.keep[i] == C(0) ? C(0) : scale * h_sum[i] / t.sum[i];
   }
   for (int k = 0; k < p.neighbours; k++) {
-    C *target = t.target + k * kTile, *h_k = h + k * kTile;
+    C *target = t.target + k * kTilePixels, *h_k = h + k * kTilePixels;
 #pragma omp simd
     for (int i = 0; i < n; i++) {
       const C scale = static_cast<C>(t.pixel_weight[i]) * grad;
@@ -95,10 +95,10 @@ inline void write_run(const C* __restrict__ gradient, int64_t n, bool past_cache
   if constexpr (std::is_same_v<T, C>) {
     past_cache ? stream_copy(grad, gradient, n) : static_cast<void>(std::copy_n(gradient, n, grad));
   } else {
-    constexpr int64_t kRun = 512;
-    alignas(64) T run[kRun];
-    for (int64_t first = 0; first < n; first += kRun) {
-      const int64_t count = std::min(kRun, n - first);
+    constexpr int64_t kStagedElements = 512;
+    alignas(64) T run[kStagedElements];
+    for (int64_t first = 0; first < n; first += kStagedElements) {
+      const int64_t count = std::min(kStagedElements, n - first);
       T* to = past_cache ? run : grad + first;
 #pragma omp simd
       for (int64_t i = 0; i < count; i++) math::store(to + i, gradient[first + i]);
@@ -124,7 +124,7 @@ FC_INLINE void add_block_at(const T* logits, int64_t stride, int i, C* exponenti
   V sum = load_lanes<V>(t.sum + i) * exp2_lanes<V>((before - m) * k);
   for (int c = 0; c < channels; c++) {
     const V e = exp2_lanes<V>((v[c] - m) * k);
-    store_lanes(exponentials + c * kTile + i, e);
+    store_lanes(exponentials + c * kTilePixels + i, e);
     sum += e;
   }
   store_lanes(t.largest + i, m);
@@ -141,7 +141,7 @@ void add_block(const T* logits, int64_t stride, int n, C* exponentials, Tile<C>&
   for (; i < n; i++) add_block_at<channels, masked, C>(logits, stride, i, exponentials, t, block_largest);
 }
 
-// Finished gradients (bins, kTile) that are still to be written, n of each row.
+// Finished gradients (bins, kTilePixels) that are still to be written, n of each row.
 template <class T>
 struct Pending {
   const Compute<T>* gradient = nullptr;
@@ -150,7 +150,7 @@ struct Pending {
 
   void write(int channel, int channels, int64_t stride, bool past_cache) const {
     for (int c = channel; n > 0 && c < channel + channels; c++) {
-      write_run(gradient + c * kTile, n, past_cache, grad + c * stride);
+      write_run(gradient + c * kTilePixels, n, past_cache, grad + c * stride);
     }
   }
 };
@@ -166,22 +166,22 @@ void planar_softmax(const T* logits, int64_t stride, int bins, int n, bool past_
   }
   constexpr C k = static_cast<C>(math::kLog2E);
   int c = 0;
-  for (; c + kBlock <= bins; c += kBlock) {
-    if (c + kAhead + kBlock <= bins) prefetch_rows(logits + (c + kAhead) * stride, stride, kBlock, n);
-    before.write(c, kBlock, stride, past_cache);
-    add_block<kBlock, masked, T, C>(logits + c * stride, stride, n, exponentials + c * kTile, t,
-                                    block_largest + c / kBlock * kTile);
+  for (; c + kBlockBins <= bins; c += kBlockBins) {
+    if (c + kAheadBins + kBlockBins <= bins) prefetch_rows(logits + (c + kAheadBins) * stride, stride, kBlockBins, n);
+    before.write(c, kBlockBins, stride, past_cache);
+    add_block<kBlockBins, masked, T, C>(logits + c * stride, stride, n, exponentials + c * kTilePixels, t,
+                                        block_largest + c / kBlockBins * kTilePixels);
   }
   before.write(c, bins - c, stride, past_cache);
   for (; c < bins; c++) {  // the last block may see its maximum rise, so it is brought to one reference below
-    alignas(64) C earlier_largest[kTile];
+    alignas(64) C earlier_largest[kTilePixels];
     for (int i = 0; i < n; i++) earlier_largest[i] = t.largest[i];
-    add_block<1, masked, T, C>(logits + c * stride, stride, n, exponentials + c * kTile, t,
-                               block_largest + c / kBlock * kTile);
-    for (int earlier = c / kBlock * kBlock; earlier < c; earlier++) {
+    add_block<1, masked, T, C>(logits + c * stride, stride, n, exponentials + c * kTilePixels, t,
+                               block_largest + c / kBlockBins * kTilePixels);
+    for (int earlier = c / kBlockBins * kBlockBins; earlier < c; earlier++) {
 #pragma omp simd
       for (int i = 0; i < n; i++)
-        exponentials[earlier * kTile + i] *= math::exp2_fast((earlier_largest[i] - t.largest[i]) * k);
+        exponentials[earlier * kTilePixels + i] *= math::exp2_fast((earlier_largest[i] - t.largest[i]) * k);
     }
   }
 }
@@ -191,19 +191,20 @@ template <class C>
 void planar_gradient(const LossParams& p, int n, const Tile<C>& t, const C* block_largest, C* exponentials) {
   constexpr C k = static_cast<C>(math::kLog2E);
   const int bins = p.palette.bins;
-  for (int first = 0; first < bins; first += kBlock) {
-    const C* reference = block_largest + first / kBlock * kTile;
-    alignas(64) C scale[kTile];
+  for (int first = 0; first < bins; first += kBlockBins) {
+    const C* reference = block_largest + first / kBlockBins * kTilePixels;
+    alignas(64) C scale[kTilePixels];
 #pragma omp simd
     for (int i = 0; i < n; i++) scale[i] = t.factor[i] * math::exp2_fast((reference[i] - t.largest[i]) * k);
-    for (int c = first; c < std::min(first + kBlock, bins); c++) {
-      C* row = exponentials + c * kTile;
+    for (int c = first; c < std::min(first + kBlockBins, bins); c++) {
+      C* row = exponentials + c * kTilePixels;
 #pragma omp simd
       for (int i = 0; i < n; i++) row[i] *= scale[i];
     }
   }
   for (int j = 0; j < p.neighbours; j++) {
-    for (int i = 0; i < n; i++) exponentials[t.index[j * kTile + i] * kTile + i] = t.target[j * kTile + i];
+    for (int i = 0; i < n; i++)
+      exponentials[t.index[j * kTilePixels + i] * kTilePixels + i] = t.target[j * kTilePixels + i];
   }
 }
 
@@ -212,14 +213,14 @@ template <bool masked, class T>
 void planar_strip(const LossParams& p, int64_t image, int64_t first, int64_t count, double grad_scale,
                   bool past_cache) {
   using C = Compute<T>;
-  const int bins = p.palette.bins, blocks = (bins + kBlock - 1) / kBlock;
-  const int64_t rows = static_cast<int64_t>(blocks) * kBlock * kTile;
-  C* buffers = scratch<C>(2 * rows + blocks * kTile);
+  const int bins = p.palette.bins, blocks = (bins + kBlockBins - 1) / kBlockBins;
+  const int64_t rows = static_cast<int64_t>(blocks) * kBlockBins * kTilePixels;
+  C* buffers = scratch<C>(2 * rows + blocks * kTilePixels);
   C* block_largest = buffers + 2 * rows;
   Pending<T> pending;
   Tile<C> t;
-  for (int64_t at = first; at < first + count; at += kTile) {
-    const int n = static_cast<int>(std::min<int64_t>(kTile, first + count - at));
+  for (int64_t at = first; at < first + count; at += kTilePixels) {
+    const int n = static_cast<int>(std::min<int64_t>(kTilePixels, first + count - at));
     const int64_t start = image * bins * p.pixels + at;
     const T* logits = static_cast<const T*>(p.logits) + start;
     C* exponentials = pending.gradient == buffers ? buffers + rows : buffers;
@@ -227,7 +228,7 @@ void planar_strip(const LossParams& p, int64_t image, int64_t first, int64_t cou
     planar_softmax<masked>(logits, p.pixels, bins, n, past_cache, pending, t, exponentials, block_largest);
     for (int k = 0; k < p.neighbours; k++) {
       for (int i = 0; i < n; i++) {
-        t.target[k * kTile + i] = math::load(logits + t.index[k * kTile + i] * p.pixels + i);
+        t.target[k * kTilePixels + i] = math::load(logits + t.index[k * kTilePixels + i] * p.pixels + i);
       }
     }
     finish_tile(p, n, grad_scale, t, static_cast<C*>(p.pixel_loss) + image * p.pixels + at);
@@ -274,10 +275,10 @@ struct PendingRows {
 
   // The part-th of `parts` equal parts, cut at the cache lines of `grad`.
   void write(int part, int parts, bool past_cache) const {
-    constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(T));
-    const int64_t skew = static_cast<int64_t>(reinterpret_cast<uintptr_t>(grad) / sizeof(T)) % kLine;
+    constexpr int64_t kLineElements = 64 / static_cast<int64_t>(sizeof(T));
+    const int64_t skew = static_cast<int64_t>(reinterpret_cast<uintptr_t>(grad) / sizeof(T)) % kLineElements;
     const auto cut = [&](int at) {
-      return at == 0 ? 0 : at == parts ? count : (count * at / parts + skew) / kLine * kLine - skew;
+      return at == 0 ? 0 : at == parts ? count : (count * at / parts + skew) / kLineElements * kLineElements - skew;
     };
     const int64_t first = std::max<int64_t>(cut(part), 0), last = std::max<int64_t>(cut(part + 1), 0);
     write_run(gradient + first, last - first, past_cache, grad + first);
@@ -290,14 +291,14 @@ void row_strip(const LossParams& p, int64_t image, int64_t first, int64_t count,
   using C = Compute<T>;
   constexpr int64_t kAheadRows = 4;
   const int bins = p.palette.bins, width = padded(bins);
-  const int64_t volume = static_cast<int64_t>(kTile) * width;
+  const int64_t volume = static_cast<int64_t>(kTilePixels) * width;
   C* exponentials = scratch<C>(3 * volume + 2 * width);
   T* buffers[2] = {reinterpret_cast<T*>(exponentials + volume),
                    reinterpret_cast<T*>(exponentials + 2 * volume + width)};
   PendingRows<T> pending;
   Tile<C> t;
-  for (int64_t at = first; at < first + count; at += kTile) {
-    const int n = static_cast<int>(std::min<int64_t>(kTile, first + count - at));
+  for (int64_t at = first; at < first + count; at += kTilePixels) {
+    const int n = static_cast<int>(std::min<int64_t>(kTilePixels, first + count - at));
     const int64_t start = (image * p.pixels + at) * bins;
     const T* logits = static_cast<const T*>(p.logits) + start;
     load_targets(p, image, at, n, t);
@@ -311,7 +312,7 @@ void row_strip(const LossParams& p, int64_t image, int64_t first, int64_t count,
       } else {
         t.largest[i] = widen_row(logits + i * bins, bins, row);
       }
-      for (int k = 0; k < p.neighbours; k++) t.target[k * kTile + i] = row[t.index[k * kTile + i]];
+      for (int k = 0; k < p.neighbours; k++) t.target[k * kTilePixels + i] = row[t.index[k * kTilePixels + i]];
       t.sum[i] = row_exponentials(t.largest[i], width, row);
     }
     finish_tile(p, n, grad_scale, t, static_cast<C*>(p.pixel_loss) + image * p.pixels + at);
@@ -324,7 +325,8 @@ void row_strip(const LossParams& p, int64_t image, int64_t first, int64_t count,
       T* to = gradient + i * bins;
 #pragma omp simd
       for (int c = 0; c < width; c++) math::store(to + c, row[c] * factor);
-      for (int k = 0; k < p.neighbours; k++) math::store(to + t.index[k * kTile + i], t.target[k * kTile + i]);
+      for (int k = 0; k < p.neighbours; k++)
+        math::store(to + t.index[k * kTilePixels + i], t.target[k * kTilePixels + i]);
     }
     pending = {gradient, static_cast<T*>(p.grad_logits) + start, static_cast<int64_t>(n) * bins};
   }
@@ -339,12 +341,13 @@ void loss(const LossParams& p) {
     using T = decltype(t);
     const bool past_cache = p.grad_logits != nullptr && p.grad_logits != p.logits &&
                             p.images * p.pixels * p.palette.bins * static_cast<int64_t>(sizeof(T)) >= kStreamBytes;
-    parallel_chunks(p.images, p.pixels, 16 * kTile, 150.0, p.target.threads, [&](int64_t image, int64_t first, int n) {
-      p.channels_last     ? row_strip<T>(p, image, first, n, grad_scale, past_cache)
-      : p.mask != nullptr ? planar_strip<true, T>(p, image, first, n, grad_scale, past_cache)
-                          : planar_strip<false, T>(p, image, first, n, grad_scale, past_cache);
-      if (past_cache) stream_fence();
-    });
+    parallel_chunks(p.images, p.pixels, 16 * kTilePixels, 150.0, p.target.threads,
+                    [&](int64_t image, int64_t first, int n) {
+                      p.channels_last     ? row_strip<T>(p, image, first, n, grad_scale, past_cache)
+                      : p.mask != nullptr ? planar_strip<true, T>(p, image, first, n, grad_scale, past_cache)
+                                          : planar_strip<false, T>(p, image, first, n, grad_scale, past_cache);
+                      if (past_cache) stream_fence();
+                    });
   });
 }
 

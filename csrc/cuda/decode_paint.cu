@@ -25,12 +25,14 @@ namespace fastcolor::cuda {
 
 namespace {
 
-constexpr int kThreads = kDecodeThreads;
-constexpr int kBlocks = 4;         // a multiprocessor
-constexpr int64_t kAhead = 640;    // tickets from a row's decoding to its painting: what a large device holds at once
+constexpr int kResidentBlocks = 4;  // of a multiprocessor at once
+// From a row's decoding to its painting: what a large device holds at once.
+constexpr int64_t kAheadTickets = 640;
 constexpr size_t kHeadBytes = 16;  // shared memory before what decoding or painting needs
-constexpr int kTicket = 0, kRetired = 1, kDone = 2;  // words of `progress`; from kDone on one a row of logits
-constexpr int kMine = 0, kRow = 1, kBefore = 2;      // of the head: the ticket, its row, how many blocks retired before
+// Words of `progress`: tickets taken, blocks retired, and from the last on the tiles done, one word a row of logits.
+constexpr int kProgressTicket = 0, kProgressRetired = 1, kProgressDone = 2;
+// Words of the head: the block's ticket, its row, and how many blocks retired before it.
+constexpr int kHeadTicket = 0, kHeadRow = 1, kHeadRetired = 2;
 
 // ---- the list of work ----
 
@@ -66,9 +68,9 @@ __device__ __forceinline__ int64_t first_of_band(const Bands& b, int64_t row) {
 // ---- progress: counters that are 0 when a launch begins, and when it ends ----
 
 __device__ __forceinline__ unsigned take_ticket(uint32_t* progress, unsigned* head) {
-  if (threadIdx.x == 0) head[kMine] = atomicAdd(progress + kTicket, 1u);
+  if (threadIdx.x == 0) head[kHeadTicket] = atomicAdd(progress + kProgressTicket, 1u);
   __syncthreads();
-  return head[kMine];
+  return head[kHeadTicket];
 }
 
 // What the block's threads wrote can be read by whoever sees the count.
@@ -76,7 +78,7 @@ __device__ __forceinline__ void report_tile(uint32_t* progress, const unsigned* 
   __syncthreads();
   if (threadIdx.x != 0) return;
   __threadfence();
-  atomicAdd(progress + kDone + head[kRow], 1u);
+  atomicAdd(progress + kProgressDone + head[kHeadRow], 1u);
 }
 
 // Until all tiles of two rows have been reported.
@@ -92,17 +94,17 @@ __device__ __forceinline__ void wait_for_rows(const uint32_t* low, const uint32_
 
 // The last block, for which nobody waits any more, leaves zeros to the next launch.
 __device__ __forceinline__ void retire(uint32_t* progress, unsigned* head, unsigned rows) {
-  if (threadIdx.x == 0) head[kBefore] = atomicAdd(progress + kRetired, 1u);
+  if (threadIdx.x == 0) head[kHeadRetired] = atomicAdd(progress + kProgressRetired, 1u);
   __syncthreads();
-  if (head[kBefore] != gridDim.x - 1) return;
-  for (unsigned i = threadIdx.x; i < rows + kDone; i += kThreads) progress[i] = 0;
+  if (head[kHeadRetired] != gridDim.x - 1) return;
+  for (unsigned i = threadIdx.x; i < rows + kProgressDone; i += kDecodeThreads) progress[i] = 0;
 }
 
 // ---- the two halves ----
 
 template <class Element, int per_lane, template <class> class Sums>
 struct PlanarDecoder {
-  static constexpr int kTile = kWarp * per_lane;
+  static constexpr int kTilePixels = kWarpThreads * per_lane;
   static constexpr size_t kSharedBytes = planar_tile_bytes<Element, Sums>(per_lane);
   static __device__ __forceinline__ void decode(const DecodeParams& p, int64_t image, int64_t first, int64_t end,
                                                 float k, unsigned char* shared) {
@@ -112,19 +114,19 @@ struct PlanarDecoder {
 
 template <class Element, template <class> class Sums>
 struct RowDecoder {
-  static constexpr int kTile = kWarp;
+  static constexpr int kTilePixels = kWarpThreads;
   static constexpr size_t kSharedBytes = 0;
   static __device__ __forceinline__ void decode(const DecodeParams& p, int64_t image, int64_t first, int64_t end,
                                                 float k, unsigned char*) {
-    const int64_t last = end - first < kTile ? end : first + kTile;
-    for (int64_t pixel = first + threadIdx.x / kWarp; pixel < last; pixel += kDecodeWarps) {
+    const int64_t last = end - first < kTilePixels ? end : first + kTilePixels;
+    for (int64_t pixel = first + threadIdx.x / kWarpThreads; pixel < last; pixel += kDecodeWarps) {
       decode_row_pixel<Sums, Element>(p, image, pixel, k);
     }
   }
 };
 
 struct RgbPainter {
-  static constexpr int kPart = kThreads * kRun;  // columns
+  static constexpr int kPartColumns = kDecodeThreads * kThreadPixels;  // columns
   PaintRgbParams p;
   float ratio_y, ratio_x;
   bool wide;
@@ -133,7 +135,7 @@ struct RgbPainter {
     return math::bilinear_tap(static_cast<float>(row), ratio_y, p.ab_height);
   }
   __device__ __forceinline__ void paint(int64_t image, int64_t row, int64_t part, unsigned char* shared) const {
-    const int64_t first = part * kPart + static_cast<int64_t>(threadIdx.x) * kRun;
+    const int64_t first = part * kPartColumns + static_cast<int64_t>(threadIdx.x) * kThreadPixels;
     if (p.source_kind == Source::kLightness) {
       paint_run<Source::kLightness, float>(p, image, row, first, ratio_y, ratio_x, wide, nullptr);
     } else if (p.source_kind == Source::kRgb) {
@@ -149,14 +151,14 @@ struct RgbPainter {
 };
 
 struct ChromaPainter {
-  static constexpr int kPart = kThreads;
+  static constexpr int kPartColumns = kDecodeThreads;
   PaintChromaParams p;
   int64_t rows, columns;
   float ratio_y, ratio_x;
 
   __device__ __forceinline__ math::Tap tap_of(int64_t row) const { return chroma_tap_y(p, row, ratio_y); }
   __device__ __forceinline__ void paint(int64_t image, int64_t row, int64_t part, unsigned char*) const {
-    const int64_t i = part * kPart + threadIdx.x;
+    const int64_t i = part * kPartColumns + threadIdx.x;
     if (p.dtype == DType::kU8) {
       paint_site<uint8_t>(p, image, row, i, rows, columns, ratio_y, ratio_x);
     } else {
@@ -166,7 +168,7 @@ struct ChromaPainter {
 };
 
 template <class Decoder, class Painter>
-__global__ void __launch_bounds__(kThreads, kBlocks)
+__global__ void __launch_bounds__(kDecodeThreads, kResidentBlocks)
     decode_paint_kernel(DecodeParams p, Painter painter, Schedule schedule, Bands bands, uint32_t* progress, float k) {
   unsigned char* shared = shared_memory() + kHeadBytes;
   unsigned* head = reinterpret_cast<unsigned*>(shared_memory());
@@ -176,14 +178,14 @@ __global__ void __launch_bounds__(kThreads, kBlocks)
     const int64_t painted = first_of_band(bands, row) + work.part / bands.parts;
     if (painted < first_of_band(bands, row + 1)) {  // bands differ by a row
       const math::Tap y = painter.tap_of(painted);
-      const uint32_t* done = progress + kDone + image * bands.small;
+      const uint32_t* done = progress + kProgressDone + image * bands.small;
       wait_for_rows(done + y.low, done + y.high, schedule.tiles);
       painter.paint(image, painted, work.part % bands.parts, shared);
     }
   } else {
     const int64_t width = p.pixels / bands.small, start = row * width;
-    if (threadIdx.x == 0) head[kRow] = work.row;  // not in a register: decoding has none to spare
-    Decoder::decode(p, image, start + static_cast<int64_t>(work.part) * Decoder::kTile, start + width, k, shared);
+    if (threadIdx.x == 0) head[kHeadRow] = work.row;  // not in a register: decoding has none to spare
+    Decoder::decode(p, image, start + static_cast<int64_t>(work.part) * Decoder::kTilePixels, start + width, k, shared);
     report_tile(progress, head);
   }
   retire(progress, head, schedule.rows);
@@ -200,15 +202,15 @@ template <class Decoder, class Painter>
 void launch_fused(const DecodeParams& p, const Painter& painter, const Extent& extent, int64_t small,
                   uint32_t* progress) {
   const Bands bands{small, extent.rows, 2 * extent.height / extent.step,
-                    static_cast<unsigned>(ceil_div(extent.columns, Painter::kPart))};
-  const int64_t tiles = ceil_div(p.pixels / small, Decoder::kTile), rows = p.images * small;
+                    static_cast<unsigned>(ceil_div(extent.columns, Painter::kPartColumns))};
+  const int64_t tiles = ceil_div(p.pixels / small, Decoder::kTilePixels), rows = p.images * small;
   const int64_t units = (ceil_div(bands.twice, 2 * small) + extent.height % extent.step) * bands.parts;
-  const int64_t ahead = std::min(rows, 2 + kAhead / (tiles + units));
+  const int64_t ahead = std::min(rows, 2 + kAheadTickets / (tiles + units));
   const Schedule schedule{static_cast<unsigned>(tiles), static_cast<unsigned>(units), static_cast<unsigned>(rows),
                           static_cast<unsigned>(ahead)};
   const size_t shared = kHeadBytes + std::max(Decoder::kSharedBytes, kLinearTableBytes);
-  launch(p.target, Launch(rows * (tiles + units), kThreads, shared), decode_paint_kernel<Decoder, Painter>, p, painter,
-         schedule, bands, progress, static_cast<float>(inverse_temperature(p)));
+  launch(p.target, Launch(rows * (tiles + units), kDecodeThreads, shared), decode_paint_kernel<Decoder, Painter>, p,
+         painter, schedule, bands, progress, static_cast<float>(inverse_temperature(p)));
 }
 
 // A double is an error: ab between the halves is float.

@@ -8,7 +8,7 @@
 
 namespace fastcolor::cuda {
 
-constexpr int kWarp = 32;
+constexpr int kWarpThreads = 32;  // threads of a warp
 constexpr unsigned kAllLanes = 0xffffffffu;
 constexpr size_t kPlainSharedBytes = 48 << 10;  // more dynamic shared memory than this has to be asked for
 

@@ -12,13 +12,13 @@ namespace fastcolor::cuda {
 
 namespace {
 
-constexpr int kWarps = 8, kThreads = kWarps * kWarp;
+constexpr int kBlockWarps = 8, kBlockThreads = kBlockWarps * kWarpThreads;
 // As many blocks as shared memory leaves room for at 313 bins on a multiprocessor of 228 KB; fewer registers would
 // spill.
 template <class T, int per_lane = 1>
-constexpr int kBlocks = sizeof(T) == 8  ? 2
-                        : per_lane == 2 ? 4
-                                        : 5;
+constexpr int kResidentBlocks = sizeof(T) == 8  ? 2
+                                : per_lane == 2 ? 4
+                                                : 5;
 
 // grad_scale over the divisor, which is read where it lies: no value travels to the host.
 template <class C>
@@ -41,7 +41,7 @@ struct PlanarShared {
   using C = Compute<T>;
   // Before the softmax is known, every warp's largest logit, then every warp's sum; afterwards the gradients of the
   // target bins.
-  static constexpr int kSlots = 2 * kWarps;
+  static constexpr int kSlots = 2 * kBlockWarps;
   static_assert(kSlots >= math::kMaxNeighbours, "the gradients of the target bins need a slot each");
   C* slots;        // (kSlots, tile)
   C* largest;      // (tile)
@@ -68,16 +68,16 @@ struct PlanarShared {
 // This warp's channels of this lane's pixels: kept in shared memory, their sums left in the slots.
 template <class T, int per_lane>
 __device__ __forceinline__ void read_channels(const LossParams& p, const T* logits, const bool (&kept)[per_lane],
-                                              const PlanarShared<T, kWarp * per_lane>& shared) {
+                                              const PlanarShared<T, kWarpThreads * per_lane>& shared) {
   using C = Compute<T>;
-  constexpr int kTile = kWarp * per_lane;
-  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
+  constexpr int kTilePixels = kWarpThreads * per_lane;
+  const int lane = threadIdx.x % kWarpThreads, warp = threadIdx.x / kWarpThreads;
   Softmax<C> softmax[per_lane];
-  for (int first = warp; first < p.palette.bins; first += kWarps * kUnroll) {
+  for (int first = warp; first < p.palette.bins; first += kBlockWarps * kUnroll) {
     Pack<T, per_lane> pack[kUnroll];
 #pragma unroll
     for (int u = 0; u < kUnroll; u++) {
-      const int c = first + u * kWarps;
+      const int c = first + u * kBlockWarps;
       pack[u] = {};
       if (c < p.palette.bins && kept[0] | kept[per_lane - 1]) pack[u] = load_pack<per_lane>(logits + c * p.pixels);
     }
@@ -87,21 +87,21 @@ __device__ __forceinline__ void read_channels(const LossParams& p, const T* logi
 #pragma unroll
       for (int u = 0; u < kUnroll; u++) {
         if (!kept[i]) pack[u].value[i] = T{};  // whatever it holds
-        v[u] = first + u * kWarps < p.palette.bins ? C(math::load(&pack[u].value[i])) : absent_logit<C>();
+        v[u] = first + u * kBlockWarps < p.palette.bins ? C(math::load(&pack[u].value[i])) : absent_logit<C>();
       }
       softmax[i].add(v);
     }
     if (shared.logits == nullptr) continue;
 #pragma unroll
     for (int u = 0; u < kUnroll; u++) {
-      const int c = first + u * kWarps;
-      if (c < p.palette.bins) store_pack(shared.logits + c * kTile + lane * per_lane, pack[u]);
+      const int c = first + u * kBlockWarps;
+      if (c < p.palette.bins) store_pack(shared.logits + c * kTilePixels + lane * per_lane, pack[u]);
     }
   }
 #pragma unroll
   for (int i = 0; i < per_lane; i++) {
-    shared.slots[warp * kTile + lane * per_lane + i] = softmax[i].largest;
-    shared.slots[(kWarps + warp) * kTile + lane * per_lane + i] = softmax[i].sum;
+    shared.slots[warp * kTilePixels + lane * per_lane + i] = softmax[i].largest;
+    shared.slots[(kBlockWarps + warp) * kTilePixels + lane * per_lane + i] = softmax[i].sum;
   }
 }
 
@@ -111,8 +111,8 @@ __device__ __forceinline__ Compute<T> finish_pixel(const LossParams& p, const Pl
                                                    F&& logit) {
   using C = Compute<T>;
   Softmax<C> softmax;
-  for (int w = 0; w < kWarps; w++) {
-    softmax.merge(shared.slots[w * tile + slot], shared.slots[(kWarps + w) * tile + slot]);
+  for (int w = 0; w < kBlockWarps; w++) {
+    softmax.merge(shared.slots[w * tile + slot], shared.slots[(kBlockWarps + w) * tile + slot]);
   }
   const C log_sum = std::log(softmax.sum), gamma = static_cast<C>(p.gamma);
   C total = 0, h_sum = 0;  // see Note [Focal gradient]
@@ -139,17 +139,17 @@ __device__ __forceinline__ Compute<T> finish_pixel(const LossParams& p, const Pl
 template <class T, int per_lane>
 __device__ __forceinline__ void write_channels(const LossParams& p, const T* logits, T* grad,
                                                const bool (&kept)[per_lane],
-                                               const PlanarShared<T, kWarp * per_lane>& shared) {
+                                               const PlanarShared<T, kWarpThreads * per_lane>& shared) {
   using C = Compute<T>;
-  constexpr int kTile = kWarp * per_lane;
-  const int slot = threadIdx.x % kWarp * per_lane;
+  constexpr int kTilePixels = kWarpThreads * per_lane;
+  const int slot = threadIdx.x % kWarpThreads * per_lane;
   C largest[per_lane], factor[per_lane];
 #pragma unroll
   for (int i = 0; i < per_lane; i++) largest[i] = shared.largest[slot + i], factor[i] = shared.factor[slot + i];
 #pragma unroll 4
-  for (int c = threadIdx.x / kWarp; c < p.palette.bins; c += kWarps) {
+  for (int c = threadIdx.x / kWarpThreads; c < p.palette.bins; c += kBlockWarps) {
     Pack<T, per_lane> pack =
-        load_pack<per_lane>(shared.logits != nullptr ? shared.logits + c * kTile + slot : logits + c * p.pixels);
+        load_pack<per_lane>(shared.logits != nullptr ? shared.logits + c * kTilePixels + slot : logits + c * p.pixels);
 #pragma unroll
     for (int i = 0; i < per_lane; i++) {
       const C g = math::exp_fast(C(math::load(&pack.value[i])) - largest[i]) * factor[i];
@@ -161,17 +161,17 @@ __device__ __forceinline__ void write_channels(const LossParams& p, const T* log
 
 // per_lane: pixels a lane; with 2, p.pixels is even.
 template <class T, int per_lane>
-__global__ void __launch_bounds__(kThreads, kBlocks<T, per_lane>)
+__global__ void __launch_bounds__(kBlockThreads, kResidentBlocks<T, per_lane>)
     planar_loss_kernel(LossParams p, unsigned tiles, bool keep_logits) {
   using C = Compute<T>;
-  constexpr int kTile = kWarp * per_lane;
-  const PlanarShared<T, kTile> shared(p, keep_logits);
-  const Tile tile = tile_of_block(tiles, kTile);
+  constexpr int kTilePixels = kWarpThreads * per_lane;
+  const PlanarShared<T, kTilePixels> shared(p, keep_logits);
+  const Tile tile = tile_of_block(tiles, kTilePixels);
   const int64_t start = tile.image * p.palette.bins * p.pixels, row = tile.image * p.pixels;
   const T* logits = static_cast<const T*>(p.logits) + start;
   T* grad = static_cast<T*>(p.grad_logits) + start;
 
-  const int64_t mine = tile.first + static_cast<int64_t>(threadIdx.x % kWarp) * per_lane;  // this lane's pixels
+  const int64_t mine = tile.first + static_cast<int64_t>(threadIdx.x % kWarpThreads) * per_lane;  // this lane's pixels
   bool kept[per_lane];
 #pragma unroll
   for (int i = 0; i < per_lane; i++) kept[i] = mine < p.pixels && is_kept(p, row + mine + i);
@@ -179,17 +179,17 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T, per_lane>)
 
   const int slot = threadIdx.x;  // the first threads finish one pixel each
   const int64_t pixel = tile.first + slot;
-  const bool finishes = slot < kTile && pixel < p.pixels, finishes_kept = finishes && is_kept(p, row + pixel);
+  const bool finishes = slot < kTilePixels && pixel < p.pixels, finishes_kept = finishes && is_kept(p, row + pixel);
   if (finishes_kept) {
     const float* ab = p.ab + 2 * row + pixel;
-    math::encode_pixel(ab[0], ab[p.pixels], p.palette, p.neighbours, p.sigma_ab, kTile, shared.index + slot,
+    math::encode_pixel(ab[0], ab[p.pixels], p.palette, p.neighbours, p.sigma_ab, kTilePixels, shared.index + slot,
                        shared.weight + slot);
   }
   __syncthreads();
   if (finishes) {
-    const C loss = !finishes_kept ? C(0) : finish_pixel<T, kTile>(p, shared, slot, [&](int32_t bin) {
-      return C(
-          math::load(shared.logits != nullptr ? shared.logits + bin * kTile + slot : logits + bin * p.pixels + pixel));
+    const C loss = !finishes_kept ? C(0) : finish_pixel<T, kTilePixels>(p, shared, slot, [&](int32_t bin) {
+      return C(math::load(shared.logits != nullptr ? shared.logits + bin * kTilePixels + slot
+                                                   : logits + bin * p.pixels + pixel));
     });
     static_cast<C*>(p.pixel_loss)[row + pixel] = loss;
   }
@@ -198,8 +198,8 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T, per_lane>)
   if (mine < p.pixels) write_channels<T, per_lane>(p, logits + mine, grad + mine, kept, shared);
   __syncthreads();
   // The target bins were written as if they were none; the slots hold what belongs there.
-  for (int i = threadIdx.x; i < p.neighbours * kTile; i += kThreads) {
-    const int64_t at = tile.first + i % kTile;
+  for (int i = threadIdx.x; i < p.neighbours * kTilePixels; i += kBlockThreads) {
+    const int64_t at = tile.first + i % kTilePixels;
     if (at >= p.pixels || !is_kept(p, row + at)) continue;
     math::store(grad + shared.index[i] * p.pixels + at, shared.slots[i]);
   }
@@ -207,15 +207,15 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T, per_lane>)
 
 template <class T, int per_lane>
 void launch_planar(const LossParams& p) {
-  constexpr int kTile = kWarp * per_lane;
-  using Shared = PlanarShared<T, kTile>;
+  constexpr int kTilePixels = kWarpThreads * per_lane;
+  using Shared = PlanarShared<T, kTilePixels>;
   // Reading logits twice costs less than leaving a multiprocessor to one block of eight warps.
   int most = 0;
   check(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerMultiprocessor, p.target.device));
   const bool keep_logits = 2 * (Shared::bytes(p, true) + 1024) <= static_cast<size_t>(most);
-  const int64_t tiles = ceil_div(p.pixels, kTile);
-  launch(p.target, Launch(p.images * tiles, kThreads, Shared::bytes(p, keep_logits)), planar_loss_kernel<T, per_lane>,
-         p, tiles, keep_logits);
+  const int64_t tiles = ceil_div(p.pixels, kTilePixels);
+  launch(p.target, Launch(p.images * tiles, kBlockThreads, Shared::bytes(p, keep_logits)),
+         planar_loss_kernel<T, per_lane>, p, tiles, keep_logits);
 }
 
 // ---- logits (N, pixels, bins): a tile is one contiguous range; lanes over channels, warps over pixels ----
@@ -226,11 +226,11 @@ template <class T>
 __device__ __forceinline__ Compute<T> finish_row(const LossParams& p, T* row, const int32_t* index, const float* weight,
                                                  int stride) {
   using C = Compute<T>;
-  const int lane = threadIdx.x % kWarp, bins = p.palette.bins;
+  const int lane = threadIdx.x % kWarpThreads, bins = p.palette.bins;
   C largest = static_cast<C>(-FLT_MAX), sum = 0;
-  for (int c = lane; c < bins; c += kWarp) largest = math::max_of(largest, C(math::load(row + c)));
+  for (int c = lane; c < bins; c += kWarpThreads) largest = math::max_of(largest, C(math::load(row + c)));
   largest = warp_max(largest);
-  for (int c = lane; c < bins; c += kWarp) sum += math::exp_fast(C(math::load(row + c)) - largest);
+  for (int c = lane; c < bins; c += kWarpThreads) sum += math::exp_fast(C(math::load(row + c)) - largest);
   sum = warp_sum(sum);
 
   const bool target = lane < p.neighbours;  // a lane each; see Note [Focal gradient]
@@ -243,7 +243,7 @@ __device__ __forceinline__ Compute<T> finish_row(const LossParams& p, T* row, co
   if (p.grad_logits != nullptr) {
     const C scale = static_cast<C>(pixel_weight) * gradient_scale<C>(p), factor = scale * h_sum / sum;
     __syncwarp();  // every lane has its target's logit
-    for (int c = lane; c < bins; c += kWarp) {
+    for (int c = lane; c < bins; c += kWarpThreads) {
       math::store(row + c, math::exp_fast(C(math::load(row + c)) - largest) * factor);
     }
     __syncwarp();
@@ -254,7 +254,7 @@ __device__ __forceinline__ Compute<T> finish_row(const LossParams& p, T* row, co
 
 // Shared memory: the logits of `rows` pixels, then index and weight (neighbours, rows).
 template <class T>
-__global__ void __launch_bounds__(kThreads, kBlocks<T>) row_loss_kernel(LossParams p, int rows) {
+__global__ void __launch_bounds__(kBlockThreads, kResidentBlocks<T>) row_loss_kernel(LossParams p, int rows) {
   const int bins = p.palette.bins;
   T* tile = reinterpret_cast<T*>(shared_memory());
   int32_t* index = reinterpret_cast<int32_t*>(tile + rows * bins);
@@ -270,14 +270,14 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T>) row_loss_kernel(LossPara
                        weight + threadIdx.x);
   }
   __syncthreads();
-  for (int i = threadIdx.x / kWarp; i < n; i += kWarps) {
+  for (int i = threadIdx.x / kWarpThreads; i < n; i += kBlockWarps) {
     Compute<T> loss = 0;
     if (is_kept(p, first + i)) {
       loss = finish_row(p, tile + i * bins, index + i, weight + i, rows);
     } else {
-      for (int c = threadIdx.x % kWarp; c < bins; c += kWarp) tile[i * bins + c] = T{};
+      for (int c = threadIdx.x % kWarpThreads; c < bins; c += kWarpThreads) tile[i * bins + c] = T{};
     }
-    if (threadIdx.x % kWarp == 0) static_cast<Compute<T>*>(p.pixel_loss)[first + i] = loss;
+    if (threadIdx.x % kWarpThreads == 0) static_cast<Compute<T>*>(p.pixel_loss)[first + i] = loss;
   }
   if (p.grad_logits == nullptr) return;
   __syncthreads();
@@ -288,9 +288,9 @@ template <class T>
 void launch_rows(const LossParams& p) {
   // 4 rows of 1024 doubles fit, 8 of floats, 16 of 16-bit values: every tile starts 16-byte aligned if the first does.
   const size_t row = static_cast<size_t>(p.palette.bins) * sizeof(T) + static_cast<size_t>(p.neighbours) * 8;
-  int rows = kWarp;
+  int rows = kWarpThreads;
   while (rows > 4 && static_cast<size_t>(rows) * row > kPlainSharedBytes) rows /= 2;
-  launch(p.target, Launch(ceil_div(p.images * p.pixels, rows), kThreads, static_cast<size_t>(rows) * row),
+  launch(p.target, Launch(ceil_div(p.images * p.pixels, rows), kBlockThreads, static_cast<size_t>(rows) * row),
          row_loss_kernel<T>, p, rows);
 }
 
@@ -308,38 +308,38 @@ namespace {
 
 // One factor for all: nothing is touched when it is 1, as it is behind loss.backward().
 template <class T>
-__global__ void __launch_bounds__(kThreads) scale_grad_kernel(T* grad, const Compute<T>* factor, int64_t count) {
+__global__ void __launch_bounds__(kBlockThreads) scale_grad_kernel(T* grad, const Compute<T>* factor, int64_t count) {
   const Compute<T> f = *factor;
   if (f == Compute<T>(1)) return;
-  constexpr int kWide = 16 / sizeof(T);
-  const int64_t thread = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-  if (aligned(grad, 16) && (thread + 1) * kWide <= count) {
-    Pack<T, kWide> pack = load_pack<kWide>(grad + thread * kWide);
+  constexpr int kWord = kWordElements<T>;
+  const int64_t thread = static_cast<int64_t>(blockIdx.x) * kBlockThreads + threadIdx.x;
+  if (aligned(grad, 16) && (thread + 1) * kWord <= count) {
+    Pack<T, kWord> pack = load_pack<kWord>(grad + thread * kWord);
 #pragma unroll
-    for (int i = 0; i < kWide; i++) math::store(&pack.value[i], math::load(&pack.value[i]) * f);
-    store_pack(grad + thread * kWide, pack);
+    for (int i = 0; i < kWord; i++) math::store(&pack.value[i], math::load(&pack.value[i]) * f);
+    store_pack(grad + thread * kWord, pack);
   } else {
-    for (int64_t i = thread * kWide; i < count && i < (thread + 1) * kWide; i++) {
+    for (int64_t i = thread * kWord; i < count && i < (thread + 1) * kWord; i++) {
       math::store(grad + i, math::load(grad + i) * f);
     }
   }
 }
 
 // One factor a pixel. A row is what lies side by side: the pixels of a channel, or the channels of a pixel. A warp
-// scales kUnroll * kWarp elements of one row.
+// scales kUnroll * kWarpThreads elements of one row.
 template <class T>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kBlockThreads)
     scale_grad_per_pixel_kernel(ScaleGradParams p, int64_t rows, int64_t length, int64_t parts) {
-  const int64_t warp = static_cast<int64_t>(blockIdx.x) * kWarps + threadIdx.x / kWarp, row = warp / parts;
+  const int64_t warp = static_cast<int64_t>(blockIdx.x) * kBlockWarps + threadIdx.x / kWarpThreads, row = warp / parts;
   if (row >= rows) return;
   T* grad = static_cast<T*>(p.grad) + row * length;
   // The factor of a row's first element, and how far the next element's is from it.
   const int64_t at = p.channels_last ? row : row / p.bins * p.pixels, step = p.channels_last ? 0 : 1;
   const Compute<T>* factor = static_cast<const Compute<T>*>(p.factor) + at;
-  const int64_t first = (warp - row * parts) * (kUnroll * kWarp) + threadIdx.x % kWarp;
+  const int64_t first = (warp - row * parts) * (kUnroll * kWarpThreads) + threadIdx.x % kWarpThreads;
 #pragma unroll
   for (int u = 0; u < kUnroll; u++) {
-    const int64_t i = first + u * kWarp;
+    const int64_t i = first + u * kWarpThreads;
     if (i < length) math::store(grad + i, math::load(grad + i) * factor[i * step]);
   }
 }
@@ -351,15 +351,15 @@ void scale_grad(const ScaleGradParams& p) {
   dispatch_float(p.dtype, [&](auto t) {
     using T = decltype(t);
     if (!p.per_pixel) {
-      constexpr int64_t kBlock = kThreads * 16 / sizeof(T);
-      launch(p.target, Launch(ceil_div(count, kBlock), kThreads), scale_grad_kernel<T>, static_cast<T*>(p.grad),
-             static_cast<const Compute<T>*>(p.factor), count);
+      constexpr int64_t kBlockElements = kBlockThreads * kWordElements<T>;
+      launch(p.target, Launch(ceil_div(count, kBlockElements), kBlockThreads), scale_grad_kernel<T>,
+             static_cast<T*>(p.grad), static_cast<const Compute<T>*>(p.factor), count);
       return;
     }
     const int64_t length = p.channels_last ? p.bins : p.pixels, rows = count == 0 ? 0 : count / length;
-    const int64_t parts = ceil_div(length, kUnroll * kWarp);
-    launch(p.target, Launch(ceil_div(rows * parts, kWarps), kThreads), scale_grad_per_pixel_kernel<T>, p, rows, length,
-           parts);
+    const int64_t parts = ceil_div(length, kUnroll * kWarpThreads);
+    launch(p.target, Launch(ceil_div(rows * parts, kBlockWarps), kBlockThreads), scale_grad_per_pixel_kernel<T>, p,
+           rows, length, parts);
   });
 }
 

@@ -17,18 +17,18 @@ __device__ __forceinline__ RowPart part_of_block(int64_t rows_per_image, unsigne
 
 // ---- luma_to_input ----
 
-constexpr int kOutputs = 128;   // columns of a block, a thread each
-constexpr int kColumns = 2048;  // columns of the luma that shared memory holds at a time
+constexpr int kShrinkThreads = 128;  // of a block, a thread a column of the result
+constexpr int kLumaColumns = 2048;   // of the luma that shared memory holds at a time
 
 // The rows of the window are summed into shared memory, a thread a column; then each output sums its columns from
-// there. Shrinking by more than kColumns / kOutputs takes several turns.
+// there. Shrinking by more than kLumaColumns / kShrinkThreads takes several turns.
 template <class T>
-__global__ void __launch_bounds__(kOutputs)
+__global__ void __launch_bounds__(kShrinkThreads)
     luma_to_input_kernel(LumaToInputParams p, unsigned parts, double ratio_y, double ratio_x) {
-  float* column = reinterpret_cast<float*>(shared_memory());  // (kColumns)
-  const RowPart at = part_of_block(p.out_height, parts, kOutputs);
+  float* column = reinterpret_cast<float*>(shared_memory());  // (kLumaColumns)
+  const RowPart at = part_of_block(p.out_height, parts, kShrinkThreads);
   const int64_t x = at.first + threadIdx.x,
-                last = at.first + kOutputs < p.out_width ? at.first + kOutputs : p.out_width;
+                last = at.first + kShrinkThreads < p.out_width ? at.first + kShrinkThreads : p.out_width;
   const math::Window rows = math::triangle_window(at.row, ratio_y, p.height);
   const math::Window mine = math::triangle_window(x < p.out_width ? x : p.out_width - 1, ratio_x, p.width);
   const int64_t begin = math::triangle_window(at.first, ratio_x, p.width).first;
@@ -36,9 +36,9 @@ __global__ void __launch_bounds__(kOutputs)
   const T* luma = static_cast<const T*>(p.luma) + at.image * p.height * p.width;
 
   float gray = 0, total = 0;
-  for (int64_t from = begin; from < end; from += kColumns) {
-    const int n = end - from < kColumns ? static_cast<int>(end - from) : kColumns;
-    for (int i = threadIdx.x; i < n; i += kOutputs) {
+  for (int64_t from = begin; from < end; from += kLumaColumns) {
+    const int n = end - from < kLumaColumns ? static_cast<int>(end - from) : kLumaColumns;
+    for (int i = threadIdx.x; i < n; i += kShrinkThreads) {
       float sum = 0, weights = 0;
       for (int64_t y = rows.first; y < rows.last; y++) {
         const float weight = math::triangle_weight(rows, y);
@@ -63,7 +63,7 @@ __global__ void __launch_bounds__(kOutputs)
 
 // ---- painting ----
 
-constexpr int kPaintThreads = 256, kChromaThreads = 128;
+constexpr int kPaintThreads = 256, kChromaThreads = 128;  // of a block
 
 template <Source kind, class T>
 __global__ void __launch_bounds__(kPaintThreads)
@@ -73,9 +73,9 @@ __global__ void __launch_bounds__(kPaintThreads)
     linear = reinterpret_cast<float*>(shared_memory());
     fill_linear_table(linear);
   }
-  const RowPart at = part_of_block(p.height, parts, kPaintThreads * kRun);
-  paint_run<kind, T>(p, at.image, at.row, at.first + static_cast<int64_t>(threadIdx.x) * kRun, ratio_y, ratio_x, wide,
-                     linear);
+  const RowPart at = part_of_block(p.height, parts, kPaintThreads * kThreadPixels);
+  paint_run<kind, T>(p, at.image, at.row, at.first + static_cast<int64_t>(threadIdx.x) * kThreadPixels, ratio_y,
+                     ratio_x, wide, linear);
 }
 
 // One thread a chroma site.
@@ -89,7 +89,7 @@ __global__ void __launch_bounds__(kChromaThreads)
 
 template <Source kind, class T>
 void launch_paint_rgb(const PaintRgbParams& p) {
-  const int64_t parts = ceil_div(p.width, kPaintThreads * kRun);
+  const int64_t parts = ceil_div(p.width, kPaintThreads * kThreadPixels);
   launch(p.target, Launch(p.images * p.height * parts, kPaintThreads, kind == Source::kRgb ? kLinearTableBytes : 0),
          paint_rgb_kernel<kind, T>, p, parts, ratio_of(p.ab_height, p.height), ratio_of(p.ab_width, p.width),
          rows_are_wide(p));
@@ -98,11 +98,11 @@ void launch_paint_rgb(const PaintRgbParams& p) {
 }  // namespace
 
 void luma_to_input(const LumaToInputParams& p) {
-  const int64_t parts = ceil_div(p.out_width, kOutputs);
+  const int64_t parts = ceil_div(p.out_width, kShrinkThreads);
   const double ratio_y = static_cast<double>(p.height) / static_cast<double>(p.out_height);
   const double ratio_x = static_cast<double>(p.width) / static_cast<double>(p.out_width);
   dispatch_code(p.dtype, [&](auto t) {
-    launch(p.target, Launch(p.images * p.out_height * parts, kOutputs, kColumns * sizeof(float)),
+    launch(p.target, Launch(p.images * p.out_height * parts, kShrinkThreads, kLumaColumns * sizeof(float)),
            luma_to_input_kernel<decltype(t)>, p, parts, ratio_y, ratio_x);
   });
 }

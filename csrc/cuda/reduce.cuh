@@ -14,14 +14,14 @@ constexpr int kUnroll = 8;  // independent loads before the arithmetic that wait
 template <class C>
 __device__ __forceinline__ C warp_sum(C x) {
 #pragma unroll
-  for (int step = kWarp / 2; step > 0; step /= 2) x += __shfl_xor_sync(kAllLanes, x, step);
+  for (int step = kWarpThreads / 2; step > 0; step /= 2) x += __shfl_xor_sync(kAllLanes, x, step);
   return x;
 }
 // Ignores NaN, which the sums that follow carry on.
 template <class C>
 __device__ __forceinline__ C warp_max(C x) {
 #pragma unroll
-  for (int step = kWarp / 2; step > 0; step /= 2) x = math::max_of(x, __shfl_xor_sync(kAllLanes, x, step));
+  for (int step = kWarpThreads / 2; step > 0; step /= 2) x = math::max_of(x, __shfl_xor_sync(kAllLanes, x, step));
   return x;
 }
 
