@@ -23,7 +23,7 @@ FC_INLINE C inverse_of(C weight) {
   return weight < C(0.5) ? std::numeric_limits<C>::quiet_NaN() : C(1) / weight;
 }
 
-// Channels c to c + channels of the pixels i to i + lanes; see Note [Blocked softmax] in loss.cpp.
+// Channels c to c + channels of the pixels i to i + lanes; see Note [Blocked softmax] in loss_planar.h.
 template <int channels, class V, class T, class C>
 FC_INLINE void add_block_at(const T* logits, int64_t stride, const float* bin_a, const float* bin_b, C k, int i,
                             Sums<C>& s) {
@@ -219,6 +219,11 @@ void annealed_mean_backward(const DecodeParams& p) {
     parallel_chunks(p.images, p.pixels, kTilePixels, 120.0, p.target.threads,
                     [&](int64_t image, int64_t first, int n) { backward_tile<T>(p, image, first, n); });
   });
+}
+
+void enter_decode(Ops& table) {
+  table.annealed_mean = annealed_mean;
+  table.annealed_mean_backward = annealed_mean_backward;
 }
 
 }  // namespace fastcolor::cpu::FASTCOLOR_ISA

@@ -1,4 +1,4 @@
-// What the CPU kernels share: loops over threads, scratch memory, the launchers' names. Every file of csrc/cpu is
+// What the CPU kernels share: loops over threads, scratch memory, the table of launchers. Every file of csrc/cpu is
 // compiled once an instruction set, in a namespace of its own, so that nothing built for one processor can be linked
 // into the code for another.
 #pragma once
@@ -60,23 +60,7 @@ T* scratch(int64_t count) {
 }
 
 // The launchers of this instruction set.
-void rgb_to_lab(const ColorParams&);
-void rgb_to_lab_backward(const ColorParams&);
-void lab_to_rgb(const ColorParams&);
-void lab_to_rgb_backward(const ColorParams&);
-void encode_bins(const EncodeParams&);
-void pixel_weight(const PixelWeightParams&);
-void loss(const LossParams&);
-void scale_grad(const ScaleGradParams&);
-void annealed_mean(const DecodeParams&);
-void annealed_mean_backward(const DecodeParams&);
-void luma_to_input(const LumaToInputParams&);
-void paint_rgb(const PaintRgbParams&);
-void paint_chroma(const PaintChromaParams&);
-void decode_rgb(const DecodeRgbParams&);
-void decode_chroma(const DecodeChromaParams&);
-void block_motion(const BlockMotionParams&);
-void temporal_average(const TemporalAverageParams&);
+const Ops& ops();
 
 // The nearest bins of a run of pixels, shared by encode_bins and loss. a, b: (n); index, weight: (neighbours, stride).
 void encode_run(const float* a, const float* b, int n, const Palette& palette, int neighbours, float sigma_ab,

@@ -252,4 +252,9 @@ void decode_chroma(const DecodeChromaParams& params) {
   launch_painter(params.decode, painter, {rows, columns, p.height, p.step_y}, p.ab_height, params.progress);
 }
 
+void enter_decode_paint(Ops& table) {
+  table.decode_rgb = decode_rgb;
+  table.decode_chroma = decode_chroma;
+}
+
 }  // namespace fastcolor::cuda

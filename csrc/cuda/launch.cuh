@@ -84,6 +84,15 @@ __device__ __forceinline__ Tile tile_of_block(unsigned tiles, int size) {
   return {image, static_cast<int64_t>(blockIdx.x - image * tiles) * size};
 }
 
+// A block owns a part of one row. All rows of all images are numbered through.
+struct RowPart {
+  int64_t image, row, first;  // first: column
+};
+__device__ __forceinline__ RowPart part_of_block(int64_t rows_per_image, unsigned parts, int size) {
+  const unsigned row = blockIdx.x / parts, image = row / static_cast<unsigned>(rows_per_image);
+  return {image, row - image * rows_per_image, static_cast<int64_t>(blockIdx.x - row * parts) * size};
+}
+
 // The dynamic shared memory of the block, 16-byte aligned. All shared memory is dynamic, so that the emulation of
 // tests/ can fill it with NaN and fence it.
 __device__ __forceinline__ unsigned char* shared_memory() {
@@ -94,24 +103,5 @@ __device__ __forceinline__ unsigned char* shared_memory() {
   return emulation::shared_bytes();
 #endif
 }
-
-// The launchers.
-void rgb_to_lab(const ColorParams&);
-void rgb_to_lab_backward(const ColorParams&);
-void lab_to_rgb(const ColorParams&);
-void lab_to_rgb_backward(const ColorParams&);
-void encode_bins(const EncodeParams&);
-void pixel_weight(const PixelWeightParams&);
-void loss(const LossParams&);
-void scale_grad(const ScaleGradParams&);
-void annealed_mean(const DecodeParams&);
-void annealed_mean_backward(const DecodeParams&);
-void luma_to_input(const LumaToInputParams&);
-void paint_rgb(const PaintRgbParams&);
-void paint_chroma(const PaintChromaParams&);
-void decode_rgb(const DecodeRgbParams&);
-void decode_chroma(const DecodeChromaParams&);
-void block_motion(const BlockMotionParams&);
-void temporal_average(const TemporalAverageParams&);
 
 }  // namespace fastcolor::cuda

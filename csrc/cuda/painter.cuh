@@ -9,10 +9,6 @@
 
 namespace fastcolor::cuda {
 
-template <class F>
-void dispatch_code(DType dtype, F&& f) {
-  dtype == DType::kU8 ? f(uint8_t{}) : f(uint16_t{});
-}
 inline float ratio_of(int64_t small, int64_t large) {
   return static_cast<float>(static_cast<double>(small) / static_cast<double>(large));
 }
