@@ -1,9 +1,8 @@
 // The loss of logits (N, bins, pixels): lanes over pixels.
 //
-// Note [Blocked softmax]. Channels come in blocks of kBlockBins. A block raises the running maximum, rescales the
-// running sum once, and keeps its exponentials (relative to the maximum at that moment) in a scratch that stays in L2.
-// When the sum is known, probabilities are the scratch times one factor a block and pixel: one exponential a logit in
-// all, as 2^(k (z - maximum)) with k = log2(e).
+// Note [Blocked softmax]. Channels come in blocks of kBlockBins, each one step of Note [Running softmax]. A block keeps
+// its exponentials, relative to the maximum at that moment, in a scratch that stays in L2. When the sum is known,
+// probabilities are the scratch times one factor a block and pixel: one exponential a logit in all.
 #pragma once
 
 #include "loss_tile.h"
@@ -20,22 +19,16 @@ template <int channels, bool masked, class V, class T, class C>
 FC_INLINE void add_block_at(const T* logits, int64_t stride, int i, C* exponentials, Tile<C>& t, C* block_largest) {
   constexpr C k = static_cast<C>(math::kLog2E);
   V v[channels];
-  const V before = load_lanes<V>(t.largest + i);
-  V m = before;
   for (int c = 0; c < channels; c++) {
     v[c] = load_lanes<V>(logits + c * stride + i);
     if constexpr (masked) v[c] = load_lanes<V>(t.keep + i) == C(0) ? all_lanes<V>(C(0)) : v[c];
-    m = max_lanes(v[c], m);
   }
-  V sum = load_lanes<V>(t.sum + i) * exp2_lanes<V>((before - m) * k);
-  for (int c = 0; c < channels; c++) {
-    const V e = exp2_lanes<V>((v[c] - m) * k);
-    store_lanes(exponentials + c * kTilePixels + i, e);
-    sum += e;
-  }
-  store_lanes(t.largest + i, m);
-  store_lanes(block_largest + i, m);
-  store_lanes(t.sum + i, sum);
+  math::Softmax<V> softmax{load_lanes<V>(t.largest + i), load_lanes<V>(t.sum + i)};
+  softmax.raise(v, k);
+  for (int c = 0; c < channels; c++) store_lanes(exponentials + c * kTilePixels + i, softmax.add(v[c], k));
+  store_lanes(t.largest + i, softmax.largest);
+  store_lanes(block_largest + i, softmax.largest);
+  store_lanes(t.sum + i, softmax.sum);
 }
 template <int channels, bool masked, class T, class C>
 void add_block(const T* logits, int64_t stride, int n, C* exponentials, Tile<C>& t, C* block_largest) {
@@ -67,7 +60,7 @@ template <bool masked, class T, class C>
 void planar_softmax(const T* logits, int64_t stride, int bins, int n, bool past_cache, const Pending<T>& before,
                     Tile<C>& t, C* exponentials, C* block_largest) {
   for (int i = 0; i < n; i++) {
-    t.largest[i] = std::numeric_limits<C>::lowest();  // finite: a difference of infinities would be NaN
+    t.largest[i] = math::kLowest<C>;
     t.sum[i] = 0;
   }
   constexpr C k = static_cast<C>(math::kLog2E);

@@ -13,23 +13,14 @@ C row_exponentials(C row_largest, int count, C* out) {
   using V = Widest<C>;
   constexpr int kStep = lanes_of<V>();
   constexpr C k = static_cast<C>(math::kLog2E);
-  const V largest = all_lanes<V>(row_largest);
-  V sum = all_lanes<V>(C(0)), sum_2 = sum;  // two chains of additions
+  math::Softmax<V> softmax{all_lanes<V>(row_largest)}, second = softmax;  // two chains of additions
   int c = 0;
   for (; c + 2 * kStep <= count; c += 2 * kStep) {
-    const V e = exp2_lanes<V>((load_lanes<V>(out + c) - largest) * k);
-    const V e_2 = exp2_lanes<V>((load_lanes<V>(out + c + kStep) - largest) * k);
-    store_lanes(out + c, e);
-    store_lanes(out + c + kStep, e_2);
-    sum += e;
-    sum_2 += e_2;
+    store_lanes(out + c, softmax.add(load_lanes<V>(out + c), k));
+    store_lanes(out + c + kStep, second.add(load_lanes<V>(out + c + kStep), k));
   }
-  if (c < count) {
-    const V e = exp2_lanes<V>((load_lanes<V>(out + c) - largest) * k);
-    store_lanes(out + c, e);
-    sum += e;
-  }
-  return sum_of_lanes<C>(V(sum + sum_2));
+  if (c < count) store_lanes(out + c, softmax.add(load_lanes<V>(out + c), k));
+  return sum_of_lanes<C>(V(softmax.sum + second.sum));
 }
 
 // Finished gradients (n, bins), contiguous at both ends, that are still to be written.

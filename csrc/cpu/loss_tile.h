@@ -5,8 +5,8 @@
 #include "../math/loss.h"
 
 #include "../math/encode.h"
-#include "lanes.h"
 #include "parallel.h"
+#include "softmax.h"
 #include "stream.h"
 
 namespace fastcolor::cpu::FASTCOLOR_ISA {

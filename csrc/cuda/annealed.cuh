@@ -12,48 +12,34 @@ constexpr int kDecodeWarps = 8, kDecodeThreads = kDecodeWarps * kWarpThreads;
 
 // ---- what a thread keeps of its channels: one of two, with the same members ----
 
-// For a temperature above 0: Note [Running softmax], with the colour's sums beside it.
+// For a temperature above 0.
 template <class C>
 struct MeanSums {
   static constexpr int kFields = 4;
-  C largest = static_cast<C>(-FLT_MAX), weight = 0, a = 0, b = 0;
+  math::AnnealedMean<C> mean;
 
-  // Channels first, first + step, ...; `logit` of those beyond the bins is absent_logit(). k: 1 / temperature.
+  // Channels first, first + step, ...; `logit` of those beyond the bins is absent_logit(). k: log2(e) / temperature.
   __device__ __forceinline__ void add(const C (&logit)[kUnroll], int first, int step, const Palette& palette, C k) {
-    C raised = largest;
-#pragma unroll
-    for (int u = 0; u < kUnroll; u++) raised = logit[u] > raised ? logit[u] : raised;
-    const C shrink = math::exp_fast((largest - raised) * k);
-    largest = raised, weight *= shrink, a *= shrink, b *= shrink;
+    mean.raise(logit, k);
 #pragma unroll
     for (int u = 0; u < kUnroll; u++) {
       const int bin = first + u * step < palette.bins ? first + u * step : 0;
-      const C e = math::exp_fast((logit[u] - raised) * k);
-      weight += e;
-      a += e * palette.a[bin];
-      b += e * palette.b[bin];
+      mean.add(logit[u], palette.a[bin], palette.b[bin], k);
     }
   }
-  __device__ __forceinline__ void merge(const MeanSums& other, C k) {
-    const C raised = other.largest > largest ? other.largest : largest;
-    const C mine = math::exp_fast((largest - raised) * k), theirs = math::exp_fast((other.largest - raised) * k);
-    largest = raised;
-    weight = weight * mine + other.weight * theirs;
-    a = a * mine + other.a * theirs;
-    b = b * mine + other.b * theirs;
-  }
+  __device__ __forceinline__ void merge(const MeanSums& other, C k) { mean.merge(other.mean, k); }
   // ab, stats: of the pixel, `plane` between their two channels. stats: null where nobody reads them.
   __device__ __forceinline__ void write(C* ab, C* stats, int64_t plane, const Palette&) const {
-    const C inverse = C(1) / weight;
-    ab[0] = a * inverse;
-    ab[plane] = b * inverse;
+    const C inverse = math::annealed_inverse(mean.softmax.sum);
+    ab[0] = mean.a * inverse;
+    ab[plane] = mean.b * inverse;
     if (stats == nullptr) return;
-    stats[0] = largest;
+    stats[0] = mean.softmax.largest;
     stats[plane] = inverse;
   }
   template <class F>
   __device__ __forceinline__ void each_field(F&& f) {
-    f(0, largest), f(1, weight), f(2, a), f(3, b);
+    f(0, mean.softmax.largest), f(1, mean.softmax.sum), f(2, mean.a), f(3, mean.b);
   }
 };
 
@@ -93,8 +79,8 @@ struct ModeSums {
   }
 };
 
-// The mode does not move with the logits: at temperature 0 the gradient is 0.
-inline double inverse_temperature(const DecodeParams& p) { return p.temperature == 0 ? 0 : 1 / p.temperature; }
+// k of Note [Running softmax]; the mode, at temperature 0, reads none.
+inline double exponent_scale(const DecodeParams& p) { return p.temperature == 0 ? 0 : math::kLog2E / p.temperature; }
 
 // ---- one tile ----
 

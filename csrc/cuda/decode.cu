@@ -87,7 +87,7 @@ void launch_decode(const DecodeParams& p) {
     const int64_t tiles = ceil_div(p.pixels, kDecodeWarps);
     return dispatch_float(p.dtype, [&](auto t) {
       launch(p.target, Launch(p.images * tiles, kDecodeThreads), row_decode_kernel<decltype(t), Sums>, p, tiles,
-             inverse_temperature(p));
+             exponent_scale(p));
     });
   }
   const bool paired = p.pixels % 2 == 0 && aligned(p.logits, 4);
@@ -96,7 +96,7 @@ void launch_decode(const DecodeParams& p) {
     constexpr int kTilePixels = kWarpThreads * per_lane.value;
     const int64_t tiles = ceil_div(p.pixels, kTilePixels);
     launch(p.target, Launch(p.images * tiles, kDecodeThreads, planar_tile_bytes<T, Sums>(per_lane.value)),
-           planar_decode_kernel<T, per_lane.value, Sums>, p, tiles, inverse_temperature(p));
+           planar_decode_kernel<T, per_lane.value, Sums>, p, tiles, exponent_scale(p));
   });
 }
 
@@ -107,12 +107,14 @@ void annealed_mean(const DecodeParams& p) {
 }
 
 void annealed_mean_backward(const DecodeParams& p) {
+  // The mode does not move with the logits: at temperature 0 the gradient is 0.
+  const double inverse_temperature = p.temperature == 0 ? 0 : 1 / p.temperature;
   const int64_t tiles = ceil_div(p.pixels, p.channels_last ? kDecodeWarps : kWarpThreads);
   dispatch_float(p.dtype, [&](auto t) {
     using T = decltype(t);
     launch(p.target, Launch(p.images * tiles, kDecodeThreads),
            p.channels_last ? row_decode_backward_kernel<T> : planar_decode_backward_kernel<T>, p, tiles,
-           inverse_temperature(p));
+           inverse_temperature);
   });
 }
 

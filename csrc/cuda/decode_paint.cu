@@ -210,7 +210,7 @@ void launch_fused(const DecodeParams& p, const Painter& painter, const Extent& e
                           static_cast<unsigned>(ahead)};
   const size_t shared = kHeadBytes + std::max(Decoder::kSharedBytes, kLinearTableBytes);
   launch(p.target, Launch(rows * (tiles + units), kDecodeThreads, shared), decode_paint_kernel<Decoder, Painter>, p,
-         painter, schedule, bands, progress, static_cast<float>(inverse_temperature(p)));
+         painter, schedule, bands, progress, static_cast<float>(exponent_scale(p)));
 }
 
 // A double is an error: ab between the halves is float.

@@ -42,7 +42,8 @@ __device__ __forceinline__ void read_channels(const LossParams& p, const T* logi
   using C = Compute<T>;
   constexpr int kTilePixels = kWarpThreads * per_lane;
   const int lane = threadIdx.x % kWarpThreads, warp = threadIdx.x / kWarpThreads;
-  Softmax<C> softmax[per_lane];
+  constexpr C k = static_cast<C>(math::kLog2E);
+  math::Softmax<C> softmax[per_lane];
   for (int first = warp; first < p.palette.bins; first += kBlockWarps * kUnroll) {
     Pack<T, per_lane> pack[kUnroll];
 #pragma unroll
@@ -59,7 +60,9 @@ __device__ __forceinline__ void read_channels(const LossParams& p, const T* logi
         if (!kept[i]) pack[u].value[i] = T{};  // whatever it holds
         v[u] = first + u * kBlockWarps < p.palette.bins ? C(math::load(&pack[u].value[i])) : absent_logit<C>();
       }
-      softmax[i].add(v);
+      softmax[i].raise(v, k);
+#pragma unroll
+      for (int u = 0; u < kUnroll; u++) softmax[i].add(v[u], k);
     }
     if (shared.logits == nullptr) continue;
 #pragma unroll
@@ -80,9 +83,9 @@ template <class T, int tile, class F>
 __device__ __forceinline__ Compute<T> finish_pixel(const LossParams& p, const PlanarShared<T, tile>& shared, int slot,
                                                    F&& logit) {
   using C = Compute<T>;
-  Softmax<C> softmax;
+  math::Softmax<C> softmax;
   for (int w = 0; w < kBlockWarps; w++) {
-    softmax.merge(shared.slots[w * tile + slot], shared.slots[(kBlockWarps + w) * tile + slot]);
+    softmax.merge({shared.slots[w * tile + slot], shared.slots[(kBlockWarps + w) * tile + slot]}, C(math::kLog2E));
   }
   const C log_sum = std::log(softmax.sum), gamma = static_cast<C>(p.gamma);
   C total = 0, h_sum = 0;  // see Note [Focal gradient]

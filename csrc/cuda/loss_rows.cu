@@ -12,11 +12,12 @@ __device__ __forceinline__ Compute<T> finish_row(const LossParams& p, T* row, co
                                                  int stride) {
   using C = Compute<T>;
   const int lane = threadIdx.x % kWarpThreads, bins = p.palette.bins;
-  C largest = static_cast<C>(-FLT_MAX), sum = 0;
+  math::Softmax<C> softmax;
+  C& largest = softmax.largest;
   for (int c = lane; c < bins; c += kWarpThreads) largest = math::max_of(largest, C(math::load(row + c)));
   largest = warp_max(largest);
-  for (int c = lane; c < bins; c += kWarpThreads) sum += math::exp_fast(C(math::load(row + c)) - largest);
-  sum = warp_sum(sum);
+  for (int c = lane; c < bins; c += kWarpThreads) softmax.add(C(math::load(row + c)), C(math::kLog2E));
+  const C sum = warp_sum(softmax.sum);
 
   const bool target = lane < p.neighbours;  // a lane each; see Note [Focal gradient]
   const int32_t bin = target ? index[lane * stride] : 0;

@@ -4,6 +4,7 @@
 #include "../math/loss.h"
 
 #include "../math/encode.h"
+#include "../math/softmax.h"
 #include "reduce.cuh"
 
 namespace fastcolor::cuda {
