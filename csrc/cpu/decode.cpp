@@ -8,8 +8,9 @@ namespace fastcolor::cpu::FASTCOLOR_ISA {
 
 namespace {
 
-constexpr int kTilePixels = 512;  // pixels of a tile
-constexpr int kBlockBins = 8;     // channels of a block
+// Measured (csrc/README.md). Pixels of a tile: 128, too short a run for the processor to read ahead in, take twice as
+// long in bf16; 2048 up to 5 % longer. Channels of a block: 4 take up to 50 %, 16 up to 15 % longer.
+constexpr int kTilePixels = 512, kBlockBins = 8;
 
 // The running sums of a tile, math::AnnealedMean of every pixel.
 template <class C>
@@ -83,7 +84,8 @@ struct PaddedPalette {
   }
 };
 
-// `rows` pixels at once, so that their sums, each a chain of additions, go on side by side.
+// `rows` pixels at once, so that their sums, each a chain of additions, go on side by side: four, whose sums fill
+// twelve registers.
 template <int rows, class T>
 void row_tile(const DecodeParams& p, int64_t image, int64_t first, const PaddedPalette<Compute<T>>& palette) {
   using C = Compute<T>;

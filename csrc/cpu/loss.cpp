@@ -6,13 +6,17 @@
 
 namespace fastcolor::cpu::FASTCOLOR_ISA {
 
+// Tiles that one thread takes in a row. Each tile is written while the next is computed, so of a strip one is written
+// with nothing beside it; yet 64x64 pixels are two strips to share out.
+constexpr int kStripTiles = 16;
+
 void loss(const LossParams& p) {
   const double grad_scale = p.grad_scale / (p.divisor == nullptr ? 1.0 : static_cast<double>(*p.divisor));
   dispatch_float(p.dtype, [&](auto t) {
     using T = decltype(t);
     const bool past_cache = p.grad_logits != nullptr && p.grad_logits != p.logits &&
                             p.images * p.pixels * p.palette.bins * static_cast<int64_t>(sizeof(T)) >= kStreamBytes;
-    parallel_chunks(p.images, p.pixels, 16 * kTilePixels, 150.0, p.target.threads,
+    parallel_chunks(p.images, p.pixels, kStripTiles * kTilePixels, 150.0, p.target.threads,
                     [&](int64_t image, int64_t first, int n) {
                       p.channels_last     ? row_strip<T>(p, image, first, n, grad_scale, past_cache)
                       : p.mask != nullptr ? planar_strip<true, T>(p, image, first, n, grad_scale, past_cache)

@@ -11,8 +11,9 @@ namespace fastcolor::cpu::FASTCOLOR_ISA {
 
 namespace {  // loss.cpp alone includes this
 
-constexpr int kBlockBins = 8;   // channels of a block
-constexpr int kAheadBins = 16;  // channels that are asked for ahead
+// Measured (csrc/README.md). Channels of a block: 16 take 10 to 50 % longer, 4 as long. Channels that are asked for
+// ahead: without, f32 takes 9 %, bf16 80 % longer; 8 and 32 are as good.
+constexpr int kBlockBins = 8, kAheadBins = 16;
 
 // A block of channels of the pixels i to i + lanes.
 template <int channels, bool masked, class V, class T, class C>

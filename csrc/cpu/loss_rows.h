@@ -46,7 +46,7 @@ struct PendingRows {
 template <class T>
 void row_strip(const LossParams& p, int64_t image, int64_t first, int64_t count, double grad_scale, bool past_cache) {
   using C = Compute<T>;
-  constexpr int64_t kAheadRows = 4;
+  constexpr int64_t kAheadRows = 4;  // asked for ahead: without, it takes 1.5 times as long (measured: csrc/README.md)
   const int bins = p.palette.bins, width = padded(bins);
   const int64_t volume = static_cast<int64_t>(kTilePixels) * width;
   C* exponentials = scratch<C>(3 * volume + 2 * width);

@@ -16,8 +16,9 @@
 
 namespace fastcolor::cpu::FASTCOLOR_ISA {
 
-// Calls f(i) for i in [0, count). `cost`: work of one call in roughly nanoseconds; below about 0.3 ms in all a second
-// thread costs more than it saves.
+// Calls f(i) for i in [0, count). `cost`: work of one call in f32 in nanoseconds, measured on one core of an AMD EPYC
+// (Zen 5) and rounded, right to a factor of three; below about 0.3 ms in all a second thread costs more than it saves,
+// and nothing else depends on it.
 template <class F>
 void parallel_for(int64_t count, double cost, int threads, F&& f) {
   if (threads <= 1 || count <= 1 || static_cast<double>(count) * cost < 3e5) {
@@ -30,7 +31,7 @@ void parallel_for(int64_t count, double cost, int threads, F&& f) {
   for (int64_t i = 0; i < count; i++) f(i);
 }
 
-// Calls f(image, first, n) for runs of at most `chunk` pixels; `cost` of one pixel.
+// Calls f(image, first, n) for runs of at most `chunk` pixels; `cost` of one pixel, as above.
 template <class F>
 void parallel_chunks(int64_t images, int64_t pixels, int64_t chunk, double cost, int threads, F&& f) {
   const int64_t chunks = (pixels + chunk - 1) / chunk;

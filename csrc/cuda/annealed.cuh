@@ -8,6 +8,7 @@
 
 namespace fastcolor::cuda {
 
+// As many warps share out the channels as the loss has: 313 are 5 rounds of 8 warps times kUnroll.
 constexpr int kDecodeWarps = 8, kDecodeThreads = kDecodeWarps * kWarpThreads;
 
 // ---- what a thread keeps of its channels: one of two, with the same members ----

@@ -9,7 +9,9 @@ namespace fastcolor::cuda {
 
 namespace {
 
-constexpr int kBlockThreads = 256, kThreadPixels = 4, kTilePixels = kBlockThreads * kThreadPixels;
+constexpr int kBlockThreads = 256;  // of a block
+constexpr int kThreadPixels = 4;    // pixels of a thread: four floats are the widest word that one instruction moves
+constexpr int kTilePixels = kBlockThreads * kThreadPixels;  // pixels of a tile, a block each
 
 template <class T>
 struct Run {

@@ -20,40 +20,16 @@
 
 #include "annealed.cuh"
 #include "painter.cuh"
+#include "tickets.cuh"
 
 namespace fastcolor::cuda {
 
 namespace {
 
-constexpr int kResidentBlocks = 4;  // of a multiprocessor at once
-// From a row's decoding to its painting: what a large device holds at once.
+constexpr int kResidentBlocks = 4;  // of a multiprocessor at once: 64 registers a thread, which is what decoding needs
+// From a row's decoding to its painting. Any number of 1 and more is right. A guess, not measured: what an H200 holds
+// at once, 132 multiprocessors of kResidentBlocks, and a fifth more, so that a row is done before its painting waits.
 constexpr int64_t kAheadTickets = 640;
-constexpr size_t kHeadBytes = 16;  // shared memory before what decoding or painting needs
-// Words of `progress`: tickets taken, blocks retired, and from the last on the tiles done, one word a row of logits.
-constexpr int kProgressTicket = 0, kProgressRetired = 1, kProgressDone = 2;
-// Words of the head: the block's ticket, its row, and how many blocks retired before it.
-constexpr int kHeadTicket = 0, kHeadRow = 1, kHeadRetired = 2;
-
-// ---- the list of work ----
-
-// First `ahead` rows of tiles; then a row of tiles and the painting `ahead` rows before, in turn; then the rest of the
-// painting. Painting around row r reads ab up to row r + 1, whose tickets are all smaller, since ahead >= 1.
-struct Schedule {
-  unsigned tiles, units;  // tickets of one row of logits, and of the painted rows around it
-  unsigned rows, ahead;   // of logits, of all images
-};
-struct Work {
-  bool paint;
-  unsigned row, part;
-};
-__device__ __forceinline__ Work work_of(const Schedule& s, unsigned ticket) {
-  if (ticket < s.ahead * s.tiles) return {false, ticket / s.tiles, ticket % s.tiles};
-  ticket -= s.ahead * s.tiles;
-  const unsigned both = s.tiles + s.units, row = ticket / both, part = ticket - row * both, pairs = s.rows - s.ahead;
-  if (row < pairs) return part < s.tiles ? Work{false, row + s.ahead, part} : Work{true, row, part - s.tiles};
-  ticket -= pairs * both;
-  return {true, pairs + ticket / s.units, ticket % s.units};
-}
 
 // The painted rows of one image: row i has its centre at (2 i + 1) * small / twice rows of logits and belongs to the
 // row of logits that it falls into; those below the last belong to that. So it reads ab one row off at most.
@@ -63,41 +39,6 @@ struct Bands {
 };
 __device__ __forceinline__ int64_t first_of_band(const Bands& b, int64_t row) {
   return row < b.small ? (row * b.twice + b.small - 1) / (2 * b.small) : b.rows;
-}
-
-// ---- progress: counters that are 0 when a launch begins, and when it ends ----
-
-__device__ __forceinline__ unsigned take_ticket(uint32_t* progress, unsigned* head) {
-  if (threadIdx.x == 0) head[kHeadTicket] = atomicAdd(progress + kProgressTicket, 1u);
-  __syncthreads();
-  return head[kHeadTicket];
-}
-
-// What the block's threads wrote can be read by whoever sees the count.
-__device__ __forceinline__ void report_tile(uint32_t* progress, const unsigned* head) {
-  __syncthreads();
-  if (threadIdx.x != 0) return;
-  __threadfence();
-  atomicAdd(progress + kProgressDone + head[kHeadRow], 1u);
-}
-
-// Until all tiles of two rows have been reported.
-__device__ __forceinline__ void wait_for_rows(const uint32_t* low, const uint32_t* high, unsigned tiles) {
-  if (threadIdx.x == 0) {
-    for (const uint32_t* done : {low, high}) {
-      while (*static_cast<const volatile uint32_t*>(done) < tiles) __nanosleep(100);
-    }
-    __threadfence();
-  }
-  __syncthreads();
-}
-
-// The last block, for which nobody waits any more, leaves zeros to the next launch.
-__device__ __forceinline__ void retire(uint32_t* progress, unsigned* head, unsigned rows) {
-  if (threadIdx.x == 0) head[kHeadRetired] = atomicAdd(progress + kProgressRetired, 1u);
-  __syncthreads();
-  if (head[kHeadRetired] != gridDim.x - 1) return;
-  for (unsigned i = threadIdx.x; i < rows + kProgressDone; i += kDecodeThreads) progress[i] = 0;
 }
 
 // ---- the two halves ----

@@ -7,7 +7,7 @@ namespace fastcolor::cuda {
 
 namespace {
 
-constexpr int kBlockThreads = 256;
+constexpr int kBlockThreads = 256;  // of a block, a thread a pixel
 
 __global__ void __launch_bounds__(kBlockThreads) encode_bins_kernel(EncodeParams p, unsigned tiles) {
   const Tile tile = tile_of_block(tiles, kBlockThreads);

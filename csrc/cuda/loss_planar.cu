@@ -119,7 +119,7 @@ __device__ __forceinline__ void write_channels(const LossParams& p, const T* log
   C largest[per_lane], factor[per_lane];
 #pragma unroll
   for (int i = 0; i < per_lane; i++) largest[i] = shared.largest[slot + i], factor[i] = shared.factor[slot + i];
-#pragma unroll 4
+#pragma unroll 4  // nothing waits for a store: loads from shared memory alone have to be covered
   for (int c = threadIdx.x / kWarpThreads; c < p.palette.bins; c += kBlockWarps) {
     Pack<T, per_lane> pack =
         load_pack<per_lane>(shared.logits != nullptr ? shared.logits + c * kTilePixels + slot : logits + c * p.pixels);
@@ -182,7 +182,8 @@ template <class T, int per_lane>
 void launch_planar(const LossParams& p) {
   constexpr int kTilePixels = kWarpThreads * per_lane;
   using Shared = PlanarShared<T, kTilePixels>;
-  // Reading logits twice costs less than leaving a multiprocessor to one block of eight warps.
+  // Reading logits twice costs less than leaving a multiprocessor to one block of eight warps (by estimate). Of every
+  // block's shared memory CUDA takes 1 KB for itself.
   int most = 0;
   check(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerMultiprocessor, p.target.device));
   const bool keep_logits = 2 * (Shared::bytes(p, true) + 1024) <= static_cast<size_t>(most);

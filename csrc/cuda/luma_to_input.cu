@@ -8,8 +8,9 @@ namespace fastcolor::cuda {
 
 namespace {
 
-constexpr int kShrinkThreads = 128;  // of a block, a thread a column of the result
-constexpr int kLumaColumns = 2048;   // of the luma that shared memory holds at a time
+constexpr int kShrinkThreads =
+    128;                            // of a block, a thread a column of the result: 256, the usual width, are two blocks
+constexpr int kLumaColumns = 2048;  // of the luma that shared memory holds at a time: one turn up to a ratio of 16
 
 // The rows of the window are summed into shared memory, a thread a column; then each output sums its columns from
 // there. Shrinking by more than kLumaColumns / kShrinkThreads takes several turns.

@@ -25,7 +25,7 @@ __device__ __forceinline__ math::Vec3<float> lab_of(const float* ab, int64_t hei
   return {lightness, a, b};
 }
 
-constexpr int kThreadPixels = 4;  // pixels of a thread
+constexpr int kThreadPixels = 4;  // pixels of a thread: their 12 bytes are three whole words
 
 // Lightness of pixel `at` of the source. linear: the table of linear.cuh, for kRgb.
 template <Source kind, class T>

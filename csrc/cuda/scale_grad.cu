@@ -5,7 +5,7 @@ namespace fastcolor::cuda {
 
 namespace {
 
-constexpr int kBlockWarps = 8, kBlockThreads = kBlockWarps * kWarpThreads;
+constexpr int kBlockWarps = 8, kBlockThreads = kBlockWarps * kWarpThreads;  // of a block
 
 // One factor for all: nothing is touched when it is 1, as it is behind loss.backward().
 template <class T>
