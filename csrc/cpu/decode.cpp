@@ -22,11 +22,14 @@ struct Sums {
 template <int channels, class V, class T, class C>
 FC_INLINE void add_block_at(const T* logits, int64_t stride, const float* bin_a, const float* bin_b, C k, int i,
                             Sums<C>& s) {
-  V v[channels];
-  for (int c = 0; c < channels; c++) v[c] = load_lanes<V>(logits + c * stride + i);
   math::AnnealedMean<V> mean{
       {load_lanes<V>(s.largest + i), load_lanes<V>(s.weight + i)}, load_lanes<V>(s.a + i), load_lanes<V>(s.b + i)};
-  mean.raise(v, k);
+  V v[channels], raised = mean.softmax.largest;
+  for (int c = 0; c < channels; c++) {
+    v[c] = load_lanes<V>(logits + c * stride + i);
+    raised = math::Lanes<V>::max(v[c], raised);
+  }
+  mean.raise(raised, k);
   for (int c = 0; c < channels; c++) mean.add(v[c], static_cast<C>(bin_a[c]), static_cast<C>(bin_b[c]), k);
   store_lanes(s.largest + i, mean.softmax.largest);
   store_lanes(s.weight + i, mean.softmax.sum);

@@ -12,10 +12,10 @@ struct AnnealedMean {
   Softmax<V> softmax;
   V a{}, b{};  // colours under the softmax's weights
 
-  // Before a block of logits is added.
-  template <int bins, class C>
-  FC_HD void raise(const V (&logit)[bins], C k) {
-    const V shrink = softmax.raise(logit, k);
+  // As of the softmax; `block`: its logits, or the largest of them and of those before.
+  template <class Block, class C>
+  FC_HD void raise(const Block& block, C k) {
+    const V shrink = softmax.raise(block, k);
     a *= shrink;
     b *= shrink;
   }

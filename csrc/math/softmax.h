@@ -28,15 +28,20 @@ template <class V>
 struct Softmax {
   V largest = Lanes<V>::lowest(), sum{};
 
-  // Raises `largest` to that of a block. Returns what sums so far under the same weights have to be multiplied by.
-  template <int bins, class C>
-  FC_HD V raise(const V (&logit)[bins], C k) {
-    V raised = largest;
-    for (int i = 0; i < bins; i++) raised = Lanes<V>::max(logit[i], raised);
+  // Before a block of logits is added: raises `largest` to `raised`, the larger of both. Returns what sums so far under
+  // the same weights have to be multiplied by.
+  template <class C>
+  FC_HD V raise(V raised, C k) {
     const V shrink = Lanes<V>::exp2((largest - raised) * k);
     largest = raised;
     sum *= shrink;
     return shrink;
+  }
+  template <int bins, class C>
+  FC_HD V raise(const V (&logit)[bins], C k) {
+    V raised = largest;
+    for (int i = 0; i < bins; i++) raised = Lanes<V>::max(logit[i], raised);
+    return raise(raised, k);
   }
   // Adds a logit that is at most `largest`. Returns its weight.
   template <class C>
