@@ -12,11 +12,11 @@ namespace fastcolor::cpu::FASTCOLOR_ISA {
 namespace {  // loss.cpp alone includes this
 
 // Measured (csrc/README.md). Channels of a block: 16 take 10 to 50 % longer, 4 as long. Channels that are asked for
-// ahead: without, f32 takes 9 %, bf16 80 % longer; 8 and 32 are as good.
+// ahead: without, f32 takes up to 9 %, bf16 80 % longer; 8 and 32 are as good.
 constexpr int kBlockBins = 8, kAheadBins = 16;
 
-// A block of channels of the pixels i to i + lanes: a step of math::Softmax, written out because g++ 12 makes code of
-// it that takes 8 % longer (AVX-512).
+// A block of channels of the pixels i to i + lanes: a step of math::Softmax, written out, since through it g++ 12 made
+// code that took 8 % longer without a mask (AVX-512).
 template <int channels, bool masked, class V, class T, class C>
 FC_INLINE void add_block_at(const T* logits, int64_t stride, int i, C* exponentials, Tile<C>& t, C* block_largest) {
   constexpr C k = static_cast<C>(math::kLog2E);
