@@ -62,4 +62,10 @@ void dispatch_float(DType dtype, F&& f) {
   }
 }
 
+// The same for code values of pictures and films: u8, else u16.
+template <class F>
+void dispatch_code(DType dtype, F&& f) {
+  dtype == DType::kU8 ? f(uint8_t{}) : f(uint16_t{});
+}
+
 }  // namespace fastcolor

@@ -195,7 +195,8 @@ struct TemporalAverageParams {
   Target target;
 };
 
-// One backend. Every launcher takes its params alone.
+// One backend: what can be launched, each with its params alone. This is the one list of launchers. A file of a
+// backend defines some of them and enters them here, by its enter_<file>(); table.cpp and table.cu call those.
 struct Ops {
   void (*rgb_to_lab)(const ColorParams&);
   void (*rgb_to_lab_backward)(const ColorParams&);

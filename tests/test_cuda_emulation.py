@@ -219,6 +219,37 @@ def test_annealed_mean_at_the_edges(order: str, memory: torch.memory_format) -> 
     assert torch.allclose(mean[4], points[11], atol=1e-4)
 
 
+@pytest.mark.parametrize("memory", LAYOUTS)
+@pytest.mark.parametrize("lowest", [-1e39, -1e300, -6e307])
+def test_logits_below_every_float(memory: torch.memory_format, lowest: float) -> None:
+    """The largest logit of a pixel is found among doubles that no float reaches."""
+    logits = torch.full((1, 313, 3, 13), lowest, dtype=torch.float64)
+    logits[0, 17, 0, 1], logits[0, :, 0, 2], logits[0, 11, 0, 2] = 0.9 * lowest, float("-inf"), lowest
+    logits = logits.contiguous(memory_format=memory)
+    assert_loss(logits, torch.randn(1, 2, 3, 13) * 40, reduction="none", mask=~logits[:, 0].isinf())
+    (ab, grad), (exact, exact_grad) = (gradient(f.annealed_mean, logits) for f in (ops, reference))
+    assert torch.allclose(ab, exact, rtol=0, atol=1e-9) and torch.allclose(grad, exact_grad, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("memory", LAYOUTS)
+def test_infinite_logits(dtype: torch.dtype, memory: torch.memory_format) -> None:
+    """A pixel whose logits are all -infinity, and one that holds NaN or infinity, has no colour; one -infinity is fine.
+    No other pixel is touched."""
+    nan, inf = float("nan"), float("inf")
+    logits, ab = logits_of((2, 20), dtype, memory), torch.randn(2, 2, 2, 20) * 40
+    logits[0, :, 0, 0], logits[0, :, 0, 3], logits[0, :, 0, 5] = -inf, nan, inf
+    logits[1, 5, 1, 1], logits[1, 200, 1, 2], logits[1, 312, 1, 4] = nan, inf, -inf
+    for name, options in (("annealed_mean", {}), ("rebalanced_cross_entropy", {"ab": ab, "reduction": "none"})):
+        result, grad = gradient(getattr(ops, name), logits, **options)
+        exact, exact_grad = gradient(getattr(reference, name), logits.double(), **options)
+        assert torch.equal(result.isfinite(), exact.isfinite()) and 0 < int(exact.isfinite().sum()) < exact.numel()
+        assert torch.equal(grad.isnan(), exact_grad.isnan())
+        largest = float(exact_grad.nan_to_num(0).abs().max())
+        assert torch.allclose(grad.nan_to_num(0).double(), exact_grad.nan_to_num(0), rtol=0,
+                              atol=3 * GRADIENT_ERROR[dtype] * largest)  # fmt: skip
+
+
 # ---- encode ----
 
 

@@ -7,14 +7,14 @@
 namespace fastcolor::cpu {
 
 namespace baseline {
-extern const Ops kOps;
+const Ops& ops();
 }
 #ifdef FASTCOLOR_X86
 namespace avx2 {
-extern const Ops kOps;
+const Ops& ops();
 }
 namespace avx512 {
-extern const Ops kOps;
+const Ops& ops();
 }
 #endif
 
@@ -40,10 +40,10 @@ Choice choose() {
   const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                   __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
                   __builtin_cpu_supports("avx512vl");
-  if (v4 && (limit.empty() || limit == "avx512")) return {"avx512", &avx512::kOps};
-  if (v3 && (limit.empty() || limit != "baseline")) return {"avx2", &avx2::kOps};
+  if (v4 && (limit.empty() || limit == "avx512")) return {"avx512", &avx512::ops()};
+  if (v3 && (limit.empty() || limit != "baseline")) return {"avx2", &avx2::ops()};
 #endif
-  return {"baseline", &baseline::kOps};
+  return {"baseline", &baseline::ops()};
 }
 
 const Choice& choice() {

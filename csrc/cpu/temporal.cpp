@@ -7,7 +7,7 @@ namespace fastcolor::cpu::FASTCOLOR_ISA {
 
 namespace {
 
-constexpr int kBlock = math::kBlock;
+using math::kMotionBlock;
 
 // `rows` rows of luma from row `first` on, as 16-bit values for lanes of one width, edges repeated: `margin` columns on
 // either side, and rows beyond the plane.
@@ -41,33 +41,34 @@ void column_sums(const int16_t* __restrict__ now, const int16_t* __restrict__ be
 }  // namespace
 
 void block_motion(const BlockMotionParams& p) {
-  const int64_t across = (p.width + kBlock - 1) / kBlock, down = (p.height + kBlock - 1) / kBlock;
-  const int64_t radius = p.radius, stride = across * kBlock + 2 * radius, side = 2 * radius + 1;
+  const int64_t across = (p.width + kMotionBlock - 1) / kMotionBlock,
+                down = (p.height + kMotionBlock - 1) / kMotionBlock;
+  const int64_t radius = p.radius, stride = across * kMotionBlock + 2 * radius, side = 2 * radius + 1;
   const double cost = static_cast<double>(side * side * p.width) * 0.4;
   parallel_for(p.images * down, cost, p.target.threads, [&](int64_t i) {
-    const int64_t image = i / down, row = i % down, first = row * kBlock;
-    const int rows = static_cast<int>(std::min<int64_t>(kBlock, p.height - first));
+    const int64_t image = i / down, row = i % down, first = row * kMotionBlock;
+    const int rows = static_cast<int>(std::min<int64_t>(kMotionBlock, p.height - first));
     // 16-bit: now, before, column sums; then 32-bit ranks.
-    const int64_t shorts = (kBlock + kBlock + 2 * radius) * stride + across * kBlock;
+    const int64_t shorts = (kMotionBlock + kMotionBlock + 2 * radius) * stride + across * kMotionBlock;
     int16_t* now = scratch<int16_t>(shorts + 2 * across + 2);
-    int16_t *before = now + kBlock * stride, *sum = before + (kBlock + 2 * radius) * stride;
+    int16_t *before = now + kMotionBlock * stride, *sum = before + (kMotionBlock + 2 * radius) * stride;
     uint32_t* best = reinterpret_cast<uint32_t*>(now + (shorts + 1) / 2 * 2);
     fill_band(p.luma + image * p.height * p.width, p.height, p.width, first, rows, 0, stride, now);
     fill_band(p.previous + image * p.height * p.width, p.height, p.width, first - radius, rows + 2 * radius, radius,
               stride, before);
-    std::fill(sum, sum + across * kBlock, int16_t{0});  // columns beyond the plane stay 0
+    std::fill(sum, sum + across * kMotionBlock, int16_t{0});  // columns beyond the plane stay 0
     std::fill(best, best + across, UINT32_MAX);
     for (int64_t dy = -radius; dy <= radius; dy++) {
       for (int64_t dx = -radius; dx <= radius; dx++) {
         const int16_t* moved = before + (dy + radius) * stride + dx + radius;
-        rows == kBlock ? column_sums<kBlock>(now, moved, stride, p.width, rows, sum)
-                       : column_sums<0>(now, moved, stride, p.width, rows, sum);
+        rows == kMotionBlock ? column_sums<kMotionBlock>(now, moved, stride, p.width, rows, sum)
+                             : column_sums<0>(now, moved, stride, p.width, rows, sum);
         const uint32_t rank =
             math::motion_rank(0, static_cast<int>(dy), static_cast<int>(dx), static_cast<int>(radius));
 #pragma omp simd
         for (int64_t b = 0; b < across; b++) {
           uint32_t total = 0;
-          for (int k = 0; k < kBlock; k++) total += static_cast<uint32_t>(sum[b * kBlock + k]);
+          for (int k = 0; k < kMotionBlock; k++) total += static_cast<uint32_t>(sum[b * kMotionBlock + k]);
           const uint32_t ranked = rank + (total << 10);
           best[b] = ranked < best[b] ? ranked : best[b];
         }
@@ -84,7 +85,8 @@ void block_motion(const BlockMotionParams& p) {
 }
 
 void temporal_average(const TemporalAverageParams& p) {
-  const int64_t across = (p.width + kBlock - 1) / kBlock, down = (p.height + kBlock - 1) / kBlock;
+  const int64_t across = (p.width + kMotionBlock - 1) / kMotionBlock,
+                down = (p.height + kMotionBlock - 1) / kMotionBlock;
   const int64_t pixels = p.height * p.width;
   const float inverse_luma = 1.0f / (p.tolerance * p.tolerance);
   const float inverse_ab = 1.0f / (p.tolerance_ab * p.tolerance_ab);
@@ -94,13 +96,13 @@ void temporal_average(const TemporalAverageParams& p) {
     const float *now_a = p.ab + image * 2 * pixels + y * p.width, *before_a = p.previous_ab + image * 2 * pixels;
     float* out_a = p.out + image * 2 * pixels + y * p.width;
     const float keep = p.keep[image];
-    const int32_t* motion = p.motion + (image * 2 * down + y / kBlock) * across;
+    const int32_t* motion = p.motion + (image * 2 * down + y / kMotionBlock) * across;
     for (int64_t b = 0; b < across; b++) {
-      const int64_t x = b * kBlock, n = std::min<int64_t>(kBlock, p.width - x);
+      const int64_t x = b * kMotionBlock, n = std::min<int64_t>(kMotionBlock, p.width - x);
       const int64_t dx = motion[down * across + b];
       const int64_t from = std::clamp<int64_t>(y + motion[b], 0, p.height - 1) * p.width;
-      int64_t column[kBlock];
-      float weight[kBlock];
+      int64_t column[kMotionBlock];
+      float weight[kMotionBlock];
       for (int64_t k = 0; k < n; k++) column[k] = from + std::clamp<int64_t>(x + k + dx, 0, p.width - 1);
       for (int64_t k = 0; k < n; k++) {
         const float d = static_cast<float>(luma[x + k]) - static_cast<float>(previous[column[k]]);
@@ -116,6 +118,11 @@ void temporal_average(const TemporalAverageParams& p) {
       }
     }
   });
+}
+
+void enter_temporal(Ops& table) {
+  table.block_motion = block_motion;
+  table.temporal_average = temporal_average;
 }
 
 }  // namespace fastcolor::cpu::FASTCOLOR_ISA

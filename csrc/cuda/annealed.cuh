@@ -8,52 +8,39 @@
 
 namespace fastcolor::cuda {
 
-constexpr int kDecodeWarps = 8, kDecodeThreads = kDecodeWarps * kWarp;
+// As many warps share out the channels as the loss has: 313 are 5 rounds of 8 warps times kUnroll.
+constexpr int kDecodeWarps = 8, kDecodeThreads = kDecodeWarps * kWarpThreads;
 
 // ---- what a thread keeps of its channels: one of two, with the same members ----
 
-// For a temperature above 0: Note [Running softmax], with the colour's sums beside it.
+// For a temperature above 0.
 template <class C>
 struct MeanSums {
   static constexpr int kFields = 4;
-  C largest = static_cast<C>(-FLT_MAX), weight = 0, a = 0, b = 0;
+  math::AnnealedMean<C> mean;
 
-  // Channels first, first + step, ...; `logit` of those beyond the bins is absent_logit(). k: 1 / temperature.
+  // Channels first, first + step, ...; `logit` of those beyond the bins is absent_logit(). k: log2(e) / temperature.
   __device__ __forceinline__ void add(const C (&logit)[kUnroll], int first, int step, const Palette& palette, C k) {
-    C raised = largest;
-#pragma unroll
-    for (int u = 0; u < kUnroll; u++) raised = logit[u] > raised ? logit[u] : raised;
-    const C shrink = math::exp_fast((largest - raised) * k);
-    largest = raised, weight *= shrink, a *= shrink, b *= shrink;
+    mean.raise(logit, k);
 #pragma unroll
     for (int u = 0; u < kUnroll; u++) {
       const int bin = first + u * step < palette.bins ? first + u * step : 0;
-      const C e = math::exp_fast((logit[u] - raised) * k);
-      weight += e;
-      a += e * palette.a[bin];
-      b += e * palette.b[bin];
+      mean.add(logit[u], palette.a[bin], palette.b[bin], k);
     }
   }
-  __device__ __forceinline__ void merge(const MeanSums& other, C k) {
-    const C raised = other.largest > largest ? other.largest : largest;
-    const C mine = math::exp_fast((largest - raised) * k), theirs = math::exp_fast((other.largest - raised) * k);
-    largest = raised;
-    weight = weight * mine + other.weight * theirs;
-    a = a * mine + other.a * theirs;
-    b = b * mine + other.b * theirs;
-  }
+  __device__ __forceinline__ void merge(const MeanSums& other, C k) { mean.merge(other.mean, k); }
   // ab, stats: of the pixel, `plane` between their two channels. stats: null where nobody reads them.
   __device__ __forceinline__ void write(C* ab, C* stats, int64_t plane, const Palette&) const {
-    const C inverse = C(1) / weight;
-    ab[0] = a * inverse;
-    ab[plane] = b * inverse;
+    const C inverse = math::annealed_inverse(mean.softmax.sum);
+    ab[0] = mean.a * inverse;
+    ab[plane] = mean.b * inverse;
     if (stats == nullptr) return;
-    stats[0] = largest;
+    stats[0] = mean.softmax.largest;
     stats[plane] = inverse;
   }
   template <class F>
   __device__ __forceinline__ void each_field(F&& f) {
-    f(0, largest), f(1, weight), f(2, a), f(3, b);
+    f(0, mean.softmax.largest), f(1, mean.softmax.sum), f(2, mean.a), f(3, mean.b);
   }
 };
 
@@ -93,8 +80,8 @@ struct ModeSums {
   }
 };
 
-// The mode does not move with the logits: at temperature 0 the gradient is 0.
-inline double inverse_temperature(const DecodeParams& p) { return p.temperature == 0 ? 0 : 1 / p.temperature; }
+// k of Note [Running softmax]; the mode, at temperature 0, reads none.
+inline double exponent_scale(const DecodeParams& p) { return p.temperature == 0 ? 0 : math::kLog2E / p.temperature; }
 
 // ---- one tile ----
 
@@ -103,17 +90,17 @@ constexpr size_t planar_tile_bytes(int per_lane) {
   return Sums<Compute<T>>::kFields * kDecodeThreads * per_lane * sizeof(Compute<T>);
 }
 
-// Logits (N,bins,pixels), lanes over pixels and warps over channels: a tile of kWarp * per_lane pixels from `first` on,
-// none of `end` or beyond. With two pixels a lane, first, end and p.pixels are even. shared: planar_tile_bytes(), the
-// fields of every warp's sums (kFields, kDecodeWarps, pixels of the tile). The first warps write; a barrier stands
-// before that and none after it.
+// Logits (N,bins,pixels), lanes over pixels and warps over channels: a tile of kWarpThreads * per_lane pixels from
+// `first` on, none of `end` or beyond. With two pixels a lane, first, end and p.pixels are even. shared:
+// planar_tile_bytes(), the fields of every warp's sums (kFields, kDecodeWarps, pixels of the tile). The first warps
+// write; a barrier stands before that and none after it.
 template <template <class> class Sums, class T, int per_lane>
 __device__ __forceinline__ void decode_planar_tile(const DecodeParams& p, int64_t image, int64_t first, int64_t end,
                                                    Compute<T> k, unsigned char* shared_bytes) {
   using C = Compute<T>;
-  constexpr int kTile = kWarp * per_lane, kField = kDecodeWarps * kTile;
+  constexpr int kTilePixels = kWarpThreads * per_lane, kFieldElements = kDecodeWarps * kTilePixels;
   C* shared = reinterpret_cast<C*>(shared_bytes);
-  const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, bins = p.palette.bins;
+  const int lane = threadIdx.x % kWarpThreads, warp = threadIdx.x / kWarpThreads, bins = p.palette.bins;
   const int64_t mine = first + static_cast<int64_t>(lane) * per_lane;
   const T* logits = static_cast<const T*>(p.logits) + image * bins * p.pixels + mine;
 
@@ -138,16 +125,16 @@ __device__ __forceinline__ void decode_planar_tile(const DecodeParams& p, int64_
   }
 #pragma unroll
   for (int i = 0; i < per_lane; i++) {
-    sums[i].each_field([&](int f, C& x) { shared[f * kField + warp * kTile + lane * per_lane + i] = x; });
+    sums[i].each_field([&](int f, C& x) { shared[f * kFieldElements + warp * kTilePixels + lane * per_lane + i] = x; });
   }
   __syncthreads();
 
   const int64_t pixel = first + threadIdx.x;  // the first threads finish one pixel each
-  if (threadIdx.x >= kTile || pixel >= end) return;
+  if (threadIdx.x >= kTilePixels || pixel >= end) return;
   Sums<C> all;
   for (int w = 0; w < kDecodeWarps; w++) {
     Sums<C> part;
-    part.each_field([&](int f, C& x) { x = shared[f * kField + w * kTile + threadIdx.x]; });
+    part.each_field([&](int f, C& x) { x = shared[f * kFieldElements + w * kTilePixels + threadIdx.x]; });
     all.merge(part, k);
   }
   const int64_t out = image * 2 * p.pixels + pixel;
@@ -159,20 +146,20 @@ __device__ __forceinline__ void decode_planar_tile(const DecodeParams& p, int64_
 template <template <class> class Sums, class T>
 __device__ __forceinline__ void decode_row_pixel(const DecodeParams& p, int64_t image, int64_t pixel, Compute<T> k) {
   using C = Compute<T>;
-  const int lane = threadIdx.x % kWarp, bins = p.palette.bins;
+  const int lane = threadIdx.x % kWarpThreads, bins = p.palette.bins;
   const T* row = static_cast<const T*>(p.logits) + (image * p.pixels + pixel) * bins;
   Sums<C> sums;
-  for (int first = lane; first < bins + lane; first += kWarp * kUnroll) {
+  for (int first = lane; first < bins + lane; first += kWarpThreads * kUnroll) {
     C v[kUnroll];
 #pragma unroll
     for (int u = 0; u < kUnroll; u++) {
-      const int c = first + u * kWarp;
+      const int c = first + u * kWarpThreads;
       v[u] = c < bins ? C(math::load(row + c)) : absent_logit<C>();
     }
-    sums.add(v, first, kWarp, p.palette, k);
+    sums.add(v, first, kWarpThreads, p.palette, k);
   }
 #pragma unroll
-  for (int step = kWarp / 2; step > 0; step /= 2) {
+  for (int step = kWarpThreads / 2; step > 0; step /= 2) {
     Sums<C> other = sums;
     other.each_field([&](int, C& x) { x = __shfl_xor_sync(kAllLanes, x, step); });
     sums.merge(other, k);

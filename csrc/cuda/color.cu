@@ -9,23 +9,29 @@ namespace fastcolor::cuda {
 
 namespace {
 
-constexpr int kThreads = 256, kRun = 4, kTile = kThreads * kRun;
+constexpr int kBlockThreads = 256;  // of a block
+constexpr int kThreadPixels = 4;    // pixels of a thread: four floats are the widest word that one instruction moves
+constexpr int kTilePixels = kBlockThreads * kThreadPixels;  // pixels of a tile, a block each
 
 template <class T>
 struct Run {
-  T x[kRun], y[kRun], z[kRun];
+  T x[kThreadPixels], y[kThreadPixels], z[kThreadPixels];
 };
 
-// Where a thread's run lies: in image `image`, pixels first to first + n (n <= kRun; 0 for an idle thread).
+// Where a thread's run lies: in image `image`, pixels first to first + n (n <= kThreadPixels; 0 for an idle thread).
 struct Place {
   int64_t image, first;
   int n;
-  bool wide;  // n is kRun and every pointer is aligned for packs of kRun elements
+  bool wide;  // n is kThreadPixels and every pointer is aligned for packs of kThreadPixels elements
 };
 __device__ __forceinline__ Place place_of_thread(int64_t pixels, unsigned tiles, bool wide) {
-  const Tile tile = tile_of_block(tiles, kTile);
-  const int64_t first = tile.first + static_cast<int64_t>(threadIdx.x) * kRun, left = pixels - first;
-  return {tile.image, first, left >= kRun ? kRun : left > 0 ? static_cast<int>(left) : 0, wide && left >= kRun};
+  const Tile tile = tile_of_block(tiles, kTilePixels);
+  const int64_t first = tile.first + static_cast<int64_t>(threadIdx.x) * kThreadPixels, left = pixels - first;
+  return {tile.image, first,
+          left >= kThreadPixels ? kThreadPixels
+          : left > 0            ? static_cast<int>(left)
+                                : 0,
+          wide && left >= kThreadPixels};
 }
 
 // planes: (N,3,pixels), or (N,pixels,3) when `interleaved`. Pixels beyond n are 0.
@@ -35,23 +41,25 @@ __device__ __forceinline__ Run<T> load_run(const T* planes, int64_t pixels, bool
   const T* image = planes + at.image * 3 * pixels;
   if (at.wide && interleaved) {
     const T* p = image + 3 * at.first;
-    const Pack<T, kRun> pack[3] = {load_pack<kRun>(p), load_pack<kRun>(p + kRun), load_pack<kRun>(p + 2 * kRun)};
+    const Pack<T, kThreadPixels> pack[3] = {load_pack<kThreadPixels>(p), load_pack<kThreadPixels>(p + kThreadPixels),
+                                            load_pack<kThreadPixels>(p + 2 * kThreadPixels)};
 #pragma unroll
-    for (int i = 0; i < kRun; i++) {
-      run.x[i] = pack[3 * i / kRun].value[3 * i % kRun];
-      run.y[i] = pack[(3 * i + 1) / kRun].value[(3 * i + 1) % kRun];
-      run.z[i] = pack[(3 * i + 2) / kRun].value[(3 * i + 2) % kRun];
+    for (int i = 0; i < kThreadPixels; i++) {
+      run.x[i] = pack[3 * i / kThreadPixels].value[3 * i % kThreadPixels];
+      run.y[i] = pack[(3 * i + 1) / kThreadPixels].value[(3 * i + 1) % kThreadPixels];
+      run.z[i] = pack[(3 * i + 2) / kThreadPixels].value[(3 * i + 2) % kThreadPixels];
     }
   } else if (at.wide) {
     const T* p = image + at.first;
-    const Pack<T, kRun> x = load_pack<kRun>(p), y = load_pack<kRun>(p + pixels), z = load_pack<kRun>(p + 2 * pixels);
+    const Pack<T, kThreadPixels> x = load_pack<kThreadPixels>(p), y = load_pack<kThreadPixels>(p + pixels),
+                                 z = load_pack<kThreadPixels>(p + 2 * pixels);
 #pragma unroll
-    for (int i = 0; i < kRun; i++) run.x[i] = x.value[i], run.y[i] = y.value[i], run.z[i] = z.value[i];
+    for (int i = 0; i < kThreadPixels; i++) run.x[i] = x.value[i], run.y[i] = y.value[i], run.z[i] = z.value[i];
   } else {
     const int64_t step = interleaved ? 3 : 1, plane = interleaved ? 1 : pixels;
     const T* p = image + at.first * step;
 #pragma unroll
-    for (int i = 0; i < kRun; i++) {
+    for (int i = 0; i < kThreadPixels; i++) {
       run.x[i] = i < at.n ? p[i * step] : T(0);
       run.y[i] = i < at.n ? p[i * step + plane] : T(0);
       run.z[i] = i < at.n ? p[i * step + 2 * plane] : T(0);
@@ -65,19 +73,19 @@ __device__ __forceinline__ void store_run(const Run<T>& run, T* planes, int64_t 
                                           const Place& at) {
   T* image = planes + at.image * 3 * pixels;
   if (at.wide && interleaved) {
-    Pack<T, kRun> pack[3];
+    Pack<T, kThreadPixels> pack[3];
 #pragma unroll
-    for (int i = 0; i < kRun; i++) {
-      pack[3 * i / kRun].value[3 * i % kRun] = run.x[i];
-      pack[(3 * i + 1) / kRun].value[(3 * i + 1) % kRun] = run.y[i];
-      pack[(3 * i + 2) / kRun].value[(3 * i + 2) % kRun] = run.z[i];
+    for (int i = 0; i < kThreadPixels; i++) {
+      pack[3 * i / kThreadPixels].value[3 * i % kThreadPixels] = run.x[i];
+      pack[(3 * i + 1) / kThreadPixels].value[(3 * i + 1) % kThreadPixels] = run.y[i];
+      pack[(3 * i + 2) / kThreadPixels].value[(3 * i + 2) % kThreadPixels] = run.z[i];
     }
 #pragma unroll
-    for (int i = 0; i < 3; i++) store_pack(image + 3 * at.first + i * kRun, pack[i]);
+    for (int i = 0; i < 3; i++) store_pack(image + 3 * at.first + i * kThreadPixels, pack[i]);
   } else if (at.wide) {
-    Pack<T, kRun> x, y, z;
+    Pack<T, kThreadPixels> x, y, z;
 #pragma unroll
-    for (int i = 0; i < kRun; i++) x.value[i] = run.x[i], y.value[i] = run.y[i], z.value[i] = run.z[i];
+    for (int i = 0; i < kThreadPixels; i++) x.value[i] = run.x[i], y.value[i] = run.y[i], z.value[i] = run.z[i];
     T* p = image + at.first;
     store_pack(p, x);
     store_pack(p + pixels, y);
@@ -86,7 +94,7 @@ __device__ __forceinline__ void store_run(const Run<T>& run, T* planes, int64_t 
     const int64_t step = interleaved ? 3 : 1, plane = interleaved ? 1 : pixels;
     T* p = image + at.first * step;
 #pragma unroll
-    for (int i = 0; i < kRun; i++) {
+    for (int i = 0; i < kThreadPixels; i++) {
       if (i >= at.n) continue;
       p[i * step] = run.x[i];
       p[i * step + plane] = run.y[i];
@@ -106,7 +114,7 @@ __device__ __forceinline__ void set_pixel(Run<T>& run, int i, const math::Vec3<T
 
 // T: of the RGB side. Lab is computed and kept in Compute<T>.
 template <class T>
-__global__ void __launch_bounds__(kThreads) rgb_to_lab_kernel(ColorParams p, unsigned tiles, bool wide) {
+__global__ void __launch_bounds__(kBlockThreads) rgb_to_lab_kernel(ColorParams p, unsigned tiles, bool wide) {
   using C = Compute<T>;
   const Place at = place_of_thread(p.pixels, tiles, wide);
   const Run<T> rgb = load_run(static_cast<const T*>(p.source), p.pixels, p.interleaved, at);
@@ -115,35 +123,36 @@ __global__ void __launch_bounds__(kThreads) rgb_to_lab_kernel(ColorParams p, uns
     float* linear = reinterpret_cast<float*>(shared_memory());
     fill_linear_table(linear);
 #pragma unroll
-    for (int i = 0; i < kRun; i++) {
+    for (int i = 0; i < kThreadPixels; i++) {
       set_pixel(lab, i, math::linear_to_lab<float>({linear[rgb.x[i]], linear[rgb.y[i]], linear[rgb.z[i]]}));
     }
   } else {
 #pragma unroll
-    for (int i = 0; i < kRun; i++) set_pixel(lab, i, math::rgb_to_lab(pixel(rgb, i)));
+    for (int i = 0; i < kThreadPixels; i++) set_pixel(lab, i, math::rgb_to_lab(pixel(rgb, i)));
   }
   store_run(lab, static_cast<C*>(p.destination), p.pixels, false, at);
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) rgb_to_lab_backward_kernel(ColorParams p, unsigned tiles, bool wide) {
+__global__ void __launch_bounds__(kBlockThreads) rgb_to_lab_backward_kernel(ColorParams p, unsigned tiles, bool wide) {
   const Place at = place_of_thread(p.pixels, tiles, wide);
   const Run<T> rgb = load_run(static_cast<const T*>(p.source), p.pixels, p.interleaved, at);
   const Run<T> grad_lab = load_run(static_cast<const T*>(p.grad_output), p.pixels, false, at);
   Run<T> grad_rgb;
 #pragma unroll
-  for (int i = 0; i < kRun; i++) set_pixel(grad_rgb, i, math::rgb_to_lab_vjp(pixel(rgb, i), pixel(grad_lab, i)));
+  for (int i = 0; i < kThreadPixels; i++)
+    set_pixel(grad_rgb, i, math::rgb_to_lab_vjp(pixel(rgb, i), pixel(grad_lab, i)));
   store_run(grad_rgb, static_cast<T*>(p.destination), p.pixels, p.interleaved, at);
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) lab_to_rgb_kernel(ColorParams p, unsigned tiles, bool wide) {
+__global__ void __launch_bounds__(kBlockThreads) lab_to_rgb_kernel(ColorParams p, unsigned tiles, bool wide) {
   using C = Compute<T>;
   const Place at = place_of_thread(p.pixels, tiles, wide);
   const Run<C> lab = load_run(static_cast<const C*>(p.source), p.pixels, false, at);
   Run<T> rgb;
 #pragma unroll
-  for (int i = 0; i < kRun; i++) {
+  for (int i = 0; i < kThreadPixels; i++) {
     const math::Vec3<C> fitted = p.gamut == Gamut::kChroma ? math::reduce_chroma(pixel(lab, i)) : pixel(lab, i);
     if constexpr (std::is_same_v<T, uint8_t>) {
       const math::Vec3<float> c = math::lab_to_rgb_255(fitted);
@@ -156,24 +165,26 @@ __global__ void __launch_bounds__(kThreads) lab_to_rgb_kernel(ColorParams p, uns
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads) lab_to_rgb_backward_kernel(ColorParams p, unsigned tiles, bool wide) {
+__global__ void __launch_bounds__(kBlockThreads) lab_to_rgb_backward_kernel(ColorParams p, unsigned tiles, bool wide) {
   const Place at = place_of_thread(p.pixels, tiles, wide);
   const Run<T> lab = load_run(static_cast<const T*>(p.source), p.pixels, false, at);
   const Run<T> grad_rgb = load_run(static_cast<const T*>(p.grad_output), p.pixels, p.interleaved, at);
   Run<T> grad_lab;
 #pragma unroll
-  for (int i = 0; i < kRun; i++) set_pixel(grad_lab, i, math::lab_to_rgb_vjp(pixel(lab, i), pixel(grad_rgb, i)));
+  for (int i = 0; i < kThreadPixels; i++)
+    set_pixel(grad_lab, i, math::lab_to_rgb_vjp(pixel(lab, i), pixel(grad_rgb, i)));
   store_run(grad_lab, static_cast<T*>(p.destination), p.pixels, false, at);
 }
 
 void launch_color(const ColorParams& p, void (*kernel)(ColorParams, unsigned, bool), size_t shared_bytes,
                   const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
-  // The widest pack is kRun elements of 4 or 8 bytes; a plane of a multiple of kRun pixels keeps what follows aligned.
-  const size_t widest = p.dtype == DType::kF64 ? kRun * sizeof(double) : kRun * sizeof(float);
-  const bool wide = p.pixels % kRun == 0 && aligned(p.source, widest) && aligned(p.destination, widest) &&
+  // The widest pack is kThreadPixels elements of 4 or 8 bytes; a plane of a multiple of kThreadPixels pixels keeps what
+  // follows aligned.
+  const size_t widest = p.dtype == DType::kF64 ? kThreadPixels * sizeof(double) : kThreadPixels * sizeof(float);
+  const bool wide = p.pixels % kThreadPixels == 0 && aligned(p.source, widest) && aligned(p.destination, widest) &&
                     aligned(p.grad_output, widest);
-  const int64_t tiles = ceil_div(p.pixels, kTile);
-  launch(p.target, Launch(p.images * tiles, kThreads, shared_bytes, file, line), kernel, p, tiles, wide);
+  const int64_t tiles = ceil_div(p.pixels, kTilePixels);
+  launch(p.target, Launch(p.images * tiles, kBlockThreads, shared_bytes, file, line), kernel, p, tiles, wide);
 }
 
 }  // namespace
@@ -196,6 +207,13 @@ void lab_to_rgb(const ColorParams& p) {
 
 void lab_to_rgb_backward(const ColorParams& p) {
   launch_color(p, p.dtype == DType::kF64 ? lab_to_rgb_backward_kernel<double> : lab_to_rgb_backward_kernel<float>, 0);
+}
+
+void enter_color(Ops& table) {
+  table.rgb_to_lab = rgb_to_lab;
+  table.rgb_to_lab_backward = rgb_to_lab_backward;
+  table.lab_to_rgb = lab_to_rgb;
+  table.lab_to_rgb_backward = lab_to_rgb_backward;
 }
 
 }  // namespace fastcolor::cuda

@@ -6,25 +6,24 @@ namespace fastcolor::cuda {
 
 namespace {
 
-constexpr int kWarps = kDecodeWarps, kThreads = kDecodeThreads;
 template <class T>
-constexpr int kBlocks = sizeof(T) == 8 ? 2 : 4;  // a multiprocessor: up to 64 registers a thread, no spills
+constexpr int kResidentBlocks = sizeof(T) == 8 ? 2 : 4;  // a multiprocessor: up to 64 registers a thread, no spills
 
 // ---- forward ----
 
 // per_lane: pixels a lane; with 2, p.pixels is even.
 template <class T, int per_lane, template <class> class Sums>
-__global__ void __launch_bounds__(kThreads, kBlocks<T>)
+__global__ void __launch_bounds__(kDecodeThreads, kResidentBlocks<T>)
     planar_decode_kernel(DecodeParams p, unsigned tiles, Compute<T> k) {
-  const Tile tile = tile_of_block(tiles, kWarp * per_lane);
+  const Tile tile = tile_of_block(tiles, kWarpThreads * per_lane);
   decode_planar_tile<Sums, T, per_lane>(p, tile.image, tile.first, p.pixels, k, shared_memory());
 }
 
 template <class T, template <class> class Sums>
-__global__ void __launch_bounds__(kThreads, kBlocks<T>)
+__global__ void __launch_bounds__(kDecodeThreads, kResidentBlocks<T>)
     row_decode_kernel(DecodeParams p, unsigned tiles, Compute<T> k) {
-  const Tile tile = tile_of_block(tiles, kWarps);
-  const int64_t pixel = tile.first + threadIdx.x / kWarp;
+  const Tile tile = tile_of_block(tiles, kDecodeWarps);
+  const int64_t pixel = tile.first + threadIdx.x / kWarpThreads;
   if (pixel < p.pixels) decode_row_pixel<Sums, T>(p, tile.image, pixel, k);
 }
 
@@ -51,33 +50,33 @@ struct PixelGradient {
 };
 
 template <class T>
-__global__ void __launch_bounds__(kThreads, kBlocks<T>)
+__global__ void __launch_bounds__(kDecodeThreads, kResidentBlocks<T>)
     planar_decode_backward_kernel(DecodeParams p, unsigned tiles, Compute<T> k) {
-  const Tile tile = tile_of_block(tiles, kWarp);
-  const int64_t pixel = tile.first + threadIdx.x % kWarp;
+  const Tile tile = tile_of_block(tiles, kWarpThreads);
+  const int64_t pixel = tile.first + threadIdx.x % kWarpThreads;
   if (pixel >= p.pixels) return;
   const PixelGradient<Compute<T>> gradient(p, tile.image, pixel, k);
   const int64_t start = tile.image * p.palette.bins * p.pixels + pixel;
   const T* __restrict__ logits = static_cast<const T*>(p.logits) + start;
   T* __restrict__ grad = static_cast<T*>(p.grad_logits) + start;
 #pragma unroll kUnroll
-  for (int c = threadIdx.x / kWarp; c < p.palette.bins; c += kWarps) {
+  for (int c = threadIdx.x / kWarpThreads; c < p.palette.bins; c += kDecodeWarps) {
     math::store(grad + c * p.pixels, gradient.of(math::load(logits + c * p.pixels), c, p.palette));
   }
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads, kBlocks<T>)
+__global__ void __launch_bounds__(kDecodeThreads, kResidentBlocks<T>)
     row_decode_backward_kernel(DecodeParams p, unsigned tiles, Compute<T> k) {
-  const Tile tile = tile_of_block(tiles, kWarps);
-  const int64_t pixel = tile.first + threadIdx.x / kWarp;
+  const Tile tile = tile_of_block(tiles, kDecodeWarps);
+  const int64_t pixel = tile.first + threadIdx.x / kWarpThreads;
   if (pixel >= p.pixels) return;
   const PixelGradient<Compute<T>> gradient(p, tile.image, pixel, k);
   const int64_t start = (tile.image * p.pixels + pixel) * p.palette.bins;
   const T* __restrict__ logits = static_cast<const T*>(p.logits) + start;
   T* __restrict__ grad = static_cast<T*>(p.grad_logits) + start;
 #pragma unroll kUnroll
-  for (int c = threadIdx.x % kWarp; c < p.palette.bins; c += kWarp) {
+  for (int c = threadIdx.x % kWarpThreads; c < p.palette.bins; c += kWarpThreads) {
     math::store(grad + c, gradient.of(math::load(logits + c), c, p.palette));
   }
 }
@@ -85,19 +84,19 @@ __global__ void __launch_bounds__(kThreads, kBlocks<T>)
 template <template <class> class Sums>
 void launch_decode(const DecodeParams& p) {
   if (p.channels_last) {
-    const int64_t tiles = ceil_div(p.pixels, kWarps);
+    const int64_t tiles = ceil_div(p.pixels, kDecodeWarps);
     return dispatch_float(p.dtype, [&](auto t) {
-      launch(p.target, Launch(p.images * tiles, kThreads), row_decode_kernel<decltype(t), Sums>, p, tiles,
-             inverse_temperature(p));
+      launch(p.target, Launch(p.images * tiles, kDecodeThreads), row_decode_kernel<decltype(t), Sums>, p, tiles,
+             exponent_scale(p));
     });
   }
   const bool paired = p.pixels % 2 == 0 && aligned(p.logits, 4);
   dispatch_planar(p.dtype, paired, [&](auto t, auto per_lane) {
     using T = decltype(t);
-    constexpr int kTile = kWarp * per_lane.value;
-    const int64_t tiles = ceil_div(p.pixels, kTile);
-    launch(p.target, Launch(p.images * tiles, kThreads, planar_tile_bytes<T, Sums>(per_lane.value)),
-           planar_decode_kernel<T, per_lane.value, Sums>, p, tiles, inverse_temperature(p));
+    constexpr int kTilePixels = kWarpThreads * per_lane.value;
+    const int64_t tiles = ceil_div(p.pixels, kTilePixels);
+    launch(p.target, Launch(p.images * tiles, kDecodeThreads, planar_tile_bytes<T, Sums>(per_lane.value)),
+           planar_decode_kernel<T, per_lane.value, Sums>, p, tiles, exponent_scale(p));
   });
 }
 
@@ -108,13 +107,20 @@ void annealed_mean(const DecodeParams& p) {
 }
 
 void annealed_mean_backward(const DecodeParams& p) {
-  const int64_t tiles = ceil_div(p.pixels, p.channels_last ? kWarps : kWarp);
+  // The mode does not move with the logits: at temperature 0 the gradient is 0.
+  const double inverse_temperature = p.temperature == 0 ? 0 : 1 / p.temperature;
+  const int64_t tiles = ceil_div(p.pixels, p.channels_last ? kDecodeWarps : kWarpThreads);
   dispatch_float(p.dtype, [&](auto t) {
     using T = decltype(t);
-    launch(p.target, Launch(p.images * tiles, kThreads),
+    launch(p.target, Launch(p.images * tiles, kDecodeThreads),
            p.channels_last ? row_decode_backward_kernel<T> : planar_decode_backward_kernel<T>, p, tiles,
-           inverse_temperature(p));
+           inverse_temperature);
   });
+}
+
+void enter_decode(Ops& table) {
+  table.annealed_mean = annealed_mean;
+  table.annealed_mean_backward = annealed_mean_backward;
 }
 
 }  // namespace fastcolor::cuda

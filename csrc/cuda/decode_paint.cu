@@ -20,38 +20,16 @@
 
 #include "annealed.cuh"
 #include "painter.cuh"
+#include "tickets.cuh"
 
 namespace fastcolor::cuda {
 
 namespace {
 
-constexpr int kThreads = kDecodeThreads;
-constexpr int kBlocks = 4;         // a multiprocessor
-constexpr int64_t kAhead = 640;    // tickets from a row's decoding to its painting: what a large device holds at once
-constexpr size_t kHeadBytes = 16;  // shared memory before what decoding or painting needs
-constexpr int kTicket = 0, kRetired = 1, kDone = 2;  // words of `progress`; from kDone on one a row of logits
-constexpr int kMine = 0, kRow = 1, kBefore = 2;      // of the head: the ticket, its row, how many blocks retired before
-
-// ---- the list of work ----
-
-// First `ahead` rows of tiles; then a row of tiles and the painting `ahead` rows before, in turn; then the rest of the
-// painting. Painting around row r reads ab up to row r + 1, whose tickets are all smaller, since ahead >= 1.
-struct Schedule {
-  unsigned tiles, units;  // tickets of one row of logits, and of the painted rows around it
-  unsigned rows, ahead;   // of logits, of all images
-};
-struct Work {
-  bool paint;
-  unsigned row, part;
-};
-__device__ __forceinline__ Work work_of(const Schedule& s, unsigned ticket) {
-  if (ticket < s.ahead * s.tiles) return {false, ticket / s.tiles, ticket % s.tiles};
-  ticket -= s.ahead * s.tiles;
-  const unsigned both = s.tiles + s.units, row = ticket / both, part = ticket - row * both, pairs = s.rows - s.ahead;
-  if (row < pairs) return part < s.tiles ? Work{false, row + s.ahead, part} : Work{true, row, part - s.tiles};
-  ticket -= pairs * both;
-  return {true, pairs + ticket / s.units, ticket % s.units};
-}
+constexpr int kResidentBlocks = 4;  // of a multiprocessor at once: 64 registers a thread, which is what decoding needs
+// From a row's decoding to its painting. Any number of 1 and more is right. A guess, not measured: what an H200 holds
+// at once, 132 multiprocessors of kResidentBlocks, and a fifth more, so that a row is done before its painting waits.
+constexpr int64_t kAheadTickets = 640;
 
 // The painted rows of one image: row i has its centre at (2 i + 1) * small / twice rows of logits and belongs to the
 // row of logits that it falls into; those below the last belong to that. So it reads ab one row off at most.
@@ -63,46 +41,11 @@ __device__ __forceinline__ int64_t first_of_band(const Bands& b, int64_t row) {
   return row < b.small ? (row * b.twice + b.small - 1) / (2 * b.small) : b.rows;
 }
 
-// ---- progress: counters that are 0 when a launch begins, and when it ends ----
-
-__device__ __forceinline__ unsigned take_ticket(uint32_t* progress, unsigned* head) {
-  if (threadIdx.x == 0) head[kMine] = atomicAdd(progress + kTicket, 1u);
-  __syncthreads();
-  return head[kMine];
-}
-
-// What the block's threads wrote can be read by whoever sees the count.
-__device__ __forceinline__ void report_tile(uint32_t* progress, const unsigned* head) {
-  __syncthreads();
-  if (threadIdx.x != 0) return;
-  __threadfence();
-  atomicAdd(progress + kDone + head[kRow], 1u);
-}
-
-// Until all tiles of two rows have been reported.
-__device__ __forceinline__ void wait_for_rows(const uint32_t* low, const uint32_t* high, unsigned tiles) {
-  if (threadIdx.x == 0) {
-    for (const uint32_t* done : {low, high}) {
-      while (*static_cast<const volatile uint32_t*>(done) < tiles) __nanosleep(100);
-    }
-    __threadfence();
-  }
-  __syncthreads();
-}
-
-// The last block, for which nobody waits any more, leaves zeros to the next launch.
-__device__ __forceinline__ void retire(uint32_t* progress, unsigned* head, unsigned rows) {
-  if (threadIdx.x == 0) head[kBefore] = atomicAdd(progress + kRetired, 1u);
-  __syncthreads();
-  if (head[kBefore] != gridDim.x - 1) return;
-  for (unsigned i = threadIdx.x; i < rows + kDone; i += kThreads) progress[i] = 0;
-}
-
 // ---- the two halves ----
 
 template <class Element, int per_lane, template <class> class Sums>
 struct PlanarDecoder {
-  static constexpr int kTile = kWarp * per_lane;
+  static constexpr int kTilePixels = kWarpThreads * per_lane;
   static constexpr size_t kSharedBytes = planar_tile_bytes<Element, Sums>(per_lane);
   static __device__ __forceinline__ void decode(const DecodeParams& p, int64_t image, int64_t first, int64_t end,
                                                 float k, unsigned char* shared) {
@@ -112,19 +55,19 @@ struct PlanarDecoder {
 
 template <class Element, template <class> class Sums>
 struct RowDecoder {
-  static constexpr int kTile = kWarp;
+  static constexpr int kTilePixels = kWarpThreads;
   static constexpr size_t kSharedBytes = 0;
   static __device__ __forceinline__ void decode(const DecodeParams& p, int64_t image, int64_t first, int64_t end,
                                                 float k, unsigned char*) {
-    const int64_t last = end - first < kTile ? end : first + kTile;
-    for (int64_t pixel = first + threadIdx.x / kWarp; pixel < last; pixel += kDecodeWarps) {
+    const int64_t last = end - first < kTilePixels ? end : first + kTilePixels;
+    for (int64_t pixel = first + threadIdx.x / kWarpThreads; pixel < last; pixel += kDecodeWarps) {
       decode_row_pixel<Sums, Element>(p, image, pixel, k);
     }
   }
 };
 
 struct RgbPainter {
-  static constexpr int kPart = kThreads * kRun;  // columns
+  static constexpr int kPartColumns = kDecodeThreads * kThreadPixels;  // columns
   PaintRgbParams p;
   float ratio_y, ratio_x;
   bool wide;
@@ -133,7 +76,7 @@ struct RgbPainter {
     return math::bilinear_tap(static_cast<float>(row), ratio_y, p.ab_height);
   }
   __device__ __forceinline__ void paint(int64_t image, int64_t row, int64_t part, unsigned char* shared) const {
-    const int64_t first = part * kPart + static_cast<int64_t>(threadIdx.x) * kRun;
+    const int64_t first = part * kPartColumns + static_cast<int64_t>(threadIdx.x) * kThreadPixels;
     if (p.source_kind == Source::kLightness) {
       paint_run<Source::kLightness, float>(p, image, row, first, ratio_y, ratio_x, wide, nullptr);
     } else if (p.source_kind == Source::kRgb) {
@@ -149,14 +92,14 @@ struct RgbPainter {
 };
 
 struct ChromaPainter {
-  static constexpr int kPart = kThreads;
+  static constexpr int kPartColumns = kDecodeThreads;
   PaintChromaParams p;
   int64_t rows, columns;
   float ratio_y, ratio_x;
 
   __device__ __forceinline__ math::Tap tap_of(int64_t row) const { return chroma_tap_y(p, row, ratio_y); }
   __device__ __forceinline__ void paint(int64_t image, int64_t row, int64_t part, unsigned char*) const {
-    const int64_t i = part * kPart + threadIdx.x;
+    const int64_t i = part * kPartColumns + threadIdx.x;
     if (p.dtype == DType::kU8) {
       paint_site<uint8_t>(p, image, row, i, rows, columns, ratio_y, ratio_x);
     } else {
@@ -166,7 +109,7 @@ struct ChromaPainter {
 };
 
 template <class Decoder, class Painter>
-__global__ void __launch_bounds__(kThreads, kBlocks)
+__global__ void __launch_bounds__(kDecodeThreads, kResidentBlocks)
     decode_paint_kernel(DecodeParams p, Painter painter, Schedule schedule, Bands bands, uint32_t* progress, float k) {
   unsigned char* shared = shared_memory() + kHeadBytes;
   unsigned* head = reinterpret_cast<unsigned*>(shared_memory());
@@ -176,14 +119,14 @@ __global__ void __launch_bounds__(kThreads, kBlocks)
     const int64_t painted = first_of_band(bands, row) + work.part / bands.parts;
     if (painted < first_of_band(bands, row + 1)) {  // bands differ by a row
       const math::Tap y = painter.tap_of(painted);
-      const uint32_t* done = progress + kDone + image * bands.small;
+      const uint32_t* done = progress + kProgressDone + image * bands.small;
       wait_for_rows(done + y.low, done + y.high, schedule.tiles);
       painter.paint(image, painted, work.part % bands.parts, shared);
     }
   } else {
     const int64_t width = p.pixels / bands.small, start = row * width;
-    if (threadIdx.x == 0) head[kRow] = work.row;  // not in a register: decoding has none to spare
-    Decoder::decode(p, image, start + static_cast<int64_t>(work.part) * Decoder::kTile, start + width, k, shared);
+    if (threadIdx.x == 0) head[kHeadRow] = work.row;  // not in a register: decoding has none to spare
+    Decoder::decode(p, image, start + static_cast<int64_t>(work.part) * Decoder::kTilePixels, start + width, k, shared);
     report_tile(progress, head);
   }
   retire(progress, head, schedule.rows);
@@ -200,15 +143,15 @@ template <class Decoder, class Painter>
 void launch_fused(const DecodeParams& p, const Painter& painter, const Extent& extent, int64_t small,
                   uint32_t* progress) {
   const Bands bands{small, extent.rows, 2 * extent.height / extent.step,
-                    static_cast<unsigned>(ceil_div(extent.columns, Painter::kPart))};
-  const int64_t tiles = ceil_div(p.pixels / small, Decoder::kTile), rows = p.images * small;
+                    static_cast<unsigned>(ceil_div(extent.columns, Painter::kPartColumns))};
+  const int64_t tiles = ceil_div(p.pixels / small, Decoder::kTilePixels), rows = p.images * small;
   const int64_t units = (ceil_div(bands.twice, 2 * small) + extent.height % extent.step) * bands.parts;
-  const int64_t ahead = std::min(rows, 2 + kAhead / (tiles + units));
+  const int64_t ahead = std::min(rows, 2 + kAheadTickets / (tiles + units));
   const Schedule schedule{static_cast<unsigned>(tiles), static_cast<unsigned>(units), static_cast<unsigned>(rows),
                           static_cast<unsigned>(ahead)};
   const size_t shared = kHeadBytes + std::max(Decoder::kSharedBytes, kLinearTableBytes);
-  launch(p.target, Launch(rows * (tiles + units), kThreads, shared), decode_paint_kernel<Decoder, Painter>, p, painter,
-         schedule, bands, progress, static_cast<float>(inverse_temperature(p)));
+  launch(p.target, Launch(rows * (tiles + units), kDecodeThreads, shared), decode_paint_kernel<Decoder, Painter>, p,
+         painter, schedule, bands, progress, static_cast<float>(exponent_scale(p)));
 }
 
 // A double is an error: ab between the halves is float.
@@ -248,6 +191,11 @@ void decode_chroma(const DecodeChromaParams& params) {
   const int64_t rows = ceil_div(p.height, p.step_y), columns = ceil_div(p.width, p.step_x);
   const ChromaPainter painter{p, rows, columns, ratio_of(p.ab_height, p.height), ratio_of(p.ab_width, p.width)};
   launch_painter(params.decode, painter, {rows, columns, p.height, p.step_y}, p.ab_height, params.progress);
+}
+
+void enter_decode_paint(Ops& table) {
+  table.decode_rgb = decode_rgb;
+  table.decode_chroma = decode_chroma;
 }
 
 }  // namespace fastcolor::cuda

@@ -7,10 +7,10 @@ namespace fastcolor::cuda {
 
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kBlockThreads = 256;  // of a block, a thread a pixel
 
-__global__ void __launch_bounds__(kThreads) encode_bins_kernel(EncodeParams p, unsigned tiles) {
-  const Tile tile = tile_of_block(tiles, kThreads);
+__global__ void __launch_bounds__(kBlockThreads) encode_bins_kernel(EncodeParams p, unsigned tiles) {
+  const Tile tile = tile_of_block(tiles, kBlockThreads);
   const int64_t pixel = tile.first + threadIdx.x;
   if (pixel >= p.pixels) return;
   const float* ab = p.ab + tile.image * 2 * p.pixels + pixel;
@@ -18,8 +18,8 @@ __global__ void __launch_bounds__(kThreads) encode_bins_kernel(EncodeParams p, u
   math::encode_pixel(ab[0], ab[p.pixels], p.palette, p.neighbours, p.sigma_ab, p.pixels, p.index + out, p.weight + out);
 }
 
-__global__ void __launch_bounds__(kThreads) pixel_weight_kernel(PixelWeightParams p, unsigned tiles) {
-  const Tile tile = tile_of_block(tiles, kThreads);
+__global__ void __launch_bounds__(kBlockThreads) pixel_weight_kernel(PixelWeightParams p, unsigned tiles) {
+  const Tile tile = tile_of_block(tiles, kBlockThreads);
   const int64_t pixel = tile.first + threadIdx.x;
   if (pixel >= p.pixels) return;
   const int64_t at = tile.image * p.pixels + pixel;
@@ -34,13 +34,18 @@ __global__ void __launch_bounds__(kThreads) pixel_weight_kernel(PixelWeightParam
 }  // namespace
 
 void encode_bins(const EncodeParams& p) {
-  const int64_t tiles = ceil_div(p.pixels, kThreads);
-  launch(p.target, Launch(p.images * tiles, kThreads), encode_bins_kernel, p, tiles);
+  const int64_t tiles = ceil_div(p.pixels, kBlockThreads);
+  launch(p.target, Launch(p.images * tiles, kBlockThreads), encode_bins_kernel, p, tiles);
 }
 
 void pixel_weight(const PixelWeightParams& p) {
-  const int64_t tiles = ceil_div(p.pixels, kThreads);
-  launch(p.target, Launch(p.images * tiles, kThreads), pixel_weight_kernel, p, tiles);
+  const int64_t tiles = ceil_div(p.pixels, kBlockThreads);
+  launch(p.target, Launch(p.images * tiles, kBlockThreads), pixel_weight_kernel, p, tiles);
+}
+
+void enter_encode(Ops& table) {
+  table.encode_bins = encode_bins;
+  table.pixel_weight = pixel_weight;
 }
 
 }  // namespace fastcolor::cuda

@@ -1,5 +1,9 @@
 // What every CUDA launcher shares: the device guard, the checked launch, and how a grid covers images.
 // No launcher allocates or waits, so all can be captured into a CUDA graph.
+//
+// Sizes in csrc/cuda (threads of a block, blocks of a multiprocessor, loads in flight) follow from the reasons beside
+// them and from nvcc's report of registers; none was timed on a GPU. Without a reason it is 128 or 256 threads, which
+// divide the 2048 of a multiprocessor and leave a grid enough blocks.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -8,9 +12,9 @@
 
 namespace fastcolor::cuda {
 
-constexpr int kWarp = 32;
+constexpr int kWarpThreads = 32;  // threads of a warp
 constexpr unsigned kAllLanes = 0xffffffffu;
-constexpr size_t kPlainSharedBytes = 48 << 10;  // more dynamic shared memory than this has to be asked for
+constexpr size_t kPlainSharedBytes = 48 << 10;  // CUDA's limit: more dynamic shared memory has to be asked for
 
 // Throws what CUDA says, and where.
 inline void check(cudaError_t error, const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
@@ -84,6 +88,15 @@ __device__ __forceinline__ Tile tile_of_block(unsigned tiles, int size) {
   return {image, static_cast<int64_t>(blockIdx.x - image * tiles) * size};
 }
 
+// A block owns a part of one row. All rows of all images are numbered through.
+struct RowPart {
+  int64_t image, row, first;  // first: column
+};
+__device__ __forceinline__ RowPart part_of_block(int64_t rows_per_image, unsigned parts, int size) {
+  const unsigned row = blockIdx.x / parts, image = row / static_cast<unsigned>(rows_per_image);
+  return {image, row - image * rows_per_image, static_cast<int64_t>(blockIdx.x - row * parts) * size};
+}
+
 // The dynamic shared memory of the block, 16-byte aligned. All shared memory is dynamic, so that the emulation of
 // tests/ can fill it with NaN and fence it.
 __device__ __forceinline__ unsigned char* shared_memory() {
@@ -94,24 +107,5 @@ __device__ __forceinline__ unsigned char* shared_memory() {
   return emulation::shared_bytes();
 #endif
 }
-
-// The launchers.
-void rgb_to_lab(const ColorParams&);
-void rgb_to_lab_backward(const ColorParams&);
-void lab_to_rgb(const ColorParams&);
-void lab_to_rgb_backward(const ColorParams&);
-void encode_bins(const EncodeParams&);
-void pixel_weight(const PixelWeightParams&);
-void loss(const LossParams&);
-void scale_grad(const ScaleGradParams&);
-void annealed_mean(const DecodeParams&);
-void annealed_mean_backward(const DecodeParams&);
-void luma_to_input(const LumaToInputParams&);
-void paint_rgb(const PaintRgbParams&);
-void paint_chroma(const PaintChromaParams&);
-void decode_rgb(const DecodeRgbParams&);
-void decode_chroma(const DecodeChromaParams&);
-void block_motion(const BlockMotionParams&);
-void temporal_average(const TemporalAverageParams&);
 
 }  // namespace fastcolor::cuda

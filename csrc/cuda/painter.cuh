@@ -9,10 +9,6 @@
 
 namespace fastcolor::cuda {
 
-template <class F>
-void dispatch_code(DType dtype, F&& f) {
-  dtype == DType::kU8 ? f(uint8_t{}) : f(uint16_t{});
-}
 inline float ratio_of(int64_t small, int64_t large) {
   return static_cast<float>(static_cast<double>(small) / static_cast<double>(large));
 }
@@ -29,7 +25,7 @@ __device__ __forceinline__ math::Vec3<float> lab_of(const float* ab, int64_t hei
   return {lightness, a, b};
 }
 
-constexpr int kRun = 4;  // pixels a thread
+constexpr int kThreadPixels = 4;  // pixels of a thread: their 12 bytes are three whole words
 
 // Lightness of pixel `at` of the source. linear: the table of linear.cuh, for kRgb.
 template <Source kind, class T>
@@ -45,9 +41,9 @@ __device__ __forceinline__ float lightness_of(const void* source, int64_t at, co
 }
 
 // Can all runs of a row be stored as words?
-inline bool rows_are_wide(const PaintRgbParams& p) { return p.width % kRun == 0 && aligned(p.rgb, 4); }
+inline bool rows_are_wide(const PaintRgbParams& p) { return p.width % kThreadPixels == 0 && aligned(p.rgb, 4); }
 
-// kRun pixels of a row from column `first` on. T: of the source. wide: as rows_are_wide() says.
+// kThreadPixels pixels of a row from column `first` on. T: of the source. wide: as rows_are_wide() says.
 template <Source kind, class T>
 __device__ __forceinline__ void paint_run(const PaintRgbParams& p, int64_t image, int64_t row, int64_t first,
                                           float ratio_y, float ratio_x, bool wide, const float* linear) {
@@ -56,9 +52,9 @@ __device__ __forceinline__ void paint_run(const PaintRgbParams& p, int64_t image
   const float* ab = p.ab + image * 2 * p.ab_height * p.ab_width;
   const math::Tap y = math::bilinear_tap(static_cast<float>(row), ratio_y, p.ab_height);
 
-  Pack<uint8_t, 4> rgb[3] = {};  // kRun pixels
+  Pack<uint8_t, 4> rgb[3] = {};  // kThreadPixels pixels
 #pragma unroll
-  for (int i = 0; i < kRun; i++) {
+  for (int i = 0; i < kThreadPixels; i++) {
     if (first + i >= p.width) continue;
     const math::Tap x = math::bilinear_tap(static_cast<float>(first + i), ratio_x, p.ab_width);
     const math::Vec3<float> lab =
@@ -76,7 +72,7 @@ __device__ __forceinline__ void paint_run(const PaintRgbParams& p, int64_t image
     return;
   }
 #pragma unroll
-  for (int i = 0; i < 3 * kRun; i++) {
+  for (int i = 0; i < 3 * kThreadPixels; i++) {
     if (first + i / 3 < p.width) out[i] = rgb[i / 4].value[i % 4];
   }
 }

@@ -3,6 +3,16 @@
 
 namespace fastcolor::cuda {
 
+void enter_color(Ops&);
+void enter_encode(Ops&);
+void enter_loss(Ops&);
+void enter_scale_grad(Ops&);
+void enter_decode(Ops&);
+void enter_luma_to_input(Ops&);
+void enter_paint(Ops&);
+void enter_decode_paint(Ops&);
+void enter_temporal(Ops&);
+
 namespace {
 
 // Asked once: a driver does not appear while a process runs.
@@ -24,11 +34,13 @@ const Devices& devices() {
 }  // namespace
 
 const Ops& ops() {
-  static const Ops table = {
-      rgb_to_lab,   rgb_to_lab_backward, lab_to_rgb,    lab_to_rgb_backward,    encode_bins,      pixel_weight,
-      loss,         scale_grad,          annealed_mean, annealed_mean_backward, luma_to_input,    paint_rgb,
-      paint_chroma, decode_rgb,          decode_chroma, block_motion,           temporal_average,
-  };
+  static const Ops table = [] {
+    Ops entered{};
+    for (const auto enter : {enter_color, enter_encode, enter_loss, enter_scale_grad, enter_decode, enter_luma_to_input,
+                             enter_paint, enter_decode_paint, enter_temporal})
+      enter(entered);
+    return entered;
+  }();
   return table;
 }
 

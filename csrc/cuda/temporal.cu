@@ -7,37 +7,39 @@ namespace fastcolor::cuda {
 
 namespace {
 
-constexpr int kBlock = math::kBlock;
-constexpr int kAverageThreads = 256;
+using math::kMotionBlock;
+constexpr int kAverageThreads = 256;  // of a block, a thread a pixel
 
 __device__ __forceinline__ int64_t clamped(int64_t x, int64_t size) { return x < 0 ? 0 : x < size ? x : size - 1; }
 
 // One warp a block of pixels; its lanes share the candidates. Shared memory, in codes as floats, which are exact here
 // and which the emulation can fill with NaN: the block, and the window of the frame before that the search reads.
-__global__ void __launch_bounds__(kWarp) block_motion_kernel(BlockMotionParams p, unsigned down, unsigned across) {
-  float* now = reinterpret_cast<float*>(shared_memory());  // (kBlock, kBlock)
-  float* before = now + kBlock * kBlock;                   // (side, side)
+__global__ void __launch_bounds__(kWarpThreads)
+    block_motion_kernel(BlockMotionParams p, unsigned down, unsigned across) {
+  float* now = reinterpret_cast<float*>(shared_memory());  // (kMotionBlock, kMotionBlock)
+  float* before = now + kMotionBlock * kMotionBlock;       // (side, side)
   const unsigned image = blockIdx.x / (down * across), at = blockIdx.x - image * down * across;
-  const int64_t top = static_cast<int64_t>(at / across) * kBlock, left = static_cast<int64_t>(at % across) * kBlock;
-  const int radius = p.radius, side = kBlock + 2 * radius, candidates = 2 * radius + 1;
+  const int64_t top = static_cast<int64_t>(at / across) * kMotionBlock,
+                left = static_cast<int64_t>(at % across) * kMotionBlock;
+  const int radius = p.radius, side = kMotionBlock + 2 * radius, candidates = 2 * radius + 1;
   const uint8_t *luma = p.luma + image * p.height * p.width, *previous = p.previous + image * p.height * p.width;
-  for (int i = threadIdx.x; i < kBlock * kBlock; i += kWarp) {
-    now[i] = luma[clamped(top + i / kBlock, p.height) * p.width + clamped(left + i % kBlock, p.width)];
+  for (int i = threadIdx.x; i < kMotionBlock * kMotionBlock; i += kWarpThreads) {
+    now[i] = luma[clamped(top + i / kMotionBlock, p.height) * p.width + clamped(left + i % kMotionBlock, p.width)];
   }
-  for (int i = threadIdx.x; i < side * side; i += kWarp) {
+  for (int i = threadIdx.x; i < side * side; i += kWarpThreads) {
     before[i] =
         previous[clamped(top - radius + i / side, p.height) * p.width + clamped(left - radius + i % side, p.width)];
   }
   __syncthreads();
-  const int rows = p.height - top < kBlock ? static_cast<int>(p.height - top) : kBlock;
-  const int columns = p.width - left < kBlock ? static_cast<int>(p.width - left) : kBlock;
+  const int rows = p.height - top < kMotionBlock ? static_cast<int>(p.height - top) : kMotionBlock;
+  const int columns = p.width - left < kMotionBlock ? static_cast<int>(p.width - left) : kMotionBlock;
   uint32_t best = UINT32_MAX;
-  for (int i = threadIdx.x; i < candidates * candidates; i += kWarp) {
+  for (int i = threadIdx.x; i < candidates * candidates; i += kWarpThreads) {
     const int dy = i / candidates, dx = i % candidates;
     float sum = 0;
     for (int y = 0; y < rows; y++) {
       for (int x = 0; x < columns; x++) {
-        const float d = now[y * kBlock + x] - before[(y + dy) * side + x + dx];
+        const float d = now[y * kMotionBlock + x] - before[(y + dy) * side + x + dx];
         sum += d < 0.0f ? -d : d;
       }
     }
@@ -45,7 +47,7 @@ __global__ void __launch_bounds__(kWarp) block_motion_kernel(BlockMotionParams p
     best = rank < best ? rank : best;
   }
 #pragma unroll
-  for (int step = kWarp / 2; step > 0; step /= 2) {
+  for (int step = kWarpThreads / 2; step > 0; step /= 2) {
     const uint32_t other = __shfl_xor_sync(kAllLanes, best, step);
     best = other < best ? other : best;
   }
@@ -64,8 +66,9 @@ __global__ void __launch_bounds__(kAverageThreads)
   const int64_t pixels = p.height * p.width, at = tile.first + threadIdx.x;
   if (at >= pixels) return;
   const int64_t y = at / p.width, x = at - y * p.width;
-  const int64_t across = (p.width + kBlock - 1) / kBlock, blocks = (p.height + kBlock - 1) / kBlock * across;
-  const int32_t* motion = p.motion + tile.image * 2 * blocks + y / kBlock * across + x / kBlock;
+  const int64_t across = (p.width + kMotionBlock - 1) / kMotionBlock,
+                blocks = (p.height + kMotionBlock - 1) / kMotionBlock * across;
+  const int32_t* motion = p.motion + tile.image * 2 * blocks + y / kMotionBlock * across + x / kMotionBlock;
   const int64_t from = clamped(y + motion[0], p.height) * p.width + clamped(x + motion[blocks], p.width);
   const float d = static_cast<float>(p.luma[tile.image * pixels + at]) -
                   static_cast<float>(p.previous_luma[tile.image * pixels + from]);
@@ -80,8 +83,11 @@ __global__ void __launch_bounds__(kAverageThreads)
 }  // namespace
 
 void block_motion(const BlockMotionParams& p) {
-  const int64_t across = ceil_div(p.width, kBlock), down = ceil_div(p.height, kBlock), side = kBlock + 2 * p.radius;
-  launch(p.target, Launch(p.images * down * across, kWarp, static_cast<size_t>(kBlock * kBlock + side * side) * 4),
+  const int64_t across = ceil_div(p.width, kMotionBlock), down = ceil_div(p.height, kMotionBlock),
+                side = kMotionBlock + 2 * p.radius;
+  launch(p.target,
+         Launch(p.images * down * across, kWarpThreads,
+                static_cast<size_t>(kMotionBlock * kMotionBlock + side * side) * 4),
          block_motion_kernel, p, down, across);
 }
 
@@ -89,6 +95,11 @@ void temporal_average(const TemporalAverageParams& p) {
   const int64_t tiles = ceil_div(p.height * p.width, kAverageThreads);
   launch(p.target, Launch(p.images * tiles, kAverageThreads), temporal_average_kernel, p, tiles,
          1.0f / (p.tolerance * p.tolerance), 1.0f / (p.tolerance_ab * p.tolerance_ab));
+}
+
+void enter_temporal(Ops& table) {
+  table.block_motion = block_motion;
+  table.temporal_average = temporal_average;
 }
 
 }  // namespace fastcolor::cuda

@@ -23,25 +23,28 @@ __device__ __forceinline__ void store_pack(T* p, const Pack<T, n>& pack) {
 
 FC_HD bool aligned(const void* p, size_t bytes) { return reinterpret_cast<uintptr_t>(p) % bytes == 0; }
 
+template <class T>
+constexpr int kWordElements = 16 / sizeof(T);  // elements of the widest word that one instruction moves
+
 // Copies `count` elements with all threads of a block, 16 bytes a thread where both sides are aligned alike; several
 // loads stand before the stores that wait for them; unrolled further, the loss would spill. Another thread may read
 // `to` after the next barrier.
 template <class T>
 __device__ __forceinline__ void copy_flat(const T* from, T* to, int count) {
-  constexpr int kWide = 16 / sizeof(T), kBatch = 4;
-  const int wide = aligned(from, 16) && aligned(to, 16) ? count / kWide : 0, threads = blockDim.x;
+  constexpr int kBatch = 4, kWord = kWordElements<T>;
+  const int wide = aligned(from, 16) && aligned(to, 16) ? count / kWord : 0, threads = blockDim.x;
   int at = threadIdx.x;
 #pragma unroll 1
   for (; at + (kBatch - 1) * threads < wide; at += kBatch * threads) {
-    Pack<T, kWide> pack[kBatch];
+    Pack<T, kWord> pack[kBatch];
 #pragma unroll
-    for (int u = 0; u < kBatch; u++) pack[u] = load_pack<kWide>(from + (at + u * threads) * kWide);
+    for (int u = 0; u < kBatch; u++) pack[u] = load_pack<kWord>(from + (at + u * threads) * kWord);
 #pragma unroll
-    for (int u = 0; u < kBatch; u++) store_pack(to + (at + u * threads) * kWide, pack[u]);
+    for (int u = 0; u < kBatch; u++) store_pack(to + (at + u * threads) * kWord, pack[u]);
   }
 #pragma unroll 1
-  for (; at < wide; at += threads) store_pack(to + at * kWide, load_pack<kWide>(from + at * kWide));
-  for (int i = wide * kWide + threadIdx.x; i < count; i += threads) to[i] = from[i];
+  for (; at < wide; at += threads) store_pack(to + at * kWord, load_pack<kWord>(from + at * kWord));
+  for (int i = wide * kWord + threadIdx.x; i < count; i += threads) to[i] = from[i];
 }
 
 template <int n>

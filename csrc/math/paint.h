@@ -1,8 +1,8 @@
-// Resampling of one value along one axis, code values of video, and the pixels that both paint ops share.
+// Upsampling of one value along one axis, codes of video, and the pixels that both paint ops share.
 #pragma once
 
-#include "../ops.h"
 #include "color.h"
+#include "luma_to_input.h"
 
 namespace fastcolor::math {
 
@@ -23,30 +23,7 @@ FC_HD T lerp(T low, T high, T fraction) {
   return low + (high - low) * fraction;
 }
 
-// ---- anti-aliased shrinking: a triangle as wide as the ratio of sizes, renormalised at the edges ----
-
-struct Window {
-  int64_t first, last;  // [first, last)
-  float center, inverse_support;
-};
-FC_HD Window triangle_window(int64_t out, double ratio, int64_t size) {
-  const double support = ratio > 1.0 ? ratio : 1.0, center = (static_cast<double>(out) + 0.5) * ratio;
-  const int64_t first = static_cast<int64_t>(center - support + 0.5),
-                last = static_cast<int64_t>(center + support + 0.5);
-  return {first < 0 ? 0 : first, last > size ? size : last, static_cast<float>(center - 0.5),
-          static_cast<float>(1.0 / support)};
-}
-// Not normalised: divide by the sum over the window.
-FC_HD float triangle_weight(const Window& w, int64_t i) {
-  const float x = (static_cast<float>(i) - w.center) * w.inverse_support;
-  return max_of(0.0f, 1.0f - (x < 0.0f ? -x : x));
-}
-
 // ---- code values ----
-
-FC_HD float luma_to_unit(float code, const LumaCode& luma) {
-  return clamp((code - luma.offset) * luma.scale, 0.0f, 1.0f);
-}
 
 template <class T>
 FC_HD T to_code(float value, float largest) {

@@ -56,14 +56,17 @@ FC_HD To convert(From from) {
 #endif
 }
 
+// Coefficients below that are no series were fitted to a small largest relative error on their interval. The error
+// beside them is that of exact arithmetic; those of the functions include float's rounding.
+
 // 2^x for x in [-126, 127]; F is float, or a vector of floats on a compiler that has them, U the unsigned integer of
 // its size. Relative error 1e-7.
 template <class F, class U>
 FC_HD F exp2_polynomial(F x) {
   constexpr float kBiased = kRounder + 127.0f;  // the integer then is the exponent field of its power of two
   const F rounded = x + kBiased;
-  const F f = x - (rounded - kBiased);  // in [-0.5, 0.5]
-  F p = f * 1.5345809516e-4f + 1.3399932068e-3f;
+  const F f = x - (rounded - kBiased);            // in [-0.5, 0.5]
+  F p = f * 1.5345809516e-4f + 1.3399932068e-3f;  // fitted, exact at 0: 1.6e-8
   p = p * f + 9.6184890717e-3f;
   p = p * f + 5.5503286421e-2f;
   p = p * f + 2.4022646248e-1f;
@@ -96,7 +99,7 @@ FC_HD float log2_fast(float x) {
   const int32_t e = (bits - 0x3f400000) >> 23;
   const float m = bit_cast<float>(static_cast<uint32_t>(bits) - (static_cast<uint32_t>(e) << 23));
   const float s = (m - 1.0f) / (m + 1.0f), s2 = s * s;
-  float p = 0.32059890f;  // 2 / (9 ln 2), 2 / (7 ln 2), ...
+  float p = 0.32059890f;  // the series: 2 / (9 ln 2), 2 / (7 ln 2), ...; cut off there it is 6e-9 away
   p = p * s2 + 0.41219858f;
   p = p * s2 + 0.57707802f;
   p = p * s2 + 0.96179669f;
@@ -126,11 +129,12 @@ FC_HD double pow_positive(double x, double y) { return pow(x, y); }
 template <class F, class I>
 FC_HD F cbrt_polynomial(F x) {
   // r = x^(-1/3) from the exponent bits, to 3.5 %. Then x^(1/3) = x r^2 (1 - e)^(-2/3) for the e that is left,
-  // |e| <= 0.1023; as e is made from x r^2, most of the rounding of x r^2 cancels.
+  // |e| <= 0.1023; as e is made from x r^2, most of the rounding of x r^2 cancels. The guess's constant is one for
+  // which e reaches about equally far to both sides.
   const F guess = 1419899116.0f - convert<F>(bit_cast<I>(x)) * (1.0f / 3.0f);
   const F r = bit_cast<F>(convert<I>(guess));
   const F y = x * (r * r), e = 1.0f - y * r;
-  F p = e * 0.4302511513f + 0.4585377276f;
+  F p = e * 0.4302511513f + 0.4585377276f;  // fitted: 2.1e-8
   p = p * e + 0.4937819839f;
   p = p * e + 0.5555365682f;
   p = p * e + 0.6666667461f;
@@ -150,10 +154,10 @@ FC_HD double cbrt_positive(double x) { return cbrt(x); }
 // x^(1/4) for x in [0, 1]; relative error 1e-6. F and U as above.
 template <class F, class U>
 FC_HD F fourth_root_polynomial(F x) {
-  // As the cube root; |e| <= 0.1239.
+  // As the cube root, for (1 - e)^(-3/4); |e| <= 0.1239.
   const F r = bit_cast<F>(1331171804u - (bit_cast<U>(x) >> 2));
   const F y = x * (r * r) * r, e = 1.0f - y * r;
-  F p = e * 0.5768884420f + 0.6118752360f;
+  F p = e * 0.5768884420f + 0.6118752360f;  // fitted: 1.2e-6
   p = p * e + 0.6561738253f;
   p = p * e + 0.7499611974f;
   return y + y * e * p;

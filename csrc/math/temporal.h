@@ -8,10 +8,12 @@
 
 namespace fastcolor::math {
 
-constexpr int kBlock = 8;  // side of a block of one motion, pixels
+constexpr int kMotionBlock = 8;  // side of a block of one motion, pixels
 // What a pixel of motion must save in the sum of differences: a quarter of a code a pixel of the block. Without it,
 // noise would move flat blocks about.
 constexpr int kMotionCost = 16;
+constexpr int kMaxRadius = 15;  // of the search: a rank has ten bits for a candidate's number
+static_assert((2 * kMaxRadius + 1) * (2 * kMaxRadius + 1) <= 1 << 10);
 
 // A candidate's rank: the smallest wins, the first in scan order among equals. Below 2^27: a sum of 64 differences of
 // 255 at most and the cost of 30 pixels, and 31^2 candidates.
