@@ -4,6 +4,7 @@
 #include <array>
 
 #include "interleave.h"
+#include "pages.h"
 #include "parallel.h"
 #include "runs.h"
 
@@ -85,6 +86,10 @@ void dispatch_lab(DType dtype, F&& f) {
   dtype == DType::kF64 ? f(double{}) : f(float{});
 }
 
+// The bytes of one pixel of the RGB side, and of the Lab side.
+int64_t rgb_bytes(DType dtype) { return dtype == DType::kU8 ? 3 : dtype == DType::kF64 ? 24 : 12; }
+int64_t lab_bytes(DType dtype) { return dtype == DType::kF64 ? 24 : 12; }
+
 template <class T>
 void linear_run_to_lab(const Planes<T>& c, int n, T* l, T* a, T* b) {
   using V = Widest<T>;
@@ -103,6 +108,7 @@ void linear_run_to_lab(const Planes<T>& c, int n, T* l, T* a, T* b) {
 }  // namespace
 
 void rgb_to_lab(const ColorParams& p) {
+  prefer_huge_pages(p.destination, p.images * p.pixels * lab_bytes(p.dtype));
   parallel_chunks(p.images, p.pixels, kRun, 2.0, p.target.threads, [&](int64_t image, int64_t first, int n) {
     const Walk w = walk(p, image, first);
     const int64_t out = image * 3 * p.pixels + first;
@@ -130,6 +136,7 @@ void rgb_to_lab(const ColorParams& p) {
 }
 
 void rgb_to_lab_backward(const ColorParams& p) {
+  prefer_huge_pages(p.destination, p.images * p.pixels * rgb_bytes(p.dtype));
   parallel_chunks(p.images, p.pixels, kRun, 8.0, p.target.threads, [&](int64_t image, int64_t first, int n) {
     const Walk w = walk(p, image, first);
     dispatch_lab(p.dtype, [&](auto t) {
@@ -151,6 +158,7 @@ void rgb_to_lab_backward(const ColorParams& p) {
 }
 
 void lab_to_rgb(const ColorParams& p) {
+  prefer_huge_pages(p.destination, p.images * p.pixels * rgb_bytes(p.dtype));
   parallel_chunks(p.images, p.pixels, kRun, 2.0, p.target.threads, [&](int64_t image, int64_t first, int n) {
     const Walk w = walk(p, image, first);
     dispatch_lab(p.dtype, [&](auto t) {
@@ -196,6 +204,7 @@ void lab_to_rgb(const ColorParams& p) {
 }
 
 void lab_to_rgb_backward(const ColorParams& p) {
+  prefer_huge_pages(p.destination, p.images * p.pixels * lab_bytes(p.dtype));
   parallel_chunks(p.images, p.pixels, kRun, 8.0, p.target.threads, [&](int64_t image, int64_t first, int n) {
     const Walk w = walk(p, image, first);
     dispatch_lab(p.dtype, [&](auto t) {

@@ -2,19 +2,20 @@
 #include "../math/encode.h"
 
 #include "lanes.h"
+#include "pages.h"
 #include "parallel.h"
 
 namespace fastcolor::cpu::FASTCOLOR_ISA {
 
 namespace {
 
-constexpr int kRun = 256;
+constexpr int kEncodeRun = 256;
 
 // Of a run of pixels: the nearest node and where the colour lies from it.
 struct LatticeRun {
-  alignas(64) float u[kRun], v[kRun];
-  alignas(64) int32_t node_x[kRun], node_y[kRun], towards_x[kRun], towards_y[kRun];
-  alignas(64) int32_t bin_0[kRun], bin_x[kRun], bin_mx[kRun], found[kRun];
+  alignas(64) float u[kEncodeRun], v[kEncodeRun];
+  alignas(64) int32_t node_x[kEncodeRun], node_y[kEncodeRun], towards_x[kEncodeRun], towards_y[kEncodeRun];
+  alignas(64) int32_t bin_0[kEncodeRun], bin_x[kEncodeRun], bin_mx[kEncodeRun], found[kEncodeRun];
 };
 
 #ifdef __AVX512F__
@@ -54,8 +55,8 @@ int look_up_rows(const int32_t* lattice, int n, LatticeRun& run) {
 int look_up_rows(const int32_t*, int, LatticeRun&) { return 0; }
 #endif
 
-// Five neighbours by the lattice. Returns how many of the n <= kRun pixels it could not answer; their places, in order,
-// are in `missed`. The table is read in a loop of its own: the two around it then vectorise.
+// Five neighbours by the lattice. Returns how many of the n <= kEncodeRun pixels it could not answer; their places, in
+// order, are in `missed`. The table is read in a loop of its own: the two around it then vectorise.
 int lattice_run(const float* __restrict__ a, const float* __restrict__ b, int n, const int32_t* __restrict__ lattice,
                 int64_t stride, int32_t* __restrict__ index, float* __restrict__ excess, int32_t* __restrict__ missed) {
   LatticeRun run;
@@ -114,7 +115,7 @@ void encode_run(const float* a, const float* b, int n, const Palette& palette, i
                 int64_t stride, int32_t* index, float* weight) {
   const auto search = [&](int p) { search_pixel(a[p], b[p], palette, neighbours, stride, index + p, weight + p); };
   if (palette.lattice != nullptr && neighbours == 5) {
-    int32_t missed[kRun + 1];
+    int32_t missed[kEncodeRun + 1];
     const int misses = lattice_run(a, b, n, palette.lattice, stride, index, weight, missed);
     for (int i = 0; i < misses; i++) search(missed[i]);
   } else {
@@ -129,7 +130,9 @@ void encode_run(const float* a, const float* b, int n, const Palette& palette, i
 }
 
 void encode_bins(const EncodeParams& p) {
-  parallel_chunks(p.images, p.pixels, kRun, 6.0, p.target.threads, [&](int64_t image, int64_t first, int n) {
+  prefer_huge_pages(p.index, p.images * p.neighbours * p.pixels * 4);
+  prefer_huge_pages(p.weight, p.images * p.neighbours * p.pixels * 4);
+  parallel_chunks(p.images, p.pixels, kEncodeRun, 6.0, p.target.threads, [&](int64_t image, int64_t first, int n) {
     const float* a = p.ab + image * 2 * p.pixels + first;
     const int64_t out = image * p.neighbours * p.pixels + first;
     encode_run(a, a + p.pixels, n, p.palette, p.neighbours, p.sigma_ab, p.pixels, p.index + out, p.weight + out);
@@ -137,12 +140,12 @@ void encode_bins(const EncodeParams& p) {
 }
 
 void pixel_weight(const PixelWeightParams& p) {
-  parallel_chunks(p.images, p.pixels, kRun, 6.0, p.target.threads, [&](int64_t image, int64_t first, int n) {
-    alignas(64) int32_t index[5 * kRun];
-    alignas(64) float excess[5 * kRun];
+  parallel_chunks(p.images, p.pixels, kEncodeRun, 6.0, p.target.threads, [&](int64_t image, int64_t first, int n) {
+    alignas(64) int32_t index[5 * kEncodeRun];
+    alignas(64) float excess[5 * kEncodeRun];
     const float* a = p.ab + image * 2 * p.pixels + first;
     // Five neighbours although one is read: that is the search with the closed form.
-    encode_run(a, a + p.pixels, n, p.palette, 5, 5.0f, kRun, index, excess);
+    encode_run(a, a + p.pixels, n, p.palette, 5, 5.0f, kEncodeRun, index, excess);
     const int64_t at = image * p.pixels + first;
     for (int i = 0; i < n; i++) {
       const bool keep = p.mask == nullptr || p.mask[at + i] != 0;

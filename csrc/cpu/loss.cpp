@@ -3,6 +3,7 @@
 // The formula is math/loss.h; the loops are loss_planar.h and loss_rows.h, a layout each.
 #include "loss_planar.h"
 #include "loss_rows.h"
+#include "pages.h"
 
 namespace fastcolor::cpu::FASTCOLOR_ISA {
 
@@ -14,8 +15,10 @@ void loss(const LossParams& p) {
   const double grad_scale = p.grad_scale / (p.divisor == nullptr ? 1.0 : static_cast<double>(*p.divisor));
   dispatch_float(p.dtype, [&](auto t) {
     using T = decltype(t);
-    const bool past_cache = p.grad_logits != nullptr && p.grad_logits != p.logits &&
-                            p.images * p.pixels * p.palette.bins * static_cast<int64_t>(sizeof(T)) >= kStreamBytes;
+    const int64_t bytes = p.images * p.pixels * p.palette.bins * static_cast<int64_t>(sizeof(T));
+    const bool fresh = p.grad_logits != nullptr && p.grad_logits != p.logits,
+               past_cache = fresh && bytes >= kStreamBytes;
+    if (fresh) prefer_huge_pages(p.grad_logits, bytes);
     parallel_chunks(p.images, p.pixels, kStripTiles * kTilePixels, 150.0, p.target.threads,
                     [&](int64_t image, int64_t first, int n) {
                       p.channels_last     ? row_strip<T>(p, image, first, n, grad_scale, past_cache)

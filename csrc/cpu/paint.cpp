@@ -4,6 +4,7 @@
 
 #include "interleave.h"
 #include "lanes.h"
+#include "pages.h"
 #include "parallel.h"
 #include "runs.h"
 
@@ -131,6 +132,7 @@ void chroma_run(const PaintChromaParams& p, const float* __restrict__ luma, cons
 }  // namespace
 
 void paint_rgb(const PaintRgbParams& p) {
+  prefer_huge_pages(p.rgb, p.images * p.height * p.width * 3);
   const std::unique_ptr<int32_t[]> ends(new int32_t[static_cast<size_t>(2 * p.width)]);
   const std::unique_ptr<float[]> fraction(new float[static_cast<size_t>(p.width)]);
   fill_taps(p.width, 1, 0.0f, p.width, p.ab_width, ends.get(), ends.get() + p.width, fraction.get());

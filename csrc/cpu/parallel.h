@@ -25,8 +25,12 @@ void parallel_for(int64_t count, double cost, int threads, F&& f) {
     for (int64_t i = 0; i < count; i++) f(i);
     return;
   }
+  // Threads fetch work in shares of about 60 us, as long as there are eight for each: a fetch takes 0.1 us when another
+  // thread is at the same counter.
+  [[maybe_unused]] const int64_t share =
+      std::clamp<int64_t>(static_cast<int64_t>(6e4 / cost), 1, std::max<int64_t>(count / (8 * threads), 1));
 #ifdef _OPENMP
-#pragma omp parallel for schedule(dynamic) num_threads(threads)
+#pragma omp parallel for schedule(dynamic, share) num_threads(threads)
 #endif
   for (int64_t i = 0; i < count; i++) f(i);
 }
