@@ -288,12 +288,12 @@ def film_stages(colorizer: fastcolor.Colorizer, source: Path) -> dict[str, float
     target = source.with_name("part.mp4")
     fast, usual = (plan(film, target, codec=None, crf=None, fast=fast, lossless=False) for fast in (True, False))
     size = colorizer.input_size(*film.shown)
-    reader = Reader(film, fast.layout, size=8, start=None, end=None, warn=print)
+    reader = Reader(film, fast.layout, size=8, start=None, end=None, warn=print, note=print)
     with clock("decode"):
         batches = list(reader)
     smoother = Smoother("fast")
     for some in batches:
-        luma = torch.from_numpy(some.luma[: len(some.frames)]).to(colorizer.device)
+        luma = some.luma[: len(some.frames)].to(colorizer.device)
         with clock("input"):
             lightness = ops.luma_to_input(luma, size, full_range=film.full_range, bits=8)
         with clock("network and decode"):
