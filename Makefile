@@ -23,6 +23,7 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python -m bench.run --save
 	$(BIN)/python -m bench.bench_size
 	$(BIN)/python -m bench.bench_train
+	$(BIN)/python -m bench.bench_train_step --save
 	$(BIN)/python -m bench.parity --save
 	$(BIN)/python -m bench.bench_pipeline
 	$(BIN)/python -m bench.table

@@ -22,6 +22,7 @@ from fastcolor.palette import Palette
 
 from . import baselines, timing
 from .bench_encode import random_ab
+from .run import RESULTS, machine_name
 
 BATCH, CROP = 32, 128
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -93,6 +94,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--threads", type=int, help="CPU threads; as torch has it by default")
     parser.add_argument("--seconds", type=float, default=30, help="time for each row")
     parser.add_argument("--out", type=Path, help="file for the figures as JSON")
+    parser.add_argument("--save", action="store_true", help="write bench/results/<machine>-step.json")
     given = parser.parse_args(arguments)
     timing.tune_malloc()
     if given.threads:
@@ -102,9 +104,14 @@ def main(arguments: list[str]) -> None:
     ]
     for row in rows:
         print(text(row), flush=True)
-    if given.out is not None:
-        facts = timing.machine() | {"threads": torch.get_num_threads(), "device": given.device}
-        given.out.write_text(json.dumps({"machine": facts, "rows": rows}, indent=1) + "\n")
+    out = RESULTS / f"{machine_name()}-step.json" if given.save else given.out
+    if out is not None:
+        facts = timing.machine() | {
+            "threads": torch.get_num_threads(),
+            "device": given.device,
+            "command": "python -m bench.bench_train_step",
+        }
+        out.write_text(json.dumps({"machine": facts, "rows": rows}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -131,6 +131,25 @@ def train_table() -> str:
     return "\n\n".join(parts)
 
 
+def step_table() -> str:
+    """A whole training step with our loss, and with the same loss in plain torch."""
+    parts = []
+    for result in load("step"):
+        rows = [
+            [
+                f"{name} loss",
+                f"{ms:.0f} ms",
+                f"{row['time_ratio'].get(name, 1):.2f}x",
+                f"{row['peak_mib'][name]:.0f} MiB",
+            ]
+            for row in result["rows"]
+            for name, ms in row["ms"].items()
+        ]
+        title = ", ".join(row["name"] for row in result["rows"])
+        parts.append(f"{conditions(result)}\n\n{table([title, 'time', '', 'peak memory'], rows)}")
+    return "\n\n".join(parts)
+
+
 def parity_table() -> str:
     """Engines and precisions down, networks across: how far each is from torch in float32."""
     parts = []
@@ -197,6 +216,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "sizes": sizes_table,
     "pipeline": pipeline_table,
     "train": train_table,
+    "step": step_table,
     "parity": parity_table,
 }
 
