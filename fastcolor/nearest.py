@@ -25,6 +25,7 @@ def lattice_table(points: Tensor) -> Tensor:
     """
     none = torch.empty(0, dtype=torch.int32)
     nodes = points / 10
+    # Bins end at node 11: the search clips colours to 115, whose node, 12, must never be one.
     if not torch.equal(nodes, nodes.round()) or bool((nodes.abs() > _LATTICE // 2 - 5).any()):
         return none
     rows, columns = (nodes.long() + _LATTICE // 2).unbind(1)
@@ -49,11 +50,12 @@ def candidate_table(points: np.ndarray, neighbours: int) -> tuple[Tensor, Tensor
     """For every cell, the bins that can be among the `neighbours` nearest of some point in it, ascending.
 
     A bin is left out when `neighbours` others are nearer even at their farthest corner than it is at its nearest
-    point: rigorous, with a margin of 1e-3 squared units for points that rounding moves across a cell's edge.
+    point. Cells are taken 1e-4 wider on every side, since a colour up to 1e-5 beyond an edge is rounded into the cell,
+    and the margin of 1e-3 squared units covers the rounding of distances.
     """
-    low = _ORIGIN + _CELL * np.arange(_CELLS)
-    nearest = np.maximum(np.maximum(low[:, None, None] - points, points - low[:, None, None] - _CELL), 0) ** 2
-    farthest = np.maximum(np.abs(low[:, None, None] - points), np.abs(low[:, None, None] + _CELL - points)) ** 2
+    low, side = _ORIGIN + _CELL * np.arange(_CELLS) - 1e-4, _CELL + 2e-4
+    nearest = np.maximum(np.maximum(low[:, None, None] - points, points - low[:, None, None] - side), 0) ** 2
+    farthest = np.maximum(np.abs(low[:, None, None] - points), np.abs(low[:, None, None] + side - points)) ** 2
     starts, ids = [0], []
     for row in range(_CELLS):
         near = nearest[row, :, 0] + nearest[:, :, 1]  # (_CELLS, Q) for every cell of this row

@@ -95,3 +95,13 @@ def test_a_lattice_at_the_edge_of_the_table(device: torch.device) -> None:
     index, weight = ops.encode_bins(ab, palette)
     exact_index, exact_weight = reference.encode_bins(ab, palette)
     assert torch.equal(index, exact_index) and torch.allclose(weight, exact_weight, atol=1e-5)
+
+
+def test_a_colour_that_rounds_into_the_next_cell(device: torch.device) -> None:
+    """The nearest bin is far away, and another is hardly farther: the cell beside has only that one."""
+    far = torch.tensor([[-1000.0 - 10 * i, 0.0] for i in range(6)])
+    palette = Palette(torch.cat([torch.tensor([[-20 - 1.5e-5, -20.0], [120.0, 120.0]]), far]))
+    ab = torch.full((1, 2, 1, 1), 49.99999237, device=device)
+    squared = (ab.double().flatten() - palette.points.double().to(device)).square().sum(1)
+    index, _ = ops.encode_bins(ab, palette, neighbours=1)
+    assert int(index) == int(squared.argmin()) == 0

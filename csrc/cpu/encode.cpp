@@ -29,8 +29,8 @@ struct Table32 {
   Ints operator[](const Ints& at) const { return __builtin_shuffle(low, high, at); }
 };
 
-// As math::lattice_rows for the first pixels, whole vectors of them; returns how many. Memory would be asked for four
-// numbers a pixel.
+// As math::lattice_rows for the first pixels, whole vectors of them; returns how many. From memory each pixel
+// would gather four numbers.
 int look_up_rows(const int32_t* lattice, int n, LatticeRun& run) {
   static_assert(math::kLatticeNodes == 2 * kLanes, "a table of rows is two vectors");
   const Table32 row(lattice),

@@ -1,5 +1,6 @@
-// Vectors as wide as the instruction set's registers, for the loops over logits. A compiler that may not forget NaN
-// makes two instructions of x > m ? x : m; the processors' maximum is one, and its rule for NaN is the one wanted here.
+// Vectors as wide as the instruction set's registers, for every loop that is written out. A compiler that may not
+// forget NaN makes two instructions of x > m ? x : m; the processors' maximum is one, and its rule for NaN is the one
+// wanted here.
 #pragma once
 
 #include <limits>

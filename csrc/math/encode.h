@@ -1,6 +1,7 @@
 // The nearest bins of an ab colour and their Gaussian weights.
 //
-// Two searches give the same answer as brute force in exact arithmetic, ties going to the lower bin:
+// Two searches (on the CPU the second in three forms: few candidates, more, any number) give the same answer as brute
+// force in exact arithmetic, ties going to the lower bin:
 //
 // Note [Lattice]. On a full square lattice of spacing 10 with bins ordered by (a, b), let 0 be the nearest node, u and
 // v the distances to it along a and b (0 <= u, v <= 5), X and Y its neighbours towards the colour along a and b, XY the
@@ -43,6 +44,7 @@ struct LatticeAxis {
   float distance;  // to the nearest node, in [0, 5]
 };
 FC_HD LatticeAxis lattice_axis(float x) {
+  // Node 12, where 115 goes, is never a bin (fastcolor/nearest.py), so what is clipped here is searched for elsewhere.
   const float inside = x > -115.0f ? (x < 115.0f ? x : 115.0f) : -115.0f;  // NaN becomes -115
   float nearest = (inside * (1.0f / kLatticeSpacing) + kRounder) - kRounder;
   float offset = inside - kLatticeSpacing * nearest;
@@ -187,13 +189,14 @@ FC_HD void gaussian_weights(float a, float b, float* excess, int neighbours, int
   for (int k = 1; k < neighbours; k++) excess[k * stride] *= inverse;
 }
 
-// ---- one pixel without arrays, for processors whose registers cannot be indexed ----
+// ---- CUDA: one pixel without arrays, because a GPU's registers cannot be indexed ----
 
 struct Neighbour {
   double squared;  // distance
   int bin;
 };
-// x^2 + y^2, each operation rounded: fused to one multiply-add it would tell (x, y) from (y, x), and ties with it.
+// x^2 + y^2, each operation rounded (on the host by -ffp-contract=off, CMakeLists.txt, as all of encode.cpp): fused to
+// one multiply-add it would tell (x, y) from (y, x), and ties with it.
 FC_HD double squared_length(double x, double y) {
 #ifdef __CUDA_ARCH__
   return __dadd_rn(__dmul_rn(x, x), __dmul_rn(y, y));

@@ -35,7 +35,8 @@ FC_HD Motion motion_of_rank(uint32_t rank, int radius) {
 // 1 where values are equal, 1/2 where they differ by the tolerance, falling with the fourth power: flat over noise,
 // steep beyond. `squared`: (difference / tolerance)^2.
 FC_HD float agreement(float squared) { return 1.0f / (1.0f + squared * squared); }
-// The share of a pixel's former colour: luma in codes, the inverse squares of both tolerances.
+// The share of a pixel's former colour. luma, a, b: differences between now and then; the inverse squares of both
+// tolerances.
 FC_HD float former_share(float keep, float luma, float a, float b, float inverse_luma, float inverse_ab) {
   return keep * agreement(luma * luma * inverse_luma) * agreement((a * a + b * b) * inverse_ab);
 }

@@ -26,14 +26,22 @@ def runtime() -> Any:
     return openvino
 
 
+_once = threading.Lock()
+
+
 @functools.cache
-def _core() -> Any:
+def _only_core() -> Any:
     """OpenVINO's devices, once in a process and never let go.
 
     Each Core gives its thread a stack for signals and takes it away with itself. With two of them that end in the order
     in which they began, the thread is left with one that is gone, and the next signal ends the process.
     """
     return runtime().Core()
+
+
+def _core() -> Any:
+    with _once:  # the cache alone would let two threads make one each
+        return _only_core()
 
 
 def precisions() -> tuple[str, ...]:
@@ -67,7 +75,8 @@ class OpenVinoEngine:
         self._lock = threading.Lock()  # a request does one thing at a time
 
     def __call__(self, lightness: Tensor) -> Tensor:
-        picture = self._tensor(lightness.contiguous().numpy(), shared_memory=True)
+        samples = lightness.contiguous().numpy()  # named: it must outlive the run, whose tensor only points to it
+        picture = self._tensor(samples, shared_memory=True)
         with self._lock:
             request, shape = self._requests.get(lightness.shape) or (self._model.create_infer_request(), None)
             request.set_input_tensor(picture)

@@ -115,7 +115,7 @@ def _failure(work: Callable[[], Any]) -> str | None:
             work()
     except Exception as error:  # of whatever kind: the film goes on in software
         count, last = av.logging.get_last_error()
-        return last[2].strip() if count > before else reason(error)
+        return (last[2].strip() if count > before else "") or reason(error)
     finally:
         av.logging.set_level(level)
     return None
