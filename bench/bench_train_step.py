@@ -8,7 +8,6 @@ encoding is part of every step.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +21,7 @@ from fastcolor.palette import Palette
 
 from . import baselines, timing
 from .bench_encode import random_ab
-from .run import RESULTS, machine_name
+from .run import RESULTS, machine_name, write
 
 BATCH, CROP = 32, 128
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -105,13 +104,8 @@ def main(arguments: list[str]) -> None:
     for row in rows:
         print(text(row), flush=True)
     out = RESULTS / f"{machine_name()}-step.json" if given.save else given.out
-    if out is not None:
-        facts = timing.machine() | {
-            "threads": torch.get_num_threads(),
-            "device": given.device,
-            "command": "python -m bench.bench_train_step",
-        }
-        out.write_text(json.dumps({"machine": facts, "rows": rows}, indent=1) + "\n")
+    facts = timing.machine() | {"threads": torch.get_num_threads(), "device": given.device}
+    write({"machine": facts | {"command": "python -m bench.bench_train_step"}, "rows": rows}, out)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from fastcolor._native import bf16_is_fast
 from fastcolor.engines import device_of, ort, ov, trt
 from fastcolor.engines.parity import BOUNDS, DTYPES, Precision, compare
 from fastcolor.engines.pytorch import TorchEngine
+from fastcolor.engines.timings import versions
 from fastcolor.export import to_onnx
 from fastcolor.palette import Palette
 from fastcolor.weights import Weights
@@ -110,16 +110,6 @@ def megabytes(content: bytes) -> dict[str, float]:
     return {"mb": len(content) / 1e6}
 
 
-def versions() -> dict[str, str]:
-    found = {}
-    for library in LIBRARIES:
-        try:
-            found[library] = metadata.version(library)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
 def text(row: dict[str, Any]) -> str:
     """One row for a terminal."""
     head = f"{row['network']:15}{row['engine']:9}{row['precision']:5}{row['status']:8}"
@@ -144,7 +134,7 @@ def main() -> int:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     out = RESULTS / f"{machine_name()}-parity.json" if options.save else options.out
-    facts = {"threads": options.threads, "device": options.device, "libraries": versions()}
+    facts = {"threads": options.threads, "device": options.device, "libraries": versions(LIBRARIES)}
     facts["command"] = " ".join(["python -m bench.parity", *sys.argv[1:]])
     results: dict[str, Any] = {"machine": timing.machine() | facts, "rows": []}
     for name in options.only:

@@ -1,4 +1,4 @@
-"""Writes the README's tables and plots from bench/results/*.json, each between its two markers, where it has them.
+"""Writes the README's tables and plots from bench/results/*.json, each between its two markers.
 
 A results file is <machine>-<kind>.json; `kind` says which function below makes what of it.
 """
@@ -227,6 +227,8 @@ def main() -> None:
     text = readme.read_text()
     for name, make in TABLES.items():
         begin, end = f"<!-- {name}: written by bench/table.py -->", f"<!-- end of {name} -->"
+        if begin not in text:
+            raise ValueError(f"README.md: must hold the marker {begin}")
         text = re.sub(f"{begin}.*?{end}", lambda _, b=begin, e=end, m=make: f"{b}\n{m()}\n{e}", text, flags=re.DOTALL)
     readme.write_text(text)
 

@@ -34,17 +34,22 @@ def processor() -> str:
     return f"{name}, {torch.get_num_threads()} threads"
 
 
+def versions(libraries: tuple[str, ...]) -> dict[str, str]:
+    """Of those that are installed."""
+    found = {}
+    for library in libraries:
+        try:
+            found[library] = metadata.version(library)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
 def key_of(weights: Weights, device: torch.device, candidates: list[str]) -> str:
     """All that the choice depends on."""
     machine = processor() if device.type == "cpu" else torch.cuda.get_device_name(device)
-    versions = {}
-    for library in _LIBRARIES:
-        try:
-            versions[library] = metadata.version(library)
-        except metadata.PackageNotFoundError:
-            continue
     network = [weights.name, weights.options, type(weights.model).__name__, side_of(weights)]
-    return json.dumps([machine, versions, network, candidates])
+    return json.dumps([machine, versions(_LIBRARIES), network, candidates])
 
 
 def recall(weights: Weights, device: torch.device, candidates: list[str]) -> dict[str, Any] | None:
