@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
 
 # Tests run beside each other: two pools of threads on two cores would spin in each other's way.
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -46,6 +47,23 @@ def cuda() -> torch.device:
     """For what only a GPU has: streams, graphs, its memory."""
     _need_cuda()
     return torch.device("cuda", 0)
+
+
+@pytest.fixture(scope="session")
+def net(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A small network's weights, for films."""
+    from film_clips import random_net
+
+    return random_net(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Tiny batches gain nothing from more, and wait for each other where tests run side by side."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -24,7 +23,10 @@ from torch import Tensor
 from fastcolor import Palette, ops, reference
 from fastcolor.ops import color, decode, decode_paint, encode, loss, paint, temporal
 
-pytestmark = pytest.mark.skipif(build.COMPILER is None, reason="no C++ compiler")
+pytestmark = [
+    pytest.mark.skipif(build.COMPILER is None, reason="no C++ compiler"),
+    pytest.mark.usefixtures("one_thread"),
+]
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
@@ -45,15 +47,6 @@ def emulated(extension: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (color, encode, loss, decode, decode_paint, paint, temporal):
         monkeypatch.setattr(module, "_C", extension)
         monkeypatch.setattr(module, "target", lambda tensor: (0, 0, 1))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """The reference's tensors are small: on a busy machine two threads cost ten times what one does."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(params=["1", "2", "3"])

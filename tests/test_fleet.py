@@ -15,18 +15,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from film_clips import frames_of, random_net
+from film_clips import frames_of
 from fleet_trees import done, files, film, halfway, holder, picture, row, start, until
 from PIL import Image
 
 from fastcolor import cli, cluster, fleet
 from fastcolor.claims import claim
 from fastcolor.fleet import BatchOptions, Summary, batch
-
-
-@pytest.fixture(scope="module")
-def net(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return random_net(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture

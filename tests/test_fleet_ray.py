@@ -8,16 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from film_clips import frames_of, random_net
+from film_clips import frames_of
 from fleet_trees import done, files, film, halfway, holder, picture, row, start, until
 
 import fastcolor
 from fastcolor.fleet import BatchOptions, batch
-
-
-@pytest.fixture(scope="module")
-def net(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return random_net(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture(scope="module")

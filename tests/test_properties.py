@@ -36,14 +36,8 @@ def drawn(examples: int) -> Callable[..., Any]:
     )
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Any:
-    """Most tensors here are small: waking threads costs more than it saves. test_threads.py has the others."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
+# Most tensors here are small; test_threads.py has the others.
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 # ---- what is drawn ----
 

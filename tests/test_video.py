@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,21 +15,8 @@ from fastcolor import ops, reference, weights
 from fastcolor.colorize import Colorizer
 
 av = pytest.importorskip("av")
+pytestmark = pytest.mark.usefixtures("one_thread")
 RED = (20.0, 20.0)  # a point of the grid palette that most lightnesses can show
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tiny batches gain nothing from more, and wait for each other where tests run side by side."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="session")
-def net(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return random_net(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture(scope="session")

@@ -8,15 +8,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from film_clips import add_sound, clip, frames_of, random_net, sound
+from film_clips import add_sound, clip, frames_of, sound
 
 import fastcolor
 from fastcolor.film.pipe import Pipe, Stopped
-
-
-@pytest.fixture(scope="session")
-def net(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return random_net(tmp_path_factory.mktemp("weights"))
 
 
 def bad_files(folder: Path) -> dict[str, Path]:

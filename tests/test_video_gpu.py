@@ -9,7 +9,6 @@ NVENC runs here on those.
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -20,27 +19,15 @@ import torch
 
 av = pytest.importorskip("av")
 
-from film_clips import clip, frames_of, packets_of, pattern, plane, random_net, same_luma, times_of
+from film_clips import clip, frames_of, packets_of, pattern, plane, same_luma, times_of
 
 import fastcolor
 from fastcolor.colorize import Colorizer
 from fastcolor.film import FilmJob, Parts, choose, gpu, plan, probe, read
 from fastcolor.video import VideoOptions, VideoReport, _made_from
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="session")
-def net(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return random_net(tmp_path_factory.mktemp("weights"))
 
 
 def chips(notes: tuple[str, ...]) -> list[str]:

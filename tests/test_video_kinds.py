@@ -32,11 +32,6 @@ from fastcolor.film import damage, hdr
 
 
 @pytest.fixture(scope="session")
-def net(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return random_net(tmp_path_factory.mktemp("weights"))
-
-
-@pytest.fixture(scope="session")
 def red_net(tmp_path_factory: pytest.TempPathFactory) -> str:
     return random_net(tmp_path_factory.mktemp("weights"), paints=(20.0, 20.0))
 

@@ -13,15 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from film_clips import clip, frames_of, in_process, packets_of, plane, random_net
+from film_clips import clip, frames_of, in_process, packets_of, plane
 
 import fastcolor
 from fastcolor.film import parts
-
-
-@pytest.fixture(scope="session")
-def net(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return random_net(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture(scope="session")
