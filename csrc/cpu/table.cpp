@@ -4,24 +4,10 @@
 
 namespace fastcolor::cpu::FASTCOLOR_ISA {
 
-void enter_color(Ops&);
-void enter_encode(Ops&);
-void enter_loss(Ops&);
-void enter_scale_grad(Ops&);
-void enter_decode(Ops&);
-void enter_luma_to_input(Ops&);
-void enter_paint(Ops&);
-void enter_decode_paint(Ops&);
-void enter_temporal(Ops&);
+#include "../launchers.h"
 
 const Ops& ops() {
-  static const Ops table = [] {
-    Ops entered{};
-    for (const auto enter : {enter_color, enter_encode, enter_loss, enter_scale_grad, enter_decode, enter_luma_to_input,
-                             enter_paint, enter_decode_paint, enter_temporal})
-      enter(entered);
-    return entered;
-  }();
+  static const Ops table = entered();
   return table;
 }
 
