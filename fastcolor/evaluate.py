@@ -90,6 +90,7 @@ def evaluate(
     probes: bool = False,
     report: str | os.PathLike[str] | None = None,
     device: str = "auto",
+    engine: str = "auto",
 ) -> dict[str, float]:
     """Colour the pictures of a data set and measure the result.
 
@@ -103,7 +104,8 @@ def evaluate(
         labels: names of its classes, a text file with one a line; pictures lie in folders of those names.
         fid, lpips: programs as `FrechetDistance` and `PerceptualDistance` of `fastcolor.measures` take them.
         probes: also train a linear classifier on each block's features; pictures in one folder a class, no limit.
-        report: write measures and pictures here, `.html` or `.png`.
+        report: write measures and pictures here, `.html` or `.png`. device, engine: as for `Colorizer`; an engine's
+            precision can move the figures' last digit.
 
     Returns:
         The measures in `PROTOCOLS` that can be had from what is given, by name; those of gray pictures begin with
@@ -126,7 +128,7 @@ def evaluate(
         raise ValueError(f"limit: must be at least 1, got {limit}")
     if square is not None and square < 16:
         raise ValueError(f"square: must be at least 16 pixels, got {square}")
-    colorizer = Colorizer(weights, device)
+    colorizer = Colorizer(weights, device, engine)
     meter = _Meter(prior, classifier, labels, fid, lpips)
     gallery = None if report is None else _Gallery()
     for name, truth in islice(_squares(data, square), limit):
@@ -142,7 +144,7 @@ def evaluate(
         lines = [Line(name, value, *protocol(name)) for name, value in result.items()]
         options = {"temperature": temperature, "saturation": saturation, "limit": limit, "square": square}
         given = "".join(f" --{name} {value}" for name, value in options.items() if value not in (None, 1.0))
-        title = f"fastcolor evaluate {os.fspath(weights)} {_words(data)}{given}"
+        title = f"fastcolor evaluate {os.fspath(weights)} {_words(data)}{given} ({colorizer.engine})"
         Report(title, lines, gallery.sections()).save(report)
     return result
 

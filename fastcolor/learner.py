@@ -1,7 +1,7 @@
 """What learns in a run: a generator, its average over steps and, where a stage has one, a discriminator.
 
-A step has two halves, so that what its losses are can be looked at before it changes the generator: `backward` makes
-gradients, and `update` follows them.
+A step has two halves: `backward` makes gradients, and `update` follows them, unless they are not finite: then the step
+changes nothing.
 """
 
 from __future__ import annotations
@@ -99,6 +99,8 @@ class Learner:
         if self.recipe.freeze:
             self.model.features[: self.recipe.freeze].eval()  # frozen blocks keep their statistics too
 
+        # Forward passes move statistics, which gradients that are not followed must not have changed.
+        self._before = [buffer.clone() for buffer in self._buffers()]
         pieces = lab.chunk(self._accumulate)
         losses: dict[str, Tensor] = {}
         kept = self._teach_discriminator(pieces, objective, losses) if objective.adversarial else None
@@ -119,16 +121,29 @@ class Learner:
         return losses
 
     def update(self) -> float:
-        """The second half: the generator follows its gradients. Returns their norm as it was before clipping."""
-        self._scaler.unscale_(self._optimiser)
-        trained = [p for p in self.model.parameters() if p.requires_grad]
-        norm = nn.utils.clip_grad_norm_(trained, self.recipe.stage(self.step).optimiser.clip or math.inf)
-        self._scaler.step(self._optimiser)
+        """The second half: the generator follows its gradients. Returns their norm as it was before clipping; where it
+        is not finite, networks and average stay as they were before the step, and only its number counts up."""
+        norm = self._follow(self._optimiser, self.model, self.recipe.stage(self.step).optimiser.clip)
         self._scaler.update()
         self.step += 1
-        if self.recipe.ema:
+        if not math.isfinite(norm):
+            for buffer, before in zip(self._buffers(), self._before, strict=True):
+                buffer.copy_(before)
+        elif self.recipe.ema:
             _update_average(self.average, self.model, min(self.recipe.ema, (1 + self.step) / (10 + self.step)))
-        return float(norm)
+        return norm
+
+    def _follow(self, optimiser: torch.optim.Optimizer, network: nn.Module, clip: float | None = None) -> float:
+        self._scaler.unscale_(optimiser)
+        trained = [p for p in network.parameters() if p.requires_grad]
+        norm = float(nn.utils.clip_grad_norm_(trained, clip or math.inf))
+        if math.isfinite(norm):  # of all processes together, so they agree
+            self._scaler.step(optimiser)
+        return norm
+
+    def _buffers(self) -> list[Tensor]:
+        parts = (self.model, *(part for part in self._parts.values() if isinstance(part, nn.Module)))
+        return [buffer for part in parts for buffer in part.buffers()]
 
     def _begin_phase(self) -> None:
         """A new optimiser and, where a stage that shares it has one, a discriminator that knows nothing yet."""
@@ -187,7 +202,7 @@ class Learner:
             self._scaler.scale(loss * share).backward()
             losses["discriminator"] = losses.get("discriminator", 0) + share * loss.detach()
         self._processes.average_gradients(self._discriminator.parameters())
-        self._scaler.step(optimiser)
+        self._follow(optimiser, self._discriminator)
         self._discriminator.requires_grad_(False)
         return (logits, made) if len(pieces) == 1 else None
 

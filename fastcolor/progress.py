@@ -45,7 +45,8 @@ class Log:
         self._board = board(folder / "tensorboard", purge_step=first + 1) if board and folder else None
 
     def add(self, entry: dict[str, float]) -> None:
-        """A step. TrainingError when the disk is full."""
+        """A step; what is not finite becomes null. TrainingError when the disk is full."""
+        entry = {name: value if math.isfinite(value) else None for name, value in entry.items()}
         self.recent.append(entry)
         if self._file is None:
             return
@@ -53,11 +54,11 @@ class Log:
             self._file.write(json.dumps(entry) + "\n")
         except OSError as error:
             raise TrainingError(f"the log cannot be written ({error.strerror}); {last(self.folder)}") from None
-        self._bar.set_postfix(loss=f"{entry['loss']:.4g}", refresh=False)
+        self._bar.set_postfix(loss="-" if entry["loss"] is None else f"{entry['loss']:.4g}", refresh=False)
         self._bar.update()
         if self._board is not None:
             for key, value in entry.items():
-                if key != "step":
+                if key != "step" and value is not None:
                     self._board.add_scalar(key, value, entry["step"])
 
     def say(self, words: str) -> None:
@@ -67,11 +68,12 @@ class Log:
                 log.warning(words)
 
     def means(self) -> dict[str, float]:
-        """Of the last hundred steps, all numbers that they have in common but the step's own."""
+        """Of the last hundred steps, all numbers that they have in common but the step's own; finite ones."""
         if not self.recent:
             return {}
         names = [name for name in self.recent[-1] if name != "step" and all(name in entry for entry in self.recent)]
-        return {name: float(np.mean([entry[name] for entry in self.recent])) for name in names}
+        known = {name: [entry[name] for entry in self.recent if entry[name] is not None] for name in names}
+        return {name: float(np.mean(values)) for name, values in known.items() if values}
 
     def __enter__(self) -> Log:
         return self

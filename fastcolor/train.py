@@ -39,6 +39,7 @@ from .survey import load_prior
 __all__ = ["PRESETS", "Preset", "TrainResult", "TrainingError", "train"]
 
 _WATCH_EVERY = 50  # steps between looks at how colourful the network is
+_MOST_SKIPPED = 10  # steps in a row that change nothing
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ def train(
     accumulate: int = 1,
     compile: bool = False,
     on_bad_picture: Literal["skip", "stop"] = "skip",
+    on_bad_loss: Literal["skip", "stop"] = "stop",
     checkpoint_every: int = 500,
     keep: int = 2,
     sheet_every: int | None = None,
@@ -95,6 +97,8 @@ def train(
             BatchNorm sees a piece at a time.
         compile: the generator through torch.compile.
         on_bad_picture: "skip" names an unreadable picture once and takes another; "stop" ends the run.
+        on_bad_loss: a loss or gradient that is not finite: "stop" ends the run; "skip" says so, leaves the networks as
+            they were and goes on, unless it happens ten times in a row.
         checkpoint_every: steps between checkpoints, of which the newest `keep` stay. sheet_every: steps between sample
             sheets; None: with every checkpoint. tensorboard: write its files too (extra `tensorboard`).
         resume: go on from the last checkpoint in `out`, with the same settings. Other `steps` are taken where the
@@ -105,7 +109,7 @@ def train(
 
     Raises:
         ValueError, FileNotFoundError: bad arguments or data. FileExistsError: `out` holds a run and `resume` is off.
-        TrainingError: the loss is no longer finite, the disk is full, or a picture is bad and `on_bad_picture` says
+        TrainingError: the disk is full, or a loss or a picture is bad and `on_bad_loss` or `on_bad_picture` says
             "stop". KeyboardInterrupt (`progress.Stopped`): Ctrl-C or SIGTERM, after a checkpoint was written.
         DownloadError: `encoder` cannot be downloaded.
 
@@ -117,7 +121,8 @@ def train(
         check(value >= least, name, f"be at least {least}", value)
     for name, value in (("checkpoint_every", checkpoint_every), ("sheet_every", sheet_every)):
         check(value is None or value >= 1, name, "be at least 1", value)
-    check(on_bad_picture in ("skip", "stop"), "on_bad_picture", "be 'skip' or 'stop'", repr(on_bad_picture))
+    for name, value in (("on_bad_picture", on_bad_picture), ("on_bad_loss", on_bad_loss)):
+        check(value in ("skip", "stop"), name, "be 'skip' or 'stop'", repr(value))
     check(precision in ("auto", "bf16", "fp16", "fp32"), "precision", "be auto, bf16, fp16 or fp32", repr(precision))
     given = palette if isinstance(palette, Palette) or palette is None else Palette.load(palette)
     check(given is None or plan.classifies, "palette", f"be left out: {plan.model} has no classes here", given)
@@ -174,7 +179,7 @@ def train(
             del checkpoint
 
         feed = batches(crops, _numbers(plan, learner.step, processes), workers, pin_memory=target.type == "cuda")
-        watch, gray_data = GrayWatch(), GrayData(len(items))
+        watch, gray_data, in_a_row = GrayWatch(), GrayData(len(items)), 0
         with (
             Log(out if processes.first else None, learner.step, plan.steps, board) as log,
             Interrupted() as interrupted,
@@ -199,8 +204,14 @@ def train(
                 told = torch.stack([value.float() for value in (*parts.values(), gray_data.share(lab), flag)])
                 *values, gray_share, stop = processes.mean(told).tolist()
                 losses = dict(zip(parts, values, strict=True))
-                _check_finite(losses, step, out)
                 norm = learner.update()
+                problem = _not_finite(losses, norm, precision)
+                in_a_row = in_a_row + 1 if problem else 0
+                if problem and (on_bad_loss == "stop" or in_a_row == _MOST_SKIPPED):
+                    again = f", the {in_a_row}th time in a row" if in_a_row > 1 else ""
+                    raise TrainingError(f"{problem} at step {step}{again}; {checkpoints.last(out)}")
+                if problem:
+                    log.say(f"{problem} at step {step}, which changes nothing")
 
                 seconds = time.perf_counter() - start
                 entry = {
@@ -317,9 +328,10 @@ def _prior_of(items: list[Item], palette: Palette, given: Tensor | None, out: Pa
     return torch.tensor(json.loads(file.read_text()), dtype=torch.float64)
 
 
-def _check_finite(losses: dict[str, float], step: int, out: Path) -> None:
-    """TrainingError naming the first of the losses that is not finite, the whole before its terms."""
-    bad = next((name for name in ("loss", *losses) if not math.isfinite(losses[name])), None)
-    if bad is not None:
-        word = "loss" if bad == "loss" else f"loss of the {bad}"
-        raise TrainingError(f"the {word} became {losses[bad]} at step {step}; {checkpoints.last(out)}")
+def _not_finite(losses: dict[str, float], norm: float, precision: str) -> str | None:
+    """Which of the losses, the whole before its terms, or whether their gradient is not finite; None: all are."""
+    for name in ("loss", *losses):
+        if not math.isfinite(losses.get(name, 0.0)):
+            return f"the {'loss' if name == 'loss' else f'loss of the {name}'} became {losses[name]}"
+    # In half precision a gradient may be too large for its scale, which shrinks then, as it should.
+    return None if math.isfinite(norm) or precision == "fp16" else f"the gradient became {norm}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +14,11 @@ from train_runs import entries, losses, meadows, two_stages
 
 import fastcolor
 from fastcolor import checkpoint as checkpoints
-from fastcolor import models, ops, weights
+from fastcolor import models, ops, parallel, weights
 from fastcolor.data import Crops, View, find
+from fastcolor.learner import Learner
 from fastcolor.losses import discriminator_loss, generator_loss
+from fastcolor.palette import Palette
 from fastcolor.presets import L1, CrossEntropy, Gan, Optimiser, Preset, Stage
 
 VIEW = View(32, 0.6, 1.0)
@@ -183,3 +186,50 @@ def test_a_seed_determines_weights_crops_and_noise(photographs: Path, tmp_path: 
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         run(photographs, tmp_path / name, two_stages(steps=2), seed=seed)
     assert losses(tmp_path / "a") == losses(tmp_path / "b") != losses(tmp_path / "c")
+
+
+@pytest.mark.parametrize("kind", ["classifier", "gan"])
+def test_a_step_that_is_not_finite_changes_nothing(photographs: Path, kind: str) -> None:
+    """Not even what forward passes move: BatchNorm's statistics, spectral norm's vectors."""
+    terms = (CrossEntropy(),) if kind == "classifier" else (L1(), Gan())
+    model = "default" if kind == "classifier" else "pix2pix"
+    view, options = View(64, 0.6, 1.0), {} if kind == "classifier" else {"channels": 4}
+    stage = Stage(1.0, 4, view, terms, Optimiser(1e-3, clip=1.0))
+    preset = Preset(
+        model, 3, (stage,), options=options, discriminator_options={"channels": 4, "spectral_norm": True}, ema=0.9
+    )
+    crops = Crops(find(photographs), seed=0)
+    good = ops.rgb_to_lab(torch.stack([crops[i, view][0] for i in range(4)]), layout="hwc")
+    prior = torch.ones(313, dtype=torch.float64) / 313
+    with parallel.join(torch.device("cpu")) as (processes, device):
+        learner = Learner(
+            preset, fresh(preset), Palette.grid(), prior,
+            seed=0, processes=processes, device=device, amp=None, accumulate=1, compile=False,
+        )  # fmt: skip
+        learner.backward(good)
+        assert math.isfinite(learner.update())
+        for spoil in (torch.nan, torch.inf):
+            before = held(learner)
+            bad = good.clone()
+            bad[1, 0] = spoil
+            assert not all(torch.isfinite(value) for value in learner.backward(bad).values())
+            assert not math.isfinite(learner.update())
+            assert before.keys() == held(learner).keys()
+            for name, value in held(learner).items():
+                assert torch.equal(value, before[name]), name
+        learner.step = 1
+        learner.backward(good)
+        assert math.isfinite(learner.update()) and all(torch.isfinite(value).all() for value in held(learner).values())
+        assert any(not torch.equal(value, before[name]) for name, value in held(learner).items())
+
+
+def held(learner: Learner) -> dict[str, Tensor]:
+    """A copy of all tensors that the learner's next step depends on."""
+    found: dict[str, Tensor] = {}
+    for part, value in learner.state()[0].items():
+        if isinstance(value, nn.Module):
+            found |= {f"{part}.{name}": tensor.clone() for name, tensor in value.state_dict().items()}
+            continue
+        for number, state in value.state_dict()["state"].items():
+            found |= {f"{part}.{number}.{name}": torch.as_tensor(x).clone() for name, x in state.items()}
+    return found

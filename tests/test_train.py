@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import sys
@@ -15,6 +16,7 @@ import pytest
 import torch
 from PIL import Image
 from test_models_unet import resnet18_state
+from torch import Tensor
 from train_runs import OPTIONS, checkpoint_steps, entries, losses, meadows, two_stages
 
 import fastcolor
@@ -97,6 +99,39 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(photog
     ):
         fastcolor.train(photographs, recipe, out, **{**OPTIONS, "checkpoint_every": 1, "keep": 9})
     assert checkpoint_steps(out)[0] == 1 and len(losses(out)) == len(checkpoint_steps(out)) < 7
+
+
+def test_a_loss_that_is_not_finite_is_skipped_if_so_configured(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The third batch comes with a colour that is no number."""
+    convert, calls = ops.rgb_to_lab, []
+
+    def spoilt(rgb: Tensor, **options: object) -> Tensor:
+        calls.append(None)
+        lab = convert(rgb, **options)
+        if len(calls) == 3:
+            lab[0, 1, 0, 0] = torch.nan
+        return lab
+
+    monkeypatch.setattr(ops, "rgb_to_lab", spoilt)
+    options = {**OPTIONS, "prior": save_uniform(tmp_path), "on_bad_loss": "skip"}
+    result = fastcolor.train(photographs, out=tmp_path / "run", **options)
+    assert caplog.messages == ["the loss became nan at step 3, which changes nothing"]
+    found = losses(tmp_path / "run")
+    assert found[2] is None and all(math.isfinite(value) for i, value in enumerate(found) if i != 2)
+    assert "NaN" not in (tmp_path / "run" / "log.jsonl").read_text()
+    assert result.steps == 7 and math.isfinite(result.metrics["loss"])
+    assert all(torch.isfinite(value).all() for value in weights.load(result.weights).model.state_dict().values())
+
+
+def test_losses_that_stay_infinite_stop_the_run_in_any_case(photographs: Path, tmp_path: Path) -> None:
+    diverging = replace(PRESETS["default"].stages[0], optimiser=Optimiser(1e30, kind="adamw"))
+    recipe = replace(PRESETS["default"], stages=(diverging,), freeze=0)
+    options = {**OPTIONS, "steps": 30, "checkpoint_every": 1, "on_bad_loss": "skip"}
+    with pytest.raises(TrainingError, match=r"the loss became (nan|inf) at step 1\d, the 10th time in a row; the last"):
+        fastcolor.train(photographs, recipe, tmp_path / "run", **options)
+    assert 10 <= len(losses(tmp_path / "run")) < 20
 
 
 def test_bad_pictures_are_named_once_or_stop_the_run(

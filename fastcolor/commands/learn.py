@@ -46,6 +46,8 @@ class TrainOptions:
     """Compile the generator."""
     on_bad_picture: Literal["skip", "stop"] = "skip"
     """What to do about a picture that cannot be read."""
+    on_bad_loss: Literal["skip", "stop"] = "stop"
+    """What to do about a loss that is not finite; ten in a row stop the run in any case."""
     checkpoint_every: int = 500
     """Steps between checkpoints."""
     keep: int = 2
@@ -201,6 +203,8 @@ class EvaluateOptions:
     """Write measures and pictures here (.html or .png)."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
+    engine: Literal["auto", "torch", "onnx", "openvino", "tensorrt"] = "auto"
+    """What runs the network."""
 
 
 def run_evaluate(options: EvaluateOptions) -> int:
