@@ -1,13 +1,14 @@
 """What learns in a run: a generator, its average over steps and, where a stage has one, a discriminator.
 
-A step has two halves: `backward` makes gradients, and `update` follows them, unless they are not finite: then the step
-changes nothing.
+A step has two halves, so that what its losses are can be looked at before it changes the generator: `backward` makes
+gradients, and `update` follows them. What is not finite is not followed, and leaves no trace in a network.
 """
 
 from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -35,6 +36,7 @@ class Learner:
 
     Attributes:
         step: steps taken. average: the generator that is exported. learning_rate: of the step under way.
+        problem: why a network did not follow the last step, or None; a loss scale that was too large is no problem.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Learner:
         compile: bool,
     ) -> None:
         self.step, self.learning_rate = 0, math.nan
+        self.problem: str | None = None
         self.recipe, self.model, self.palette = recipe, model, palette
         self.average = copy.deepcopy(model).eval().requires_grad_(False) if recipe.ema else model
         self._objectives = {s: Objective(s.losses, palette, prior, device, recipe.target) for s in recipe.stages}
@@ -99,8 +102,7 @@ class Learner:
         if self.recipe.freeze:
             self.model.features[: self.recipe.freeze].eval()  # frozen blocks keep their statistics too
 
-        # Forward passes move statistics, which gradients that are not followed must not have changed.
-        self._before = [buffer.clone() for buffer in self._buffers()]
+        self._before, self._discriminator_norm = _buffers(self.model), 0.0
         pieces = lab.chunk(self._accumulate)
         losses: dict[str, Tensor] = {}
         kept = self._teach_discriminator(pieces, objective, losses) if objective.adversarial else None
@@ -120,30 +122,46 @@ class Learner:
         self._processes.average_gradients(self.model.parameters())
         return losses
 
-    def update(self) -> float:
-        """The second half: the generator follows its gradients. Returns their norm as it was before clipping; where it
-        is not finite, networks and average stay as they were before the step, and only its number counts up."""
-        norm = self._follow(self._optimiser, self.model, self.recipe.stage(self.step).optimiser.clip)
+    def update(self, losses: Mapping[str, float]) -> float:
+        """The second half: the generator follows its gradients, unless they or the losses are not finite.
+
+        Args:
+            losses: what `backward` returned, as a mean over all processes, which so agree.
+
+        Returns:
+            The norm of the gradients as it was before clipping.
+        """
+        bad = next((name for name in ("loss", *losses) if not math.isfinite(losses[name])), None)
+        clip = self.recipe.stage(self.step).optimiser.clip
+        norm = self._follow(self._optimiser, self.model, clip, allowed=bad is None)
+        # In half precision a gradient may be too large for its scale, which then shrinks, as it should: down to 1.
+        scaled = self._scaler.is_enabled() and self._scaler.get_scale() > 1
         self._scaler.update()
         self.step += 1
-        if not math.isfinite(norm):
-            for buffer, before in zip(self._buffers(), self._before, strict=True):
-                buffer.copy_(before)
+        followed = bad is None and math.isfinite(norm)
+        if not followed:
+            _restore(self._before)
         elif self.recipe.ema:
             _update_average(self.average, self.model, min(self.recipe.ema, (1 + self.step) / (10 + self.step)))
+        self.problem = None
+        if bad is not None:
+            self.problem = f"the {'loss' if bad == 'loss' else f'loss of the {bad}'} became {losses[bad]}"
+        elif not followed and not scaled:
+            self.problem = f"the gradient became {norm}"
+        elif not math.isfinite(self._discriminator_norm) and not scaled:
+            self.problem = f"the discriminator's gradient became {self._discriminator_norm}"
         return norm
 
-    def _follow(self, optimiser: torch.optim.Optimizer, network: nn.Module, clip: float | None = None) -> float:
+    def _follow(
+        self, optimiser: torch.optim.Optimizer, network: nn.Module, clip: float | None = None, *, allowed: bool = True
+    ) -> float:
+        """One network's step, if its gradients, of all processes together, are finite. Returns their norm."""
         self._scaler.unscale_(optimiser)
         trained = [p for p in network.parameters() if p.requires_grad]
         norm = float(nn.utils.clip_grad_norm_(trained, clip or math.inf))
-        if math.isfinite(norm):  # of all processes together, so they agree
+        if allowed and math.isfinite(norm):
             self._scaler.step(optimiser)
         return norm
-
-    def _buffers(self) -> list[Tensor]:
-        parts = (self.model, *(part for part in self._parts.values() if isinstance(part, nn.Module)))
-        return [buffer for part in parts for buffer in part.buffers()]
 
     def _begin_phase(self) -> None:
         """A new optimiser and, where a stage that shares it has one, a discriminator that knows nothing yet."""
@@ -189,7 +207,7 @@ class Learner:
         optimiser = self._parts["discriminator_optimiser"]
         self._discriminator.requires_grad_(True)
         optimiser.zero_grad(set_to_none=True)
-        count = sum(map(len, pieces))
+        before, count = _buffers(self._discriminator), sum(map(len, pieces))
         for number, piece in enumerate(pieces):
             with torch.set_grad_enabled(len(pieces) == 1):
                 logits, made = self._paint(piece, number, objective)
@@ -202,7 +220,10 @@ class Learner:
             self._scaler.scale(loss * share).backward()
             losses["discriminator"] = losses.get("discriminator", 0) + share * loss.detach()
         self._processes.average_gradients(self._discriminator.parameters())
-        self._follow(optimiser, self._discriminator)
+        self._discriminator_norm = self._follow(optimiser, self._discriminator)
+        if not math.isfinite(self._discriminator_norm):
+            _restore(before)
+        self._before += _buffers(self._discriminator)  # what the generator's turn finds
         self._discriminator.requires_grad_(False)
         return (logits, made) if len(pieces) == 1 else None
 
@@ -239,6 +260,16 @@ def _optimiser(model: nn.Module, recipe: Preset, settings: Optimiser) -> torch.o
         eps=settings.epsilon,
         weight_decay=settings.weight_decay,
     )
+
+
+def _buffers(network: nn.Module) -> list[tuple[Tensor, Tensor]]:
+    """A network's statistics, which forward passes move, and copies of them as they are."""
+    return [(buffer, buffer.clone()) for buffer in network.buffers()]
+
+
+def _restore(buffers: list[tuple[Tensor, Tensor]]) -> None:
+    for buffer, before in buffers:
+        buffer.copy_(before)
 
 
 def _noise_seed(*numbers: int) -> int:

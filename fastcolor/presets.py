@@ -152,7 +152,8 @@ class Preset:
             on the first crops.
         discriminator, discriminator_options: as `models.build_discriminator` takes them.
         palette: of a classifier, unless another is given: the 313-point "grid", or the "square" of 529 points.
-        temperature: of the annealed mean. size: short side in pixels at which the weights want to colour.
+        temperature: of the annealed mean. saturation: factor on ab. size: short side in pixels. With these the weights
+            want to colour.
     """
 
     model: str
@@ -168,6 +169,7 @@ class Preset:
     discriminator_options: Mapping[str, object] = field(default_factory=dict)
     palette: Literal["grid", "square"] = "grid"
     temperature: float = 0.38
+    saturation: float = 1.0
     size: int = 256
 
     def stage(self, step: int) -> Stage:
@@ -217,6 +219,8 @@ PRESETS: dict[str, Preset] = {
         encoder="features.",
         freeze=4,
         ema=0.999,
+        temperature=0.7,
+        saturation=0.9,
     ),
     # Zhang, Isola and Efros 2016, by the released code: ten neighbours, true colours by point, gray pictures left out,
     # weight decay added to the gradient, the sum over pixels divided by pictures. 176 px out of 256.

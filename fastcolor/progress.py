@@ -35,7 +35,7 @@ class Log:
     """
 
     def __init__(self, folder: Path | None, first: int, steps: int, board: Any = None) -> None:
-        self.folder, self.recent = folder, deque[dict[str, float]](maxlen=100)
+        self.folder, self.recent = folder, deque[dict[str, float | None]](maxlen=100)
         self._file = open(folder / "log.jsonl", "a+", buffering=1) if folder else None
         if self._file:
             self._file.seek(0)
@@ -46,18 +46,18 @@ class Log:
 
     def add(self, entry: dict[str, float]) -> None:
         """A step; what is not finite becomes null. TrainingError when the disk is full."""
-        entry = {name: value if math.isfinite(value) else None for name, value in entry.items()}
-        self.recent.append(entry)
+        told = {name: value if math.isfinite(value) else None for name, value in entry.items()}
+        self.recent.append(told)
         if self._file is None:
             return
         try:
-            self._file.write(json.dumps(entry) + "\n")
+            self._file.write(json.dumps(told) + "\n")
         except OSError as error:
             raise TrainingError(f"the log cannot be written ({error.strerror}); {last(self.folder)}") from None
-        self._bar.set_postfix(loss="-" if entry["loss"] is None else f"{entry['loss']:.4g}", refresh=False)
+        self._bar.set_postfix(loss=f"{entry['loss']:.4g}", refresh=False)
         self._bar.update()
         if self._board is not None:
-            for key, value in entry.items():
+            for key, value in told.items():
                 if key != "step" and value is not None:
                     self._board.add_scalar(key, value, entry["step"])
 

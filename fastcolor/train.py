@@ -7,7 +7,6 @@ a run that was stopped or killed goes on as if nothing had happened.
 from __future__ import annotations
 
 import json
-import math
 import os
 import signal
 import time
@@ -97,8 +96,8 @@ def train(
             BatchNorm sees a piece at a time.
         compile: the generator through torch.compile.
         on_bad_picture: "skip" names an unreadable picture once and takes another; "stop" ends the run.
-        on_bad_loss: a loss or gradient that is not finite: "stop" ends the run; "skip" says so, leaves the networks as
-            they were and goes on, unless it happens ten times in a row.
+        on_bad_loss: a loss or gradient that is not finite: "stop" ends the run; "skip" says so, leaves the generator as
+            it was and goes on, unless it happens ten times in a row.
         checkpoint_every: steps between checkpoints, of which the newest `keep` stay. sheet_every: steps between sample
             sheets; None: with every checkpoint. tensorboard: write its files too (extra `tensorboard`).
         resume: go on from the last checkpoint in `out`, with the same settings. Other `steps` are taken where the
@@ -145,6 +144,7 @@ def train(
             "accumulate": accumulate,
             "processes": processes.size,
         }
+        del settings["saturation"]  # which no step depends on
         if processes.first:
             checkpoint = checkpoints.open_run(
                 out, settings, resume, lambda before, done: recipe.check_steps(plan, before, done)
@@ -204,14 +204,13 @@ def train(
                 told = torch.stack([value.float() for value in (*parts.values(), gray_data.share(lab), flag)])
                 *values, gray_share, stop = processes.mean(told).tolist()
                 losses = dict(zip(parts, values, strict=True))
-                norm = learner.update()
-                problem = _not_finite(losses, norm, precision)
-                in_a_row = in_a_row + 1 if problem else 0
-                if problem and (on_bad_loss == "stop" or in_a_row == _MOST_SKIPPED):
+                norm = learner.update(losses)
+                in_a_row = in_a_row + 1 if learner.problem else 0
+                if learner.problem and (on_bad_loss == "stop" or in_a_row == _MOST_SKIPPED):
                     again = f", the {in_a_row}th time in a row" if in_a_row > 1 else ""
-                    raise TrainingError(f"{problem} at step {step}{again}; {checkpoints.last(out)}")
-                if problem:
-                    log.say(f"{problem} at step {step}, which changes nothing")
+                    raise TrainingError(f"{learner.problem} at step {step}{again}; {checkpoints.last(out)}")
+                if learner.problem:
+                    log.say(f"{learner.problem} at step {step}, which is not followed")
 
                 seconds = time.perf_counter() - start
                 entry = {
@@ -229,7 +228,8 @@ def train(
                         log.say(words)
                 log.add(entry)
                 last, leave = step == plan.steps, stop > 0
-                if processes.first and (last or leave or step % checkpoint_every == 0):
+                # Of steps that are skipped only what must be kept: good checkpoints stay.
+                if processes.first and (last or leave or (step % checkpoint_every == 0 and not in_a_row)):
                     networks, facts = learner.state()
                     checkpoints.save(out, step, networks, {**facts, "skipped": sorted(skipped)}, keep)
                 if processes.first and (last or leave or step % (sheet_every or checkpoint_every) == 0):
@@ -255,7 +255,7 @@ def train(
                 weights.save(
                     path, learner.average, name=plan.model, options=options,
                     palette=palette if model.kind == "classifier" else None, temperature=plan.temperature,
-                    size=plan.size, card=card,
+                    saturation=plan.saturation, size=plan.size, card=card,
                 )  # fmt: skip
             except (OSError, SafetensorError) as error:
                 raise TrainingError(f"{path} cannot be written ({error}); {checkpoints.last(out)}") from None
@@ -326,12 +326,3 @@ def _prior_of(items: list[Item], palette: Palette, given: Tensor | None, out: Pa
             p = smooth_prior(measure_prior(labs, palette), palette)
         write_bytes(file, json.dumps(p.tolist()).encode())
     return torch.tensor(json.loads(file.read_text()), dtype=torch.float64)
-
-
-def _not_finite(losses: dict[str, float], norm: float, precision: str) -> str | None:
-    """Which of the losses, the whole before its terms, or whether their gradient is not finite; None: all are."""
-    for name in ("loss", *losses):
-        if not math.isfinite(losses.get(name, 0.0)):
-            return f"the {'loss' if name == 'loss' else f'loss of the {name}'} became {losses[name]}"
-    # In half precision a gradient may be too large for its scale, which shrinks then, as it should.
-    return None if math.isfinite(norm) or precision == "fp16" else f"the gradient became {norm}"

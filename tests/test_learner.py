@@ -188,39 +188,91 @@ def test_a_seed_determines_weights_crops_and_noise(photographs: Path, tmp_path: 
     assert losses(tmp_path / "a") == losses(tmp_path / "b") != losses(tmp_path / "c")
 
 
-@pytest.mark.parametrize("kind", ["classifier", "gan"])
-def test_a_step_that_is_not_finite_changes_nothing(photographs: Path, kind: str) -> None:
-    """Not even what forward passes move: BatchNorm's statistics, spectral norm's vectors."""
-    terms = (CrossEntropy(),) if kind == "classifier" else (L1(), Gan())
-    model = "default" if kind == "classifier" else "pix2pix"
-    view, options = View(64, 0.6, 1.0), {} if kind == "classifier" else {"channels": 4}
-    stage = Stage(1.0, 4, view, terms, Optimiser(1e-3, clip=1.0))
-    preset = Preset(
-        model, 3, (stage,), options=options, discriminator_options={"channels": 4, "spectral_norm": True}, ema=0.9
-    )
-    crops = Crops(find(photographs), seed=0)
-    good = ops.rgb_to_lab(torch.stack([crops[i, view][0] for i in range(4)]), layout="hwc")
+def learner_of(preset: Preset, amp: torch.dtype | None = None) -> Learner:
     prior = torch.ones(313, dtype=torch.float64) / 313
     with parallel.join(torch.device("cpu")) as (processes, device):
-        learner = Learner(
+        return Learner(
             preset, fresh(preset), Palette.grid(), prior,
-            seed=0, processes=processes, device=device, amp=None, accumulate=1, compile=False,
+            seed=0, processes=processes, device=device, amp=amp, accumulate=1, compile=False,
         )  # fmt: skip
-        learner.backward(good)
-        assert math.isfinite(learner.update())
-        for spoil in (torch.nan, torch.inf):
-            before = held(learner)
-            bad = good.clone()
-            bad[1, 0] = spoil
-            assert not all(torch.isfinite(value) for value in learner.backward(bad).values())
-            assert not math.isfinite(learner.update())
-            assert before.keys() == held(learner).keys()
-            for name, value in held(learner).items():
-                assert torch.equal(value, before[name]), name
-        learner.step = 1
-        learner.backward(good)
-        assert math.isfinite(learner.update()) and all(torch.isfinite(value).all() for value in held(learner).values())
-        assert any(not torch.equal(value, before[name]) for name, value in held(learner).items())
+
+
+def step(learner: Learner, lab: Tensor) -> float:
+    return learner.update({name: float(value) for name, value in learner.backward(lab).items()})
+
+
+def classifier() -> Preset:
+    """With BatchNorm."""
+    stage = Stage(1.0, 4, View(64, 0.6, 1.0), (CrossEntropy(),), Optimiser(1e-3, clip=1.0))
+    return Preset("default", 20, (stage,), ema=0.9)
+
+
+def gan() -> Preset:
+    """With BatchNorm and spectral norm, both of which forward passes move."""
+    stage = Stage(1.0, 4, View(64, 0.6, 1.0), (L1(), Gan()), Optimiser(1e-3))
+    options = {"channels": 4, "spectral_norm": True}
+    return Preset("pix2pix", 9, (stage,), options={"channels": 4}, discriminator_options=options, ema=0.9)
+
+
+def batch(photographs: Path) -> Tensor:
+    crops = Crops(find(photographs), seed=0)
+    return ops.rgb_to_lab(torch.stack([crops[i, View(64, 0.6, 1.0)][0] for i in range(4)]), layout="hwc")
+
+
+@pytest.mark.parametrize("preset", [classifier(), gan()], ids=["classifier", "gan"])
+@pytest.mark.parametrize("spoil", [torch.nan, torch.inf])
+def test_a_picture_that_is_not_finite_leaves_no_trace(photographs: Path, preset: Preset, spoil: float) -> None:
+    learner, good = learner_of(preset), batch(photographs)
+    assert math.isfinite(step(learner, good)) and learner.problem is None
+    before, bad = held(learner), good.clone()
+    bad[1, 0] = spoil
+    step(learner, bad)
+    assert learner.step == 2 and "became nan" in learner.problem
+    assert same(before, held(learner))
+    assert math.isfinite(step(learner, good)) and learner.problem is None
+    assert all(torch.isfinite(value).all() for value in held(learner).values()) and not same(before, held(learner))
+
+
+def test_an_infinite_loss_is_not_followed_though_its_gradient_is_finite(photographs: Path) -> None:
+    preset = recipe(L1())
+    learner, bad = learner_of(preset), first_batch(photographs)
+    learner.backward(bad)
+    before = held(learner)
+    bad[0, 1, 0, 0] = torch.inf
+    assert math.isfinite(step(learner, bad)) and learner.problem == "the loss became inf"
+    assert same(before, held(learner))
+
+
+@pytest.mark.parametrize("of", ["model", "discriminator"])
+def test_each_network_of_a_gan_follows_its_own_gradient(photographs: Path, of: str) -> None:
+    learner, good = learner_of(gan()), batch(photographs)
+    step(learner, good)
+    parts = learner.state()[0]
+    before = {part: [p.detach().clone() for p in parts[part].parameters()] for part in ("model", "discriminator")}
+    parameter = next(parts[of].requires_grad_(True).parameters())
+    hook = parameter.register_hook(lambda gradient: gradient * torch.nan)
+    step(learner, good)
+    hook.remove()
+    moved = {part for part, rows in before.items() if not all(map(torch.equal, rows, parts[part].parameters()))}
+    assert moved == {"model", "discriminator"} - {of}
+    assert all(torch.isfinite(value).all() for value in held(learner).values())
+    whose = "gradient" if of == "model" else "discriminator's gradient"
+    assert learner.problem == f"the {whose} became nan"
+
+
+def test_in_half_precision_a_gradient_is_a_problem_when_no_scale_helps(photographs: Path) -> None:
+    learner, good = learner_of(classifier(), torch.float16), batch(photographs)
+    hook = next(learner.model.head.parameters()).register_hook(lambda gradient: gradient * torch.nan)
+    problems = []
+    for _ in range(17):
+        step(learner, good)
+        problems.append(learner.problem)
+    hook.remove()
+    assert problems == [None] * 16 + ["the gradient became nan"]  # from 65,536 by halves
+
+
+def same(before: dict[str, Tensor], after: dict[str, Tensor]) -> bool:
+    return before.keys() == after.keys() and all(torch.equal(value, before[name]) for name, value in after.items())
 
 
 def held(learner: Learner) -> dict[str, Tensor]:

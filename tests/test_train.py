@@ -117,7 +117,7 @@ def test_a_loss_that_is_not_finite_is_skipped_if_so_configured(
     monkeypatch.setattr(ops, "rgb_to_lab", spoilt)
     options = {**OPTIONS, "prior": save_uniform(tmp_path), "on_bad_loss": "skip"}
     result = fastcolor.train(photographs, out=tmp_path / "run", **options)
-    assert caplog.messages == ["the loss became nan at step 3, which changes nothing"]
+    assert caplog.messages == ["the loss became nan at step 3, which is not followed"]
     found = losses(tmp_path / "run")
     assert found[2] is None and all(math.isfinite(value) for i, value in enumerate(found) if i != 2)
     assert "NaN" not in (tmp_path / "run" / "log.jsonl").read_text()
