@@ -2,13 +2,14 @@
 # make test    set up, then check style and run every test
 # make bench   measure everything on this machine; results go to bench/results, tables to README.md
 # make gpu     build, test, sanitize and measure the CUDA kernels with what PYTHON has, no network; results go to OUT
+# make int8    quantise the default network anew, after every change of its weights; bench/int8.py measures it
 PYTHON ?= python3
 OUT ?= gpu-results
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find csrc -type f) CMakeLists.txt setup.py pyproject.toml constraints.txt
 
-.PHONY: demo test bench gpu clean
+.PHONY: demo test bench gpu int8 clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -30,6 +31,12 @@ bench: $(VENV)/.installed-bench
 
 gpu:
 	$(PYTHON) bench/gpu.py --out "$(OUT)"
+
+# Its name says of which weights it is, so one of others would never be used.
+int8: $(VENV)/.installed-test
+	rm -f fastcolor/assets/*-int8-*.onnx
+	$(BIN)/python -c 'import fastcolor; from fastcolor.engines.cache import shipped_path; from fastcolor.weights import load; \
+	  print(fastcolor.export("default", shipped_path(load("default")), precision="int8"))'
 
 # Torch comes first, pinned: the package itself is built without it. The install is editable: tests and demo run on
 # this source tree.

@@ -88,15 +88,20 @@ def pipeline_table() -> str:
         rate = pictures["per_second"]
         ratio = f"**{pictures['ratio']:.2g}x**" if "ratio" in pictures else "-"
         published = f"{rate['published']:.0f} /s" if "published" in rate else "-"
-        rows.append([f"JPEG {pictures['width']}x{pictures['height']}", f"{rate['fastcolor']:.0f} /s", published, ratio])
+        stages = pictures["stages_ms"]["fastcolor"]
+        codec = stages["read"] + stages["write"]
+        work = [f"{sum(stages.values()) - codec:.1f} ms", f"{codec:.1f} ms"]
+        rows.append(
+            [f"JPEG {pictures['width']}x{pictures['height']}", f"{rate['fastcolor']:.0f} /s", published, ratio, *work]
+        )
         for film in result.get("films", []):
             for name in ("fastcolor --fast", "fastcolor"):
                 rate, kind = film["per_second"], "--fast" if name.endswith("fast") else "as usual"
                 published = f"{rate['published']:.1f} fps" if "published" in rate else "-"
                 ratio = f"**{film['ratio'][name]:.2g}x**" if "ratio" in film else "-"
-                rows.append(
-                    [f"film {film['width']}x{film['height']}, {kind}", f"{rate[name]:.0f} fps", published, ratio]
-                )
+                what = f"film {film['width']}x{film['height']}, {kind}"
+                work = [f"{film['network_and_ops_ms']:.1f} ms", f"{film['codec_ms'][kind]:.1f} ms"]
+                rows.append([what, f"{rate[name]:.0f} fps", published, ratio, *work])
         best, network = result["best_256"], result["network_256"]
         bf16 = f", {network['bf16_ms']:.1f} ms in bfloat16" if "bf16_ms" in network else ""
         note = (
@@ -104,7 +109,7 @@ def pipeline_table() -> str:
             f"rate is {best['pictures_per_second']:.0f} /s; the network alone {network['fp32_ms']:.1f} ms in float32"
             f"{bf16}."
         )
-        head = ["from file to file", "fastcolor", "published way", "ratio"]
+        head = ["from file to file", "fastcolor", "published way", "ratio", "network and ops, processor time", "codec"]
         parts.append(f"{conditions(result)}\n\n{table(head, rows)}\n\n{note}")
     return "\n\n".join(parts)
 

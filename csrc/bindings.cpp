@@ -219,6 +219,7 @@ PYBIND11_MODULE(_C, m) {
   m.doc() = "fastcolor's kernels. Private: use fastcolor.ops.";
   m.def("isa", &cpu::isa);
   m.def("has_bf16", &cpu::has_bf16);
+  m.def("has_vnni", &cpu::has_vnni);
   m.def("cuda_built", &cuda::built);
   m.def("cuda_device_count", &cuda::device_count);
   m.def("cuda_problem", &cuda::problem);

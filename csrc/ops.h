@@ -220,6 +220,7 @@ struct Ops {
 namespace cpu {
 const Ops& ops();   // for the best instruction set of this processor; FASTCOLOR_ISA=baseline|avx2|avx512 lowers it
 const char* isa();  // its name
+bool has_vnni();    // does the processor multiply 8-bit integers four at a time (AVX or AVX-512 VNNI)?
 bool has_bf16();    // does the processor multiply in bfloat16 (AVX-512 BF16 or AMX)?
 }  // namespace cpu
 

@@ -104,8 +104,8 @@ def evaluate(
         labels: names of its classes, a text file with one a line; pictures lie in folders of those names.
         fid, lpips: programs as `FrechetDistance` and `PerceptualDistance` of `fastcolor.measures` take them.
         probes: also train a linear classifier on each block's features; pictures in one folder a class, no limit.
-        report: write measures and pictures here, `.html` or `.png`. device, engine: as for `Colorizer`; an engine's
-            precision can move the figures' last digit.
+        report: write measures and pictures here, `.html` or `.png`. device, engine: as for `Colorizer`; the engine's
+            precision moves the figures a little.
 
     Returns:
         The measures in `PROTOCOLS` that can be had from what is given, by name; those of gray pictures begin with

@@ -1,7 +1,8 @@
 """Generators as ONNX files and TensorRT engines that carry all that is needed to colour with them.
 
 The precision is the graph's own: float32 (opset 20), or a float16 or bfloat16 body between casts (opset 21), which
-strongly typed TensorRT builds as it stands. BatchNorm is folded; batch, height and width are free.
+strongly typed TensorRT builds as it stands, or INT8 for CPUs (`fastcolor.quantize`). BatchNorm is folded; batch, height
+and width are free.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from . import weights as weights_files
 from .engines.cache import replace
-from .engines.parity import BOUNDS, DTYPES, Parity, Precision, compare, read_pictures, side_of
+from .engines.parity import BOUNDS, DTYPES, Parity, Precision, compare, photographs, read_pictures, side_of
 from .models.layers import fold_batch_norm
 from .palette import Palette
 from .weights import Weights
@@ -80,7 +81,7 @@ def export(
     weights: str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
-    precision: Literal["fp32", "fp16", "bf16"] | None = None,
+    precision: Precision | None = None,
     pictures: str | os.PathLike[str] | None = None,
     device: str = "auto",
     overwrite: bool = False,
@@ -93,8 +94,10 @@ def export(
     Args:
         weights: a name or file as `Colorizer` takes it. out: ends in `.onnx` or `.engine`.
         precision: of the network's body; input and output are float32. None: fp32 in `.onnx`; in `.engine` the first
-            of fp16, bf16 and fp32 within its bound. bf16 is for `.engine` alone: no CPU runs it to be compared.
-        pictures: what to compare on, as `fastcolor.train` takes data; None: four photographs of the package.
+            of fp16, bf16 and fp32 within its bound. bf16 is for `.engine` alone: no CPU runs it to be compared; int8 is
+            for `.onnx`, on CPUs with VNNI.
+        pictures: what to compare on, as `fastcolor.train` takes data; None: four photographs of the package. For int8
+            every second one calibrates and the others are compared.
         device: of a `.engine`. overwrite: replace an existing `out`.
 
     Returns:
@@ -111,13 +114,15 @@ def export(
     out = Path(out)
     if out.suffix not in (".onnx", ".engine"):
         raise ValueError(f"out: must end in .onnx or .engine, got {str(out)!r}")
-    if precision is not None and precision not in (("fp32", "fp16") if out.suffix == ".onnx" else tuple(DTYPES)):
-        choices = "fp32 or fp16" if out.suffix == ".onnx" else "fp32, fp16 or bf16"
+    if precision is not None and precision not in (
+        ("fp32", "fp16", "int8") if out.suffix == ".onnx" else tuple(DTYPES)
+    ):
+        choices = "fp32, fp16 or int8" if out.suffix == ".onnx" else "fp32, fp16 or bf16"
         raise ValueError(f"precision: must be {choices} for {out.suffix}, got {precision!r}")
     if out.exists() and not overwrite:
         raise FileExistsError(f"{out}: exists already; --overwrite (overwrite=True) replaces it")
     loaded = weights_files.load(weights) if Path(weights).suffix not in (".onnx", ".engine") else load(weights)
-    gray = None if pictures is None else read_pictures(Path(pictures), side_of(loaded))
+    gray = photographs() if pictures is None else read_pictures(Path(pictures), side_of(loaded))
     if out.suffix == ".engine":
         from .engines import device_of, trt
 
@@ -127,7 +132,14 @@ def export(
         from .engines.ort import OnnxEngine
 
         precision, problems = precision or "fp32", ()
-        content = to_onnx(loaded, precision)
+        if precision == "int8" and not isinstance(loaded.model, Network):
+            from .quantize import to_int8
+
+            if len(gray) < 2:
+                raise ValueError(f"pictures: int8 needs two, one to calibrate on and one to compare, got {pictures}")
+            content, gray = to_int8(loaded, to_onnx(loaded, "fp32"), gray[::2]), gray[1::2]
+        else:
+            content = to_onnx(loaded, precision)
         runs: list[Callable[[Tensor], Tensor]] = [OnnxEngine(content)]
         if precision == "fp16" and not isinstance(loaded.model, Network):
             # On a CPU, ONNX Runtime rounds the weights but computes in float32; what overflows, overflows in torch.
@@ -139,7 +151,7 @@ def export(
                 raise RuntimeError(f"{out}: not written, because its {problem} ({parity})")
     out.parent.mkdir(parents=True, exist_ok=True)
     replace(out, content)
-    return ExportReport(out, precision, parity, 4 if gray is None else len(gray), problems)
+    return ExportReport(out, precision, parity, len(gray), problems)
 
 
 class TakesLong(RuntimeError):

@@ -22,8 +22,10 @@ from test_export import PHOTOGRAPH, Attends, Cancels, Chooses, weights_of
 from torch import Tensor, nn
 
 from fastcolor import Colorizer, engines, ops, weights
+from fastcolor._native import int8_is_fast
 from fastcolor.engines import cache, ov, timings, trt
-from fastcolor.engines.parity import compare
+from fastcolor.engines.ort import OnnxEngine, metadata
+from fastcolor.engines.parity import compare, photographs
 from fastcolor.export import Network, describe, load
 from fastcolor.weights import Weights
 
@@ -35,6 +37,12 @@ def default() -> Weights:
     loaded = weights.load("default")
     loaded.model.requires_grad_(False)
     return loaded
+
+
+@pytest.fixture(scope="module")
+def own(default: Weights) -> Weights:
+    """Somebody's own weights, which nothing in the package was made for."""
+    return Weights(**{**vars(default), "temperature": 0.71})
 
 
 @pytest.fixture
@@ -66,8 +74,8 @@ def test_engines_on_the_cpu_colour_as_torch_does(name: str, default: Weights) ->
     engine = engines.choose(default, "auto", name)
     assert engine.device == CPU and engine.name.startswith(f"{name} cpu ")
     precision = engine.name.split()[-1]
+    assert precision == ("int8" if int8_is_fast() else ov.precisions()[0] if name == "openvino" else "fp32")
     if name == "openvino":
-        assert precision == ov.precisions()[0]
         exact = ov.OpenVinoEngine(cache.exported(default, "fp32"), "fp32")
         assert compare(exact, default).problem("fp32") is None
     for shape in ((2, 1, 64, 96), (1, 1, 128, 64), (2, 1, 64, 96)):
@@ -83,20 +91,61 @@ def test_engines_on_the_cpu_colour_as_torch_does(name: str, default: Weights) ->
         engines._make(name, default, torch.device("cuda:0"))
 
 
-def test_a_kept_export_that_is_wrong_or_damaged_is_made_again(
-    home: Path, default: Weights, caplog: pytest.LogCaptureFixture
+def test_the_package_s_network_in_int8_is_that_of_the_default_weights(home: Path, default: Weights) -> None:
+    path = cache.shipped_path(default)
+    told, known = metadata(path.read_bytes()), describe(default, "int8")
+    assert told.pop("fastcolor") and known.pop("fastcolor")  # the version that made it may be an earlier one
+    assert told == known and told["weights_sha256"] and told["precision"] == "int8"
+    assert list(cache._ASSETS.glob("*.onnx")) == [path]
+    assert compare(OnnxEngine(path.read_bytes(), "int8"), default, photographs()[1::2]).problem("int8") is None
+
+
+@pytest.mark.skipif(not int8_is_fast(), reason="this CPU has no VNNI")
+def test_int8_is_used_for_the_default_weights_alone_and_exports_nothing(
+    home: Path, default: Weights, own: Weights, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    good = cache.exported(default, "fp32")
+    assert engines.choose(default, "cpu", "onnx").name == "onnx cpu int8"
+    assert engines.choose(default, "cpu", "openvino").name == "openvino cpu int8"
+    assert engines.choose(default, "cpu").name.startswith(("onnx cpu int8", "openvino cpu int8", "torch cpu "))
+    assert not (home / "onnx").exists()
+    assert engines.choose(own, "cpu", "onnx").name == "onnx cpu fp32"
+    assert timings.key_of(own, CPU, []) != timings.key_of(default, CPU, [])
+    monkeypatch.setattr(cache, "int8_is_fast", lambda: False)
+    assert engines.choose(default, "cpu", "onnx").name == "onnx cpu fp32"
+    assert not said(caplog)
+
+
+@pytest.mark.skipif(not int8_is_fast(), reason="this CPU has no VNNI")
+def test_a_network_in_int8_that_is_wrong_or_damaged_gives_way(
+    home: Path, default: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = cache.shipped(default).read_bytes()
+    monkeypatch.setattr(cache, "_ASSETS", tmp_path)
+    wrong = onnx.load_from_string(good)
+    scale = next(x for x in wrong.graph.initializer if x.name.endswith("_scale") and list(x.dims) == [313])
+    scale.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(scale) * 3, scale.name))
+    for bad, words in ((wrong.SerializeToString(), "more than int8's bound"), (good[: len(good) // 2], "PROTOBUF")):
+        cache.shipped_path(default).write_bytes(bad)
+        for _ in range(2):  # the second time from what was remembered, if it could be run at all
+            assert engines.choose(default, "cpu", "onnx").name == "onnx cpu fp32"
+            warning = said(caplog)
+            assert "engine onnx int8 is not used: " in warning and words in warning
+
+
+def test_a_kept_export_that_is_wrong_or_damaged_is_made_again(
+    home: Path, own: Weights, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = cache.exported(own, "fp32")
     (path,) = home.glob("onnx/*.onnx")
     assert path.read_bytes() == good
     for bad, words in ((plant(good), "relative error of the output"), (good[: len(good) // 2], "INVALID_PROTOBUF")):
         path.write_bytes(bad)
-        engine = engines.choose(default, "cpu", "onnx")
-        assert engine.name == "onnx cpu fp32" and compare(engine, default).problem("fp32") is None
+        engine = engines.choose(own, "cpu", "onnx")
+        assert engine.name == "onnx cpu fp32" and compare(engine, own).problem("fp32") is None
         warning = said(caplog)
         assert "engine onnx fp32 is not used: " in warning and words in warning
         assert path.read_bytes() != bad
-        assert engines.choose(default, "cpu", "onnx").name == "onnx cpu fp32" and not said(caplog)
+        assert engines.choose(own, "cpu", "onnx").name == "onnx cpu fp32" and not said(caplog)
 
 
 def test_a_wrong_exported_file_is_not_run_by_another_engine(home: Path, default: Weights, tmp_path: Path) -> None:

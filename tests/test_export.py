@@ -19,11 +19,12 @@ from torch import Tensor, nn
 import fastcolor
 from bench import parity, table
 from fastcolor import Colorizer, models, weights
-from fastcolor.engines import NAMES, ov, trt
+from fastcolor.engines import NAMES, _make, _on_gpu, ov, trt
 from fastcolor.engines.ort import OnnxEngine, metadata
 from fastcolor.engines.parity import BOUNDS, compare, photographs
 from fastcolor.export import Network, load, to_onnx
 from fastcolor.palette import Palette
+from fastcolor.quantize import to_int8
 from fastcolor.weights import Weights
 
 PHOTOGRAPH = Path(__file__).parent.parent / "bench" / "demo" / "chelsea.jpg"
@@ -116,6 +117,56 @@ def test_half_precision_is_compared_on_ones_own_pictures(tmp_path: Path) -> None
     assert 1e-4 < report.parity.relative < BOUNDS["fp16"][0] and 0.01 < report.parity.de_mean < 0.5
     assert report.path.stat().st_size < 0.6 * len(to_onnx(weights.load("default"), "fp32"))
     assert Colorizer(weights=report.path, device="cpu")(PHOTOGRAPH).size == Image.open(PHOTOGRAPH).size
+
+
+def test_int8_is_calibrated_on_some_pictures_and_compared_on_others(tmp_path: Path) -> None:
+    report = fastcolor.export("default", tmp_path / "small.onnx", precision="int8", pictures=PHOTOGRAPH.parent)
+    assert report.pictures == len(list(PHOTOGRAPH.parent.glob("*.jpg"))) // 2
+    assert 1e-3 < report.parity.relative < BOUNDS["int8"][0] and 0.1 < report.parity.de_mean < BOUNDS["int8"][1]
+    content = report.path.read_bytes()
+    assert len(content) < 0.35 * len(to_onnx(weights.load("default"), "fp32"))
+    graph = onnx.load_from_string(content)
+    onnx.checker.check_model(graph)
+    assert [opset.domain for opset in graph.opset_import] == [""]
+    makers = {name: node.op_type for node in graph.graph.node for name in node.output}
+    convolutions = [node for node in graph.graph.node if node.op_type == "Conv"]
+    assert len(convolutions) > 50 and {makers[n.input[0]] for n in convolutions} == {"DequantizeLinear"}
+
+    ours = Colorizer(weights=report.path, device="cpu", engine="onnx")
+    assert ours.engine == "onnx cpu int8"
+    other = Colorizer(weights=report.path, device="cpu", engine="openvino")
+    assert other.engine == "openvino cpu int8"
+    difference = np.asarray(ours(PHOTOGRAPH)).astype(int) - np.asarray(other(PHOTOGRAPH))
+    assert 0 < np.abs(difference).mean() < 3
+    with pytest.raises(ValueError, match="an exported int8 file cannot become fp32"):
+        fastcolor.export(report.path, tmp_path / "again.onnx")
+    copy = fastcolor.export(report.path, tmp_path / "copy.onnx", precision="int8")
+    assert copy.path.read_bytes() == content and copy.pictures == 4
+    given = load(report.path)
+    with pytest.raises(ValueError, match="an exported file in int8 runs on the CPU, got device cuda:0"):
+        _make("tensorrt", given, torch.device("cuda:0"))
+    assert not _on_gpu(given, torch.device("cuda:0"))
+
+
+@pytest.mark.parametrize(("name", "relative"), [("cgan-attention", 0.1), ("resnet-unet", 0.3)])
+def test_int8_of_networks_with_groupnorm_and_attention(name: str, relative: float) -> None:
+    given = fresh(name)
+    engine = OnnxEngine(to_int8(given, to_onnx(given, "fp32"), photographs()[::2]), "int8")
+    assert compare(engine, given, photographs()[1::2]).relative < relative
+    assert engine(torch.full((2, 1, 64, 96), 50.0)).shape[0] == 2
+
+
+def test_int8_beyond_its_bound_is_not_written(tmp_path: Path) -> None:
+    """A logit that is never chosen and far below the others takes the steps of the 8 bits that they share."""
+    known = weights.load("default")
+    with torch.no_grad():
+        known.model.head.bias[0] = -1e4
+    source = tmp_path / "far.safetensors"
+    weights.save(source, known.model, name="default", options={}, palette=known.palette, temperature=0.7, size=256)
+    assert fastcolor.export(source, tmp_path / "single.onnx").parity.problem("fp32") is None
+    with pytest.raises(RuntimeError, match=r"small\.onnx: not written, because its mean dE"):
+        fastcolor.export(source, tmp_path / "small.onnx", precision="int8")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["far.safetensors", "single.onnx"]
 
 
 def test_a_difference_beyond_the_bound_fails_and_leaves_nothing(tmp_path: Path) -> None:
@@ -242,8 +293,12 @@ def test_bad_input_is_named(tmp_path: Path) -> None:
     ]:
         with pytest.raises((ValueError, FileNotFoundError, FileExistsError), match=words):
             fastcolor.export(*arguments)
-    with pytest.raises(ValueError, match=r"precision: must be fp32 or fp16 for \.onnx, got 'bf16'"):
+    with pytest.raises(ValueError, match=r"precision: must be fp32, fp16 or int8 for \.onnx, got 'bf16'"):
         fastcolor.export("default", tmp_path / "net.onnx", precision="bf16")
+    with pytest.raises(ValueError, match=r"precision: must be fp32, fp16 or bf16 for \.engine, got 'int8'"):
+        fastcolor.export("default", tmp_path / "net.engine", precision="int8")
+    with pytest.raises(ValueError, match=r"pictures: int8 needs two, .* got .*chelsea\.jpg"):
+        fastcolor.export("default", tmp_path / "net.onnx", precision="int8", pictures=PHOTOGRAPH)
     with pytest.raises(ValueError, match="must be a CUDA device for TensorRT, got cpu"):
         fastcolor.export("default", tmp_path / "net.engine", device="cpu")
     foreign = onnx.helper.make_model(onnx.helper.make_graph([], "empty", [], []))

@@ -55,6 +55,17 @@ const Choice& choice() {
 
 const Ops& ops() { return *choice().ops; }
 const char* isa() { return choice().name; }
+bool has_vnni() {
+#ifdef FASTCOLOR_X86
+  __builtin_cpu_init();
+#if __GNUC__ >= 11  // earlier ones do not know the name
+  if (__builtin_cpu_supports("avxvnni")) return true;
+#endif
+  return __builtin_cpu_supports("avx512vnni");
+#else
+  return false;
+#endif
+}
 bool has_bf16() {
 #ifdef FASTCOLOR_X86
   __builtin_cpu_init();

@@ -18,10 +18,12 @@ class ExportOptions:
     """Name or file."""
     out: tyro.conf.Positional[Path]
     """A name ending in .onnx or .engine."""
-    precision: Literal["fp32", "fp16", "bf16"] | None = None
-    """Of the network's body. None: fp32 in .onnx; in .engine the fastest that agrees with torch."""
+    precision: Literal["fp32", "fp16", "bf16", "int8"] | None = None
+    """Of the network's body. None: fp32 in .onnx; in .engine the fastest that agrees with torch. int8: .onnx, for CPUs
+    with VNNI."""
     pictures: Path | None = None
-    """What to compare on: folder, zip or tar file, or list of pictures. None: four photographs."""
+    """What to compare on: folder, zip or tar file, or list of pictures. None: four photographs. For int8 every second
+    one calibrates instead."""
     device: str = "auto"
     """Of an .engine: auto, cuda or cuda:N."""
     overwrite: bool = False

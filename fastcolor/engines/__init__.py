@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..weights import Weights
 from . import cache, ort, ov, timings, trt
-from .parity import compare
+from .parity import Precision, compare
 from .pytorch import TorchEngine
 
 log = logging.getLogger(__name__)
@@ -149,7 +149,9 @@ def is_exported(weights: Weights) -> bool:
 
 
 def _on_gpu(weights: Weights, device: torch.device) -> bool:
-    """Whether anything runs these weights on that GPU: torch, or, for an exported file, TensorRT."""
+    """Whether anything runs these weights on that GPU: torch, or, for an exported file but one in INT8, TensorRT."""
+    if getattr(weights.model, "precision", None) == "int8":
+        return False
     if device.type == "cuda" and is_exported(weights) and weights.model.on_cpu:
         try:
             trt.runtime()
@@ -180,6 +182,8 @@ def _make(name: str, weights: Weights, device: torch.device, *, quick: bool = Fa
         return TorchEngine(weights.model, device)
     if (name == "tensorrt") != (device.type == "cuda"):
         raise ValueError(f"engine: {name} runs on {'a GPU' if name == 'tensorrt' else 'the CPU'}, got device {device}")
+    if name == "tensorrt" and getattr(weights.model, "precision", None) == "int8":
+        raise ValueError(f"weights: an exported file in int8 runs on the CPU, got device {device}")
     return trt.load(weights, device) if name == "tensorrt" else _checked(name, weights, quick)
 
 
@@ -194,12 +198,22 @@ def _checked(name: str, weights: Weights, quick: bool) -> Engine:
         make, library, precisions = ort.OnnxEngine, ort.runtime(), ("fp32",)
     else:
         make, library, precisions = ov.OpenVinoEngine, ov.runtime(), ov.precisions()
+    own: Precision = getattr(weights.model, "precision", "fp32")
     if is_exported(weights) and name == "onnx":  # is itself what others are compared with
-        return make(weights.model.content, weights.model.precision)
+        return make(weights.model.content, own)
+
+    def contents() -> Iterator[tuple[bytes, tuple[Precision, ...]]]:
+        if (path := cache.shipped(weights)) is not None:
+            yield path.read_bytes(), ("int8",)
+        for fresh in (False, True):  # a kept export that fails is made again
+            content = cache.exported(weights, own, fresh=fresh, quick=quick)
+            yield content, ("int8",) if own == "int8" else precisions
+            if is_exported(weights):
+                break
+
     problem: str | None = None
-    for fresh in (False, True):  # a kept export that fails is made again
-        content = cache.exported(weights, getattr(weights.model, "precision", "fp32"), fresh=fresh, quick=quick)
-        for precision in precisions:
+    for content, rungs in contents():
+        for precision in rungs:
             key = f"{name} {precision} {library.__version__} {hashlib.sha256(content).hexdigest()}"
             try:
                 engine = make(content, precision)
@@ -209,8 +223,6 @@ def _checked(name: str, weights: Weights, quick: bool) -> Engine:
             if problem is None:
                 return engine
             log.warning(f"engine {name} {precision} is not used: {problem}")
-        if is_exported(weights):
-            break
     raise RuntimeError(problem)
 
 

@@ -10,10 +10,12 @@ import os
 from pathlib import Path
 from typing import Any
 
+from .._native import int8_is_fast
 from ..weights import Weights
 from .parity import Precision
 
 _FORMAT = 1  # counts up when exports change, which makes those kept stale
+_ASSETS = Path(__file__).parent.parent / "assets"
 _MOST = 16  # exported networks that are kept
 
 
@@ -91,6 +93,22 @@ def path_of(weights: Weights, precision: Precision) -> Path:
     from ..export import digest
 
     return home() / "onnx" / f"{digest(weights)[:32]}-{precision}-{_FORMAT}.onnx"
+
+
+def shipped_path(weights: Weights) -> Path:
+    """Where a network in INT8 lies if one comes with the package for these very weights."""
+    return _ASSETS / path_of(weights, "int8").name
+
+
+def shipped(weights: Weights) -> Path | None:
+    """The network in INT8 that comes with the package, if one does and the CPU is fast at it.
+
+    No other is used unasked: what rounding to 8 bits does to colours and their flicker has to be looked at.
+    """
+    if not int8_is_fast():
+        return None
+    path = shipped_path(weights)
+    return path if path.exists() else None
 
 
 def exported(weights: Weights, precision: Precision, *, fresh: bool = False, quick: bool = False) -> bytes:

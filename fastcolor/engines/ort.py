@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._native import int8_is_fast
+
 
 def runtime() -> Any:
     """The onnxruntime package.
@@ -26,6 +28,8 @@ def _session(content: bytes) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     options.log_severity_level = 4  # it raises what it would print
+    if not int8_is_fast():  # sums of 8-bit products would saturate; the exact way takes twice as long
+        options.add_session_config_entry("session.x64quantprecision", "1")
     # Waiting threads sleep: decoders and encoders run beside them.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:

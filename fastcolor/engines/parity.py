@@ -15,11 +15,11 @@ from torch import Tensor
 from .. import ops
 from ..weights import Weights
 
-Precision = Literal["fp32", "fp16", "bf16"]
+Precision = Literal["fp32", "fp16", "bf16", "int8"]
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-# Highest relative error (root mean square over that of the output) and mean dE that rounding alone explains; each is
-# several times what the six networks were measured at.
-BOUNDS = {"fp32": (1e-4, 0.02), "fp16": (1e-2, 0.5), "bf16": (6e-2, 3.0)}
+# Highest relative error (root mean square over that of the output) and mean dE that rounding alone explains: several
+# times what the networks were measured at; of INT8, which not all bear, twice what the default one was.
+BOUNDS = {"fp32": (1e-4, 0.02), "fp16": (1e-2, 0.5), "bf16": (6e-2, 3.0), "int8": (0.1, 3.0)}
 _PHOTOGRAPHS = Path(__file__).parent.parent / "assets" / "photographs.jpg"
 
 

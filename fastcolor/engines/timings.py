@@ -48,7 +48,9 @@ def versions(libraries: tuple[str, ...]) -> dict[str, str]:
 def key_of(weights: Weights, device: torch.device, candidates: list[str]) -> str:
     """All that the choice depends on."""
     machine = processor() if device.type == "cpu" else torch.cuda.get_device_name(device)
-    network = [weights.name, weights.options, type(weights.model).__name__, side_of(weights)]
+    shipped = device.type == "cpu" and cache.shipped(weights)
+    body = "int8" if shipped else getattr(weights.model, "precision", None)
+    network = [weights.name, weights.options, type(weights.model).__name__, side_of(weights), body]
     return json.dumps([machine, versions(_LIBRARIES), network, candidates])
 
 
