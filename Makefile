@@ -43,7 +43,7 @@ int8: $(VENV)/.installed-test
 $(VENV)/.installed: $(SOURCES)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch numpy
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --editable ".[onnx]"
 	touch $@
 
 # The package is there already: this adds what its `test` extra names, without building again.
