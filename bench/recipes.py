@@ -28,13 +28,13 @@ def with_loss(**changes: object) -> Preset:
 RECIPES: dict[str, Preset] = {
     "the default recipe": DEFAULT,
     "no class weights": with_loss(weighting="none"),
-    "class weights 1 / prior of all colours (lambda 0)": with_loss(mix=0.0),
-    "class weights by the inverse logarithm": with_loss(weighting="inverse_log"),
     "focal loss, gamma 2": with_loss(gamma=2.0),
-    "10 neighbours": with_loss(neighbours=10),
     "k-means palette, 313 bins": DEFAULT,
-    "true colours by point": replace(DEFAULT, target="point"),
     "decoder 1.5 times as wide": replace(DEFAULT, options={"widths": (240, 144, 96)}),
+    "class weights 1 / prior (lambda 0)": with_loss(mix=0.0),
+    "class weights by the inverse logarithm": with_loss(weighting="inverse_log"),
+    "10 neighbours": with_loss(neighbours=10),
+    "true colours by point": replace(DEFAULT, target="point"),
     "no exponential average": replace(DEFAULT, ema=0.0),
 }
 
