@@ -55,10 +55,10 @@ def test_lightness_is_the_pictures_own(colorizer: Colorizer) -> None:
 
 
 def test_saturation_and_temperature_do_what_they_say(colorizer: Colorizer) -> None:
-    astronaut = Path(__file__).parent.parent / "bench" / "demo" / "astronaut.jpg"
+    coffee = Path(__file__).parent.parent / "bench" / "demo" / "coffee.jpg"
 
     def chroma(**options: float) -> float:
-        rgb = torch.from_numpy(np.array(colorizer(astronaut, **options)))
+        rgb = torch.from_numpy(np.array(colorizer(coffee, **options)))
         return float(ops.rgb_to_lab(rgb, layout="hwc")[1:].norm(dim=0).mean())
 
     assert chroma(saturation=0.5) < chroma() < chroma(saturation=1.5)

@@ -122,7 +122,7 @@ def test_a_network_in_int8_that_is_wrong_or_damaged_gives_way(
     good = cache.shipped(default).read_bytes()
     monkeypatch.setattr(cache, "_ASSETS", tmp_path)
     wrong = onnx.load_from_string(good)
-    scale = next(x for x in wrong.graph.initializer if x.name.endswith("_scale") and list(x.dims) == [313])
+    scale = [x for x in wrong.graph.initializer if x.name.endswith("_scale") and x.dims][-1]
     scale.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(scale) * 3, scale.name))
     for bad, words in ((wrong.SerializeToString(), "more than int8's bound"), (good[: len(good) // 2], "PROTOBUF")):
         cache.shipped_path(default).write_bytes(bad)
