@@ -26,9 +26,12 @@ import tyro
 from PIL import Image
 
 import fastcolor
-from fastcolor import batch, ops, pictures, weights
+from fastcolor import ops
+from fastcolor.film.smoothing import Smoother
+from fastcolor.models import weights
 from fastcolor.models.layers import fold_batch_norm
-from fastcolor.temporal import Smoother
+from fastcolor.pictures import files as batch
+from fastcolor.pictures import picture as pictures
 
 from . import timing
 from .published import Published
@@ -279,7 +282,8 @@ def film_row(
 @torch.inference_mode()
 def film_stages(colorizer: fastcolor.Colorizer, source: Path) -> dict[str, float]:
     """What each step costs a frame, in the pieces that `fastcolor.film` works in."""
-    from fastcolor.film import plan, probe
+    from fastcolor.film.encoding import plan
+    from fastcolor.film.probe import probe
     from fastcolor.film.read import Reader, plane_view
     from fastcolor.film.write import PartWriter
 

@@ -23,7 +23,7 @@ from torch import Tensor
 import fastcolor
 from fastcolor import models, ops
 from fastcolor.palette import Palette
-from fastcolor.presets import PRESETS, CrossEntropy, Preset, Stage
+from fastcolor.training.presets import PRESETS, CrossEntropy, Preset, Stage
 
 from . import baselines, timing
 from .bench_encode import random_ab

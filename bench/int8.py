@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 import fastcolor
-from fastcolor.engines import Engine, choose
-from fastcolor.export import load
-from fastcolor.temporal import warp_error
+from fastcolor.engines.choose import Engine, choose
+from fastcolor.engines.export import load
+from fastcolor.film.smoothing import warp_error
 
 from . import timing
 

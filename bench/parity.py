@@ -19,16 +19,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fastcolor import models, weights
-from fastcolor._native import bf16_is_fast
-from fastcolor.engines import device_of, ort, ov, trt
+from fastcolor import models
+from fastcolor.device import bf16_is_fast, device_of
+from fastcolor.engines import onnx as ort
+from fastcolor.engines import openvino as ov
+from fastcolor.engines import tensorrt as trt
+from fastcolor.engines.export import to_onnx
 from fastcolor.engines.parity import BOUNDS, DTYPES, Precision, compare, photographs
-from fastcolor.engines.pytorch import TorchEngine
+from fastcolor.engines.quantize import to_int8
 from fastcolor.engines.timings import versions
-from fastcolor.export import to_onnx
+from fastcolor.engines.torch import TorchEngine
+from fastcolor.models import weights
+from fastcolor.models.weights import Weights
 from fastcolor.palette import Palette
-from fastcolor.quantize import to_int8
-from fastcolor.weights import Weights
 
 from . import timing
 from .run import RESULTS, machine_name, write

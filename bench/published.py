@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from fastcolor import weights
+from fastcolor.models import weights
 
 Stages = dict[str, float]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import fastcolor
 from fastcolor.palette import Palette
-from fastcolor.presets import PRESETS, CrossEntropy, Preset
+from fastcolor.training.presets import PRESETS, CrossEntropy, Preset
 
 DEFAULT = PRESETS["default"]
 MEASURES = ("macro_auc", "auc", "psnr_rgb", "colorfulness_ratio")

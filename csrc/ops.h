@@ -33,7 +33,7 @@ struct ColorParams {
 struct Palette {
   const float* a;             // (bins)
   const float* b;             // (bins)
-  const int32_t* lattice;     // fastcolor/nearest.py; null unless the palette is a square lattice
+  const int32_t* lattice;     // fastcolor/bins.py; null unless the palette is a square lattice
   const int32_t* cell_start;  // (cells + 1)
   const int32_t* candidates;  // (cell_start[cells])
   int bins;

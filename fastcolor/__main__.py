@@ -15,7 +15,7 @@ from types import FrameType
 def main() -> None:
     """Entry point of `fastcolor`."""
     _load("fastcolor")
-    from .cli import main
+    from .commands.cli import main
 
     main()
 
@@ -23,7 +23,7 @@ def main() -> None:
 def main_video() -> None:
     """Entry point of `fastcolor-video`."""
     _load("fastcolor-video")
-    from .cli import main_video
+    from .commands.cli import main_video
 
     main_video()
 
@@ -38,7 +38,7 @@ def _load(program: str) -> None:
         signal.signal(signal.SIGINT, stop)
     import torch  # noqa: F401
 
-    from . import cli  # noqa: F401
+    from .commands import cli  # noqa: F401
 
     signal.signal(signal.SIGINT, before)
 

@@ -38,17 +38,6 @@ def target(tensor: Tensor) -> tuple[int, int, int]:
     return -1, 0, torch.get_num_threads()
 
 
-def bf16_is_fast(device: torch.device) -> bool:
-    """Does the processor multiply in bfloat16, rather than emulate it? Asked of the chip, not timed: the same machine
-    always gives the same colours."""
-    return device.type == "cuda" or (_C.has_bf16() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()))
-
-
-def int8_is_fast() -> bool:
-    """Does the CPU add up products of 8-bit integers without rounding them in between, and fast?"""
-    return _C.has_vnni()
-
-
 @functools.cache
 def capabilities() -> dict[str, str | bool | int]:
     """What the extension can do on this machine, and why not the rest. Looks for GPUs: not for import time.
@@ -66,4 +55,4 @@ def capabilities() -> dict[str, str | bool | int]:
     }
 
 
-__all__ = ["DTYPE_CODES", "_C", "address", "bf16_is_fast", "capabilities", "int8_is_fast", "target"]
+__all__ = ["DTYPE_CODES", "_C", "address", "capabilities", "target"]

@@ -5,7 +5,6 @@ Source: Zhang, Isola, Efros, "Colorful Image Colorization", ECCV 2016, sections 
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
@@ -15,45 +14,17 @@ from typing import Literal
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from .files import write_bytes, write_tensors
-from .nearest import candidate_table, lattice_table
-
-# The in-gamut grid: for a = -90, -80, ..., 100 one contiguous run of b (first, last), spacing 10. 313 points.
-_GRID_RUNS = (
-    (50, 90),
-    (20, 90),
-    (0, 90),
-    (-20, 90),
-    (-30, 100),
-    (-40, 100),
-    (-50, 100),
-    (-50, 100),
-    (-60, 100),
-    (-70, 100),
-    (-80, 90),
-    (-80, 90),
-    (-90, 90),
-    (-100, 90),
-    (-100, 80),
-    (-110, 80),
-    (-110, 80),
-    (-110, 70),
-    (-110, 70),
-    (-90, 0),
-)
-# The histogram that k-means and priors are fitted on: cells of 1 ab unit over [-128, 128).
-_HISTOGRAM = 256
+from . import reference
+from .atomic import write_bytes, write_tensors
+from .bins import Bins
+from .survey import HISTOGRAM, histogram
 
 
-# Every palette ever made, by key: ops name their palette by a string, which torch.compile takes for a constant.
-_PALETTES: dict[str, Palette] = {}
-
-
-class Palette:
+class Palette(Bins):
     """A list of ab colours that a classifier chooses among.
 
     Args:
@@ -63,32 +34,6 @@ class Palette:
         >>> Palette.grid().points.shape
         torch.Size([313, 2])
     """
-
-    def __init__(self, points: Tensor | np.ndarray) -> None:
-        points = torch.as_tensor(points).detach().to("cpu", torch.float32)
-        if points.dim() != 2 or points.shape[1] != 2 or not 8 <= points.shape[0] <= 1024:
-            raise ValueError(f"palette: points must have shape (Q, 2) with 8 <= Q <= 1024, got {tuple(points.shape)}")
-        if not bool(torch.isfinite(points).all()):
-            raise ValueError("palette: points must be finite, got NaN or infinity")
-        if torch.unique(points, dim=0).shape[0] != points.shape[0]:
-            raise ValueError("palette: points must be distinct, got a colour twice")
-        self.points = points.contiguous()
-        self.key = hashlib.sha256(self.points.numpy().tobytes()).hexdigest()
-        _PALETTES.setdefault(self.key, self)
-        self._points: dict[torch.device, Tensor] = {}
-        self._tables: dict[tuple[int, torch.device], tuple[Tensor, Tensor, Tensor, Tensor]] = {}
-
-    def __len__(self) -> int:
-        return self.points.shape[0]
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Palette) and self.key == other.key
-
-    def __hash__(self) -> int:
-        return hash(self.key)
-
-    def __repr__(self) -> str:
-        return f"Palette({len(self)} bins{', the published grid' if self == Palette.grid() else ''})"
 
     @staticmethod
     def grid() -> Palette:
@@ -126,7 +71,7 @@ class Palette:
             raise ValueError(f"bins: must lie in 8..1024, got {bins}")
         if len(occupied) < bins:
             raise ValueError(f"bins: the data holds {len(occupied)} distinct colours, fewer than the {bins} asked for")
-        cells = occupied.double() - _HISTOGRAM // 2
+        cells = occupied.double() - HISTOGRAM // 2
         return Palette(_lloyd(cells, counts[occupied[:, 0], occupied[:, 1]], bins, seed))
 
     @staticmethod
@@ -162,37 +107,8 @@ class Palette:
         else:
             write_bytes(path, json.dumps({"points": self.points.tolist(), "provenance": facts}).encode())
 
-    def points_on(self, device: torch.device) -> Tensor:
-        """(2, Q) float32 on `device`, as the kernels read them."""
-        if device not in self._points:
-            self._points[device] = self.points.t().contiguous().to(device)
-        return self._points[device]
 
-    def search_tables(self, neighbours: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What the nearest-bin search of the kernels reads (csrc/math/encode.h): (points (2, Q) float32, lattice
-        int32, start of each cell's candidates int32, candidates int32), on `device`. Made once and kept."""
-        key = (neighbours, device)
-        if key not in self._tables:
-            start, candidates = candidate_table(self.points.double().numpy(), neighbours)
-            lattice = lattice_table(self.points).to(device)
-            self._tables[key] = (self.points_on(device), lattice, start.to(device), candidates.to(device))
-        return self._tables[key]
-
-
-def palette_of_key(key: str) -> Palette:
-    """The palette whose `.key` this is."""
-    return _PALETTES[key]
-
-
-_GRID = Palette(
-    torch.tensor(
-        [
-            (a, b)
-            for a, (low, high) in zip(range(-90, 101, 10), _GRID_RUNS, strict=True)
-            for b in range(low, high + 1, 10)
-        ]
-    )
-)
+_GRID = Palette(Bins.grid().points)
 
 
 def _lloyd(cells: Tensor, counts: Tensor, bins: int, seed: int) -> Tensor:
@@ -222,37 +138,6 @@ def _lloyd(cells: Tensor, counts: Tensor, bins: int, seed: int) -> Tensor:
     return centres[torch.from_numpy(order)]
 
 
-def histogram(data: Tensor | Iterable[Tensor] | str | os.PathLike[str]) -> Tensor:
-    """Count the ab colours of a data set in 1-unit cells. One pass, any number of pictures.
-
-    Args:
-        data: ab tensors (N, 2, H, W), one or many, or a folder, list or zip of pictures (see also `survey.survey`).
-
-    Returns:
-        (256, 256) float64 counts; cell (i, j) is centred on a = i - 128, b = j - 128. Non-finite pixels count nowhere.
-    """
-    if isinstance(data, (str, os.PathLike)):
-        from .survey import survey
-
-        return survey(data).counts
-    counts = torch.zeros(_HISTOGRAM * _HISTOGRAM, dtype=torch.float64)
-    for ab in [data] if isinstance(data, Tensor) else data:
-        if ab.dim() != 4 or ab.shape[1] != 2:
-            raise ValueError(f"data: ab must have shape (N, 2, H, W), got {tuple(ab.shape)}")
-        counts += count_cells(ab).cpu()
-    return counts.view(_HISTOGRAM, _HISTOGRAM)
-
-
-def count_cells(ab: Tensor) -> Tensor:
-    """(65536,) int64 counts of the cells of `histogram`, on the device of ab (N, 2, H, W)."""
-    a, b = ab.detach().float().transpose(0, 1).reshape(2, -1)
-    finite = torch.isfinite(a) & torch.isfinite(b)
-    if not bool(finite.all()):
-        a, b = a[finite], b[finite]
-    a, b = ((plane + (_HISTOGRAM // 2 + 0.5)).clamp_(0, _HISTOGRAM - 1).int() for plane in (a, b))
-    return torch.bincount(a.mul_(_HISTOGRAM).add_(b), minlength=_HISTOGRAM**2)
-
-
 def prior(
     data: Tensor | Iterable[Tensor] | str | os.PathLike[str], palette: Palette | None = None, *, hard: bool = False
 ) -> Tensor:
@@ -278,13 +163,11 @@ def prior(
 
 def prior_of_histogram(counts: Tensor, palette: Palette | None = None, *, hard: bool = False) -> Tensor:
     """`prior` of what `histogram` counted."""
-    from . import reference
-
     palette = palette or Palette.grid()
     if counts.sum() == 0:
         raise ValueError("data: holds no pixel to count")
     occupied = counts.nonzero()
-    ab = (occupied - _HISTOGRAM // 2).double().t().reshape(1, 2, 1, -1)
+    ab = (occupied - HISTOGRAM // 2).double().t().reshape(1, 2, 1, -1)
     index, weight = reference.encode_bins(ab, palette, neighbours=1 if hard else 5)
     mass = weight[0, :, 0] * counts[occupied[:, 0], occupied[:, 1]]
     p = torch.zeros(len(palette), dtype=torch.float64).index_add_(0, index.flatten().long(), mass.flatten())
@@ -351,3 +234,64 @@ def class_weights(
     else:
         raise ValueError(f"weighting: must be 'rebalance', 'inverse_log' or 'none', got {weighting!r}")
     return (w / (p * w).sum()).float()
+
+
+def save_prior(
+    path: str | os.PathLike[str], p: Tensor, palette: Palette, provenance: Mapping[str, str] | None = None
+) -> None:
+    """Write a prior (Q,): as `.safetensors` with its palette's points and facts about its making, or as a plain `.npy`
+    without them, by the name's ending."""
+    path = Path(path)
+    if path.suffix not in (".safetensors", ".npy"):
+        raise ValueError(f"prior: must be written as .safetensors or .npy, got {path}")
+    if path.suffix == ".npy":
+        content = io.BytesIO()
+        np.save(content, p.double().numpy())
+        write_bytes(path, content.getvalue())
+    else:
+        write_tensors(path, {"prior": p.double(), "points": palette.points}, provenance or {})
+
+
+def load_prior(path: str | os.PathLike[str], palette: Palette | None = None) -> Tensor:
+    """Read a colour prior: a plain (Q,) `.npy` such as the published `prior_probs.npy`, or what `save_prior` wrote.
+
+    Returns:
+        (Q,) float64, sums to 1. The published prior is smoothed already.
+
+    Raises:
+        FileNotFoundError: no such file. ValueError: no distribution over this palette; or a plain file over the grid
+            whose most frequent colour is not gray: one of the published name with its maximum at (-90, 90) circulates
+            and is wrong.
+    """
+    path, palette = Path(path), palette or Palette.grid()
+    if not path.is_file():
+        raise FileNotFoundError(f"prior: no such file: {path}")
+    if path.suffix == ".safetensors":
+        try:
+            with safe_open(path, framework="pt") as file:
+                tensors = {key: file.get_tensor(key) for key in file.keys()}
+        except (SafetensorError, OSError) as error:
+            raise ValueError(f"prior: {path} is not a safetensors file or is damaged ({error})") from None
+        if not {"prior", "points"} <= tensors.keys():
+            raise ValueError(f"prior: {path} holds no prior, but {', '.join(sorted(tensors)) or 'nothing'}")
+        if Palette(tensors["points"]) != palette:
+            raise ValueError(f"prior: {path} is over another palette of {len(tensors['points'])} bins")
+        p = tensors["prior"].double()
+    else:
+        try:
+            p = torch.from_numpy(np.load(path, allow_pickle=False).astype(np.float64))
+        except (ValueError, EOFError) as error:
+            raise ValueError(f"prior: {path} is not a .npy file of numbers ({error})") from None
+    if p.shape != (len(palette),) or not bool((p >= 0).all()) or not 0.99 < float(p.sum()) < 1.01:
+        raise ValueError(
+            f"prior: {path} must hold ({len(palette)},) probabilities that sum to 1, "
+            f"got shape {tuple(p.shape)}, sum {float(p.sum()):g}"
+        )
+    most = int(p.argmax())
+    if path.suffix != ".safetensors" and palette == Palette.grid() and most != 120:
+        a, b = palette.points[most].int().tolist()
+        raise ValueError(
+            f"prior: {path} must peak at bin 120, ab (0, 0), as pictures do, got bin {most}, ab ({a}, {b}): "
+            "a wrong file of the published name circulates"
+        )
+    return p / p.sum()

@@ -12,13 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .palette import Palette
-
-# sRGB primaries to XYZ, D65 (IEC 61966-2-1), and the white point of the 2-degree observer (CIE 15).
-RGB_TO_XYZ = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
-WHITE = (0.95047, 1.0, 1.08883)
-# Luma weights of red and blue: ITU-R BT.601, BT.709, BT.2020.
-LUMA_WEIGHTS = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722), "bt2020": (0.2627, 0.0593)}
+from .bins import Bins
+from .constants import LUMA_WEIGHTS, RGB_TO_XYZ, WHITE
 
 
 def _srgb_to_linear(c: Tensor) -> Tensor:
@@ -105,10 +100,10 @@ def lab_to_rgb(
 
 
 def encode_bins(
-    ab: Tensor, palette: Palette | None = None, *, neighbours: int = 5, sigma: float = 5.0
+    ab: Tensor, palette: Bins | None = None, *, neighbours: int = 5, sigma: float = 5.0
 ) -> tuple[Tensor, Tensor]:
     """See `fastcolor.ops.encode_bins`. Brute force over all bins, distances in float64."""
-    points = (palette or Palette.grid()).points.to(ab.device, torch.float64)
+    points = (palette or Bins.grid()).points.to(ab.device, torch.float64)
     n, _, h, w = ab.shape
     y = ab.to(torch.float64).permute(0, 2, 3, 1).reshape(-1, 1, 2)
     squared = ((y - points) ** 2).sum(-1)
@@ -129,7 +124,7 @@ def rebalanced_cross_entropy(
     logits: Tensor,
     ab: Tensor,
     *,
-    palette: Palette | None = None,
+    palette: Bins | None = None,
     class_weight: Tensor | None = None,
     neighbours: int = 5,
     sigma: float = 5.0,
@@ -164,10 +159,10 @@ def rebalanced_cross_entropy(
     }[reduction]()
 
 
-def annealed_mean(logits: Tensor, *, palette: Palette | None = None, temperature: float = 0.38) -> Tensor:
+def annealed_mean(logits: Tensor, *, palette: Bins | None = None, temperature: float = 0.38) -> Tensor:
     """See `fastcolor.ops.annealed_mean`."""
     logits = _unit(logits)
-    points = (palette or Palette.grid()).points.to(logits)
+    points = (palette or Bins.grid()).points.to(logits)
     if temperature == 0:
         mode = points[logits.argmax(dim=1)].permute(0, 3, 1, 2)
         return mode + 0 * logits.sum(1, keepdim=True)  # keeps NaN and a zero gradient
@@ -283,7 +278,7 @@ def decode_rgb(
     logits: Tensor,
     l_or_rgb: Tensor,
     *,
-    palette: Palette | None = None,
+    palette: Bins | None = None,
     temperature: float = 0.38,
     saturation: float = 1.0,
     gamut: Literal["clip", "chroma"] = "clip",
@@ -300,7 +295,7 @@ def decode_chroma(
     subsampling: Literal["420", "422", "444"],
     matrix: Literal["bt601", "bt709", "bt2020"],
     full_range: bool,
-    palette: Palette | None = None,
+    palette: Bins | None = None,
     temperature: float = 0.38,
     saturation: float = 1.0,
     bits: int | None = None,

@@ -1,4 +1,4 @@
-"""Going through a data set once for its colours: their histogram, and priors on disk with where they came from."""
+"""Going through a data set once for its colours: their histogram, and where it came from."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import io
 import json
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 from tqdm import tqdm
 
-from . import __version__, ops
+from . import ops
+from .constants import __version__
 from .data import Item, Source, decode, find
-from .files import write_bytes, write_tensors
-from .palette import Palette, count_cells
+
+# The histogram that k-means and priors are fitted on: cells of 1 ab unit over [-128, 128).
+HISTOGRAM = 256
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Survey:
     """The colours of a data set.
 
     Attributes:
-        counts: (256, 256) float64, see `palette.histogram`. pictures, pixels: how many were counted. skipped: what was
+        counts: (256, 256) float64, see `histogram`. pictures, pixels: how many were counted. skipped: what was
             wrong with each picture that could not be read. provenance: all of that in words, for files' metadata.
     """
 
@@ -66,7 +66,7 @@ def survey(
     bar = tqdm(total=len(items), unit="picture", disable=None if progress else True)
 
     def count(mine: list[Item]) -> tuple[Tensor, int, list[str]]:
-        counts = torch.zeros(256 * 256, dtype=torch.int64, device=device)
+        counts = torch.zeros(HISTOGRAM * HISTOGRAM, dtype=torch.int64, device=device)
         pictures, problems = 0, []
         for item in mine:
             try:
@@ -81,7 +81,7 @@ def survey(
 
     with bar, ThreadPoolExecutor(threads) as pool:
         shares = list(pool.map(count, [items[i::threads] for i in range(threads)]))
-    counts = sum(share[0] for share in shares).cpu().double().view(256, 256)
+    counts = sum(share[0] for share in shares).cpu().double().view(HISTOGRAM, HISTOGRAM)
     pictures, skipped = sum(share[1] for share in shares), [problem for share in shares for problem in share[2]]
     if not pictures:
         raise ValueError(f"data: no readable picture in {source}, such as {skipped[0]}")
@@ -115,62 +115,30 @@ def _decode_small(data: bytes, name: str, size: int | None) -> Image.Image:
     return decode(data, name)
 
 
-def save_prior(
-    path: str | os.PathLike[str], p: Tensor, palette: Palette, provenance: Mapping[str, str] | None = None
-) -> None:
-    """Write a prior (Q,): as `.safetensors` with its palette's points and facts about its making, or as a plain `.npy`
-    without them, by the name's ending."""
-    path = Path(path)
-    if path.suffix not in (".safetensors", ".npy"):
-        raise ValueError(f"prior: must be written as .safetensors or .npy, got {path}")
-    if path.suffix == ".npy":
-        content = io.BytesIO()
-        np.save(content, p.double().numpy())
-        write_bytes(path, content.getvalue())
-    else:
-        write_tensors(path, {"prior": p.double(), "points": palette.points}, provenance or {})
+def histogram(data: Tensor | Iterable[Tensor] | str | os.PathLike[str]) -> Tensor:
+    """Count the ab colours of a data set in 1-unit cells. One pass, any number of pictures.
 
-
-def load_prior(path: str | os.PathLike[str], palette: Palette | None = None) -> Tensor:
-    """Read a colour prior: a plain (Q,) `.npy` such as the published `prior_probs.npy`, or what `save_prior` wrote.
+    Args:
+        data: ab tensors (N, 2, H, W), one or many, or a folder, list or zip of pictures (see also `survey`).
 
     Returns:
-        (Q,) float64, sums to 1. The published prior is smoothed already.
-
-    Raises:
-        FileNotFoundError: no such file. ValueError: no distribution over this palette; or a plain file over the grid
-            whose most frequent colour is not gray: one of the published name with its maximum at (-90, 90) circulates
-            and is wrong.
+        (256, 256) float64 counts; cell (i, j) is centred on a = i - 128, b = j - 128. Non-finite pixels count nowhere.
     """
-    path, palette = Path(path), palette or Palette.grid()
-    if not path.is_file():
-        raise FileNotFoundError(f"prior: no such file: {path}")
-    if path.suffix == ".safetensors":
-        try:
-            with safe_open(path, framework="pt") as file:
-                tensors = {key: file.get_tensor(key) for key in file.keys()}
-        except (SafetensorError, OSError) as error:
-            raise ValueError(f"prior: {path} is not a safetensors file or is damaged ({error})") from None
-        if not {"prior", "points"} <= tensors.keys():
-            raise ValueError(f"prior: {path} holds no prior, but {', '.join(sorted(tensors)) or 'nothing'}")
-        if Palette(tensors["points"]) != palette:
-            raise ValueError(f"prior: {path} is over another palette of {len(tensors['points'])} bins")
-        p = tensors["prior"].double()
-    else:
-        try:
-            p = torch.from_numpy(np.load(path, allow_pickle=False).astype(np.float64))
-        except (ValueError, EOFError) as error:
-            raise ValueError(f"prior: {path} is not a .npy file of numbers ({error})") from None
-    if p.shape != (len(palette),) or not bool((p >= 0).all()) or not 0.99 < float(p.sum()) < 1.01:
-        raise ValueError(
-            f"prior: {path} must hold ({len(palette)},) probabilities that sum to 1, "
-            f"got shape {tuple(p.shape)}, sum {float(p.sum()):g}"
-        )
-    most = int(p.argmax())
-    if path.suffix != ".safetensors" and palette == Palette.grid() and most != 120:
-        a, b = palette.points[most].int().tolist()
-        raise ValueError(
-            f"prior: {path} must peak at bin 120, ab (0, 0), as pictures do, got bin {most}, ab ({a}, {b}): "
-            "a wrong file of the published name circulates"
-        )
-    return p / p.sum()
+    if isinstance(data, (str, os.PathLike)):
+        return survey(data).counts
+    counts = torch.zeros(HISTOGRAM * HISTOGRAM, dtype=torch.float64)
+    for ab in [data] if isinstance(data, Tensor) else data:
+        if ab.dim() != 4 or ab.shape[1] != 2:
+            raise ValueError(f"data: ab must have shape (N, 2, H, W), got {tuple(ab.shape)}")
+        counts += count_cells(ab).cpu()
+    return counts.view(HISTOGRAM, HISTOGRAM)
+
+
+def count_cells(ab: Tensor) -> Tensor:
+    """(65536,) int64 counts of the cells of `histogram`, on the device of ab (N, 2, H, W)."""
+    a, b = ab.detach().float().transpose(0, 1).reshape(2, -1)
+    finite = torch.isfinite(a) & torch.isfinite(b)
+    if not bool(finite.all()):
+        a, b = a[finite], b[finite]
+    a, b = ((plane + (HISTOGRAM // 2 + 0.5)).clamp_(0, HISTOGRAM - 1).int() for plane in (a, b))
+    return torch.bincount(a.mul_(HISTOGRAM).add_(b), minlength=HISTOGRAM**2)

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from fastcolor import Palette, ops
-from fastcolor.palette import class_weights, histogram, prior, smooth_prior
+from fastcolor.palette import class_weights, prior, smooth_prior
+from fastcolor.survey import histogram
 
 
 def test_grid_is_the_published_one() -> None:

@@ -16,8 +16,8 @@ from PIL import Image
 from safetensors import safe_open
 
 from fastcolor import ops
-from fastcolor.palette import Palette, histogram, prior, prior_of_histogram, smooth_prior
-from fastcolor.survey import load_prior, save_prior, survey
+from fastcolor.palette import Palette, load_prior, prior, prior_of_histogram, save_prior, smooth_prior
+from fastcolor.survey import histogram, survey
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def command(*arguments: object) -> subprocess.CompletedProcess[str]:
-    code = "from fastcolor.cli import main; main()"
+    code = "from fastcolor.commands.cli import main; main()"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, env=environment

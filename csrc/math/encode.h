@@ -44,7 +44,7 @@ struct LatticeAxis {
   float distance;  // to the nearest node, in [0, 5]
 };
 FC_HD LatticeAxis lattice_axis(float x) {
-  // Node 12, where 115 goes, is never a bin (fastcolor/nearest.py), so what is clipped here is searched for elsewhere.
+  // Node 12, where 115 goes, is never a bin (fastcolor/bins.py), so what is clipped here is searched for elsewhere.
   const float inside = x > -115.0f ? (x < 115.0f ? x : 115.0f) : -115.0f;  // NaN becomes -115
   float nearest = (inside * (1.0f / kLatticeSpacing) + kRounder) - kRounder;
   float offset = inside - kLatticeSpacing * nearest;

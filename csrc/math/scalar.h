@@ -1,5 +1,5 @@
 // Elementary functions on host and device, float and double. The host's float versions are polynomials that a compiler
-// can vectorise; their bounds are asserted by tests/test_color.py, test_loss.py and test_decode.py through the ops. NaN
+// can vectorise; their bounds are asserted by tests/ops/test_color.py, test_loss.py and test_decode.py through the ops. NaN
 // in, NaN out. The device's are single instructions of its special function unit, off by 2^-22 or less (PTX ISA, ex2
 // and lg2).
 #pragma once

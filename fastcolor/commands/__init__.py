@@ -8,9 +8,10 @@ from typing import Any
 
 def table() -> dict[str, tuple[Any, Callable[[Any], int]]]:
     """Every command's name, type of options, and function, which returns the exit code."""
-    from ..batch import ColorizeOptions
-    from ..fleet import BatchOptions
-    from . import colour, learn, machine
+    from ..batch.batch import BatchOptions
+    from ..pictures.files import ColorizeOptions
+    from . import color as colour
+    from . import learn, machine
 
     return {
         "colorize": (ColorizeOptions, colour.run_colorize),

@@ -61,7 +61,7 @@ class TrainOptions:
 
 
 def run_train(options: TrainOptions) -> int:
-    from ..train import train
+    from ..training.train import train
 
     result = train(list(options.data), **{k: v for k, v in vars(options).items() if k != "data"})
     if os.environ.get("RANK", "0") != "0":  # under torchrun the first process speaks
@@ -94,8 +94,8 @@ class PaletteOptions:
 
 
 def run_palette(options: PaletteOptions) -> int:
+    from ..evaluation.plots import plot_palette
     from ..palette import Palette
-    from ..plots import plot_palette
     from ..survey import survey
 
     plot = _new_files(options.out, (".safetensors", ".json", ".npy"), options.overwrite)
@@ -137,9 +137,9 @@ class PriorOptions:
 
 
 def run_prior(options: PriorOptions) -> int:
-    from ..palette import Palette, prior_of_histogram, smooth_prior
-    from ..plots import plot_prior
-    from ..survey import save_prior, survey
+    from ..evaluation.plots import plot_prior
+    from ..palette import Palette, prior_of_histogram, save_prior, smooth_prior
+    from ..survey import survey
 
     plot = _new_files(options.out, (".safetensors", ".npy"), options.overwrite)
     if options.smooth < 0:
@@ -208,7 +208,7 @@ class EvaluateOptions:
 
 
 def run_evaluate(options: EvaluateOptions) -> int:
-    from ..evaluate import evaluate, protocol
+    from ..evaluation.evaluate import evaluate, protocol
 
     for name, value in evaluate(**vars(options)).items():
         unit, words = protocol(name)

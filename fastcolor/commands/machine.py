@@ -31,7 +31,7 @@ class ExportOptions:
 
 
 def run_export(options: ExportOptions) -> int:
-    from ..export import export
+    from ..engines.export import export
 
     print(export(**vars(options)))
     return 0
@@ -75,7 +75,10 @@ def run_info(options: InfoOptions) -> int:
 
     import torch
 
-    from .. import __version__, _native, engines, weights
+    from .. import _native
+    from ..constants import __version__
+    from ..engines import choose as engines
+    from ..models import weights
 
     able = _native.capabilities()
     lines = [

@@ -10,8 +10,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from .._native import int8_is_fast
-from ..weights import Weights
+from ..device import int8_is_fast
+from ..models.weights import Weights
+from .exported import digest
 from .parity import Precision
 
 _FORMAT = 1  # counts up when exports change, which makes those kept stale
@@ -90,8 +91,6 @@ def remember(kind: str, key: str, value: object) -> None:
 
 def path_of(weights: Weights, precision: Precision) -> Path:
     """Where an exported network is kept."""
-    from ..export import digest
-
     return home() / "onnx" / f"{digest(weights)[:32]}-{precision}-{_FORMAT}.onnx"
 
 
@@ -109,21 +108,3 @@ def shipped(weights: Weights) -> Path | None:
         return None
     path = shipped_path(weights)
     return path if path.exists() else None
-
-
-def exported(weights: Weights, precision: Precision, *, fresh: bool = False, quick: bool = False) -> bytes:
-    """The network as an ONNX file, kept from an earlier run unless `fresh`. Raises as `export.to_onnx`."""
-    from ..export import TakesLong, to_onnx
-
-    path = path_of(weights, precision)
-    content = None if fresh else read(path)
-    if content is None:
-        if quick and recall("long", path.name):
-            raise TakesLong("exporting this network takes long")
-        try:
-            content = to_onnx(weights, precision, quick=quick)
-        except TakesLong:
-            remember("long", path.name, True)
-            raise
-        keep(path, content)
-    return content

@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 
-from ..weights import Weights
+from ..models.weights import Weights
 from . import cache
 from .parity import side_of
-from .pytorch import TorchEngine
+from .torch import TorchEngine
 
 _LIBRARIES = ("torch", "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx")
 _BATCHES = (1, 8)

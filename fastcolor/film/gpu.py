@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from .plan import SURFACES, Encoding, Layout
+from .encoding import SURFACES, Encoding, Layout
 from .probe import Film, first_frame, opened, reason
 from .write import set_up
 
 if TYPE_CHECKING:
-    from ..video import VideoOptions
+    from .options import VideoOptions
 
 _SPARE = {"p010le": 6}  # bits of zeros below a sample
 _PITCH = 256  # bytes of which a surface's row is a multiple

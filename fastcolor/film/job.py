@@ -19,20 +19,20 @@ import torch
 from torch import Tensor
 
 from .. import ops
-from ..temporal import Smoother
+from ..threads import Pipe, Stopped, Worker, painters
 from . import hdr, parts
+from .encoding import Encoding
 from .gpu import Surfaces
 from .parts import Parts
-from .pipe import Pipe, Stopped, Worker, painters
-from .plan import Encoding
 from .probe import Film, reason
 from .read import Batch, Reader, plane_view
+from .smoothing import Smoother
 from .streams import Streams
 from .write import PartWriter, join
 
 if TYPE_CHECKING:
-    from ..colorize import Colorizer
-    from ..video import VideoOptions
+    from ..predictor import Predictor
+    from .options import VideoOptions
 
 log = logging.getLogger("fastcolor")
 
@@ -45,7 +45,7 @@ class FilmJob:
         film: Film,
         encoding: Encoding,
         streams: Streams,
-        colorizer: Colorizer,
+        colorizer: Predictor,
         options: VideoOptions,
         work: Parts,
         *,

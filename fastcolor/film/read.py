@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from .damage import Reported
+from .encoding import SURFACES, Layout
 from .gpu import luma_of, nvdec
-from .plan import SURFACES, Layout
 from .probe import Film, fraction, opened, reason
 
 # Spread of the chroma planes, in codes of 8 bits, from which a stretch counts as coloured, and below which it no longer

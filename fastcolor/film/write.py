@@ -9,8 +9,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from .encoding import Encoding
 from .parts import Done
-from .plan import Encoding
 from .probe import Film, fraction, opened, url
 from .streams import Streams, convert_stream, converted, copy_stream, packets
 

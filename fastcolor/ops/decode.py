@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .._native import _C, DTYPE_CODES, address, target
-from ..palette import Palette, palette_of_key
+from ..bins import Bins, of_key
 from ._register import FLOATS, check, check_tensor, register
 from .encode import check_palette
 from .loss import compute_dtype, dense, is_channels_last
@@ -14,7 +14,7 @@ from .loss import compute_dtype, dense, is_channels_last
 
 def points_of(key: str, logits: Tensor) -> tuple[int, int, int, int, int]:
     """What the binding takes for a palette of which only the colours are read."""
-    points = palette_of_key(key).points_on(logits.device)
+    points = of_key(key).points_on(logits.device)
     return address(points), 0, 0, 0, points.shape[1]
 
 
@@ -94,7 +94,7 @@ annealed_mean_op = register(
 )
 
 
-def check_logits(logits: object, palette: Palette | None, temperature: float) -> Palette:
+def check_logits(logits: object, palette: Bins | None, temperature: float) -> Bins:
     """The palette of logits that are in order, and of a temperature that is."""
     palette = check_palette(palette)
     check_tensor(logits, "logits", FLOATS, "(N, Q, h, w)")
@@ -109,7 +109,7 @@ def check_logits(logits: object, palette: Palette | None, temperature: float) ->
     return palette
 
 
-def annealed_mean(logits: Tensor, *, palette: Palette | None = None, temperature: float = 0.38) -> Tensor:
+def annealed_mean(logits: Tensor, *, palette: Bins | None = None, temperature: float = 0.38) -> Tensor:
     """Decode colour logits to one colour a pixel: the mean of the palette under softmax(logits / temperature).
 
     Args:

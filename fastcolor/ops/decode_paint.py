@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .._native import _C, DTYPE_CODES, address, target
-from ..palette import Palette
+from ..bins import Bins
 from ._register import check, check_device, register
 from .decode import annealed_mean, check_logits, points_of
 from .loss import dense, is_channels_last
@@ -147,7 +147,7 @@ def decode_rgb(
     logits: Tensor,
     l_or_rgb: Tensor,
     *,
-    palette: Palette | None = None,
+    palette: Bins | None = None,
     temperature: float = 0.38,
     saturation: float = 1.0,
     gamut: Literal["clip", "chroma"] = "clip",
@@ -190,7 +190,7 @@ def decode_chroma(
     subsampling: Literal["420", "422", "444"],
     matrix: Literal["bt601", "bt709", "bt2020"],
     full_range: bool,
-    palette: Palette | None = None,
+    palette: Bins | None = None,
     temperature: float = 0.38,
     saturation: float = 1.0,
     bits: int | None = None,

@@ -6,21 +6,21 @@ import torch
 from torch import Tensor
 
 from .._native import _C, address, target
-from ..palette import Palette, palette_of_key
+from ..bins import Bins, of_key
 from ._register import FLOATS, check, check_tensor, register
 
 MAX_NEIGHBOURS = 16  # kMaxNeighbours in csrc/math/encode.h
 
 
-def check_palette(palette: Palette | None) -> Palette:
+def check_palette(palette: Bins | None) -> Bins:
     if palette is None:
-        return Palette.grid()
-    if not isinstance(palette, Palette):
+        return Bins.grid()
+    if not isinstance(palette, Bins):
         raise TypeError(f"palette: must be a fastcolor.Palette or None, got {type(palette).__name__}")
     return palette
 
 
-def check_encoding(palette: Palette, neighbours: int, sigma: float) -> None:
+def check_encoding(palette: Bins, neighbours: int, sigma: float) -> None:
     most = min(MAX_NEIGHBOURS, len(palette))
     whole = isinstance(neighbours, int)
     check(whole and 1 <= neighbours <= most, "neighbours", f"be an integer in 1..{most}", repr(neighbours))
@@ -29,7 +29,7 @@ def check_encoding(palette: Palette, neighbours: int, sigma: float) -> None:
 
 def palette_addresses(key: str, neighbours: int, device: torch.device) -> tuple[int, ...]:
     """What the binding takes for a palette whose nearest bins are searched."""
-    points, *tables = palette_of_key(key).search_tables(neighbours, device)
+    points, *tables = of_key(key).search_tables(neighbours, device)
     return address(points), *(address(table) for table in tables), points.shape[1]
 
 
@@ -54,7 +54,7 @@ encode_bins_op = register(
 
 
 def encode_bins(
-    ab: Tensor, palette: Palette | None = None, *, neighbours: int = 5, sigma: float = 5.0
+    ab: Tensor, palette: Bins | None = None, *, neighbours: int = 5, sigma: float = 5.0
 ) -> tuple[Tensor, Tensor]:
     """Encode colours softly over the nearest bins of a palette, with Gaussian weights.
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .._native import _C, DTYPE_CODES, address, target
-from ..palette import Palette
+from ..bins import Bins
 from ._register import FLOATS, check, check_device, check_tensor, register
 from .encode import check_encoding, check_palette, palette_addresses
 
@@ -171,7 +171,7 @@ def rebalanced_cross_entropy(
     logits: Tensor,
     ab: Tensor,
     *,
-    palette: Palette | None = None,
+    palette: Bins | None = None,
     class_weight: Tensor | None = None,
     neighbours: int = 5,
     sigma: float = 5.0,

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .._native import _C, DTYPE_CODES, address, target
-from ..reference import LUMA_WEIGHTS
+from ..constants import LUMA_WEIGHTS
 from ._register import FLOATS, check, check_device, check_tensor, register
 
 _INTEGERS = (torch.uint8, torch.uint16)

@@ -1,0 +1,167 @@
+"""Colouring a folder's whole tree, pictures and films mixed: in one process, in several, or on a Ray cluster.
+
+An item is done by whoever holds its claim, under a temporary name until it is whole. Nothing else is kept of a run: the
+outputs that exist are what is done, and the same command once more does the rest.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import uuid
+from collections import Counter, deque
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..bar import bar
+from ..pictures import targets as plan
+from ..pictures.colorize import check_look
+from ..pictures.picture import check_target
+from ..pictures.targets import Job
+from .items import BatchOptions, Item, Result, Status
+from .worker import Painter, stamp
+
+log = logging.getLogger("fastcolor")
+_WRITTEN = {".mp4", ".m4v", ".mov", ".mkv", ".webm"}
+_FILMS = _WRITTEN | set(".avi .mpg .mpeg .ts .mts .m2ts .wmv .flv .ogv .3gp .vob .mxf .dv".split())
+_ROWS = {
+    "coloured": "coloured",
+    "kept": "kept (in colour)",
+    "exists": "skipped (exist)",
+    "elsewhere": "done meanwhile by another worker",
+    "failed": "failed",
+}
+
+
+@dataclass
+class Summary:
+    """What became of all items; print it for a table."""
+
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)  # by kind and status
+    failed: list[str] = field(default_factory=list)
+    damaged: list[Path] = field(default_factory=list)  # films of which a part could not be read
+    left_out: list[Path] = field(default_factory=list)  # neither pictures nor films by their names
+
+    def add(self, item: Item, result: Result) -> None:
+        self.counts[item.kind, result.status] += 1
+        if result.status == "failed":
+            self.failed.append(result.words)
+        if result.damaged:
+            self.damaged.append(item.target)
+
+    def of(self, status: Status) -> int:
+        """Pictures and films of a status."""
+        return self.counts["picture", status] + self.counts["film", status]
+
+    def __str__(self) -> str:
+        shown = {status: row for status, row in _ROWS.items() if self.of(status) or status in ("coloured", "failed")}
+        width = max(map(len, shown.values()))
+        lines = [f"{'':{width}}  pictures  films"]
+        for status, row in shown.items():
+            lines.append(f"{row:{width}}  {self.counts['picture', status]:8}  {self.counts['film', status]:5}")
+        lines += [f"  failed: {line}" for line in self.failed]
+        lines += [f"  damaged, what could be read is in {path}" for path in self.damaged]
+        if self.left_out:
+            names = ", ".join(path.name for path in self.left_out[:3]) + (", ..." if len(self.left_out) > 3 else "")
+            lines.append(f"  left out, no picture or film by their names: {len(self.left_out)} ({names})")
+        return "\n".join(lines)
+
+
+def batch(options: BatchOptions) -> Summary:
+    """Do what `fastcolor batch` does.
+
+    Any number of processes and machines may work on the same two folders, with shards or without: each item is done by
+    one of them, and a run ends when all items of its share are done or have failed. An item at which a worker dies is
+    done by another, or by the next run; a film goes on where it was.
+
+    Returns:
+        What was coloured, kept, skipped and failed.
+
+    Raises:
+        FileNotFoundError, ValueError, ImportError: nothing could be started; the message says why.
+        KeyboardInterrupt: what is done stays, and the table so far goes to the log.
+
+    Example:
+        >>> print(batch(BatchOptions(Path("gray"), Path("colour"))))  # doctest: +SKIP
+    """
+    check_look(options.temperature, options.saturation)
+    if options.workers is not None and (options.ray is None or options.workers < 1):
+        raise ValueError(f"workers: must be 1 or more, and needs --ray, got {options.workers}")
+    summary = Summary()
+    items = _items(options, summary)
+    if options.ray is None:
+        work = _locally(options, items)
+    else:
+        from .ray import on_ray
+
+        work = on_ray(options, items)
+    try:
+        for item, result in bar(work, len(items), "items"):
+            if result.status == "fatal":
+                raise ValueError(result.words)
+            for words in result.warnings:
+                log.warning(words)
+            summary.add(item, result)
+    except KeyboardInterrupt:
+        log.warning("%s\nstopped; the same command once more goes on from there", summary)
+        raise
+    finally:
+        work.close()
+    return summary
+
+
+def _items(options: BatchOptions, summary: Summary) -> list[Item]:
+    """This shard's items, films first and large ones before small ones, so that all workers end at about one time."""
+    src, dst = Path(os.path.abspath(options.src)), Path(os.path.abspath(options.dst))
+    if not src.is_dir():
+        raise FileNotFoundError(f"{options.src}: no such folder")
+    if dst.exists() and not dst.is_dir():
+        raise ValueError(f"{options.dst}: must be a folder, got a file")
+    if dst.resolve() == src.resolve():
+        raise ValueError(f"{options.dst}: must be another folder than the input")
+    ending, film_ending = plan.ending(options.format), plan.ending(options.film_format)
+    if ending is not None:
+        check_target(Path("output" + ending))
+    if film_ending not in {None, *_WRITTEN}:
+        raise ValueError(f"film_format: must be one of {', '.join(sorted(_WRITTEN))}, got {options.film_format}")
+    found = plan.walk(src, dst)
+    films = [path for path in found.others if path.suffix.lower() in _FILMS]
+    summary.left_out = [path for path in found.others if path.suffix.lower() not in _FILMS]
+    summary.failed += found.unreadable
+    films.sort(key=lambda path: (-path.stat().st_size, path))
+
+    def job(path: Path, ending: str | None) -> Job:
+        target = dst / path.relative_to(src)
+        return Job(path, target if ending is None else target.with_suffix(ending))
+
+    def film_job(path: Path) -> Job:
+        writable = path.suffix.lower() in _WRITTEN
+        return job(path, film_ending or (None if writable else ".mkv"))
+
+    jobs = plan.distinct([*map(film_job, films), *(job(path, ending) for path in found.pictures)])
+    if not jobs and not found.unreadable:
+        raise ValueError(f"{options.src}: holds no pictures or films")
+    kinds = {path: "film" for path in films}
+    return [
+        Item(one.source, one.target, kinds.get(one.source, "picture"), stamp(one.target))
+        for one in plan.share(jobs, options.shard)
+    ]
+
+
+def _locally(options: BatchOptions, items: list[Item]) -> Generator[tuple[Item, Result]]:
+    """Each item and its result, in this process. What another process holds comes last, and is waited for."""
+    painter = Painter(options, uuid.uuid4().hex)
+    todo, held = deque(items), 0
+    while todo:
+        item = todo.popleft()
+        result = painter(item)
+        if result.status == "held":
+            todo.append(item)
+            held += 1
+            if held >= len(todo):  # nothing else is left
+                time.sleep(0.5)
+            continue
+        held = 0
+        yield item, result

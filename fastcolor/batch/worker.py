@@ -1,0 +1,81 @@
+"""A worker of a batch: does items, one after the other, each under its claim."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..film.options import VideoOptions
+from ..film.video import video
+from ..pictures.colorize import Colorizer
+from ..pictures.files import ColorizeOptions, Outcome, color_file
+from ..pictures.targets import Job
+from .claims import claim, clear
+from .items import BatchOptions, Item, Result
+
+_DEATHS = 3  # so many workers may die at an item
+
+
+def stamp(path: Path) -> tuple[int, int] | None:
+    """What tells a file from one that has replaced it."""
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
+def exists(item: Item, options: BatchOptions) -> bool:
+    """Whether an item is to be skipped."""
+    if not item.before or options.overwrite:
+        return False
+    clear(item.target)
+    return True
+
+
+class Painter:
+    """A worker: does items, one after the other. run: a word that all workers of a run share."""
+
+    def __init__(self, options: BatchOptions, run: str, *, progress: bool | None = None) -> None:
+        self.options, self.run, self.progress = options, run, progress
+        self._pictures = ColorizeOptions(
+            (),
+            "",
+            temperature=options.temperature,
+            saturation=options.saturation,
+            compare=options.compare,
+            skip_colored=options.skip_colored,
+            allow_truncated=options.allow_truncated,
+            overwrite=True,  # what exists has been looked at under the item's claim
+        )
+        self._colorizer = Colorizer(options.weights, options.device, options.engine)
+
+    def __call__(self, item: Item) -> Result:
+        """Do an item unless it is done. Whatever is wrong with it is told, not raised."""
+        if exists(item, self.options):
+            return Result("exists")
+        try:
+            with claim(item.target, self.run) as held:
+                if held is None:
+                    return Result("held")
+                if stamp(item.target) != item.before:
+                    return Result("elsewhere")
+                if held.deaths >= _DEATHS:
+                    return Result("failed", f"{item.source}: given up, {held.deaths} workers died at it")
+                if item.kind == "film":
+                    return self._film(item, resume=held.deaths > 0 or not self.options.overwrite)
+                outcome = Outcome()
+                color_file(self._colorizer, Job(item.source, item.target), self._pictures, outcome)
+                return Result("kept" if outcome.kept else "coloured")
+        except Exception as error:
+            words = str(error) or type(error).__name__
+            if isinstance(error, OSError) and error.strerror:
+                words = f"{error.filename or item.target}: {error.strerror.lower()}"
+            return Result("failed", words if str(item.source) in words else f"{item.source}: {words}")
+
+    def _film(self, item: Item, *, resume: bool) -> Result:
+        same = {name: getattr(self.options, name) for name in vars(self.options).keys() & _FILM_OPTIONS}
+        report = video(item.source, item.target, **same, resume=resume, progress=self.progress)
+        return Result("coloured", damaged=bool(report.warnings))
+
+
+_FILM_OPTIONS = set(VideoOptions.__dataclass_fields__)

@@ -1,0 +1,87 @@
+"""`fastcolor ...` and `fastcolor-video IN OUT`: the same functions and options as in Python, through tyro.
+
+Exit codes: 0 done; 1 failed or partly failed; 2 bad input or options; 3 film done, but its input was damaged; 130
+Ctrl-C; 143 training ended by a request to stop. Messages are one sentence on stderr; FASTCOLOR_DEBUG=1 shows where an
+error came from.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import tyro
+
+from .. import commands
+from . import color as colour
+from .arguments import parse
+
+
+def _fail(message: str, code: int) -> int:
+    print(" ".join(message.split()), file=sys.stderr)
+    return code
+
+
+def _guard(program: str, work: Callable[[], int]) -> int:
+    """Run, and turn every failure into one sentence and an exit code."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    if os.environ.get("FASTCOLOR_DEBUG") == "1":
+        return work()
+    warnings.simplefilter("ignore")
+    try:
+        return work()
+    except KeyboardInterrupt as stop:
+        return _fail(f"{program}: {str(stop) or 'stopped'}", 128 + getattr(stop, "signal", 2))
+    except BrokenPipeError:
+        return 1
+    except OSError as error:
+        if error.filename is not None and error.strerror:
+            return _fail(f"{program}: {error.filename}: {error.strerror.lower()}", 2)
+        wrong = (FileNotFoundError, FileExistsError, IsADirectoryError)
+        return _fail(f"{program}: {error}", 2 if isinstance(error, wrong) else 1)
+    except (ValueError, TypeError) as error:
+        return _fail(f"{program}: {error}", 2)
+    except Exception as error:
+        return _fail(f"{program}: {error or type(error).__name__}", 1)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of `fastcolor`."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+
+    def work() -> int:
+        if list(arguments) == ["--version"]:
+            return _print_version()
+        table = commands.table()
+        union: Any = None
+        for name, (kind, _) in table.items():
+            member = Annotated[kind, tyro.conf.subcommand(name)]
+            union = member if union is None else union | member
+        parsed = parse(union, arguments, "fastcolor", table)
+        run = next(run for kind, run in table.values() if type(parsed) is kind)
+        return run(parsed)
+
+    sys.exit(_guard("fastcolor", work))
+
+
+def main_video(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of `fastcolor-video`."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+
+    def work() -> int:
+        if list(arguments) == ["--version"]:
+            return _print_version()
+        return colour.run_video(parse(colour.video_type(), arguments, "fastcolor-video"))
+
+    sys.exit(_guard("fastcolor-video", work))
+
+
+def _print_version() -> int:
+    from ..constants import __version__
+
+    print(f"fastcolor {__version__}")
+    return 0

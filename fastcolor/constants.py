@@ -1,0 +1,11 @@
+"""Numbers that several files share, and where they come from."""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"
+
+# sRGB primaries to XYZ, D65 (IEC 61966-2-1), and the white point of the 2-degree observer (CIE 15).
+RGB_TO_XYZ = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
+WHITE = (0.95047, 1.0, 1.08883)
+# Luma weights of red and blue: ITU-R BT.601, BT.709, BT.2020.
+LUMA_WEIGHTS = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722), "bt2020": (0.2627, 0.0593)}

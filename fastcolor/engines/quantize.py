@@ -1,0 +1,86 @@
+"""Exported networks in INT8, for CPUs that multiply 8-bit integers.
+
+ONNX Runtime's static quantisation: Q/DQ around every operation but the last convolution, weights scaled for each
+channel by itself, activations for the least and the greatest value that some pictures make them take.
+bench/results/int8.md says what else was tried.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from torch import Tensor
+
+from .. import ops
+from ..models.weights import Weights
+from .exported import describe
+from .onnx import require_onnx
+
+# GroupNorm's statistics want float (and its reshaping comes out wrong), as do attention's shares, all below 1.
+_IN_FLOAT = ("InstanceNormalization", "Softmax")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The library tells the root logger of steps that should be taken, and are."""
+
+    def serious(record: logging.LogRecord) -> bool:
+        return record.levelno >= logging.ERROR
+
+    logging.getLogger().addFilter(serious)  # which other loggers' records do not pass
+    try:
+        yield
+    finally:
+        logging.getLogger().removeFilter(serious)
+
+
+def to_int8(weights: Weights, content: bytes, gray: Tensor) -> bytes:
+    """A network's ONNX file in float32 as one in INT8, float32 in and out, with metadata.
+
+    Args:
+        weights: the network. content: its ONNX file. gray: (N, H, W) uint8, pictures at network size to calibrate on;
+            two do as well as a hundred.
+
+    Raises:
+        ValueError: onnx, onnxscript or onnxruntime is not installed.
+    """
+    onnx = require_onnx()
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Pictures(CalibrationDataReader):
+        def __init__(self) -> None:
+            self._rows = iter(gray.split(1))
+
+        def get_next(self) -> dict[str, object] | None:
+            row = next(self._rows, None)
+            return None if row is None else {"lightness": ops.luma_to_input(row, tuple(row.shape[1:])).numpy()}
+
+    with _quiet(), tempfile.TemporaryDirectory() as folder:  # it takes and leaves files
+        source, out = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
+        source.write_bytes(content)
+        quant_pre_process(source, source, skip_symbolic_shape=True)
+        nodes = onnx.load(source).graph.node
+        # Logits in 256 steps would tie, and the most probable colour be the first of several.
+        last = [node.name for node in nodes if node.op_type == "Conv"][-1]
+        quantize_static(
+            source,
+            out,
+            Pictures(),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=[last, *(node.name for node in nodes if node.op_type in _IN_FLOAT)],
+        )
+        model = onnx.load(out)
+    used = {node.domain for node in model.graph.node}
+    kept = [opset for opset in model.opset_import if opset.domain in used]
+    del model.opset_import[:], model.graph.value_info[:]
+    model.opset_import.extend(kept)
+    onnx.helper.set_model_props(model, describe(weights, "int8"))
+    return model.SerializeToString()

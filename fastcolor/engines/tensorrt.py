@@ -1,0 +1,284 @@
+"""The network in TensorRT (10.12 or later) or TensorRT-RTX, on an NVIDIA GPU. One builder serves both.
+
+Networks are strongly typed: their precision stands in the ONNX file. A built engine holds for one GPU model, library
+version, network and range of sizes; its file starts with that key (length as 4 bytes, JSON, then the plan) and an
+engine whose key differs is built again, not trusted.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import json
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..models.weights import Weights
+from . import cache
+from .exported import Network, describe, digest
+from .parity import Parity, Precision, compare, side_of
+
+log = logging.getLogger(__name__)
+FORMAT = "fastcolor-engine-1"
+_BATCH = (1, 8, 16)  # least, best, most
+_LADDER: tuple[Precision, ...] = ("fp16", "bf16", "fp32")
+
+
+@functools.lru_cache(maxsize=1)
+def runtime() -> Any:
+    """The tensorrt or tensorrt_rtx package.
+
+    Raises:
+        ValueError: neither is installed, or what is installed does not load.
+    """
+    problems = []
+    for name in ("tensorrt", "tensorrt_rtx"):
+        try:
+            trt = importlib.import_module(name)
+            trt.Builder(_logger(trt, []))
+            return trt
+        except (ImportError, OSError, TypeError, AttributeError) as error:
+            # TypeError: the libraries are there, a driver is not. AttributeError: a folder of that name.
+            problems.append(f"{name}: {str(error).splitlines()[0]}")
+    raise ValueError(
+        f"engine: tensorrt is not usable ({'; '.join(problems)}); pip install 'fastcolor[tensorrt]' or, "
+        "for GeForce and RTX chips, 'fastcolor[tensorrt-rtx]', and the NVIDIA driver"
+    )
+
+
+def _logger(trt: Any, errors: list[str]) -> Any:
+    """Gathers what TensorRT would print."""
+
+    class Logger(trt.ILogger):
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):
+                errors.append(message.splitlines()[0])
+
+    return Logger()
+
+
+def shapes_of(weights: Weights) -> list[tuple[int, int, int, int]]:
+    """The least, best and largest input that an engine takes: all that `Colorizer.input_size` asks for."""
+    stride: int = weights.model.stride  # type: ignore[assignment]
+    sides = (2 * stride, side_of(weights), max(4 * weights.size // stride, 2) * stride)
+    return [(n, 1, side, side) for n, side in zip(_BATCH, sides, strict=True)]
+
+
+def key_of(onnx: bytes, shapes: list[tuple[int, int, int, int]], device: torch.device | None) -> dict[str, Any]:
+    """What an engine depends on. device: None where there is no GPU (TensorRT-RTX builds without)."""
+    trt = runtime()
+    return {
+        "gpu": "none" if device is None else torch.cuda.get_device_name(device),
+        "library": f"{trt.__name__} {trt.__version__}",
+        "onnx": hashlib.sha256(onnx).hexdigest(),
+        "shapes": [list(shape) for shape in shapes],
+    }
+
+
+def build(onnx: bytes, shapes: list[tuple[int, int, int, int]]) -> bytes:
+    """Compile an exported network; seconds to minutes.
+
+    Args:
+        onnx: the file's bytes. shapes: as `shapes_of` gives them.
+
+    Returns:
+        The plan.
+
+    Raises:
+        ValueError: TensorRT is not usable. RuntimeError: it refuses the network; the message names the nodes.
+    """
+    trt, errors = runtime(), []
+    logger = _logger(trt, errors)
+    builder = trt.Builder(logger)
+    # Later versions know no other kind of network, and may have dropped the flag.
+    flag = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
+    network = builder.create_network(0 if flag is None else 1 << int(flag))
+    parser = trt.OnnxParser(network, logger)
+    if not parser.parse(onnx):
+        refused = [str(parser.get_error(i)).splitlines()[0] for i in range(parser.num_errors)]
+        raise RuntimeError(f"TensorRT does not take the network: {'; '.join(refused)}")
+    config = builder.create_builder_config()
+    profile = builder.create_optimization_profile()
+    profile.set_shape("lightness", *shapes)
+    config.add_optimization_profile(profile)
+    # What earlier builds timed. TensorRT-RTX times nothing while it builds.
+    timings = cache.home() / "tensorrt" / f"{trt.__version__}.timings"
+    kept = config.create_timing_cache(cache.read(timings) or b"") if trt.__name__ == "tensorrt" else None
+    if kept is not None:
+        config.set_timing_cache(kept, ignore_mismatch=False)
+    plan = builder.build_serialized_network(network, config)
+    if plan is None:
+        raise RuntimeError(f"TensorRT could not build the network: {'; '.join(errors) or 'it does not say why'}")
+    if kept is not None:
+        cache.keep(timings, bytes(kept.serialize()))
+    return bytes(plan)
+
+
+class NotAnEngine(ValueError):
+    """A file that does not start as an engine file does."""
+
+
+def pack(header: dict[str, Any], plan: bytes) -> bytes:
+    """An engine file's bytes."""
+    text = json.dumps({"format": FORMAT, **header}).encode()
+    return len(text).to_bytes(4, "little") + text + plan
+
+
+def unpack(content: bytes) -> tuple[dict[str, Any], bytes]:
+    """(header, plan) of an engine file. NotAnEngine: it is none."""
+    length = int.from_bytes(content[:4], "little")
+    try:
+        header = json.loads(content[4 : 4 + length])
+        if header["format"] != FORMAT:
+            raise ValueError(f"format {header['format']!r}")
+    except (ValueError, KeyError, TypeError) as error:
+        raise NotAnEngine(f"not an engine file of fastcolor's, or damaged ({error})") from None
+    return header, content[4 + length :]
+
+
+def kept_or(path: Path, key: Callable[[str], dict[str, Any]], make: Callable[[], bytes]) -> bytes:
+    """An engine file's bytes: the kept ones while their key is still true, else made again and kept.
+
+    Args:
+        key: from the precision in the header to the key as it must be. make: builds the whole file.
+    """
+    content = cache.read(path)
+    if content is not None:
+        try:
+            header, _ = unpack(content)
+            if header["key"] == key(header["precision"]):
+                return content
+        except (NotAnEngine, KeyError):
+            pass
+    content = make()
+    cache.keep(path, content)
+    return content
+
+
+@dataclass(frozen=True)
+class Built:
+    """An engine file within its bound. `problems`: precisions that were tried and left, and why."""
+
+    content: bytes
+    precision: Precision
+    parity: Parity
+    problems: tuple[str, ...]
+
+
+def build_checked(
+    weights: Weights, device: torch.device, *, precision: Precision | None = None, gray: Tensor | None = None
+) -> Built:
+    """Build engines until one agrees with torch: fp16, then bf16, then fp32, or the one asked for.
+
+    Args:
+        weights: with their network, or an exported file of the wanted precision. device: the GPU. gray: as
+            `parity.compare` takes it.
+
+    Raises:
+        ValueError: TensorRT or the GPU is not there. RuntimeError: no engine agrees; the message says how each fails.
+    """
+    if device.type != "cuda":
+        raise ValueError(f"device: must be a CUDA device for TensorRT, got {device}")
+    own = weights.model.precision if isinstance(weights.model, Network) else None
+    ladder = (own,) if own else (precision,) if precision else _LADDER
+    shapes, problems = shapes_of(weights), []
+    for rung in ladder:
+        try:
+            onnx = cache.exported(weights, rung)
+            plan = build(onnx, shapes)
+            parity = compare(TensorRtEngine(plan, device, rung), weights, gray)
+            problem = parity.problem(rung)
+        except RuntimeError as error:
+            problem = str(error).splitlines()[0]
+        if problem is None:
+            key = key_of(onnx, shapes, device)
+            header = {"key": key, "precision": rung, "parity": str(parity), "network": describe(weights, rung)}
+            return Built(pack(header, plan), rung, parity, tuple(problems))
+        problems.append(f"{rung}: {problem}")
+        log.warning(f"engine tensorrt {rung} is not used: {problem}")
+    raise RuntimeError(f"no TensorRT engine agrees with torch ({'; '.join(problems)})")
+
+
+def path_of(weights: Weights, device: torch.device) -> Path:
+    """Where the engine of these weights and this GPU is kept."""
+    gpu = hashlib.sha256(torch.cuda.get_device_name(device).encode()).hexdigest()[:8]
+    return cache.home() / "tensorrt" / f"{digest(weights)[:32]}-{gpu}.engine"
+
+
+def load(weights: Weights, device: torch.device) -> TensorRtEngine:
+    """The engine of these weights, from `cache.home()` or built now.
+
+    Raises:
+        ValueError, RuntimeError: as `build_checked`.
+    """
+    if isinstance(weights.model, Network) and not weights.model.on_cpu:
+        header, plan = unpack(weights.model.content)
+        trt = runtime()
+        built, here = header["key"], (torch.cuda.get_device_name(device), f"{trt.__name__} {trt.__version__}")
+        if (built["gpu"], built["library"]) != here:
+            raise ValueError(
+                f"weights: the engine was built for {built['gpu']} by {built['library']}, here are "
+                f"{here[0]} and {here[1]}; export it again"
+            )
+        return TensorRtEngine(plan, device, header["precision"])
+    content = kept_or(
+        path_of(weights, device),
+        lambda precision: key_of(cache.exported(weights, precision), shapes_of(weights), device),
+        lambda: build_checked(weights, device).content,
+    )
+    header, plan = unpack(content)
+    return TensorRtEngine(plan, device, header["precision"])
+
+
+class TensorRtEngine:
+    """A built engine. Runs on torch's current stream, reads and writes torch's tensors.
+
+    Args:
+        plan: as `build` returns it. device: the GPU it was built for. precision: of its body.
+
+    Raises:
+        ValueError: TensorRT is not usable. RuntimeError: the plan does not fit this machine.
+    """
+
+    def __init__(self, plan: bytes, device: torch.device, precision: str) -> None:
+        trt = runtime()
+        self.device = device
+        self.name = f"{trt.__name__} {device} {precision}"
+        with torch.cuda.device(device):
+            errors: list[str] = []
+            # Logger, runtime and engine must outlive the context.
+            self._logger = _logger(trt, errors)
+            self._runtime = trt.Runtime(self._logger)
+            self._engine = self._runtime.deserialize_cuda_engine(plan)
+            if self._engine is None:
+                raise RuntimeError(f"TensorRT cannot load the engine here: {'; '.join(errors)}")
+            # Its scratch memory is torch's, as large as the size at hand needs and not as the largest would.
+            self._context = self._engine.create_execution_context(trt.ExecutionContextAllocationStrategy.USER_MANAGED)
+        self._lock = threading.Lock()
+
+    def __call__(self, lightness: Tensor) -> Tensor:
+        with self._lock, torch.cuda.device(self.device):
+            lightness = lightness.to(self.device, torch.float32).contiguous()
+            if not self._context.set_input_shape("lightness", tuple(lightness.shape)):
+                raise ValueError(f"lightness: must lie within the engine's sizes, got {tuple(lightness.shape)}")
+            scratch_bytes = self._context.update_device_memory_size_for_shapes()
+            scratch = torch.empty(max(scratch_bytes, 1), dtype=torch.uint8, device=self.device)
+            self._context.set_device_memory(scratch.data_ptr(), scratch_bytes)
+            output = torch.empty(tuple(self._context.get_tensor_shape("output")), device=self.device)
+            self._context.set_tensor_address("lightness", lightness.data_ptr())
+            self._context.set_tensor_address("output", output.data_ptr())
+            if not self._context.execute_async_v3(torch.cuda.current_stream().cuda_stream):
+                raise RuntimeError("TensorRT failed to run the engine")
+        # All are used on this stream alone, on which torch reuses their memory no earlier than the work is done.
+        return output

@@ -1,0 +1,1 @@
+"""How good colours are: measures, their protocols, and reports."""

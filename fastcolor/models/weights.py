@@ -1,0 +1,240 @@
+"""Weights on disk: one `.safetensors` file holds the tensors (float16) and, as its metadata, all that is needed to
+colour with them: the network's name and options, the palette, temperature, size and a model card.
+
+Published state dicts (`.pth`) are read too, by name or as a file; torch's restricted reader runs none of their code.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import pickle
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from .. import models
+from ..palette import Palette
+from . import download
+from .layers import check_state
+
+_FORMAT = "fastcolor-1"
+_ASSETS = Path(__file__).parents[1] / "assets"
+_NAMED = {"default": _ASSETS / "default.safetensors"}
+# Networks with published state dicts, and the tensor that tells each from the other.
+_PUBLISHED = {"eccv16": "model_out.weight", "siggraph17": "model_out.0.weight"}
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A generator ready to colour, and how it wants to be used.
+
+    Attributes:
+        model: in evaluation mode, float32. name, options: as `models.build` takes them. palette: of a classifier, else
+        None. temperature: of the annealed mean. saturation: factor on ab that the weights want. size: short side in
+        pixels that the network sees. card: facts about the training, by name.
+    """
+
+    model: nn.Module
+    name: str
+    options: dict[str, object]
+    palette: Palette | None
+    temperature: float
+    size: int
+    saturation: float = 1.0
+    card: dict[str, str] = field(default_factory=dict)
+
+
+def _umask() -> int:
+    """The process's file mode mask, which can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def names() -> list[str]:
+    """The weights that are known by name; all but "default" are downloaded at first use."""
+    return [*_NAMED, *_PUBLISHED]
+
+
+def save(
+    path: str | os.PathLike[str],
+    model: nn.Module,
+    *,
+    name: str,
+    options: dict[str, object],
+    palette: Palette | None,
+    temperature: float,
+    size: int,
+    saturation: float = 1.0,
+    card: dict[str, str] | None = None,
+) -> None:
+    """Write a generator's weights, whole or not at all.
+
+    Args:
+        path: ends in `.safetensors`; an existing file is replaced. model: its state is written as float16. The rest:
+            see `Weights`.
+    """
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise ValueError(f"path: must end in .safetensors, got {str(path)!r}")
+    state = {
+        key: (value.half() if value.is_floating_point() else value).contiguous().cpu()
+        for key, value in model.state_dict().items()
+        if not key.endswith("num_batches_tracked")
+    }
+    description = {
+        "format": _FORMAT,
+        "model": name,
+        "options": json.dumps(options),
+        "palette": json.dumps(None if palette is None else palette.points.tolist()),
+        "temperature": repr(float(temperature)),
+        "saturation": repr(float(saturation)),
+        "size": str(size),
+        "card": json.dumps(card or {}),
+    }
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        save_file(state, temporary, metadata=description)
+        temporary.chmod(0o666 & ~_umask())  # the library makes files that only their owner can read
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def locate(name_or_path: str | os.PathLike[str]) -> Path:
+    """The file behind a name ("default", "eccv16", "siggraph17") or path; a published one is downloaded if need be.
+
+    Raises:
+        ValueError: an unknown name, or a folder. FileNotFoundError: no such file. DownloadError: see
+        `fastcolor.models.download.fetch`.
+    """
+    name = str(name_or_path)
+    if name in _NAMED:
+        return _NAMED[name]
+    if name in _PUBLISHED:
+        return download.fetch(name)
+    path = Path(name_or_path)
+    if not path.exists():
+        if path.suffix or path.parent != Path("."):
+            raise FileNotFoundError(f"weights: no such file: {path}")
+        close = difflib.get_close_matches(name, names(), 1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"weights: must be a file or one of {', '.join(names())}, got {name!r}{hint}")
+    if path.is_dir():
+        raise ValueError(f"weights: must be a file, got the folder {path}")
+    return path
+
+
+def load(name_or_path: str | os.PathLike[str]) -> Weights:
+    """Read weights by name or from a file: one that `save` or `fastcolor.train` wrote, or a published state dict, whose
+    network is known by the names of its tensors.
+
+    Returns:
+        The weights, on the CPU.
+
+    Raises:
+        ValueError: an unknown name, or a file that holds no such weights. FileNotFoundError: no such file.
+        DownloadError: published weights that cannot be had.
+
+    Example:
+        >>> load("default").model.kind
+        'classifier'
+    """
+    path = locate(name_or_path)
+    with open(path, "rb") as file:
+        start = file.read(64)
+    if start.lstrip()[:9].lower().startswith(download.WEB_PAGE):
+        raise ValueError(f"weights: {path} is a web page, not weights; delete it and download the file again")
+    # A pickle or a zip of one, as torch.save writes them; a safetensors file starts with the length of its header.
+    if start.startswith((b"PK\x03\x04", b"\x80")) and start[8:9] != b"{":
+        return _published(path, state_dict(path))
+    return _own(path)
+
+
+def state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+    """Read a state dict that torch.save wrote, without running code that may be in it.
+
+    Raises:
+        ValueError: the file is damaged, or holds something else. FileNotFoundError: no such file.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"weights: no such file: {path}") from None
+    except pickle.UnpicklingError:
+        raise ValueError(f"weights: {path} is not a plain state dict, or is damaged") from None
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
+        raise ValueError(f"weights: {path} is damaged ({str(error).splitlines()[0]})") from None
+    if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ValueError(f"weights: {path} is not a plain state dict (names and tensors)")
+    return state
+
+
+def _published(path: Path, state: dict[str, Tensor]) -> Weights:
+    name = next((name for name, key in _PUBLISHED.items() if key in state), None)
+    if name is None:
+        raise ValueError(
+            f"weights: {path} is a state dict of another network (its first tensor is {next(iter(state))!r}), "
+            f"known are {', '.join(_PUBLISHED)}"
+        )
+    options: dict[str, object] = {}
+    try:
+        palette = _published_palette(state["model_out.weight"]) if name == "eccv16" else None
+        if palette is not None and len(palette) != len(Palette.grid()):
+            options["bins"] = len(palette)
+        model = models.build(name, **options)
+        _fill(model, state)
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(f"weights: {path} does not fit the network {name} ({error})") from None
+    return Weights(model.eval(), name, options, palette, temperature=1.0, size=256, card={"published as": path.name})
+
+
+def _published_palette(last: Tensor) -> Palette:
+    """What eccv16 averages over lies in its last layer (2, Q, 1, 1), in units of 110; the grid but for rounding."""
+    points = last.flatten(1).t().float() * 110
+    grid = Palette.grid()
+    return (
+        grid if points.shape == grid.points.shape and torch.allclose(points, grid.points, atol=0.1) else Palette(points)
+    )
+
+
+def _fill(model: nn.Module, state: dict[str, Tensor]) -> None:
+    check_state(model, state, "must be its state dict")
+    model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()}, strict=False)
+
+
+def _own(path: Path) -> Weights:
+    try:
+        with safe_open(path, framework="pt") as file:
+            description = file.metadata() or {}
+            state = {key: file.get_tensor(key) for key in file.keys()}
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"weights: {path} is not a safetensors file or is damaged ({error})") from None
+    if description.get("format") != _FORMAT:
+        raise ValueError(
+            f"weights: {path} is a safetensors file, but not one of fastcolor's (no {_FORMAT} in its metadata)"
+        )
+    try:
+        options = json.loads(description["options"])
+        model = models.build(description["model"], **options)
+        _fill(model, state)
+        points = json.loads(description["palette"])
+        return Weights(
+            model=model.eval(),
+            name=description["model"],
+            options=options,
+            palette=None if points is None else Palette(torch.tensor(points)),
+            temperature=float(description["temperature"]),
+            saturation=float(description["saturation"]),
+            size=int(description["size"]),
+            card=json.loads(description["card"]),
+        )
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(f"weights: {path} does not fit this version of fastcolor ({reason})") from None

@@ -1,0 +1,1 @@
+"""Pictures in, pictures out: reading, colouring and writing files."""

@@ -1,0 +1,174 @@
+"""Pictures in, coloured pictures out."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import math
+import os
+from collections.abc import Sequence
+from typing import overload
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from .. import ops
+from ..predictor import Predictor, check_look
+from .picture import Picture, compose, of_array, of_image, read
+
+ImageLike = str | os.PathLike[str] | Image.Image | np.ndarray
+_FULL_DETAIL, _FULL_SIDE = 2.0, 32  # spread of L, and side in pixels, from which colours are trusted whole
+log = logging.getLogger("fastcolor")
+
+
+def eight_bit(pixels: np.ndarray) -> np.ndarray:
+    """uint8 or uint16 pixels as uint8, rounded."""
+    return pixels if pixels.dtype == np.uint8 else ((pixels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+
+
+class Colorizer(Predictor):
+    """A network that is loaded once and colours many pictures.
+
+    Args:
+        weights: a name ("default") or a file that `fastcolor.train` or `fastcolor.export` wrote.
+        device: "auto" (the first GPU, else the CPU), "cpu", "cuda" or "cuda:N".
+        engine: what runs the network: "torch", "onnx", "openvino", "tensorrt", or "auto", the fastest of those that
+            are ready, measured once a machine (`fastcolor info`).
+
+    Raises:
+        ValueError, FileNotFoundError: unknown or damaged weights, a device or engine that is not there.
+
+    Example:
+        >>> colorizer = Colorizer()
+        >>> colorizer(Image.new("L", (320, 240), 128)).size
+        (320, 240)
+    """
+
+    @overload
+    def __call__(
+        self, image: ImageLike, *, temperature: float | None = None, saturation: float = 1.0
+    ) -> Image.Image: ...
+    @overload
+    def __call__(
+        self, image: Sequence[ImageLike], *, temperature: float | None = None, saturation: float = 1.0
+    ) -> list[Image.Image]: ...
+
+    def __call__(
+        self, image: ImageLike | Sequence[ImageLike], temperature: float | None = None, saturation: float = 1.0
+    ) -> Image.Image | list[Image.Image]:
+        """Colour one picture or several.
+
+        Args:
+            image: a file, a PIL image, a uint8 array (H, W), (H, W, 3) or (H, W, 4), a uint16 array (H, W); or a list
+                of these. Colour in it is replaced; its lightness is kept. Of a file with several pictures the first.
+            temperature: lower is more saturated and less even, 0 or 0.001 to 10; None: the weights' own.
+            saturation: factor, 0 (gray) to 10.
+
+        Returns:
+            An sRGB image of the same size, or a list of them in order.
+
+        Raises:
+            ValueError, FileNotFoundError: not a readable picture, or numbers out of range.
+        """
+        if not isinstance(image, (list, tuple)):
+            return self.paint([_open(image)], temperature=temperature, saturation=saturation)[0]
+        return self.paint([_open(one) for one in image], temperature=temperature, saturation=saturation)
+
+    def paint(
+        self, pictures: list[Picture], *, temperature: float | None = None, saturation: float = 1.0
+    ) -> list[Image.Image]:
+        """Colour opened pictures; those of one shape go through the network eight at a time.
+
+        Less colour goes where there is less to see: none into a flat picture or the missing part of a truncated one.
+        """
+        check_look(temperature, saturation)
+        results: list[Image.Image | None] = [None] * len(pictures)
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for i, picture in enumerate(pictures):
+            height, width = picture.pixels[picture.present].shape[:2]
+            if height and width:
+                groups.setdefault((*self.input_size(height, width),), []).append(i)
+            else:
+                results[i] = compose(eight_bit(picture.gray)[..., None].repeat(3, axis=2), picture)
+        for size, members in groups.items():
+            for first in range(0, len(members), 8):
+                batch = members[first : first + 8]
+                grays = [pictures[i].gray[pictures[i].present] for i in batch]
+                lightness = torch.cat([ops.luma_to_input(self._tensor(gray), size) for gray in grays])
+                ab = self.predict_ab(lightness, temperature=temperature)
+                for row, i in enumerate(batch):
+                    trust = _trust(lightness[row], grays[row].shape)
+                    rgb = self._paint_one(ab[row : row + 1], pictures[i], saturation * trust)
+                    results[i] = compose(rgb, pictures[i])
+        return [image for image in results if image is not None]
+
+    def _paint_one(self, ab: Tensor, picture: Picture, saturation: float) -> np.ndarray:
+        """(H, W, 3) uint8."""
+        pixels = picture.pixels[picture.present]
+        source = self._tensor(pixels)
+        if pixels.ndim == 3 and pixels.dtype == np.uint16:
+            planes = source.permute(0, 3, 1, 2).to(torch.float32) / 65535
+            source = ops.rgb_to_lab(planes)[:, :1]
+        rgb = ops.paint_rgb(ab, source, saturation=saturation)[0].cpu().numpy()
+        if rgb.shape[:2] == picture.pixels.shape[:2]:
+            return rgb
+        whole = eight_bit(picture.gray)[..., None].repeat(3, axis=2)
+        whole[picture.present] = rgb
+        return whole
+
+    def _tensor(self, pixels: np.ndarray) -> Tensor:
+        pixels = pixels if pixels.flags.writeable else pixels.copy()  # torch warns of arrays it could write into
+        return torch.from_numpy(pixels)[None].to(self.device)
+
+
+def _open(image: ImageLike) -> Picture:
+    if isinstance(image, Image.Image):
+        return of_image(image)
+    if isinstance(image, np.ndarray):
+        return of_array(image)
+    if isinstance(image, (str, os.PathLike)):
+        file = read(image)
+        if len(file.frames) > 1:
+            kind = "pages" if file.format == "TIFF" else "frames"
+            log.warning("%s: the first of its %d %s is coloured", image, len(file.frames), kind)
+        return file.frames[0]
+    raise TypeError(f"image: must be a path, a PIL image or a uint8 array, got {type(image).__name__}")
+
+
+def _trust(lightness: Tensor, shape: tuple[int, ...]) -> float:
+    """How much of the predicted colour to believe, 0 to 1: a picture that is flat or of a few pixels says too little
+    of what it shows, and its colours are guesses."""
+    detail = float(lightness.std()) / _FULL_DETAIL
+    return min(1.0, detail) * min(1.0, math.sqrt(math.prod(shape)) / _FULL_SIDE)
+
+
+@functools.lru_cache(maxsize=1)
+def _shared(weights: str, device: str, engine: str) -> Colorizer:
+    return Colorizer(weights, device, engine)
+
+
+def colorize(
+    image: ImageLike,
+    *,
+    weights: str | os.PathLike[str] = "default",
+    device: str = "auto",
+    engine: str = "auto",
+    temperature: float | None = None,
+    saturation: float = 1.0,
+) -> Image.Image:
+    """Colour one picture. For many, make a `Colorizer`; this keeps the last one it used.
+
+    Args:
+        image: a file, a PIL image or an array; the rest as `Colorizer` takes it.
+
+    Returns:
+        An sRGB image of the same size.
+
+    Example:
+        >>> colorize(np.full((64, 96), 128, dtype=np.uint8)).size
+        (96, 64)
+    """
+    colorizer = _shared(os.fspath(weights), device, engine)
+    return colorizer(image, temperature=temperature, saturation=saturation)

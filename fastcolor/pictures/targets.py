@@ -1,0 +1,151 @@
+"""Which file becomes which: the pictures that a command's inputs name, and the outputs that they get."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..data import PICTURE_SUFFIXES
+from .picture import SUFFIXES, check_target
+
+_SAME_FORMAT = {".jpeg": ".jpg", ".tiff": ".tif", ".heif": ".heic"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A file to read and the one to write."""
+
+    source: Path
+    target: Path
+
+
+@dataclass
+class Tree:
+    """What lies in folders: pictures by their names, other files, and words about folders that cannot be read."""
+
+    pictures: list[Path] = field(default_factory=list)
+    others: list[Path] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+
+
+def ending(format: str | None) -> str | None:
+    """The ending that a format is named by: ".png" of "PNG" and of ".png"; None of None."""
+    return None if format is None else "." + format.lower().lstrip(".")
+
+
+def same_format(one: Path, other: Path) -> bool:
+    """Whether two names end in the same format's endings."""
+    a, b = (_SAME_FORMAT.get(path.suffix.lower(), path.suffix.lower()) for path in (one, other))
+    return a == b
+
+
+def single(source: Path, output: str, format: str | None) -> Job:
+    """The job of one picture. output: its new name, or a folder's.
+
+    Raises:
+        FileNotFoundError, ValueError: no such picture, or an output that cannot be.
+    """
+    out, suffix = Path(output), ending(format)
+    if not source.exists():
+        raise FileNotFoundError(f"{source}: no such file")
+    if out.is_dir() or _names_folder(output):
+        target = out / source.name
+        target = target if suffix is None else target.with_suffix(suffix)
+    else:
+        target = out if out.suffix or suffix is None else out.with_suffix(suffix)
+        if suffix is not None and not same_format(target, Path("output" + suffix)):
+            raise ValueError(f"format: must agree with the output's name {out}, got {format}; leave one out")
+        if not target.suffix:
+            raise ValueError(f"{out}: must end in a picture's ending such as .png, or in / to name a folder")
+    check_target(target)
+    if target.exists() and target.samefile(source):
+        raise ValueError(f"{target}: input and output are the same file")
+    return Job(source, target)
+
+
+def several(sources: Sequence[Path], output: str, format: str | None) -> tuple[list[Job], Tree]:
+    """The jobs of files and folders, and what else lies in the folders, whose trees are mirrored under the output.
+
+    Raises:
+        FileNotFoundError, ValueError: an input without pictures, or an output that cannot be.
+    """
+    out, suffix = Path(output), ending(format)
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"output: must be a folder for several pictures, got the file {out}")
+    if not out.exists() and not _names_folder(output) and re.fullmatch(r"\.[A-Za-z]\w{1,4}", out.suffix):
+        raise ValueError(f"output: must be a folder for several pictures, got {out}; {out}/ says that it is one")
+    jobs, whole = [], Tree()
+    for source in sources:
+        if not source.exists():
+            raise FileNotFoundError(f"{source}: no such file or folder")
+        files = [source]
+        if source.is_dir():
+            if out.resolve() == source.resolve():
+                if len(sources) > 1:
+                    continue  # a pattern such as photos/* also gives the output folder that lies there
+                raise ValueError(f"output: must be another folder than the input {source}")
+            tree = walk(source, out)
+            whole.others += tree.others
+            whole.unreadable += tree.unreadable
+            files = tree.pictures
+            if not files:
+                raise ValueError(f"{source}: holds no pictures")
+        for path in files:
+            target = out / (path.relative_to(source) if source.is_dir() else path.name)
+            jobs.append(Job(path, target if suffix is None else target.with_suffix(suffix)))
+    return distinct(jobs), whole
+
+
+def walk(folder: Path, out: Path) -> Tree:
+    """A folder's whole tree, without hidden files and what lies under the output folder `out`."""
+    tree, written = Tree(), out.resolve()
+
+    def unreadable(error: OSError) -> None:
+        tree.unreadable.append(f"{error.filename}: cannot be read ({(error.strerror or str(error)).lower()})")
+
+    for root, folders, names in os.walk(folder, onerror=unreadable):
+        folders[:] = [name for name in folders if not name.startswith(".") and Path(root, name).resolve() != written]
+        for name in sorted(names):
+            path = Path(root, name)
+            if name.startswith(".") or not path.is_file():
+                continue
+            known = path.suffix.lower() in SUFFIXES | PICTURE_SUFFIXES | {".pgm"}
+            (tree.pictures if known else tree.others).append(path)
+    tree.pictures.sort()
+    return tree
+
+
+def distinct(jobs: list[Job]) -> list[Job]:
+    """Each job once.
+
+    Raises:
+        ValueError: two pictures share an output, or an output is a picture that is still to be read.
+    """
+    found: dict[str, Job] = {}
+    sources = {os.path.realpath(job.source): job.source for job in jobs}
+    for job in jobs:
+        key = os.path.realpath(job.target)
+        if key in sources:
+            raise ValueError(f"{job.target}: is an input as well as the output for {job.source}")
+        other = found.setdefault(key, job)
+        if os.path.realpath(other.source) != os.path.realpath(job.source):
+            raise ValueError(f"{job.target}: is the output for both {other.source} and {job.source}; colour them apart")
+    return list(found.values())
+
+
+def share(jobs: list[Job], shard: str) -> list[Job]:
+    """The i-th of n equal shares, for a shard of "i/n"; ValueError for anything else."""
+    try:
+        index, count = (int(part) for part in shard.split("/"))
+    except ValueError:
+        index = count = 0
+    if not 1 <= index <= count:
+        raise ValueError(f"shard: must be i/n with 1 <= i <= n, got {shard!r}")
+    return jobs[index - 1 :: count]
+
+
+def _names_folder(name: str) -> bool:
+    return name.endswith(("/", os.sep))

@@ -1,0 +1,130 @@
+"""Weights, the engine that runs them, and the decoding of what comes out: lightness or luma in, ab out."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Hashable
+
+import torch
+from torch import Tensor
+
+from . import ops
+from .engines import choose as engines
+from .models import weights
+
+MAX_TEMPERATURE, MAX_SATURATION = 10.0, 10.0  # far beyond what looks like anything
+
+
+def check_look(temperature: float | None = None, saturation: float = 1.0) -> None:
+    """The one rule for both numbers, wherever they are given.
+
+    Raises:
+        ValueError: temperature is neither None nor 0 nor within 0.001..10, or saturation not within 0..10.
+    """
+    if temperature is not None and not (temperature == 0 or 1e-3 <= temperature <= MAX_TEMPERATURE):
+        raise ValueError(f"temperature: must be 0 or lie in 0.001..{MAX_TEMPERATURE:g}, got {temperature:g}")
+    if not 0 <= saturation <= MAX_SATURATION:
+        raise ValueError(f"saturation: must lie in 0..{MAX_SATURATION:g}, got {saturation:g}")
+
+
+class Predictor:
+    """A network that is loaded once and predicts the colours of many pictures or frames.
+
+    Args:
+        weights, device, engine: as `fastcolor.Colorizer` takes them, which adds pictures.
+
+    Raises:
+        ValueError, FileNotFoundError: unknown or damaged weights, a device or engine that is not there.
+
+    Example:
+        >>> Predictor().predict_ab(torch.full((1, 1, 64, 64), 50.0)).shape
+        torch.Size([1, 2, 16, 16])
+    """
+
+    def __init__(self, weights: str | os.PathLike[str] = "default", device: str = "auto", engine: str = "auto") -> None:
+        loaded = _load(weights)
+        self._engine = engines.choose(loaded, device, engine)
+        self._palette, self._kind = loaded.palette, loaded.model.kind
+        self._stride = loaded.model.stride
+        self.size, self.temperature, self.saturation = loaded.size, loaded.temperature, loaded.saturation
+        self.device: torch.device = self._engine.device
+
+    @property
+    def engine(self) -> str:
+        """What runs the network, such as "torch cpu bfloat16"."""
+        return self._engine.name
+
+    def input_size(self, height: int, width: int) -> tuple[int, int]:
+        """(h, w) that the network sees of a picture of this size: its shape, about `size` x `size` pixels in all,
+        each side a multiple of the network's stride. A very long side is capped at four times `size`."""
+        scale = self.size / math.sqrt(height * width)
+
+        def side(length: int) -> int:
+            steps = round(min(length * scale, 4 * self.size) / self._stride)
+            return max(steps, 2) * self._stride
+
+        return side(height), side(width)
+
+    @torch.inference_mode()
+    def predict_ab(self, lightness: Tensor, *, temperature: float | None = None) -> Tensor:
+        """Colours for lightness at network size, a batch in one go.
+
+        Args:
+            lightness: (N, 1, h, w) float32, L in [0, 100], h and w from `input_size`.
+            temperature: of the annealed mean; None: the weights' own.
+
+        Returns:
+            (N, 2, h', w') float32 ab in Lab units, times the saturation that the weights ask for.
+        """
+        return self._replay("lightness", lambda x: x, temperature, lightness.to(self.device))
+
+    @torch.inference_mode()
+    def predict_ab_of_luma(
+        self,
+        luma: Tensor,
+        size: tuple[int, int],
+        *,
+        full_range: bool = True,
+        bits: int | None = None,
+        turns: int = 0,
+        temperature: float | None = None,
+    ) -> Tensor:
+        """Colours for luma planes: `ops.luma_to_input`, the network and its decoding, on a GPU as one graph.
+
+        Args:
+            luma, size, full_range, bits: as `ops.luma_to_input` takes them. turns: quarters counterclockwise by which
+                the network sees the picture turned. temperature: as for `predict_ab`.
+
+        Returns:
+            (N, 2, h', w') as `predict_ab`, turned back.
+        """
+
+        def lightness(luma: Tensor) -> Tensor:
+            return ops.luma_to_input(luma, size, full_range=full_range, bits=bits).rot90(turns, (2, 3))
+
+        key = (size, full_range, bits, turns)
+        return self._replay(key, lightness, temperature, luma.to(self.device)).rot90(-turns, (2, 3))
+
+    def _replay(
+        self, key: Hashable, lightness: Callable[[Tensor], Tensor], temperature: float | None, source: Tensor
+    ) -> Tensor:
+        temperature = self.temperature if temperature is None else temperature
+
+        def ab(source: Tensor) -> Tensor:
+            output = self._engine(lightness(source))
+            if self._kind == "classifier":
+                output = ops.annealed_mean(output, palette=self._palette, temperature=temperature)
+            return output.float() * self.saturation
+
+        if isinstance(self._engine, engines.TorchEngine):
+            return self._engine.replay((key, temperature), ab, source)
+        return ab(source)
+
+
+def _load(name_or_path: str | os.PathLike[str]) -> weights.Weights:
+    if os.path.splitext(name_or_path)[1] in (".onnx", ".engine"):
+        from ..engines.export import load
+
+        return load(name_or_path)
+    return weights.load(name_or_path)

@@ -1,0 +1,1 @@
+"""Training generators and discriminators: presets, the loop, and all that it keeps."""

@@ -1,0 +1,185 @@
+"""The losses that presets are made of: any weighted sum of cross entropy, distances and a discriminator's verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .. import ops
+from ..palette import Palette, class_weights
+from .presets import L1, L2, CrossEntropy, FeatureMatching, Gan, Huber, Term
+
+
+def discriminator_loss(real: Tensor, fake: Tensor, kind: str = "vanilla") -> Tensor:
+    """What a discriminator learns from: half the sum of its losses on true and on made colours.
+
+    Args:
+        real, fake: scores of any shape, larger meaning true. kind: "vanilla" (binary cross entropy on logits),
+            "least_squares" or "hinge".
+
+    Returns:
+        A scalar.
+
+    Raises:
+        ValueError: an unknown kind.
+
+    Source: Goodfellow et al. 2014; Mao et al., "Least Squares GANs", 2017; Lim and Ye, "Geometric GAN", 2017; halved as
+    in Isola et al. 2017, which slows the discriminator.
+
+    Example:
+        >>> round(discriminator_loss(torch.zeros(4), torch.zeros(4)).item(), 4)
+        0.6931
+    """
+    if kind == "hinge":
+        return 0.5 * (F.relu(1 - real).mean() + F.relu(1 + fake).mean())
+    return 0.5 * (_verdict(real, True, kind) + _verdict(fake, False, kind))
+
+
+def generator_loss(fake: Tensor, kind: str = "vanilla") -> Tensor:
+    """What a generator learns from the scores of its colours: to have them taken for true. See `discriminator_loss`."""
+    return -fake.mean() if kind == "hinge" else _verdict(fake, True, kind)
+
+
+def _verdict(scores: Tensor, truth: bool, kind: str) -> Tensor:
+    target = torch.full_like(scores, float(truth))
+    if kind == "vanilla":
+        return F.binary_cross_entropy_with_logits(scores, target)
+    if kind == "least_squares":
+        return F.mse_loss(scores, target)
+    raise ValueError(f"kind: must be 'vanilla', 'least_squares' or 'hinge', got {kind!r}")
+
+
+def feature_matching(made: Sequence[Tensor], true: Sequence[Tensor]) -> Tensor:
+    """Mean absolute difference of a discriminator's features, averaged over its layers.
+
+    Args:
+        made, true: the same layers' outputs for made and for true colours; no gradient flows to `true`.
+
+    Source: Wang et al., "High-Resolution Image Synthesis with Conditional GANs", CVPR 2018, equation 4.
+    """
+    return torch.stack([F.l1_loss(m.float(), t.detach().float()) for m, t in zip(made, true, strict=True)]).mean()
+
+
+def shrink(full: Tensor, like: Tensor, target: Literal["area", "point"] = "area") -> Tensor:
+    """Bring planes (N, C, H, W) to the whole fraction of their size that `like` has: the mean over each "area", or the
+    "point" at its upper left (the published Caffe code)."""
+    step = full.shape[3] // like.shape[3]
+    if step == 1:
+        return full
+    return F.avg_pool2d(full, step) if target == "area" else full[..., ::step, ::step].contiguous()
+
+
+class Objective:
+    """The weighted sum of a stage's loss terms.
+
+    Args:
+        terms: of the stage. palette: of a classifier, also of the terms' weights. prior: (Q,) colour prior of the data,
+            smoothed; None where no term weighs colours. device: of the tensors to come. target: see `shrink`.
+
+    Raises:
+        ValueError: terms that cannot be told apart by name, or that need a prior when there is none.
+
+    Example:
+        >>> objective = Objective((L1(),), Palette.grid(), None, torch.device("cpu"))
+        >>> total, parts = objective(torch.full((1, 2, 8, 8), 11.0), None, torch.zeros(1, 2, 8, 8))
+        >>> round(parts["l1"].item(), 3)
+        0.1
+    """
+
+    def __init__(
+        self,
+        terms: Sequence[Term],
+        palette: Palette,
+        prior: Tensor | None,
+        device: torch.device,
+        target: Literal["area", "point"] = "area",
+    ) -> None:
+        names = [term.name for term in terms]
+        if len(set(names)) != len(names):
+            raise ValueError(f"losses: every term must have a name of its own, got {', '.join(names)}")
+        self.terms, self.palette, self.target = terms, palette, target
+        self.gan_kind = next((term.kind for term in terms if isinstance(term, Gan)), "vanilla")
+        self.matches_features = any(isinstance(term, FeatureMatching) for term in terms)
+        self.needs_logits = any(isinstance(term, CrossEntropy) for term in terms)
+        self.adversarial = any(isinstance(term, (Gan, FeatureMatching)) for term in terms)
+        # A classifier's colours are decoded when a term looks at them; else its logits may be overwritten.
+        self.needs_colour = any(not isinstance(term, CrossEntropy) for term in terms)
+        self._weights: dict[str, Tensor] = {}
+        for term in terms:
+            if isinstance(term, (CrossEntropy, L1)) and term.weighting != "none":
+                if prior is None:
+                    raise ValueError(f"losses: {term.name} weighs colours by a prior, got none")
+                self._weights[term.name] = class_weights(prior, term.weighting, term.mix, term.alpha).to(device)
+
+    def __call__(
+        self,
+        made: Tensor | None,
+        logits: Tensor | None,
+        true: Tensor,
+        scores: Tensor | None = None,
+        features: tuple[Sequence[Tensor], Sequence[Tensor]] | None = None,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Add up the terms.
+
+        Args:
+            made: (N, 2, h, w) the network's colours, or None. logits: (N, Q, h, w) of a classifier, or None; they are
+                overwritten when no term needs `made`. true: (N, 2, H, W). scores: the discriminator's, of `made`.
+            features: the discriminator's layers for made and true colours.
+
+        Returns:
+            The weighted sum, and every term by name, unweighted.
+        """
+        parts: dict[str, Tensor] = {}
+        for term in self.terms:
+            if isinstance(term, CrossEntropy):
+                parts[term.name] = self._cross_entropy(term, logits, shrink(true, logits, self.target))
+            elif isinstance(term, L1):
+                parts[term.name] = self._distance(term, made, shrink(true, made, self.target))
+            elif isinstance(term, Gan):
+                parts[term.name] = generator_loss(scores.float(), term.kind)
+            else:
+                parts[term.name] = feature_matching(*features)
+        total = sum(term.weight * parts[term.name] for term in self.terms)
+        return total, parts
+
+    def _cross_entropy(self, term: CrossEntropy, logits: Tensor, true: Tensor) -> Tensor:
+        mask = None
+        if term.gray_below > 0:
+            mask = _coloured(true, term.gray_below).expand(-1, *true.shape[2:])
+        loss = ops.rebalanced_cross_entropy(
+            logits,
+            true,
+            palette=self.palette,
+            class_weight=self._weights.get(term.name),
+            neighbours=term.neighbours,
+            sigma=term.sigma,
+            gamma=term.gamma,
+            mask=mask,
+            inplace=len(self.terms) == 1,
+        )
+        return loss * (true.shape[2] * true.shape[3]) if term.reduction == "pictures" else loss
+
+    def _distance(self, term: L1, made: Tensor, true: Tensor) -> Tensor:
+        difference = (made.float() - true) / term.scale
+        if isinstance(term, L2):
+            loss = difference.square()
+        elif isinstance(term, Huber):
+            loss = F.huber_loss(difference, torch.zeros_like(difference), "none", term.delta / term.scale)
+        else:
+            loss = difference.abs()
+        weight = self._weights.get(term.name)
+        if weight is not None:
+            nearest, _ = ops.encode_bins(true, self.palette, neighbours=1)
+            loss = loss * weight[nearest.long()]
+        if term.gray_below:
+            loss = loss * _coloured(true, term.gray_below)[:, None]
+        return loss.mean()
+
+
+def _coloured(true: Tensor, gray_below: float) -> Tensor:
+    """(N, 1, 1) bool: does any |a| or |b| of a picture (N, 2, H, W) exceed `gray_below`?"""
+    return (true.abs() > gray_below).flatten(1).any(1)[:, None, None]

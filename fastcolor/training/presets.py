@@ -1,0 +1,312 @@
+"""Recipes for training, as data: network, sizes, losses, optimisers and their schedules, with the published numbers.
+
+A stage is a stretch of a run. Neighbouring stages with an equal optimiser share its state and one schedule; where the
+optimiser changes, a new one begins, and with it a fresh discriminator if the new stage has one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from ..data import View
+
+
+@dataclass(frozen=True)
+class CrossEntropy:
+    """Cross entropy of a classifier's logits against softly encoded colours; `gamma` > 0 makes it the focal loss.
+
+    `weighting`, `mix` and `alpha` are those of `palette.class_weights`.
+    reduction: the sum over pixels is divided by the number of "pixels" or of "pictures". gray_below: a picture none of
+    whose |a| and |b| exceeds it does not count.
+    """
+
+    weight: float = 1.0
+    weighting: Literal["rebalance", "inverse_log", "none"] = "rebalance"
+    mix: float = 0.5
+    alpha: float = 1.0
+    neighbours: int = 5
+    sigma: float = 5.0
+    gamma: float = 0.0
+    reduction: Literal["pixels", "pictures"] = "pixels"
+    gray_below: float = 0.0
+    name: str = "cross_entropy"
+
+
+@dataclass(frozen=True)
+class L1:
+    """Mean absolute difference of ab / `scale`; rare colours weigh more with a `weighting` of `class_weights`.
+
+    gray_below: as of `CrossEntropy`.
+    """
+
+    weight: float = 1.0
+    scale: float = 110.0
+    weighting: Literal["rebalance", "inverse_log", "none"] = "none"
+    mix: float = 0.5
+    alpha: float = 1.0
+    gray_below: float | None = None
+    name: str = "l1"
+
+
+@dataclass(frozen=True)
+class L2(L1):
+    """Mean squared difference of ab / `scale`, otherwise as `L1`."""
+
+    name: str = "l2"
+
+
+@dataclass(frozen=True)
+class Huber(L1):
+    """Quadratic up to a difference of `delta` ab units, linear beyond, in units of `scale`; otherwise as `L1`. What the
+    paper of `siggraph17` has where its released code has `L1`."""
+
+    delta: float = 1.0
+    name: str = "huber"
+
+
+@dataclass(frozen=True)
+class Gan:
+    """What the discriminator holds against the generator; it sees (L, ab), of a classifier the annealed mean."""
+
+    weight: float = 1.0
+    kind: Literal["vanilla", "least_squares", "hinge"] = "vanilla"
+    name: str = "gan"
+
+
+@dataclass(frozen=True)
+class FeatureMatching:
+    """Mean absolute difference of the discriminator's features for true and made colours (Wang et al. 2018)."""
+
+    weight: float = 10.0
+    name: str = "feature_matching"
+
+
+Term = CrossEntropy | L1 | Gan | FeatureMatching
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """Adam. "adamw" decays weights apart from the gradient; "adam" adds `weight_decay` to it (coupled L2), as published
+    recipes have it. encoder_learning_rate: of the encoder's own parameters; None: the same.
+
+    schedule, over the stages that share this optimiser: "constant"; "cosine": linear warm-up, then half a cosine down
+    to 0.5 %; "linear": constant up to the share `marks[0]`, then a line to zero; "step": times `factor` at every share
+    in `marks`.
+    """
+
+    learning_rate: float
+    kind: Literal["adam", "adamw"] = "adam"
+    betas: tuple[float, float] = (0.9, 0.999)
+    epsilon: float = 1e-8
+    weight_decay: float = 0.0
+    encoder_learning_rate: float | None = None
+    schedule: Literal["constant", "cosine", "linear", "step"] = "constant"
+    warmup: int = 0
+    factor: float = 1.0
+    marks: tuple[float, ...] = ()
+    clip: float | None = None
+
+    def factor_at(self, step: int, steps: int) -> float:
+        """Factor on the learning rates at a step (from 0) of all that share this optimiser."""
+        warm = min(1.0, (step + 1) / max(min(self.warmup, max(steps // 20, 1)), 1))  # short runs warm up sooner
+        share = step / steps
+        if self.schedule == "cosine":
+            return warm * (0.5 * (1 + math.cos(math.pi * share)) * 0.995 + 0.005)
+        if self.schedule == "linear":
+            return warm * min(1.0, (1 - share) / (1 - self.marks[0]))
+        if self.schedule == "step":
+            return warm * self.factor ** sum(share >= mark for mark in self.marks)
+        return warm
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of training, up to the share `until` of all steps.
+
+    hints: true colours of random points go into the network too, as simulated user hints. trunk: of `siggraph17`, the
+    answer whose losses its shared layers learn from; None: both.
+    """
+
+    until: float
+    batch_size: int
+    view: View
+    losses: tuple[Term, ...]
+    optimiser: Optimiser
+    hints: bool = False
+    trunk: Literal["classes", "colours"] | None = None
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A recipe.
+
+    Attributes:
+        model, options: as `models.build` takes them. encoder: what the encoder's parameter names begin with.
+        freeze: so many first blocks of a `features` encoder keep their weights.
+        target: true ab at the network's output size, by the mean over "area" or by the "point" at the upper left.
+        ema: decay of the exponential average over steps that is exported; 0 exports the last weights.
+        initialise: "default" leaves the network's own; "kmeans" is `initialise.data_dependent` and `balance_gradients`
+            on the first crops.
+        discriminator, discriminator_options: as `models.build_discriminator` takes them.
+        palette: of a classifier, unless another is given: the 313-point "grid", or the "square" of 529 points.
+        temperature: of the annealed mean. saturation: factor on ab. size: short side in pixels. With these the weights
+            want to colour.
+    """
+
+    model: str
+    steps: int
+    stages: tuple[Stage, ...]
+    options: Mapping[str, object] = field(default_factory=dict)
+    encoder: str = ""
+    freeze: int = 0
+    target: Literal["area", "point"] = "area"
+    ema: float = 0.0
+    initialise: Literal["default", "kmeans"] = "default"
+    discriminator: str = "patch70"
+    discriminator_options: Mapping[str, object] = field(default_factory=dict)
+    palette: Literal["grid", "square"] = "grid"
+    temperature: float = 0.38
+    saturation: float = 1.0
+    size: int = 256
+
+    def stage(self, step: int) -> Stage:
+        """The stage that a step (from 0) belongs to."""
+        return next(s for s in self.stages if step < s.until * self.steps or s is self.stages[-1])
+
+    def phase(self, step: int) -> tuple[int, int]:
+        """(first, end) of the steps that share this one's optimiser."""
+        at = self.stages.index(self.stage(step))
+        first = last = at
+        while first > 0 and self.stages[first - 1].optimiser == self.stages[at].optimiser:
+            first -= 1
+        while last + 1 < len(self.stages) and self.stages[last + 1].optimiser == self.stages[at].optimiser:
+            last += 1
+        ends = [math.ceil(s.until * self.steps) for s in self.stages]
+        return (ends[first - 1] if first else 0), ends[last]
+
+    @property
+    def classifies(self) -> bool:
+        """Does a term look at logits?"""
+        return any(isinstance(term, CrossEntropy) for stage in self.stages for term in stage.losses)
+
+    @property
+    def needs_prior(self) -> bool:
+        """Does a term weigh colours by how rare they are?"""
+        return any(getattr(term, "weighting", "none") != "none" for stage in self.stages for term in stage.losses)
+
+    @property
+    def adversarial(self) -> bool:
+        return any(isinstance(term, (Gan, FeatureMatching)) for stage in self.stages for term in stage.losses)
+
+
+_DEFAULT_OPTIMISER = Optimiser(
+    1.5e-3, "adamw", (0.9, 0.99), weight_decay=0.02, encoder_learning_rate=4e-4, schedule="cosine", warmup=300, clip=5.0
+)
+# Adam as pix2pix and its descendants set it.
+_GAN_ADAM = Optimiser(2e-4, betas=(0.5, 0.999))
+
+PRESETS: dict[str, Preset] = {
+    "default": Preset(
+        model="default",
+        steps=12_000,
+        stages=(
+            Stage(0.65, 32, View(128, 0.5, 1.0), (CrossEntropy(),), _DEFAULT_OPTIMISER),
+            Stage(1.0, 16, View(192, 0.65, 1.0), (CrossEntropy(),), _DEFAULT_OPTIMISER),
+        ),
+        encoder="features.",
+        freeze=4,
+        ema=0.999,
+        temperature=0.7,
+        saturation=0.9,
+    ),
+    # Zhang, Isola and Efros 2016, by the released code: ten neighbours, true colours by point, gray pictures left out,
+    # weight decay added to the gradient, the sum over pixels divided by pictures. 176 px out of 256.
+    "eccv16": Preset(
+        model="eccv16",
+        steps=450_000,
+        stages=(
+            Stage(
+                1.0,
+                40,
+                View(176, 176 / 256, 176 / 256),
+                (CrossEntropy(neighbours=10, reduction="pictures", gray_below=5.0),),
+                Optimiser(
+                    3.16e-5,
+                    betas=(0.9, 0.99),
+                    weight_decay=1e-3,
+                    schedule="step",
+                    factor=0.316,
+                    marks=(215 / 450, 430 / 450),
+                ),
+            ),
+        ),
+        target="point",
+        initialise="kmeans",
+    ),
+    # Zhang et al. 2017, by the released PyTorch code (richzhang/colorization-pytorch, scripts/train_siggraph.sh):
+    # 15 epochs of ImageNet to classify without hints, then 15 to follow hints, the last five at a tenth of the rate.
+    # Both losses are there throughout, and the shared layers learn from the first of each stage alone. The distance is
+    # ten times the sum of |a| and |b| (the paper has a smooth L1 there), so 20 times their mean; crops have 8 to 100 %
+    # of a square's area. Left out: 100 epochs of a small subset before all that, and crops of other aspects.
+    "siggraph17": Preset(
+        model="siggraph17",
+        steps=1_537_000,
+        stages=(
+            Stage(
+                0.5,
+                25,
+                View(176, 0.08**0.5, 1.0),
+                (CrossEntropy(weighting="none", neighbours=1, gray_below=5.0), L1(20.0, gray_below=5.0)),
+                Optimiser(1e-4),
+                trunk="classes",
+            ),
+            Stage(
+                1.0,
+                25,
+                View(176, 0.08**0.5, 1.0),
+                (L1(20.0, gray_below=5.0), CrossEntropy(weighting="none", neighbours=1, gray_below=5.0)),
+                Optimiser(1e-5, schedule="step", factor=0.1, marks=(2 / 3,)),
+                hints=True,
+                trunk="colours",
+            ),
+        ),
+        target="point",
+        palette="square",
+    ),
+    # Isola et al. 2017: 100 epochs at one rate, 100 more on a line to zero; here of 1,000 pictures. One picture a step,
+    # 256 px out of 286.
+    "pix2pix": Preset(
+        model="pix2pix",
+        steps=200_000,
+        stages=(
+            Stage(
+                1.0,
+                1,
+                View(256, 256 / 286, 256 / 286),
+                (Gan(), L1(100.0)),
+                replace(_GAN_ADAM, schedule="linear", marks=(0.5,)),
+            ),
+        ),
+    ),
+    # A U-Net of ResNet18's encoder in two stages of 20 epochs of 8,000 pictures: distances alone, then pix2pix's loss
+    # with a discriminator that knows nothing yet.
+    "resnet-unet": Preset(
+        model="resnet-unet",
+        steps=20_000,
+        stages=(
+            Stage(0.5, 16, View(256, 1.0, 1.0), (L1(),), Optimiser(1e-4)),
+            Stage(1.0, 16, View(256, 1.0, 1.0), (Gan(), L1(100.0)), _GAN_ADAM),
+        ),
+        encoder="features.",
+    ),
+    # A discriminator beside the cross entropy whose classes weigh by the inverse logarithm of their prior.
+    "cgan-attention": Preset(
+        model="cgan-attention",
+        steps=60_000,
+        stages=(Stage(1.0, 16, View(192, 0.65, 1.0), (CrossEntropy(weighting="inverse_log"), Gan(0.1)), _GAN_ADAM),),
+        ema=0.999,
+    ),
+}

@@ -1,0 +1,93 @@
+"""What a run looks out for: a network that gives up on colour, data without any, and a request to stop."""
+
+from __future__ import annotations
+
+import math
+import signal
+
+from torch import Tensor
+
+
+class GrayWatch:
+    """Notices when a network has given up on colour: its mean chroma stays below a tenth of the truth's.
+
+    Uncertain between opposite colours, a network trained on distances answers with their mean, which is gray.
+
+    Attributes:
+        ratio: of the mean chromas, made to true, when it last looked.
+    """
+
+    def __init__(self, least: float = 0.1, times: int = 3) -> None:
+        self.least, self.times, self.ratio, self._seen = least, times, math.nan, 0
+
+    def __call__(self, made: Tensor, true: Tensor) -> None:
+        """Look at ab (N, 2, h, w) of a batch."""
+        self.ratio = float(made.float().norm(dim=1).mean() / true.float().norm(dim=1).mean().clamp(min=1e-6))
+        self._seen = self._seen + 1 if self.ratio < self.least else 0
+
+    def words(self, step: int) -> str | None:
+        """What to say after the last look, once."""
+        if self._seen != self.times:
+            return None
+        return (
+            f"step {step}: the colours are going gray, at {100 * self.ratio:.0f} % of the pictures' chroma; a "
+            "rebalanced cross entropy or a discriminator keeps them up"
+        )
+
+
+class GrayData:
+    """Notices when most of a data set's first 256 pictures, or of all if they are fewer, are gray."""
+
+    LEAST = 5.0  # a picture none of whose |a| and |b| exceeds it is gray, as in Zhang et al.'s published code
+
+    def __init__(self, pictures: int) -> None:
+        self.enough, self._seen, self._gray = min(pictures, 256), 0, 0.0
+
+    def share(self, lab: Tensor) -> Tensor:
+        """The share of gray pictures in a batch (N, 3, H, W)."""
+        return (lab[:, 1:].abs().amax((1, 2, 3)) <= self.LEAST).float().mean()
+
+    def words(self, share: float, count: int) -> str | None:
+        """Add a batch of so many pictures; what to say when enough have been seen, once."""
+        first_enough, self._seen = self._seen < self.enough <= self._seen + count, self._seen + count
+        self._gray += share * count
+        if not first_enough or self._gray <= self._seen / 2:
+            return None
+        return (
+            f"{100 * self._gray / self._seen:.0f} % of the pictures are gray (no |a| or |b| above {self.LEAST:g}), and "
+            "a network learns gray from them; leave them out of the data"
+        )
+
+
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C or a termination request ended a run between two steps, after a checkpoint; the message says where.
+
+    Attributes:
+        signal: the number of what came, so that a command's exit code can be 128 more.
+    """
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.signal = number
+
+
+class Interrupted:
+    """Ctrl-C and a termination request become a number, 0 until one comes, that the loop looks at between steps."""
+
+    signal = 0
+
+    def __enter__(self) -> Interrupted:
+        self._before = {}
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._note)
+        except ValueError:  # not in the main thread: leave signals alone
+            pass
+        return self
+
+    def _note(self, number: int, _: object) -> None:
+        self.signal = number
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)

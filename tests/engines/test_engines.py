@@ -1,0 +1,415 @@
+"""Engines: the same colours from each, the fastest chosen and remembered, and what is wrong is not used."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx.numpy_helper
+import pytest
+import torch
+from film_clips import clip, in_process
+from test_export import PHOTOGRAPH, Attends, Cancels, Chooses, weights_of
+from torch import Tensor, nn
+
+from fastcolor import Colorizer, ops
+from fastcolor.device import int8_is_fast
+from fastcolor.engines import cache, timings
+from fastcolor.engines import choose as engines
+from fastcolor.engines import openvino as ov
+from fastcolor.engines import tensorrt as trt
+from fastcolor.engines.export import load
+from fastcolor.engines.exported import Network, describe
+from fastcolor.engines.onnx import OnnxEngine, metadata
+from fastcolor.engines.parity import compare, photographs
+from fastcolor.models import weights
+from fastcolor.models.weights import Weights
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def default() -> Weights:
+    loaded = weights.load("default")
+    loaded.model.requires_grad_(False)
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def own(default: Weights) -> Weights:
+    """Somebody's own weights, which nothing in the package was made for."""
+    return Weights(**{**vars(default), "temperature": 0.71})
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A FASTCOLOR_HOME of the test's own."""
+    monkeypatch.setenv("FASTCOLOR_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+def plant(content: bytes) -> bytes:
+    """A real ONNX file with a quarter of its last filters' weights turned around."""
+    model = onnx.load_from_string(content)
+    head = next(x for x in model.graph.initializer if len(x.dims) == 4 and x.dims[0] == 313)
+    values = onnx.numpy_helper.to_array(head).copy()
+    values[::4] *= -1
+    head.CopyFrom(onnx.numpy_helper.from_array(values, head.name))
+    return model.SerializeToString()
+
+
+def said(caplog: pytest.LogCaptureFixture) -> str:
+    """Our own warnings so far, and a clean page."""
+    lines = [record.getMessage() for record in caplog.records if record.name.startswith("fastcolor")]
+    caplog.clear()
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("name", ["onnx", "openvino"])
+def test_engines_on_the_cpu_colour_as_torch_does(name: str, default: Weights) -> None:
+    engine = engines.choose(default, "auto", name)
+    assert engine.device == CPU and engine.name.startswith(f"{name} cpu ")
+    precision = engine.name.split()[-1]
+    assert precision == ("int8" if int8_is_fast() else ov.precisions()[0] if name == "openvino" else "fp32")
+    if name == "openvino":
+        exact = ov.OpenVinoEngine(cache.exported(default, "fp32"), "fp32")
+        assert compare(exact, default).problem("fp32") is None
+    for shape in ((2, 1, 64, 96), (1, 1, 128, 64), (2, 1, 64, 96)):
+        lightness = (torch.rand(shape) * 100).transpose(2, 3).contiguous().transpose(2, 3)  # not contiguous
+        with torch.no_grad():
+            truth = default.model(lightness)
+        first, second = engine(lightness), engine(lightness * 0)
+        assert float((first - truth).norm() / truth.norm()) < (1e-4 if precision == "fp32" else 0.06)
+        assert not torch.allclose(first, second)  # no memory is shared between results
+    colorizer = Colorizer(device="cpu", engine=name)
+    assert np.ptp(np.asarray(colorizer(PHOTOGRAPH)).astype(int), axis=2).max() > 10
+    with pytest.raises(ValueError, match=f"engine: {name} runs on the CPU, got device cuda"):
+        engines._make(name, default, torch.device("cuda:0"))
+
+
+def test_the_package_s_network_in_int8_is_that_of_the_default_weights(home: Path, default: Weights) -> None:
+    path = cache.shipped_path(default)
+    told, known = metadata(path.read_bytes()), describe(default, "int8")
+    assert told.pop("fastcolor") and known.pop("fastcolor")  # the version that made it may be an earlier one
+    assert told == known and told["weights_sha256"] and told["precision"] == "int8"
+    assert list(cache._ASSETS.glob("*.onnx")) == [path]
+    assert compare(OnnxEngine(path.read_bytes(), "int8"), default, photographs()[1::2]).problem("int8") is None
+
+
+@pytest.mark.skipif(not int8_is_fast(), reason="this CPU has no VNNI")
+def test_int8_is_used_for_the_default_weights_alone_and_exports_nothing(
+    home: Path, default: Weights, own: Weights, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert engines.choose(default, "cpu", "onnx").name == "onnx cpu int8"
+    assert engines.choose(default, "cpu", "openvino").name == "openvino cpu int8"
+    assert engines.choose(default, "cpu").name.startswith(("onnx cpu int8", "openvino cpu int8", "torch cpu "))
+    assert not (home / "onnx").exists()
+    assert engines.choose(own, "cpu", "onnx").name == "onnx cpu fp32"
+    assert timings.key_of(own, CPU, []) != timings.key_of(default, CPU, [])
+    monkeypatch.setattr(cache, "int8_is_fast", lambda: False)
+    assert engines.choose(default, "cpu", "onnx").name == "onnx cpu fp32"
+    assert not said(caplog)
+
+
+@pytest.mark.skipif(not int8_is_fast(), reason="this CPU has no VNNI")
+def test_a_network_in_int8_that_is_wrong_or_damaged_gives_way(
+    home: Path, default: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = cache.shipped(default).read_bytes()
+    monkeypatch.setattr(cache, "_ASSETS", tmp_path)
+    wrong = onnx.load_from_string(good)
+    scale = [x for x in wrong.graph.initializer if x.name.endswith("_scale") and x.dims][-1]
+    scale.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(scale) * 3, scale.name))
+    for bad, words in ((wrong.SerializeToString(), "more than int8's bound"), (good[: len(good) // 2], "PROTOBUF")):
+        cache.shipped_path(default).write_bytes(bad)
+        for _ in range(2):  # the second time from what was remembered, if it could be run at all
+            assert engines.choose(default, "cpu", "onnx").name == "onnx cpu fp32"
+            warning = said(caplog)
+            assert "engine onnx int8 is not used: " in warning and words in warning
+
+
+def test_a_kept_export_that_is_wrong_or_damaged_is_made_again(
+    home: Path, own: Weights, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = cache.exported(own, "fp32")
+    (path,) = home.glob("onnx/*.onnx")
+    assert path.read_bytes() == good
+    for bad, words in ((plant(good), "relative error of the output"), (good[: len(good) // 2], "INVALID_PROTOBUF")):
+        path.write_bytes(bad)
+        engine = engines.choose(own, "cpu", "onnx")
+        assert engine.name == "onnx cpu fp32" and compare(engine, own).problem("fp32") is None
+        warning = said(caplog)
+        assert "engine onnx fp32 is not used: " in warning and words in warning
+        assert path.read_bytes() != bad
+        assert engines.choose(own, "cpu", "onnx").name == "onnx cpu fp32" and not said(caplog)
+
+
+def test_a_wrong_exported_file_is_not_run_by_another_engine(home: Path, default: Weights, tmp_path: Path) -> None:
+    """ONNX Runtime is what other engines are compared with, when the network is an exported file."""
+    (tmp_path / "net.onnx").write_bytes(cache.exported(default, "fp32"))
+    given = load(tmp_path / "net.onnx")
+    assert engines.choose(given, "cpu", "openvino").name.startswith("openvino cpu")
+    assert engines.choose(given, "cpu", "auto").name.split()[0] in ("onnx", "openvino")
+    planted = OtherReference(plant(given.model.content), given.model)
+    with pytest.raises(RuntimeError, match="relative error of the output"):
+        engines.choose(Weights(**{**vars(given), "model": planted}), "cpu", "openvino")
+
+
+class OtherReference(Network):
+    """An exported file beside the results that it should give."""
+
+    def __init__(self, content: bytes, truth: nn.Module) -> None:
+        super().__init__(content, "fp32", "classifier", 32)
+        self.truth = truth
+
+    def forward(self, lightness: Tensor) -> Tensor:
+        return self.truth(lightness)
+
+
+def test_torch_takes_over_for_a_network_that_cannot_be_exported(home: Path, caplog: pytest.LogCaptureFixture) -> None:
+    given = weights_of(Chooses())
+    engine = engines.choose(given, "cpu", "onnx")
+    assert engine.name.startswith("torch cpu")
+    warning = said(caplog)
+    assert "engine onnx: " in warning and "torch is used instead" in warning
+    assert engines.choose(given, "cpu", "auto").name.startswith("torch cpu") and not said(caplog)
+
+
+def test_auto_leaves_out_what_is_wrong_on_photographs(home: Path, caplog: pytest.LogCaptureFixture) -> None:
+    given = weights_of(Chooses(limit=200))  # right at the sizes of the trace and its check
+    assert engines.choose(given, "cpu").name.startswith("torch cpu")
+    warning = said(caplog)
+    assert "engine onnx is left out: relative error of the output" in warning and "engine openvino is left" in warning
+    assert set(timings.recall(given, CPU, engines.ready(given, CPU))["ms"]) == {"torch"}
+    assert engines.choose(given, "cpu").name.startswith("torch cpu") and not said(caplog)
+
+
+def test_a_precision_that_differs_gives_way_to_the_next(home: Path, caplog: pytest.LogCaptureFixture) -> None:
+    if ov.precisions() == ("fp32",):
+        pytest.skip("this CPU has no bfloat16")
+    engine = engines.choose(weights_of(Cancels()), "cpu", "openvino")
+    assert engine.name == "openvino cpu fp32"
+    assert "engine openvino bf16 is not used: " in said(caplog)
+    (check,) = [v for k, v in json.loads((home / "engines.json").read_text())["checks"].items() if " fp32 " in k]
+    assert check["problem"] is None
+
+
+def test_auto_measures_once_and_remembers(home: Path, default: Weights, caplog: pytest.LogCaptureFixture) -> None:
+    names = engines.ready(default, CPU)
+    assert names == ["torch", "onnx", "openvino"]
+    assert timings.recall(default, CPU, names) is None
+    engine = engines.choose(default, "cpu")
+    found = timings.recall(default, CPU, names)
+    assert set(found["ms"]) == set(names) and all(0 < t < 60_000 for row in found["ms"].values() for t in row)
+    assert engine.name.split()[0] == found["engine"] == min(names, key=lambda n: np.prod(found["ms"][n]))
+    record = (home / "engines.json").read_text()
+    assert engines.choose(default, "cpu").name.split()[0] == found["engine"]
+    assert (home / "engines.json").read_text() == record  # nothing was measured again
+
+    records = json.loads(record)
+    ((key, choice),) = records["choices"].items()
+    for other in names:  # the choice is what the file says
+        records["choices"][key] = {**choice, "engine": other}
+        (home / "engines.json").write_text(json.dumps(records))
+        assert engines.choose(default, "cpu").name.split()[0] == other
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads + 1)
+    assert timings.recall(default, CPU, names) is None  # another machine, so to speak
+    torch.set_num_threads(threads)
+    for damage in ("{", "[]", '{"choices": 3}', json.dumps({"choices": {key: {"engine": "caffe", "ms": {}}}})):
+        (home / "engines.json").write_text(damage)
+        assert timings.recall(default, CPU, names) is None
+    assert engines.choose(default, "cpu").name and timings.recall(default, CPU, names) is not None
+    assert not said(caplog)
+
+
+def test_auto_starts_no_long_export_but_counts_one_that_is_there(home: Path) -> None:
+    given = weights_of(Attends())
+    assert engines.choose(given, "cpu").name.startswith("torch cpu")
+    names = engines.ready(given, CPU)
+    assert set(timings.recall(given, CPU, names)["ms"]) == {"torch"} and not list(home.glob("onnx/*"))
+    assert engines.choose(given, "cpu").name.startswith("torch cpu")
+    assert engines.choose(given, "cpu", "onnx").name == "onnx cpu fp32"
+    engines.choose(given, "cpu")
+    assert set(timings.recall(given, CPU, names)["ms"]) == set(names)
+
+
+def python(code: str, **environment: str) -> str:
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120)
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+def test_torch_alone_is_not_measured(tmp_path: Path) -> None:
+    absent = "import sys; sys.modules.update(dict.fromkeys(['onnx', 'onnxscript', 'onnxruntime', 'openvino']))\n"
+    code = "import fastcolor; c = fastcolor.Colorizer(device='cpu'); print(c.engine)"
+    assert python(absent + code, FASTCOLOR_HOME=str(tmp_path)).startswith("torch cpu ")
+    assert not list(tmp_path.iterdir())
+    code = """
+import fastcolor
+for name in ('onnx', 'openvino'):
+    try:
+        fastcolor.Colorizer(device='cpu', engine=name)
+    except ValueError as error:
+        print(error)
+"""
+    told = python(absent + code, FASTCOLOR_HOME=str(tmp_path))
+    assert "onnx is not usable" in told and "pip install 'fastcolor[openvino]'" in told
+    (tmp_path / "plain").write_text("")  # where nothing can be kept, torch is used without ado
+    code = "import fastcolor; print(fastcolor.Colorizer(device='cpu').engine)"
+    assert python(code, FASTCOLOR_HOME=str(tmp_path / "plain" / "home")).startswith("torch cpu ")
+
+
+def test_a_signal_does_no_harm_when_openvino_s_engines_come_and_go(tmp_path: Path) -> None:
+    """Python's handlers run on the thread's own stack for signals, which OpenVINO changes."""
+    ends = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 1, 8, 8]) for name in "ab"]
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["a"], ["b"])], "relu", ends[:1], ends[1:])
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)]), tmp_path / "net.onnx")
+    code = f"""
+import pathlib, signal
+from fastcolor.engines.openvino import OpenVinoEngine
+content = pathlib.Path({str(tmp_path / "net.onnx")!r}).read_bytes()
+first = OpenVinoEngine(content)
+second = OpenVinoEngine(content)
+del first
+del second
+signal.signal(signal.SIGUSR1, lambda number, frame: print("heard"))
+signal.raise_signal(signal.SIGUSR1)
+"""
+    assert python(code) == "heard\n"
+
+
+def test_openvino_in_threads_and_beside_forked_workers(default: Weights) -> None:
+    engine = ov.OpenVinoEngine(cache.exported(default, "fp32"), "fp32")
+    pictures = [torch.rand(1, 1, 64, 64 + 32 * (i % 6)) * 100 for i in range(12)]  # more sizes than are kept
+    expected = [engine(picture) for picture in pictures]
+
+    def same(first: int) -> bool:
+        order = [(first + i) % len(pictures) for i in range(len(pictures))]
+        return all(torch.equal(engine(pictures[i]), expected[i]) for i in order)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(same, range(0, 12, 3)))
+    workers = torch.utils.data.DataLoader(pictures, batch_size=None, num_workers=2, multiprocessing_context="fork")
+    got = [engine(picture) for picture in workers]  # each worker's end is a signal
+    assert len(got) == 12 and all(map(torch.equal, got, expected))
+
+
+def test_ctrl_c_under_openvino(default: Weights, tmp_path: Path) -> None:
+    cache.exported(default, "fp32")
+    src, dst = clip(tmp_path / "gray.mp4", frames=1000, options={"preset": "ultrafast"}), tmp_path / "colour.mp4"
+    process = in_process(
+        f"from fastcolor.commands import cli; cli.main_video([{str(src)!r}, {str(dst)!r}, '--engine', 'openvino'])"
+    )
+    deadline = time.monotonic() + 100
+    while not (tmp_path / "colour.mp4.part" / "job.json").exists():  # the engine is there, frames begin to flow
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    process.wait(60)
+    assert process.returncode == 130 and process.stderr.read() == "fastcolor-video: stopped\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["gray.mp4"]
+
+
+def test_information_tells_choice_and_timings(tmp_path: Path) -> None:
+    code = "from fastcolor.commands.cli import main; main(['info'])"
+    before = python(code, FASTCOLOR_HOME=str(tmp_path))
+    assert before.count("not measured yet") == 3 and not list(tmp_path.iterdir())
+    after = python(code.replace("'info'", "'info', '--measure'"), FASTCOLOR_HOME=str(tmp_path))
+    assert after.count("ms in batches of 8") == 3 and after.count("; chosen by auto") == 1
+    assert python(code, FASTCOLOR_HOME=str(tmp_path)) == after
+    assert torch.cuda.is_available() or "engine tensorrt  no: " in after
+
+
+def test_a_stale_or_damaged_tensorrt_engine_is_built_again(home: Path, default: Weights) -> None:
+    """Built for real; TensorRT-RTX needs no GPU for that."""
+    path = home / "tensorrt" / "net.engine"
+    shapes, built = trt.shapes_of(default), []
+    source = cache.exported(default, "fp32")
+
+    def get(onnx_file: bytes, shapes: list[tuple[int, int, int, int]] = shapes) -> bytes:
+        key = trt.key_of(onnx_file, shapes, None)
+
+        def make() -> bytes:
+            built.append(key)
+            return trt.pack({"key": key, "precision": "fp32"}, trt.build(onnx_file, shapes))
+
+        return trt.kept_or(path, lambda precision: key, make)
+
+    first = get(source)
+    header, plan = trt.unpack(first)
+    assert header["key"]["onnx"] == hashlib.sha256(source).hexdigest() and "gpu" in header["key"]
+    assert len(plan) > 1e7 and path.read_bytes() == first
+    assert get(source) == first and len(built) == 1
+    get(plant(source))
+    get(source, [shapes[0], shapes[1], (16, 1, 512, 512)])
+    assert len(built) == 3
+    stale = dict(header["key"], library="tensorrt 10.0.0")
+    path.write_bytes(trt.pack({"key": stale, "precision": "fp32"}, plan))
+    assert trt.unpack(get(source))[0]["key"] == header["key"] and len(built) == 4
+    for damage in (b"", b"\xff\xff\xff\xff{}", first[:100]):
+        path.write_bytes(damage)
+        assert trt.unpack(get(source))[0]["key"] == header["key"]
+    assert len(built) == 7
+    with pytest.raises(RuntimeError, match="TensorRT does not take the network"):
+        trt.build(source[: len(source) // 2], shapes)
+
+
+def test_an_engine_file_of_another_gpu_is_refused(default: Weights, tmp_path: Path) -> None:
+    file = tmp_path / "net.engine"
+    key = {"gpu": "NVIDIA Nothing", "library": "tensorrt 10.0.0", "onnx": "", "shapes": []}
+    file.write_bytes(trt.pack({"key": key, "precision": "fp16", "network": describe(default, "fp16")}, b"plan"))
+    given = load(file)
+    assert given.palette == default.palette and given.temperature == default.temperature
+    words = (
+        "built for NVIDIA Nothing by tensorrt 10.0.0"
+        if torch.cuda.is_available()
+        else "on the GPU that it was built for, got device cpu"
+    )
+    with pytest.raises(ValueError, match=words):
+        Colorizer(weights=file)
+
+
+def test_tensorrt_on_a_gpu(device: torch.device, home: Path, default: Weights, tmp_path: Path) -> None:
+    if device.type == "cpu":
+        with pytest.raises(ValueError, match="tensorrt runs on a GPU, got device cpu"):
+            engines.choose(default, "cpu", "tensorrt")
+        return
+    engine = engines.choose(default, str(device), "tensorrt")
+    assert engine.name.startswith("tensorrt")
+    assert compare(engine, default).problem(engine.name.split()[-1]) is None
+    assert "tensorrt" in engines.ready(default, engine.device)
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        lightness = torch.rand(3, 1, 96, 128, device=device) * 100
+        output = engine(lightness)
+    stream.synchronize()
+    with torch.no_grad():
+        truth = default.model(lightness.cpu())
+    assert float((output.cpu() - truth).norm() / truth.norm()) < 0.06
+
+
+@pytest.mark.parametrize("name", ["torch", "openvino"])
+def test_luma_to_colours_in_one_go(device: torch.device, name: str) -> None:
+    """On a GPU the second call captures a graph and later ones replay it."""
+    if device.type == "cuda" and name != "torch":
+        pytest.skip("runs on the CPU")
+    colorizer = Colorizer(device=str(device), engine=name)
+    for turns, full_range in ((0, True), (1, False)):
+        for _ in range(4):
+            luma = torch.randint(16, 236, (2, 90, 130), dtype=torch.uint8, device=device)
+            lightness = ops.luma_to_input(luma, (64, 96), full_range=full_range)
+            expected = colorizer.predict_ab(lightness.rot90(turns, (2, 3))).rot90(-turns, (2, 3))
+            got = colorizer.predict_ab_of_luma(luma, (64, 96), full_range=full_range, turns=turns)
+            assert got.shape == (2, 2, 16, 24) and got.dtype == torch.float32
+            assert torch.allclose(got, expected, atol=0.5)

@@ -1,0 +1,244 @@
+"""A film that was killed, cancelled or out of disk goes on where it stopped, and comes out as if undisturbed."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from film_clips import clip, frames_of, in_process, packets_of, plane
+
+import fastcolor
+from fastcolor.film import parts
+
+
+@pytest.fixture(scope="session")
+def long_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four parts and a bit, frame rate varying, with sound."""
+    path = tmp_path_factory.mktemp("film") / "long.mp4"
+    pts = np.cumsum(np.random.default_rng(0).integers(500, 2000, 1000)).tolist()
+    return clip(path, frames=1000, pts=pts, audio=("aac",), options={"preset": "ultrafast"})
+
+
+def start(src: Path, dst: Path, net: str, options: str = "") -> subprocess.Popen:
+    return in_process(f"import fastcolor; fastcolor.video({str(src)!r}, {str(dst)!r}, weights={net!r}{options})")
+
+
+def finished(dst: Path) -> list[str]:
+    return sorted(path.name for path in dst.with_name(f"{dst.name}.part").glob("0*.safetensors"))
+
+
+def stop_after(process: subprocess.Popen, dst: Path, count: int, how: int) -> None:
+    """Send a signal once some parts are finished."""
+    deadline = time.monotonic() + 250
+    while len(finished(dst)) < count:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(how)
+    process.wait(60)
+
+
+def same_film(left: Path, right: Path) -> None:
+    """Every stream alike in times and content; the pictures by what they show."""
+    a, b = packets_of(left), packets_of(right)
+    assert [[at for at, _ in stream] for stream in a.values()] == [[at for at, _ in stream] for stream in b.values()]
+    assert [content for _, content in a[1]] == [content for _, content in b[1]]
+    for one, other in zip(frames_of(left), frames_of(right), strict=True):
+        assert one.pts == other.pts
+        assert all(np.array_equal(plane(one, index), plane(other, index)) for index in range(3))
+
+
+@pytest.mark.parametrize(
+    ("ending", "temporal", "kills"), [(".mp4", "fast", (1, 3)), (".mkv", "flow", (2,)), (".mp4", "off", (1,))]
+)
+def test_killed_and_resumed_is_the_film_undisturbed(
+    net: str, long_film: Path, tmp_path: Path, ending: str, temporal: str, kills: tuple[int, ...]
+):
+    whole, dst = tmp_path / f"whole{ending}", tmp_path / f"killed{ending}"
+    options = f", temporal={temporal!r}, lossless=True, resume=True"
+    assert start(long_film, whole, net, options).wait(120) == 0
+    for count in kills:
+        stop_after(start(long_film, dst, net, options), dst, count, signal.SIGKILL)
+        assert not dst.exists() and len(finished(dst)) >= count
+    kept = len(finished(dst))
+    process = start(long_film, dst, net, options)
+    assert process.wait(120) == 0, process.stderr.read()
+    assert kept < 5 and not dst.with_name(f"{dst.name}.part").exists()
+    same_film(whole, dst)
+    assert len(packets_of(dst)[0]) == 1000
+    if ending == ".mp4":
+        assert [frame.pts for frame in frames_of(dst)] == [frame.pts for frame in frames_of(long_film)]
+
+
+def test_an_interrupt_keeps_the_finished_parts_and_says_so(net: str, long_film: Path, tmp_path: Path):
+    dst = tmp_path / "out" / "c.mp4"
+    process = start(long_film, dst, net)
+    stop_after(process, dst, 1, signal.SIGINT)
+    errors = process.stderr.read()
+    assert process.returncode != 0 and "KeyboardInterrupt" in errors
+    assert f"240 frames are kept in {dst}.part; --resume" in errors
+    assert not dst.exists() and finished(dst)
+    # The parts are films that play.
+    assert len(frames_of(dst.with_name("c.mp4.part") / "000000.mp4")) == 240
+    # They are not lost by oversight.
+    with pytest.raises(FileExistsError, match=r"c\.mp4\.part holds an unfinished run; --resume"):
+        fastcolor.video(long_film, dst, weights=net)
+    report = fastcolor.video(long_film, dst, weights=net, resume=True)
+    assert report.frames == 1000 and len(packets_of(dst)[0]) == 1000
+    assert [path.name for path in dst.parent.iterdir()] == ["c.mp4"]
+
+
+def test_the_command_line_ends_with_130_and_two_sentences(net: str, long_film: Path, tmp_path: Path):
+    dst = tmp_path / "c.mp4"
+    arguments = [str(long_film), str(dst), "--weights", net]
+    process = in_process(f"from fastcolor.commands import cli; cli.main_video({arguments!r})")
+    stop_after(process, dst, 1, signal.SIGINT)
+    assert process.returncode == 130
+    kept, stopped = process.stderr.read().strip().splitlines()
+    assert "frames are kept in" in kept and stopped == "fastcolor-video: stopped"
+
+
+def test_other_peoples_files_stay(net: str, tmp_path: Path):
+    src = clip(tmp_path / "gray.mp4", frames=5)
+    folder = tmp_path / "c.mp4.part"
+    folder.mkdir()
+    (folder / "holiday.jpg").write_bytes(b"mine")
+    fastcolor.video(src, tmp_path / "c.mp4", weights=net, overwrite=True)
+    assert [path.name for path in folder.iterdir()] == ["holiday.jpg"] and len(frames_of(tmp_path / "c.mp4")) == 5
+
+
+def test_an_early_interrupt_leaves_nothing(net: str, tmp_path: Path):
+    src = clip(tmp_path / "gray.mp4", size=(640, 480), frames=200, options={"preset": "ultrafast"})
+    dst = tmp_path / "out" / "c.mp4"
+    process = start(src, dst, net)
+    deadline = time.monotonic() + 60
+    while not (dst.parent / "c.mp4.part" / "job.json").exists():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    process.wait(60)
+    assert process.returncode != 0 and list(dst.parent.iterdir()) == []
+
+
+def unfinished(net: str, src: Path, folder: Path) -> Path:
+    """An output of which one part is done."""
+    dst = folder / "colour.mp4"
+    stop_after(start(src, dst, net), dst, 1, signal.SIGKILL)
+    return dst
+
+
+def test_what_changed_is_named_and_nothing_is_touched(net: str, long_film: Path, tmp_path: Path):
+    src = tmp_path / "film.mp4"
+    src.write_bytes(long_film.read_bytes())
+    dst = unfinished(net, src, tmp_path)
+    folder = dst.with_name("colour.mp4.part")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def refused(words: str, **options: object) -> None:
+        with pytest.raises(ValueError, match=words):
+            fastcolor.video(src, dst, **{"weights": net, "resume": True, **options})
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+    refused(r"option saturation \(1\.0, now 1\.5\)", saturation=1.5)
+    refused(r"option crf \(None, now 30\), option temporal|option temporal .*option crf", crf=30, temporal="off")
+    other = tmp_path / "other.safetensors"
+    data = bytearray(Path(net).read_bytes())
+    data[-1] ^= 1
+    other.write_bytes(data)
+    refused("weights .*other.safetensors", weights=str(other))
+    data = bytearray(src.read_bytes())
+    data[len(data) // 2] ^= 1
+    src.write_bytes(data)
+    refused(r"input .*film\.mp4")
+    data[len(data) // 2] ^= 1  # the first content again, under another name: that is the same film
+    moved = tmp_path / "moved.mp4"
+    moved.write_bytes(data)
+    again = tmp_path / "again"
+    shutil.copytree(folder, again / folder.name)
+    assert fastcolor.video(moved, again / dst.name, weights=net, resume=True).frames == 1000
+    # Starting anew is possible, and clears the old parts away.
+    report = fastcolor.video(src, dst, weights=net, overwrite=True, start=1.0, end=2.0)
+    assert report.frames == len(packets_of(dst)[0]) and not folder.exists()
+
+
+def test_one_process_at_a_time(net: str, long_film: Path, tmp_path: Path):
+    dst = tmp_path / "colour.mp4"
+    process = start(long_film, dst, net)
+    deadline = time.monotonic() + 60
+    while not finished(dst):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGSTOP)
+    try:
+        with pytest.raises(OSError, match="another process works in"):
+            fastcolor.video(long_film, dst, weights=net, resume=True)
+    finally:
+        process.send_signal(signal.SIGCONT)
+    assert process.wait(120) == 0 and len(packets_of(dst)[0]) == 1000
+
+
+def test_killed_while_joining(net: str, long_film: Path, tmp_path: Path):
+    """All is painted, only the name is missing: nothing is painted again."""
+    dst = tmp_path / "colour.mp4"
+    code = (
+        "import fastcolor, os; from fastcolor.film import job; job.join = lambda *a: os.kill(os.getpid(), 9); "
+        f"fastcolor.video({str(long_film)!r}, {str(dst)!r}, weights={net!r})"
+    )
+    assert in_process(code).wait(120) == -signal.SIGKILL
+    assert len(finished(dst)) == 5 and not dst.exists()
+    begun = time.perf_counter()
+    report = fastcolor.video(long_film, dst, weights=net, resume=True)
+    assert report.frames == 1000 and len(packets_of(dst)[0]) == 1000 and time.perf_counter() - begun < 5
+
+
+def limit_to(size: int) -> Callable[[], None]:
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def test_a_full_disk_ends_cleanly(net: str, tmp_path: Path):
+    """The encoding thread fails while the others work: no deadlock, one sentence, nothing left."""
+    src = clip(tmp_path / "gray.mp4", size=(320, 240), frames=120)
+    dst = tmp_path / "out" / "c.mp4"
+    code = f"import fastcolor; fastcolor.video({str(src)!r}, {str(dst)!r}, weights={net!r}, lossless=True)"
+    process = in_process(code, preexec_fn=limit_to(100_000))
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert f"OSError: cannot write {dst}: File too large" in errors
+    assert list(dst.parent.iterdir()) == []
+
+
+def test_a_disk_that_fills_up_later_keeps_the_finished_parts(net: str, long_film: Path, tmp_path: Path):
+    """The join does not fit, the parts do."""
+    dst = tmp_path / "c.mp4"
+    code = f"import fastcolor; fastcolor.video({str(long_film)!r}, {str(dst)!r}, weights={net!r}, temporal='off')"
+    most = 2 * max(p.stat().st_size for p in [long_film]) // 5
+    process = in_process(code, preexec_fn=limit_to(most))
+    _, errors = process.communicate(timeout=100)
+    assert process.returncode == 1 and f"OSError: cannot write {dst}: File too large" in errors
+    assert not dst.exists() and finished(dst) and "--resume" in errors
+    report = fastcolor.video(long_film, dst, weights=net, temporal="off", resume=True)
+    assert report.frames == 1000
+
+
+def test_a_damaged_record_costs_its_part_only(net: str, long_film: Path, tmp_path: Path):
+    dst = tmp_path / "colour.mp4"
+    stop_after(start(long_film, dst, net), dst, 2, signal.SIGKILL)
+    folder = dst.with_name("colour.mp4.part")
+    os.truncate(folder / "000001.safetensors", 5)
+    assert fastcolor.video(long_film, dst, weights=net, resume=True).frames == 1000
+
+
+def test_fingerprints_see_size_and_content(tmp_path: Path):
+    a, b = tmp_path / "a", tmp_path / "b"
+    a.write_bytes(b"x" * 3_000_000)
+    b.write_bytes(b"x" * 2_000_000 + b"y" + b"x" * 999_999)
+    assert parts.fingerprint(a) != parts.fingerprint(b)
+    b.write_bytes(a.read_bytes())
+    assert parts.fingerprint(a) == parts.fingerprint(b)

@@ -1,0 +1,54 @@
+"""Simulated hints: how many, how large, where, and what they say."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from fastcolor.training.hints import random_hints
+
+
+def test_they_are_as_published() -> None:
+    """Counted over many pictures of random colours, whose patches' means differ: so each patch is a flat region."""
+    n, side = 3000, 48
+    ab = torch.randn(n, 2, side, side) * 30
+    hints, mask = random_hints(ab, np.random.default_rng(0))
+    assert hints.shape == ab.shape and mask.shape == (n, 1, side, side) and set(mask.unique().tolist()) == {0, 1}
+    assert not bool(hints[(mask == 0).expand_as(hints)].any())
+
+    whole = mask.flatten(1).all(1)
+    assert 15 <= int(whole.sum()) <= 50 and torch.equal(hints[whole], ab[whole])  # one of a hundred
+    hints, mask, ab = hints[~whole], mask[~whole], ab[~whole]
+    none = ~mask.flatten(1).any(1)
+    assert abs(float(none.float().mean()) - 1 / 8) < 0.02
+    counts = torch.tensor([len(hints[i, 0][mask[i, 0] == 1].unique()) for i in range(len(mask))]).float()
+    assert abs(float(counts.mean()) - 7) < 0.5  # those wholly under a later one are not seen
+
+    where = mask.sum((0, 1))
+    rows = torch.arange(side).float()
+    middle = (where.sum(1) * rows).sum() / where.sum()
+    spread = ((where.sum(1) * (rows - middle) ** 2).sum() / where.sum()).sqrt()
+    assert abs(float(middle) - (side - 1) / 2) < 0.5 and 0.8 * side / 4 < float(spread) < 1.1 * side / 4
+
+
+def test_a_patch_is_a_square_of_1_to_9_pixels_and_says_its_mean() -> None:
+    ab = torch.randn(2000, 2, 64, 64) * 30
+    hints, mask = random_hints(ab, np.random.default_rng(1))
+    seen = set()
+    for picture, hint, known in zip(ab, hints, mask[:, 0], strict=True):
+        if known.all() or len(hint[0][known == 1].unique()) != 1:
+            continue  # more than one
+        rows, columns = known.nonzero().unbind(1)
+        top, left, side = int(rows.min()), int(columns.min()), int(rows.max() - rows.min()) + 1
+        patch = (slice(None), slice(top, top + side), slice(left, left + side))
+        assert known.sum() == side * side and torch.allclose(
+            hint[patch], picture[patch].mean((1, 2), True).expand(2, side, side)
+        )
+        seen.add(side)
+    assert seen == set(range(1, 10))
+
+
+def test_they_are_determined_by_what_decides() -> None:
+    ab = torch.randn(4, 2, 32, 32)
+    first, again, other = (random_hints(ab, np.random.default_rng(seed)) for seed in (5, 5, 6))
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True)) and not torch.equal(first[1], other[1])
