@@ -124,7 +124,7 @@ class Predictor:
 
 def _load(name_or_path: str | os.PathLike[str]) -> weights.Weights:
     if os.path.splitext(name_or_path)[1] in (".onnx", ".engine"):
-        from ..engines.export import load
+        from .engines.export import load
 
         return load(name_or_path)
     return weights.load(name_or_path)

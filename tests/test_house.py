@@ -43,6 +43,9 @@ def imports_of(name: str, path: Path, known: Iterable[str]) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").split(".")[0] == "fastcolor"):
             module = node.module or ""
             if node.level:
+                assert node.level <= len(package.split(".")) * bool(package) + 1, (
+                    f"{path}:{node.lineno} leaves the package"
+                )
                 parents = package.split(".")[: len(package.split(".")) - node.level + 1] if package else []
                 base = ".".join([*parents, *filter(None, [module])])
             else:

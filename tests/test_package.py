@@ -41,8 +41,10 @@ def test_import_takes_no_gpu() -> None:
 
 
 def test_public_names_stay_functions_after_their_modules_are_imported() -> None:
-    for name in ("colorize", "evaluate", "train", "video"):
-        importlib.import_module(f"fastcolor.{name}")
+    homes = ("pictures.colorize", "evaluation.evaluate", "engines.export", "training.train", "film.video")
+    for home in homes:
+        importlib.import_module(f"fastcolor.{home}")
+        name = home.rpartition(".")[2]
         assert callable(getattr(fastcolor, name))
     assert set(fastcolor.__all__) <= set(dir(fastcolor))
 

@@ -29,7 +29,7 @@ import fastcolor
 from fastcolor import reference
 from fastcolor.commands import cli
 from fastcolor.film import damage, hdr
-from fastcolor.pictures.colorize import Colorizer
+from fastcolor.predictor import Predictor
 
 
 @pytest.fixture(scope="session")
@@ -170,14 +170,14 @@ def test_a_truncated_film_is_painted_as_far_as_it_goes_and_says_so(
     cut.write_bytes(src.read_bytes()[: src.stat().st_size * 2 // 3])
     dst = tmp_path / "colour.mkv"
     with pytest.raises(SystemExit) as stop:
-        cli.main_video([str(cut), str(dst), "--weights", net])
+        cli.main_video([str(cut), str(dst), "--weights", net, "--engine", "torch"])
     assert stop.value.code == 3
     assert f"{cut} is cut off: {src.stat().st_size - cut.stat().st_size} bytes are missing" in caplog.text
     assert 10 < len(frames_of(dst)) < 60
     assert times_of(dst)[:10] == pytest.approx([float(t) for t in times_of(src)[:10]], abs=0.001)
     with pytest.raises(SystemExit) as stop:  # and the whole film passes without a word
         caplog.clear()
-        cli.main_video([str(src), str(tmp_path / "whole.mkv"), "--weights", net])
+        cli.main_video([str(src), str(tmp_path / "whole.mkv"), "--weights", net, "--engine", "torch"])
     assert stop.value.code == 0 and caplog.text == ""
 
 
@@ -346,14 +346,14 @@ def test_a_batch_too_large_for_the_device_is_halved(
 ):
     src = clip(tmp_path / "gray.mp4", frames=20)
     fastcolor.video(src, tmp_path / "whole.mp4", weights=net, lossless=True)
-    predict = Colorizer.predict_ab
+    predict = Predictor.predict_ab
 
-    def short_of_memory(self: Colorizer, lightness: torch.Tensor, **options: object) -> torch.Tensor:
+    def short_of_memory(self: Predictor, lightness: torch.Tensor, **options: object) -> torch.Tensor:
         if len(lightness) > 1:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
         return predict(self, lightness, **options)
 
-    monkeypatch.setattr(Colorizer, "predict_ab", short_of_memory)
+    monkeypatch.setattr(Predictor, "predict_ab", short_of_memory)
     report = fastcolor.video(src, tmp_path / "colour.mp4", weights=net, lossless=True)
     assert [note for note in report.notes if "memory" in note] == [
         f"out of GPU memory: {n} frames at once go through the network from here on" for n in (2, 1)

@@ -97,7 +97,7 @@ def test_an_interrupt_keeps_the_finished_parts_and_says_so(net: str, long_film: 
 
 def test_the_command_line_ends_with_130_and_two_sentences(net: str, long_film: Path, tmp_path: Path):
     dst = tmp_path / "c.mp4"
-    arguments = [str(long_film), str(dst), "--weights", net]
+    arguments = [str(long_film), str(dst), "--weights", net, "--engine", "torch"]
     process = in_process(f"from fastcolor.commands import cli; cli.main_video({arguments!r})")
     stop_after(process, dst, 1, signal.SIGINT)
     assert process.returncode == 130

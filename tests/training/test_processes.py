@@ -22,7 +22,7 @@ from fastcolor.training import processes as parallel
 RUN = """
 from fastcolor.training.presets import Optimiser, Stage, Preset, L2, Gan
 from fastcolor.data import View
-from fastcolor.train import train
+from fastcolor.training.train import train
 
 view = View(64, 0.6, 1.0)
 recipe = Preset(
