@@ -56,6 +56,22 @@ def set_up(context: Any, film: Film, encoding: Encoding) -> None:
         context.codec_tag = "hvc1"  # the tag that players of all makers accept
 
 
+def _leave_real_time() -> None:
+    """Give this process's threads back their ordinary turn.
+
+    SVT-AV1, run by root, puts the thread that opens it and its own before everything else on the machine (SCHED_FIFO,
+    99): as root, which containers mostly are, a film would stop the desktop, a server or the next film.
+    """
+    if not hasattr(os, "sched_getscheduler"):
+        return
+    for thread in map(int, os.listdir("/proc/self/task") if os.path.isdir("/proc/self/task") else ["0"]):
+        try:
+            if os.sched_getscheduler(thread) == os.SCHED_FIFO and os.sched_getparam(thread).sched_priority == 99:
+                os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
+        except OSError:  # it has ended
+            pass
+
+
 class PartWriter:
     """One part: frames encoded into a file of their own. Used by one thread at a time."""
 
@@ -78,6 +94,8 @@ class PartWriter:
         """Encode some frames."""
         for frame in frames:
             self._mux(self.stream.encode(frame))
+            if self.frames == 0:  # the encoder is open now, with all its threads
+                _leave_real_time()
             self.frames += 1
 
     def finish(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import struct
 from fractions import Fraction
 from pathlib import Path
@@ -29,6 +30,7 @@ import fastcolor
 from fastcolor import reference
 from fastcolor.commands import cli
 from fastcolor.film import damage, hdr
+from fastcolor.film.write import PartWriter
 from fastcolor.predictor import Predictor
 
 
@@ -397,3 +399,26 @@ def test_memory_does_not_grow_with_the_film(net: str, tmp_path: Path, caplog: py
         lengths[times] = int(most) / 1024
     print(f"peak memory: {lengths[1]:.0f} MiB for 250 frames, {lengths[10]:.0f} MiB for 2500")
     assert lengths[10] < lengths[1] + 40
+
+
+def test_encoders_leave_the_machine_to_others(tmp_path: Path, red_net: str) -> None:
+    # SVT-AV1, run by root, makes the thread that opens it and its own real-time ones of the highest priority.
+    film = clip(tmp_path / "in.mkv", frames=6)
+    seen: dict[str, int] = {}
+    policy = getattr(os, "sched_getscheduler", lambda _: 0)
+
+    def look(*_: object) -> None:
+        threads = os.listdir("/proc/self/task") if os.path.isdir("/proc/self/task") else ["0"]
+        seen.update({thread: policy(int(thread)) for thread in threads})
+
+    write = PartWriter.write
+
+    def watched(self: PartWriter, frames: list) -> None:
+        write(self, frames)
+        look()
+
+    before = policy(0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PartWriter, "write", watched)
+        fastcolor.video(film, tmp_path / "out.mkv", weights=red_net, codec="av1", device="cpu", engine="torch")
+    assert seen and set(seen.values()) == {before}
