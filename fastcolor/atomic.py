@@ -1,40 +1,94 @@
-"""Writing files whole or not at all: under a temporary name, then renamed."""
+"""Writing files whole or not at all: under a temporary name beside their own, then renamed."""
 
 from __future__ import annotations
 
+import glob
+import hashlib
 import os
-from collections.abc import Mapping
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from safetensors.torch import save_file
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
-
-def _umask() -> int:
-    """The process's file mode mask, which can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+# Of a name that a temporary one repeats: file systems take 255 bytes, encrypted ones 143, and so much is ours to add.
+_REPEATED = 100
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file; what was there is replaced at once."""
-    temporary = path.with_name(f".{path.name}.tmp")
+def beside(path: Path, ending: str) -> Path:
+    """A hidden name in the same folder that tells of the file's, `.NAME.ENDING`, and that fits where the name fits.
+
+    Example:
+        >>> beside(Path("out/a.jpg"), "lock").name
+        '.a.jpg.lock'
+    """
+    name = os.fsencode(path.name)
+    if len(name) > _REPEATED:  # its head, for people, and what tells it from others of the same head
+        head = name[: _REPEATED - 17].decode("utf-8", "ignore")
+        return path.with_name(f".{head}-{hashlib.sha256(name).hexdigest()[:16]}.{ending}")
+    return path.with_name(f".{path.name}.{ending}")
+
+
+def clear(path: Path) -> None:
+    """Remove what those who died while they wrote a file left of it under temporary names."""
+    for left in path.parent.glob(f"{glob.escape(beside(path, '').name)}*.tmp"):
+        left.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """Write a file whole or not at all.
+
+    Args:
+        path: what the file is to be called; a file of that name is replaced at once. Its folder must exist.
+        durable: on the disk before it bears its name, so that a power cut leaves the old file or the new one.
+
+    Yields:
+        The name of an empty file to write, or to replace. It gets the name `path` at the end, with the rights that
+        any new file gets; when the block raises, it goes.
+
+    Raises:
+        OSError: a folder that is not there or cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with whole(Path(folder, "a.txt")) as growing:
+        ...         _ = growing.write_text("all of it")
+        ...     Path(folder, "a.txt").read_text()
+        'all of it'
+    """
+    growing = beside(path, f"{secrets.token_hex(4)}.tmp")  # a process's number is not its own on a shared disk
+    with growing.open("xb") as file:
+        rights = os.fstat(file.fileno()).st_mode & 0o777
     try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
+        yield growing
+        growing.chmod(rights)  # some libraries put a file of their own there, which only its owner can read
+        publish(growing, path, durable=durable)
     finally:
-        temporary.unlink(missing_ok=True)
+        growing.unlink(missing_ok=True)
+
+
+def publish(growing: Path, path: Path, *, durable: bool = False) -> None:
+    """Give a file that is whole its name; what was there is replaced at once. durable: as in `whole`."""
+    if durable:
+        with growing.open("rb+") as file:
+            os.fsync(file.fileno())
+    os.replace(growing, path)
+
+
+def write_bytes(path: Path, content: bytes, *, durable: bool = False) -> None:
+    """Write a file, as `whole` does."""
+    with whole(path, durable=durable) as growing:
+        growing.write_bytes(content)
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write a `.safetensors` file, on the disk before it bears its name."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        save_file(dict(tensors), temporary, metadata=dict(metadata))
-        temporary.chmod(0o666 & ~_umask())  # the library makes files that only their owner can read
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    from safetensors.torch import save_file  # which imports torch
+
+    with whole(path, durable=True) as growing:
+        save_file(dict(tensors), growing, metadata=dict(metadata))

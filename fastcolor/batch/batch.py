@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..bar import bar
-from ..pictures import targets as plan
+from ..pictures import targets
 from ..pictures.colorize import check_look
 from ..pictures.picture import check_target
-from ..pictures.targets import Job
+from ..pictures.targets import Conversion
 from .items import BatchOptions, Item, Result, Status
 from .worker import Painter, stamp
 
@@ -121,32 +121,34 @@ def _items(options: BatchOptions, summary: Summary) -> list[Item]:
         raise ValueError(f"{options.dst}: must be a folder, got a file")
     if dst.resolve() == src.resolve():
         raise ValueError(f"{options.dst}: must be another folder than the input")
-    ending, film_ending = plan.ending(options.format), plan.ending(options.film_format)
+    ending, film_ending = targets.ending(options.format), targets.ending(options.film_format)
     if ending is not None:
         check_target(Path("output" + ending))
     if film_ending not in {None, *_WRITTEN}:
         raise ValueError(f"film_format: must be one of {', '.join(sorted(_WRITTEN))}, got {options.film_format}")
-    found = plan.walk(src, dst)
+    found = targets.walk(src, dst)
     films = [path for path in found.others if path.suffix.lower() in _FILMS]
     summary.left_out = [path for path in found.others if path.suffix.lower() not in _FILMS]
     summary.failed += found.unreadable
     films.sort(key=lambda path: (-path.stat().st_size, path))
 
-    def job(path: Path, ending: str | None) -> Job:
+    def conversion(path: Path, ending: str | None) -> Conversion:
         target = dst / path.relative_to(src)
-        return Job(path, target if ending is None else target.with_suffix(ending))
+        return Conversion(path, target if ending is None else target.with_suffix(ending))
 
-    def film_job(path: Path) -> Job:
+    def film_conversion(path: Path) -> Conversion:
         writable = path.suffix.lower() in _WRITTEN
-        return job(path, film_ending or (None if writable else ".mkv"))
+        return conversion(path, film_ending or (None if writable else ".mkv"))
 
-    jobs = plan.distinct([*map(film_job, films), *(job(path, ending) for path in found.pictures)])
-    if not jobs and not found.unreadable:
+    conversions = targets.distinct(
+        [*map(film_conversion, films), *(conversion(path, ending) for path in found.pictures)]
+    )
+    if not conversions and not found.unreadable:
         raise ValueError(f"{options.src}: holds no pictures or films")
     kinds = {path: "film" for path in films}
     return [
         Item(one.source, one.target, kinds.get(one.source, "picture"), stamp(one.target))
-        for one in plan.share(jobs, options.shard)
+        for one in targets.share(conversions, options.shard)
     ]
 
 

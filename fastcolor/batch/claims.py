@@ -6,7 +6,6 @@ so what a killed worker had in hands is free at once; the lock's file then stays
 
 from __future__ import annotations
 
-import glob
 import logging
 import os
 import socket
@@ -15,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
+
+from .. import atomic
 
 log = logging.getLogger("fastcolor")
 _unlocked: set[str] = set()  # devices whose missing locks were told of
@@ -59,8 +60,7 @@ def claim(target: Path, run: str) -> Iterator[Claim | None]:
             before = file.read().split()
             deaths = int(before[1]) if len(before) > 1 and before[0] == run else 0
             if before:
-                for temporary in target.parent.glob(f".{glob.escape(target.name)}.*.tmp"):
-                    temporary.unlink(missing_ok=True)
+                atomic.clear(target)
             file.seek(0)
             file.truncate()
             file.write(f"{run} {deaths + 1} {socket.gethostname()} {os.getpid()}\n")
@@ -78,7 +78,7 @@ def clear(target: Path) -> None:
 
 
 def _path(target: Path) -> Path:
-    return target.with_name(f".{target.name}.lock")
+    return atomic.beside(target, "lock")
 
 
 def _locked(path: Path) -> IO[str] | None:

@@ -8,7 +8,7 @@ from ..film.options import VideoOptions
 from ..film.video import video
 from ..pictures.colorize import Colorizer
 from ..pictures.files import ColorizeOptions, Outcome, color_file
-from ..pictures.targets import Job
+from ..pictures.targets import Conversion
 from .claims import claim, clear
 from .items import BatchOptions, Item, Result
 
@@ -64,7 +64,7 @@ class Painter:
                 if item.kind == "film":
                     return self._film(item, resume=held.deaths > 0 or not self.options.overwrite)
                 outcome = Outcome()
-                color_file(self._colorizer, Job(item.source, item.target), self._pictures, outcome)
+                color_file(self._colorizer, Conversion(item.source, item.target), self._pictures, outcome)
                 return Result("kept" if outcome.kept else "coloured")
         except Exception as error:
             words = str(error) or type(error).__name__

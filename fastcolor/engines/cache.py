@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ..atomic import write_bytes
 from ..device import int8_is_fast
 from ..models.weights import Weights
 from .exported import digest
@@ -34,21 +35,11 @@ def writable() -> bool:
     return os.access(home(), os.W_OK)
 
 
-def replace(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def keep(path: Path, content: bytes) -> None:
     """Write a file under `home()`, or do without. The oldest of its kind go when there are many."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace(path, content)
+        write_bytes(path, content)
         alike = sorted(path.parent.glob(f"*{path.suffix}"), key=lambda other: other.stat().st_mtime)
         for old in alike[:-_MOST]:
             old.unlink(missing_ok=True)

@@ -22,11 +22,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..atomic import write_bytes
 from ..models import weights as weights_files
 from ..models.layers import fold_batch_norm
 from ..models.weights import Weights
 from ..palette import Palette
-from .cache import replace
 from .exported import FORMAT, Network, TakesLong, describe
 from .onnx import require_onnx
 from .parity import BOUNDS, DTYPES, Parity, Precision, compare, photographs, read_pictures, side_of
@@ -122,7 +122,7 @@ def export(
             if problem is not None:
                 raise RuntimeError(f"{out}: not written, because its {problem} ({parity})")
     out.parent.mkdir(parents=True, exist_ok=True)
-    replace(out, content)
+    write_bytes(out, content)
     return ExportReport(out, precision, parity, len(gray), problems)
 
 

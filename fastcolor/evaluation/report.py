@@ -12,6 +12,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from ..atomic import write_bytes
+
 SUFFIXES = (".html", ".htm", ".png")
 _SIDE = 256  # longest side of a picture in a report
 _STYLE = """
@@ -55,12 +57,7 @@ class Report:
         """Write `.html` or `.png`, whole or not at all."""
         path = Path(path)
         data = self.png() if path.suffix.lower() == ".png" else self.html().encode("utf-8", "replace")
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
-            temporary.write_bytes(data)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_bytes(path, data)
 
     def html(self) -> str:
         """The page; names are escaped, pictures are in it as JPEG."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,9 +17,11 @@ from typing import Any
 
 from torch import Tensor
 
+from ..atomic import publish, write_bytes
+
 FRAMES = 240  # of a part, or a little less: what a kill loses at most
 
-_OWN = re.compile(r"(\d{6}|growing|whole)\.\w+|(job|end)\.json|.*\.new")  # what is cleared away, and nothing else
+_OWN = re.compile(r"(\d{6}|growing|whole)\.\w+|(job|end)\.json|\..*\.tmp")  # what is cleared away, and nothing else
 
 Job = dict[str, dict[str, Any]]  # section -> name -> value
 
@@ -75,7 +76,7 @@ class Parts:
                 self._clear()
             with suppress(FileNotFoundError):  # a join that was broken off
                 self.whole.unlink()
-            self._write("job.json", json.dumps(job, indent=1).encode())
+            write_bytes(self.folder / "job.json", json.dumps(job, indent=1).encode(), durable=True)
         except OSError as error:
             self.close()
             with suppress(OSError):
@@ -102,16 +103,14 @@ class Parts:
         from safetensors.torch import save
 
         path = self._path(len(self.done))
-        with self.next().open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(self.next(), path)
+        publish(self.next(), path, durable=True)
         facts = {"frames": str(frames), "delay": str(delay)}
-        self._write(f"{path.stem}.safetensors", save(state, metadata=facts))
+        write_bytes(self.folder / f"{path.stem}.safetensors", save(state, metadata=facts), durable=True)
         self.done.append(Done(path, frames, delay, state))
 
     def end(self, warnings: list[str]) -> None:
         """Remember that the film holds nothing after the parts there are."""
-        self._write("end.json", json.dumps(warnings).encode())
+        write_bytes(self.folder / "end.json", json.dumps(warnings).encode(), durable=True)
 
     @property
     def ended(self) -> list[str] | None:
@@ -121,7 +120,7 @@ class Parts:
 
     def publish(self) -> None:
         """Give the joined film its name and clear the parts away."""
-        os.replace(self.whole, self.dst)
+        publish(self.whole, self.dst)
         self.discard()
 
     def discard(self) -> None:
@@ -160,14 +159,6 @@ class Parts:
         for path in self.folder.iterdir():
             if _OWN.fullmatch(path.name):
                 path.unlink()
-
-    def _write(self, name: str, content: bytes) -> None:
-        temporary = self.folder / f"{name}.new"
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, self.folder / name)
 
     def _compare(self, job: Job) -> None:
         try:

@@ -24,6 +24,8 @@ from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
+from ..atomic import publish
+
 try:
     import fcntl
 except ImportError:  # Windows: two downloads at once may spoil each other, which the hash then shows
@@ -164,7 +166,7 @@ def _download(name: str, remote: Remote, final: Path) -> None:
         except _Refused as reason:
             reasons.append(f"{urlsplit(url).hostname or url}: {reason}")
             continue
-        os.replace(part, final)
+        publish(part, final)
         return
     raise _Refused("; ".join(reasons))
 

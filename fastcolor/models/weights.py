@@ -15,10 +15,10 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from .. import models
+from ..atomic import write_tensors
 from ..palette import Palette
 from . import download
 from .layers import check_state
@@ -48,13 +48,6 @@ class Weights:
     size: int
     saturation: float = 1.0
     card: dict[str, str] = field(default_factory=dict)
-
-
-def _umask() -> int:
-    """The process's file mode mask, which can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def names() -> list[str]:
@@ -98,13 +91,7 @@ def save(
         "size": str(size),
         "card": json.dumps(card or {}),
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        save_file(state, temporary, metadata=description)
-        temporary.chmod(0o666 & ~_umask())  # the library makes files that only their owner can read
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_tensors(path, state, description)
 
 
 def locate(name_or_path: str | os.PathLike[str]) -> Path:

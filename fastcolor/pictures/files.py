@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import shutil
 from collections import deque
 from collections.abc import Iterator
@@ -20,12 +19,13 @@ import tyro
 from PIL import Image
 
 from .. import ops
+from ..atomic import whole
 from ..bar import bar
 from ..threads import Pipe, Stopped, Worker, painters
-from . import targets as plan
+from . import targets
 from .colorize import Colorizer, check_look, eight_bit
-from .picture import DamagedError, Picture, PictureError, PictureFile, check_target, compose, losses, read, write
-from .targets import Job
+from .picture import DamagedError, Picture, PictureError, PictureFile, check_target, compose, read, unsupported, write
+from .targets import Conversion
 
 log = logging.getLogger("fastcolor")
 # Of a colour photograph at least so large a share lies so far, in Lab units, from the mean colour of its lightness.
@@ -101,10 +101,10 @@ class Outcome:
 
 
 @dataclass
-class _Item:
-    """A job on its way through reading, painting and writing."""
+class _Passage:
+    """A conversion on its way through reading, painting and writing."""
 
-    job: Job
+    conversion: Conversion
     file: PictureFile | None = None  # None: skipped, or it could not be read
     skipped: bool = False
     colored: bool = False  # before
@@ -130,23 +130,23 @@ def colorize_files(options: ColorizeOptions, colorizer: Colorizer | None = None)
         raise ValueError("inputs: name at least one picture or folder")
     check_look(options.temperature, options.saturation)
     if options.format is not None:
-        check_target(Path(f"output{plan.ending(options.format)}"))
+        check_target(Path(f"output{targets.ending(options.format)}"))
     outcome = Outcome()
     single = len(options.inputs) == 1 and not options.inputs[0].is_dir()
     if single:
-        jobs = [plan.single(options.inputs[0], options.output, options.format)]
+        conversions = [targets.single(options.inputs[0], options.output, options.format)]
     else:
-        jobs, found = plan.several(options.inputs, options.output, options.format)
+        conversions, found = targets.several(options.inputs, options.output, options.format)
         outcome.no_pictures, outcome.failed = found.others, found.unreadable
-    jobs = plan.share(jobs, options.shard)
+    conversions = targets.share(conversions, options.shard)
     colorizer = colorizer or Colorizer(options.weights, options.device, options.engine)
-    with _Line(colorizer, jobs, options, single) as items:
-        for _ in bar(jobs):
-            item = next(items)
+    with _Line(colorizer, conversions, options, single) as passages:
+        for _ in bar(conversions):
+            passage = next(passages)
             try:
-                if item.error is not None:
-                    raise item.error
-                _finish(item, options, outcome)
+                if passage.error is not None:
+                    raise passage.error
+                _finish(passage, options, outcome)
             except (ValueError, OSError) as error:
                 if single:
                     raise
@@ -179,15 +179,17 @@ class _Line:
     Pictures are painted together, up to four or about 2^23 pixels, so that a line of large ones stays small.
     """
 
-    def __init__(self, colorizer: Colorizer, jobs: list[Job], options: ColorizeOptions, single: bool) -> None:
-        self._colorizer, self._jobs, self._options, self._single = colorizer, jobs, options, single
-        self._read: Pipe[list[_Item]] = Pipe(1)
+    def __init__(
+        self, colorizer: Colorizer, conversions: list[Conversion], options: ColorizeOptions, single: bool
+    ) -> None:
+        self._colorizer, self._conversions, self._options, self._single = colorizer, conversions, options, single
+        self._read: Pipe[list[_Passage]] = Pipe(1)
         self._reader = Worker("read", self._read_all, (self._read,))
-        self._painters = painters(colorizer.device) if len(jobs) > 1 else 1
+        self._painters = painters(colorizer.device) if len(conversions) > 1 else 1
         self._pool = ThreadPoolExecutor(self._painters, "fastcolor-paint")
         self._threads = torch.get_num_threads()
 
-    def __enter__(self) -> Iterator[_Item]:
+    def __enter__(self) -> Iterator[_Passage]:
         log.debug("colouring with %s", self._colorizer.engine)  # which settles its precision, once for all threads
         torch.set_num_threads(max(1, self._threads // self._painters))
         self._reader.start()
@@ -199,8 +201,8 @@ class _Line:
         self._pool.shutdown(cancel_futures=True)
         torch.set_num_threads(self._threads)
 
-    def _items(self) -> Iterator[_Item]:
-        painted: deque[Future[list[_Item]]] = deque()
+    def _items(self) -> Iterator[_Passage]:
+        painted: deque[Future[list[_Passage]]] = deque()
         try:
             for batch in self._read:
                 painted.append(self._pool.submit(self._paint_batch, batch))
@@ -212,98 +214,100 @@ class _Line:
             yield from painted.popleft().result()
 
     def _read_all(self) -> None:
-        batch: list[_Item] = []
+        batch: list[_Passage] = []
         pixels = 0
-        for job in self._jobs:
-            item = _start(job, self._options, self._single)
-            more = 0 if item.file is None else sum(math.prod(frame.pixels.shape[:2]) for frame in item.file.frames)
+        for conversion in self._conversions:
+            passage = _start(conversion, self._options, self._single)
+            more = (
+                0 if passage.file is None else sum(math.prod(frame.pixels.shape[:2]) for frame in passage.file.frames)
+            )
             if batch and (len(batch) == _BATCH or pixels + more > _BATCH_PIXELS):
                 self._read.put(batch)
                 batch, pixels = [], 0
-            batch.append(item)
+            batch.append(passage)
             pixels += more
         self._read.put(batch)
         self._read.close()
 
-    def _paint_batch(self, batch: list[_Item]) -> list[_Item]:
-        items = [item for item in batch if item.file is not None and not item.keep]
+    def _paint_batch(self, batch: list[_Passage]) -> list[_Passage]:
+        passages = [passage for passage in batch if passage.file is not None and not passage.keep]
         try:
-            self._paint(items)
+            self._paint(passages)
         except (ValueError, OSError, MemoryError):  # once more, one by one: the others are well
-            for item in items:
+            for passage in passages:
                 try:
-                    self._paint([item])
+                    self._paint([passage])
                 except (ValueError, OSError, MemoryError) as error:
-                    item.error = _named(error, item)
+                    passage.error = _named(error, passage)
         return batch
 
-    def _paint(self, items: list[_Item]) -> None:
-        frames = [frame for item in items if item.file is not None for frame in item.file.frames]
+    def _paint(self, passages: list[_Passage]) -> None:
+        frames = [frame for passage in passages if passage.file is not None for frame in passage.file.frames]
         if not frames:
             return
         options = self._options
         images = iter(self._colorizer.paint(frames, temperature=options.temperature, saturation=options.saturation))
-        for item in items:
-            item.images = list(islice(images, len(item.file.frames) if item.file is not None else 0))
+        for passage in passages:
+            passage.images = list(islice(images, len(passage.file.frames) if passage.file is not None else 0))
 
 
-def _start(job: Job, options: ColorizeOptions, single: bool) -> _Item:
-    """Read a job's file, or say why not."""
-    item = _Item(job)
+def _start(conversion: Conversion, options: ColorizeOptions, single: bool) -> _Passage:
+    """Read its file, or say why not."""
+    passage = _Passage(conversion)
     try:
-        if job.target.exists() and not options.overwrite:
+        if conversion.target.exists() and not options.overwrite:
             if single:
-                raise FileExistsError(f"{job.target}: exists already; --overwrite replaces it")
-            item.skipped = True
-            return item
-        check_target(job.target)
-        file = _read(job.source, options)
-        item.lost = losses(file, job.target)
-        item.colored = any(in_color(frame) for frame in file.frames)
-        item.keep = item.colored and options.skip_colored
-        item.file = file
+                raise FileExistsError(f"{conversion.target}: exists already; --overwrite replaces it")
+            passage.skipped = True
+            return passage
+        check_target(conversion.target)
+        file = _read(conversion.source, options)
+        passage.lost = unsupported(file, conversion.target)
+        passage.colored = any(in_color(frame) for frame in file.frames)
+        passage.keep = passage.colored and options.skip_colored
+        passage.file = file
     except (ValueError, OSError, MemoryError) as error:
-        item.error = _named(error, item)
-    return item
+        passage.error = _named(error, passage)
+    return passage
 
 
-def color_file(colorizer: Colorizer, job: Job, options: ColorizeOptions, outcome: Outcome) -> None:
+def color_file(colorizer: Colorizer, conversion: Conversion, options: ColorizeOptions, outcome: Outcome) -> None:
     """One file from beginning to end; errors are raised."""
-    item = _start(job, options, single=True)
-    if item.error is not None:
-        raise item.error
-    if item.file is not None and not item.keep:
+    passage = _start(conversion, options, single=True)
+    if passage.error is not None:
+        raise passage.error
+    if passage.file is not None and not passage.keep:
         look = {"temperature": options.temperature, "saturation": options.saturation}
-        item.images = list(colorizer.paint(item.file.frames, **look))
-    _finish(item, options, outcome)
+        passage.images = list(colorizer.paint(passage.file.frames, **look))
+    _finish(passage, options, outcome)
 
 
-def _named(error: Exception, item: _Item) -> Exception:
+def _named(error: Exception, passage: _Passage) -> Exception:
     if isinstance(error, MemoryError):
-        return PictureError(f"{item.job.source}: too large for this machine's memory")
+        return PictureError(f"{passage.conversion.source}: too large for this machine's memory")
     return error
 
 
-def _finish(item: _Item, options: ColorizeOptions, outcome: Outcome) -> None:
+def _finish(passage: _Passage, options: ColorizeOptions, outcome: Outcome) -> None:
     """Write what became of a file, and count it."""
-    source, target, file = item.job.source, item.job.target, item.file
-    if item.skipped or file is None:
+    source, target, file = passage.conversion.source, passage.conversion.target, passage.file
+    if passage.skipped or file is None:
         outcome.skipped.append(target)
         return
     try:
-        if item.keep and plan.same_format(source, target):
+        if passage.keep and targets.same_format(source, target):
             _copy(source, target)
         else:
-            images = [_as_it_is(frame) for frame in file.frames] if item.keep else item.images
-            if options.compare and not item.keep:
+            images = [_as_it_is(frame) for frame in file.frames] if passage.keep else passage.images
+            if options.compare and not passage.keep:
                 images = [_beside(before, after) for before, after in zip(_gray(file), images, strict=True)]
             write(target, images, file.durations, file.loop, pages=file.format == "TIFF")
-            _warn(file, source, target, item.lost)
+            _warn(file, source, target, passage.lost)
             outcome.deep += any(frame.bits == 16 for frame in file.frames)
     except MemoryError as error:
-        raise _named(error, item) from None
-    (outcome.kept if item.keep else outcome.done).append(target)
-    outcome.recolored += item.colored and not item.keep
+        raise _named(error, passage) from None
+    (outcome.kept if passage.keep else outcome.done).append(target)
+    outcome.recolored += passage.colored and not passage.keep
 
 
 def _read(source: Path, options: ColorizeOptions) -> PictureFile:
@@ -325,12 +329,8 @@ def _warn(file: PictureFile, source: Path, target: Path, lost: list[str]) -> Non
 
 def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        shutil.copy2(source, temporary)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole(target) as growing:
+        shutil.copy2(source, growing)
 
 
 def _as_it_is(picture: Picture) -> Image.Image:

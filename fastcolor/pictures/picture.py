@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, ImageSequence, TiffImagePlugin, UnidentifiedImageError
 
+from ..atomic import whole
 from . import metadata
 from .pixels import PictureError, decoded, full_scale, gray_to_srgb, low_bytes, present_part, raw_modes, without_color
 
@@ -176,7 +177,7 @@ def check_target(path: Path) -> None:
         raise PictureError(f"{path}: must end in one of {', '.join(sorted(SUFFIXES))}")
 
 
-def losses(file: PictureFile, target: Path) -> list[str]:
+def unsupported(file: PictureFile, target: Path) -> list[str]:
     """What of a file the format that the target's name asks for cannot hold, in words; empty for most."""
     kind, count = _kind(target), len(file.frames)
     found = []
@@ -213,27 +214,23 @@ def write(
     kind = _kind(path)
     if kind in _OPAQUE:
         images = [_flatten(image) for image in images]
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if kind == "TIFF" and len(images) > 1:
-            with TiffImagePlugin.AppendingTiffWriter(str(temporary), True) as file:
-                for index, image in enumerate(images):  # one by one: each has words of its own
-                    image.save(file, format=kind, **_save_options(kind, image, first=index == 0))
-                    file.newFrame()
-        else:
-            options = _save_options(kind, images[0])
-            if len(images) > 1 and kind in _ANIMATED and not pages:
-                options |= {"save_all": True, "append_images": images[1:], "duration": durations, "loop": loop}
-            images[0].save(temporary, format=kind, **options)
-        os.replace(temporary, path)
+        with whole(path) as growing:
+            if kind == "TIFF" and len(images) > 1:
+                with TiffImagePlugin.AppendingTiffWriter(str(growing), True) as file:
+                    for index, image in enumerate(images):  # one by one: each has words of its own
+                        image.save(file, format=kind, **_save_options(kind, image, first=index == 0))
+                        file.newFrame()
+            else:
+                options = _save_options(kind, images[0])
+                if len(images) > 1 and kind in _ANIMATED and not pages:
+                    options |= {"save_all": True, "append_images": images[1:], "duration": durations, "loop": loop}
+                images[0].save(growing, format=kind, **options)
     except OSError as error:
         raise PictureError(f"{path}: cannot be written ({_words(error)})") from None
     except (RuntimeError, ValueError, TypeError, KeyError, OverflowError, struct.error) as error:
         raise PictureError(f"{path}: cannot be written ({error})") from None  # an encoder's own limits
-    finally:
-        if temporary.parent.is_dir():
-            temporary.unlink(missing_ok=True)
 
 
 def _kind(path: Path) -> str:

@@ -15,7 +15,7 @@ _SAME_FORMAT = {".jpeg": ".jpg", ".tiff": ".tif", ".heif": ".heic"}
 
 
 @dataclass(frozen=True)
-class Job:
+class Conversion:
     """A file to read and the one to write."""
 
     source: Path
@@ -42,8 +42,8 @@ def same_format(one: Path, other: Path) -> bool:
     return a == b
 
 
-def single(source: Path, output: str, format: str | None) -> Job:
-    """The job of one picture. output: its new name, or a folder's.
+def single(source: Path, output: str, format: str | None) -> Conversion:
+    """The conversion of one picture. output: its new name, or a folder's.
 
     Raises:
         FileNotFoundError, ValueError: no such picture, or an output that cannot be.
@@ -63,11 +63,11 @@ def single(source: Path, output: str, format: str | None) -> Job:
     check_target(target)
     if target.exists() and target.samefile(source):
         raise ValueError(f"{target}: input and output are the same file")
-    return Job(source, target)
+    return Conversion(source, target)
 
 
-def several(sources: Sequence[Path], output: str, format: str | None) -> tuple[list[Job], Tree]:
-    """The jobs of files and folders, and what else lies in the folders, whose trees are mirrored under the output.
+def several(sources: Sequence[Path], output: str, format: str | None) -> tuple[list[Conversion], Tree]:
+    """The conversions of files and folders, whose trees are mirrored under the output, and what else lies there.
 
     Raises:
         FileNotFoundError, ValueError: an input without pictures, or an output that cannot be.
@@ -77,7 +77,7 @@ def several(sources: Sequence[Path], output: str, format: str | None) -> tuple[l
         raise ValueError(f"output: must be a folder for several pictures, got the file {out}")
     if not out.exists() and not _names_folder(output) and re.fullmatch(r"\.[A-Za-z]\w{1,4}", out.suffix):
         raise ValueError(f"output: must be a folder for several pictures, got {out}; {out}/ says that it is one")
-    jobs, whole = [], Tree()
+    conversions, whole = [], Tree()
     for source in sources:
         if not source.exists():
             raise FileNotFoundError(f"{source}: no such file or folder")
@@ -95,8 +95,8 @@ def several(sources: Sequence[Path], output: str, format: str | None) -> tuple[l
                 raise ValueError(f"{source}: holds no pictures")
         for path in files:
             target = out / (path.relative_to(source) if source.is_dir() else path.name)
-            jobs.append(Job(path, target if suffix is None else target.with_suffix(suffix)))
-    return distinct(jobs), whole
+            conversions.append(Conversion(path, target if suffix is None else target.with_suffix(suffix)))
+    return distinct(conversions), whole
 
 
 def walk(folder: Path, out: Path) -> Tree:
@@ -118,25 +118,25 @@ def walk(folder: Path, out: Path) -> Tree:
     return tree
 
 
-def distinct(jobs: list[Job]) -> list[Job]:
-    """Each job once.
+def distinct(conversions: list[Conversion]) -> list[Conversion]:
+    """Each conversion once.
 
     Raises:
         ValueError: two pictures share an output, or an output is a picture that is still to be read.
     """
-    found: dict[str, Job] = {}
-    sources = {os.path.realpath(job.source): job.source for job in jobs}
-    for job in jobs:
-        key = os.path.realpath(job.target)
+    found: dict[str, Conversion] = {}
+    sources = {os.path.realpath(one.source): one.source for one in conversions}
+    for one in conversions:
+        key = os.path.realpath(one.target)
         if key in sources:
-            raise ValueError(f"{job.target}: is an input as well as the output for {job.source}")
-        other = found.setdefault(key, job)
-        if os.path.realpath(other.source) != os.path.realpath(job.source):
-            raise ValueError(f"{job.target}: is the output for both {other.source} and {job.source}; colour them apart")
+            raise ValueError(f"{one.target}: is an input as well as the output for {one.source}")
+        other = found.setdefault(key, one)
+        if os.path.realpath(other.source) != os.path.realpath(one.source):
+            raise ValueError(f"{one.target}: is the output for both {other.source} and {one.source}; colour them apart")
     return list(found.values())
 
 
-def share(jobs: list[Job], shard: str) -> list[Job]:
+def share(conversions: list[Conversion], shard: str) -> list[Conversion]:
     """The i-th of n equal shares, for a shard of "i/n"; ValueError for anything else."""
     try:
         index, count = (int(part) for part in shard.split("/"))
@@ -144,7 +144,7 @@ def share(jobs: list[Job], shard: str) -> list[Job]:
         index = count = 0
     if not 1 <= index <= count:
         raise ValueError(f"shard: must be i/n with 1 <= i <= n, got {shard!r}")
-    return jobs[index - 1 :: count]
+    return conversions[index - 1 :: count]
 
 
 def _names_folder(name: str) -> bool:

@@ -30,7 +30,7 @@ def gray() -> Image.Image:
 def through(colorizer: Colorizer, source: Path, target: Path) -> tuple[Image.Image, list[str]]:
     """Colour a file; the result opened again, and what was said to be lost."""
     file = pictures.read(source)
-    lost = pictures.losses(file, target)
+    lost = pictures.unsupported(file, target)
     pictures.write(target, colorizer.paint(file.frames), file.durations, file.loop, pages=file.format == "TIFF")
     image = Image.open(target)
     image.load()
