@@ -68,7 +68,7 @@ def picture(device: str, *, dtype: torch.dtype = torch.float32, channels_last: b
     name = f"decode + upsample + sRGB, 1x313x270x480 {str(dtype).removeprefix('torch.')} -> 1080p u8"
     return Row(
         name=name + (", channels_last" if channels_last else ""),
-        ours=lambda: ops.decode_rgb(logits, lightness),
+        ours=lambda: ops.paint_rgb(ops.annealed_mean(logits), lightness),
         others={
             "eager": lambda: lambda: baselines.paint(logits.float(), points, lightness, matrix=matrix),
             "compile": lambda: timing.compiled(

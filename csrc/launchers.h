@@ -1,21 +1,12 @@
-// The files of a backend, each of which enters its launchers. Included inside the backend's namespace, which is another
-// for every instruction set and for CUDA.
+// The launchers of one backend and its table of them. Included inside the backend's namespace, which is another for
+// every instruction set and for CUDA; a name of FC_OPS that the backend does not define is an error when linking.
 
-void enter_color(Ops&);
-void enter_encode(Ops&);
-void enter_loss(Ops&);
-void enter_scale_grad(Ops&);
-void enter_decode(Ops&);
-void enter_luma_to_input(Ops&);
-void enter_paint(Ops&);
-void enter_decode_paint(Ops&);
-void enter_temporal(Ops&);
+#define FC_DECLARE(name, Params) void name(const Params&);
+FC_OPS(FC_DECLARE)
+#undef FC_DECLARE
 
-// The whole table.
-inline Ops entered() {
-  Ops table{};
-  for (const auto enter : {enter_color, enter_encode, enter_loss, enter_scale_grad, enter_decode, enter_luma_to_input,
-                           enter_paint, enter_decode_paint, enter_temporal})
-    enter(table);
-  return table;
+inline Ops table_of_launchers() {
+#define FC_ENTRY(name, Params) name,
+  return {FC_OPS(FC_ENTRY)};
+#undef FC_ENTRY
 }

@@ -156,20 +156,6 @@ struct PaintChromaParams {
   Target target;
 };
 
-// Both of the above behind DecodeParams, whose ab is the plane between, for the launch to fill: logits to the picture
-// or to its chroma planes. The logits are not f64. stats: the CPU's alone. progress: CUDA's alone, (2 + images *
-// ab_height) zeros, which a launch leaves as zeros; of no two launches at once.
-struct DecodeRgbParams {
-  DecodeParams decode;
-  PaintRgbParams paint;
-  uint32_t* progress;
-};
-struct DecodeChromaParams {
-  DecodeParams decode;
-  PaintChromaParams paint;
-  uint32_t* progress;
-};
-
 // Motion of blocks of 8x8 pixels from luma to the frame before it: luma[y, x] is like previous[y + dy, x + dx].
 struct BlockMotionParams {
   const uint8_t* luma;      // (N,height,width)
@@ -195,26 +181,20 @@ struct TemporalAverageParams {
   Target target;
 };
 
-// One backend: what can be launched, each with its params alone. This is the one list of launchers. A file of a
-// backend defines some of them and enters them here, by its enter_<file>(); table.cpp and table.cu call those.
+// The one list of launchers: FC_OPS(f) is f(name, its parameters) for each. A backend defines a function of every name.
+#define FC_OPS(f)                                                                                                      \
+  f(rgb_to_lab, ColorParams) f(rgb_to_lab_backward, ColorParams) f(lab_to_rgb, ColorParams)                            \
+      f(lab_to_rgb_backward, ColorParams) f(encode_bins, EncodeParams) f(pixel_weight, PixelWeightParams)              \
+          f(loss, LossParams) f(scale_grad, ScaleGradParams) f(annealed_mean, DecodeParams)                            \
+              f(annealed_mean_backward, DecodeParams) f(luma_to_input, LumaToInputParams) f(paint_rgb, PaintRgbParams) \
+                  f(paint_chroma, PaintChromaParams) f(block_motion, BlockMotionParams)                                \
+                      f(temporal_average, TemporalAverageParams)
+
+// A backend's table of them.
 struct Ops {
-  void (*rgb_to_lab)(const ColorParams&);
-  void (*rgb_to_lab_backward)(const ColorParams&);
-  void (*lab_to_rgb)(const ColorParams&);
-  void (*lab_to_rgb_backward)(const ColorParams&);
-  void (*encode_bins)(const EncodeParams&);
-  void (*pixel_weight)(const PixelWeightParams&);
-  void (*loss)(const LossParams&);
-  void (*scale_grad)(const ScaleGradParams&);
-  void (*annealed_mean)(const DecodeParams&);
-  void (*annealed_mean_backward)(const DecodeParams&);
-  void (*luma_to_input)(const LumaToInputParams&);
-  void (*paint_rgb)(const PaintRgbParams&);
-  void (*paint_chroma)(const PaintChromaParams&);
-  void (*decode_rgb)(const DecodeRgbParams&);
-  void (*decode_chroma)(const DecodeChromaParams&);
-  void (*block_motion)(const BlockMotionParams&);
-  void (*temporal_average)(const TemporalAverageParams&);
+#define FC_MEMBER(name, Params) void (*name)(const Params&);
+  FC_OPS(FC_MEMBER)
+#undef FC_MEMBER
 };
 
 namespace cpu {

@@ -22,6 +22,12 @@ except ImportError as error:
         message = f"fastcolor: the native extension does not load ({error}); install the package anew"
     raise ImportError(message) from error
 
+INTERFACE = 2  # of csrc/bindings.cpp
+if getattr(_C, "INTERFACE", 1) != INTERFACE:  # sources that were updated under an editable install
+    raise ImportError(
+        f"fastcolor: {_C.__file__} was built from other sources than these; run `pip install -e .` in the source folder"
+    )
+
 # Codes of fastcolor::DType in csrc/common.h.
 DTYPE_CODES = {torch.uint8: 0, torch.uint16: 1, torch.float16: 2, torch.bfloat16: 3, torch.float32: 4, torch.float64: 5}
 
@@ -29,6 +35,24 @@ DTYPE_CODES = {torch.uint8: 0, torch.uint16: 1, torch.float16: 2, torch.bfloat16
 def address(tensor: Tensor | None) -> int:
     """The tensor's first element; 0 for None and for a tensor without elements."""
     return 0 if tensor is None or tensor.numel() == 0 else tensor.data_ptr()
+
+
+def is_channels_last(logits: Tensor) -> bool:
+    """Do the channels of a pixel lie side by side?"""
+    return not logits.is_contiguous() and logits.is_contiguous(memory_format=torch.channels_last)
+
+
+def volume(logits: Tensor) -> tuple[int, int, int, int, bool, int]:
+    """Dense logits (N, bins, H, W) as the kernels take them: (address, images, bins, pixels, channels_last, dtype)."""
+    n, bins, height, width = logits.shape
+    return address(logits), n, bins, height * width, is_channels_last(logits), DTYPE_CODES[logits.dtype]
+
+
+def planes(tensor: Tensor, interleaved: bool = False) -> tuple[int, int, int, int, int]:
+    """Contiguous (N, H, W), (N, C, H, W) or, `interleaved`, (N, H, W, C) as the kernels take them: (address, images,
+    height, width, dtype)."""
+    height, width = tensor.shape[1:3] if interleaved else tensor.shape[-2:]
+    return address(tensor), tensor.shape[0], height, width, DTYPE_CODES[tensor.dtype]
 
 
 def target(tensor: Tensor) -> tuple[int, int, int]:
@@ -55,4 +79,4 @@ def capabilities() -> dict[str, str | bool | int]:
     }
 
 
-__all__ = ["DTYPE_CODES", "_C", "address", "capabilities", "target"]
+__all__ = ["DTYPE_CODES", "_C", "address", "capabilities", "is_channels_last", "planes", "target", "volume"]

@@ -274,46 +274,6 @@ def paint_chroma(
     return quantise((blue - painted) / (2 * (1 - k_blue))), quantise((red - painted) / (2 * (1 - k_red)))
 
 
-def decode_rgb(
-    logits: Tensor,
-    l_or_rgb: Tensor,
-    *,
-    palette: Bins | None = None,
-    temperature: float = 0.38,
-    saturation: float = 1.0,
-    gamut: Literal["clip", "chroma"] = "clip",
-) -> Tensor:
-    """See `fastcolor.ops.decode_rgb`."""
-    ab = annealed_mean(logits, palette=palette, temperature=temperature)
-    return paint_rgb(ab, l_or_rgb, saturation=saturation, gamut=gamut)
-
-
-def decode_chroma(
-    logits: Tensor,
-    luma: Tensor,
-    *,
-    subsampling: Literal["420", "422", "444"],
-    matrix: Literal["bt601", "bt709", "bt2020"],
-    full_range: bool,
-    palette: Bins | None = None,
-    temperature: float = 0.38,
-    saturation: float = 1.0,
-    bits: int | None = None,
-    siting: Literal["left", "center"] = "left",
-) -> tuple[Tensor, Tensor]:
-    """See `fastcolor.ops.decode_chroma`."""
-    return paint_chroma(
-        annealed_mean(logits, palette=palette, temperature=temperature),
-        luma,
-        subsampling=subsampling,
-        matrix=matrix,
-        full_range=full_range,
-        saturation=saturation,
-        bits=bits,
-        siting=siting,
-    )
-
-
 def _moved(plane: Tensor, dy: Tensor, dx: Tensor) -> Tensor:
     """plane (N, C, H, W) read at (y + dy, x + dx), dy and dx (N, H, W) or scalars, edges repeated."""
     n, channels, height, width = plane.shape

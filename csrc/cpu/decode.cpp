@@ -215,9 +215,4 @@ void annealed_mean_backward(const DecodeParams& p) {
   });
 }
 
-void enter_decode(Ops& table) {
-  table.annealed_mean = annealed_mean;
-  table.annealed_mean_backward = annealed_mean_backward;
-}
-
 }  // namespace fastcolor::cpu::FASTCOLOR_ISA

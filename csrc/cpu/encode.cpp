@@ -154,9 +154,4 @@ void pixel_weight(const PixelWeightParams& p) {
   });
 }
 
-void enter_encode(Ops& table) {
-  table.encode_bins = encode_bins;
-  table.pixel_weight = pixel_weight;
-}
-
 }  // namespace fastcolor::cpu::FASTCOLOR_ISA

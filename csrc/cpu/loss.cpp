@@ -29,6 +29,4 @@ void loss(const LossParams& p) {
   });
 }
 
-void enter_loss(Ops& table) { table.loss = loss; }
-
 }  // namespace fastcolor::cpu::FASTCOLOR_ISA

@@ -78,6 +78,4 @@ void luma_to_input(const LumaToInputParams& p) {
   });
 }
 
-void enter_luma_to_input(Ops& table) { table.luma_to_input = luma_to_input; }
-
 }  // namespace fastcolor::cpu::FASTCOLOR_ISA

@@ -198,9 +198,4 @@ void paint_chroma(const PaintChromaParams& p) {
   });
 }
 
-void enter_paint(Ops& table) {
-  table.paint_rgb = paint_rgb;
-  table.paint_chroma = paint_chroma;
-}
-
 }  // namespace fastcolor::cpu::FASTCOLOR_ISA

@@ -7,7 +7,7 @@ namespace fastcolor::cpu::FASTCOLOR_ISA {
 #include "../launchers.h"
 
 const Ops& ops() {
-  static const Ops table = entered();
+  static const Ops table = table_of_launchers();
   return table;
 }
 

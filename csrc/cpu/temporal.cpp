@@ -120,9 +120,4 @@ void temporal_average(const TemporalAverageParams& p) {
   });
 }
 
-void enter_temporal(Ops& table) {
-  table.block_motion = block_motion;
-  table.temporal_average = temporal_average;
-}
-
 }  // namespace fastcolor::cpu::FASTCOLOR_ISA

@@ -209,11 +209,4 @@ void lab_to_rgb_backward(const ColorParams& p) {
   launch_color(p, p.dtype == DType::kF64 ? lab_to_rgb_backward_kernel<double> : lab_to_rgb_backward_kernel<float>, 0);
 }
 
-void enter_color(Ops& table) {
-  table.rgb_to_lab = rgb_to_lab;
-  table.rgb_to_lab_backward = rgb_to_lab_backward;
-  table.lab_to_rgb = lab_to_rgb;
-  table.lab_to_rgb_backward = lab_to_rgb_backward;
-}
-
 }  // namespace fastcolor::cuda

@@ -43,9 +43,4 @@ void pixel_weight(const PixelWeightParams& p) {
   launch(p.target, Launch(p.images * tiles, kBlockThreads), pixel_weight_kernel, p, tiles);
 }
 
-void enter_encode(Ops& table) {
-  table.encode_bins = encode_bins;
-  table.pixel_weight = pixel_weight;
-}
-
 }  // namespace fastcolor::cuda

@@ -9,6 +9,4 @@ namespace fastcolor::cuda {
 
 void loss(const LossParams& p) { p.channels_last ? loss_rows(p) : loss_planar(p); }
 
-void enter_loss(Ops& table) { table.loss = loss; }
-
 }  // namespace fastcolor::cuda

@@ -1,5 +1,5 @@
-// A few pixels of a picture, or one site of its chroma planes, from ab of the network's size: shared by the ops alone
-// (paint.cu) and those that decode first (decode_paint.cu).
+// A few pixels of a picture, or one site of its chroma planes, from ab of the network's size: what paint.cu
+// launches.
 #pragma once
 
 #include "../math/paint.h"

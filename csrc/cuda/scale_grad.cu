@@ -64,6 +64,4 @@ void scale_grad(const ScaleGradParams& p) {
   });
 }
 
-void enter_scale_grad(Ops& table) { table.scale_grad = scale_grad; }
-
 }  // namespace fastcolor::cuda

@@ -26,7 +26,7 @@ const Devices& devices() {
 }  // namespace
 
 const Ops& ops() {
-  static const Ops table = entered();
+  static const Ops table = table_of_launchers();
   return table;
 }
 

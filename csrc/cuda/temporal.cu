@@ -97,9 +97,4 @@ void temporal_average(const TemporalAverageParams& p) {
          1.0f / (p.tolerance * p.tolerance), 1.0f / (p.tolerance_ab * p.tolerance_ab));
 }
 
-void enter_temporal(Ops& table) {
-  table.block_motion = block_motion;
-  table.temporal_average = temporal_average;
-}
-
 }  // namespace fastcolor::cuda

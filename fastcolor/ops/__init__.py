@@ -7,7 +7,6 @@ arguments raise TypeError or ValueError that name the argument, the rule and the
 
 from .color import lab_to_rgb, rgb_to_lab
 from .decode import annealed_mean
-from .decode_paint import decode_chroma, decode_rgb
 from .encode import encode_bins
 from .loss import rebalanced_cross_entropy
 from .paint import luma_to_input, paint_chroma, paint_rgb
@@ -16,8 +15,6 @@ from .temporal import block_motion, temporal_average
 __all__ = [
     "annealed_mean",
     "block_motion",
-    "decode_chroma",
-    "decode_rgb",
     "encode_bins",
     "lab_to_rgb",
     "luma_to_input",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -22,7 +23,7 @@ def _rgb_shape(shape: torch.Size, hwc: bool) -> list[int]:
     return [*shape[:-3], shape[-2], shape[-1], shape[-3]] if hwc else list(shape)
 
 
-def _sizes(lab_shape: list[int]) -> tuple[int, int]:
+def _size(lab_shape: Sequence[int]) -> tuple[int, int]:
     """(images, pixels)."""
     images = 1
     for size in lab_shape[:-3]:
@@ -36,48 +37,31 @@ def _rgb_to_lab(image: Tensor, hwc: bool) -> Tensor:
     interleaved = hwc or (not image.is_contiguous() and image.movedim(-3, -1).is_contiguous())
     image = image if interleaved and not hwc else image.contiguous()
     lab = image.new_empty(shape, dtype=torch.float64 if image.dtype == torch.float64 else torch.float32)
-    _C.rgb_to_lab(
-        address(image), 0, address(lab), *_sizes(shape), interleaved, False, DTYPE_CODES[image.dtype], target(image)
-    )
+    dtype = DTYPE_CODES[image.dtype]
+    _C.rgb_to_lab(address(image), address(lab), _size(shape), interleaved, False, dtype, target(image))
     return lab
 
 
 def _rgb_to_lab_backward(grad: Tensor, image: Tensor, hwc: bool) -> Tensor:
     grad, image = grad.contiguous(), image.contiguous()
     grad_image = torch.empty_like(image)
-    _C.rgb_to_lab_backward(
-        address(image),
-        address(grad),
-        address(grad_image),
-        *_sizes(_lab_shape(image.shape, hwc)),
-        hwc,
-        False,
-        DTYPE_CODES[image.dtype],
-        target(image),
-    )
+    size, dtype = _size(_lab_shape(image.shape, hwc)), DTYPE_CODES[image.dtype]
+    _C.rgb_to_lab_backward(address(image), address(grad), address(grad_image), size, hwc, dtype, target(image))
     return grad_image
 
 
 def _lab_to_rgb(lab: Tensor, dtype: torch.dtype, hwc: bool, chroma: bool) -> Tensor:
     lab = lab.contiguous()
     rgb = lab.new_empty(_rgb_shape(lab.shape, hwc), dtype=dtype)
-    _C.lab_to_rgb(address(lab), 0, address(rgb), *_sizes(list(lab.shape)), hwc, chroma, DTYPE_CODES[dtype], target(lab))
+    _C.lab_to_rgb(address(lab), address(rgb), _size(lab.shape), hwc, chroma, DTYPE_CODES[dtype], target(lab))
     return rgb
 
 
 def _lab_to_rgb_backward(grad: Tensor, lab: Tensor, hwc: bool) -> Tensor:
     grad, lab = grad.contiguous(), lab.contiguous()
     grad_lab = torch.empty_like(lab)
-    _C.lab_to_rgb_backward(
-        address(lab),
-        address(grad),
-        address(grad_lab),
-        *_sizes(list(lab.shape)),
-        hwc,
-        False,
-        DTYPE_CODES[lab.dtype],
-        target(lab),
-    )
+    size, dtype = _size(lab.shape), DTYPE_CODES[lab.dtype]
+    _C.lab_to_rgb_backward(address(lab), address(grad), address(grad_lab), size, hwc, dtype, target(lab))
     return grad_lab
 
 

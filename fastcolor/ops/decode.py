@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .._native import _C, DTYPE_CODES, address, target
+from .._native import _C, address, target, volume
 from ..bins import Bins, of_key
 from ._register import FLOATS, check, check_tensor, register
 from .encode import check_palette
-from .loss import compute_dtype, dense, is_channels_last
+from .loss import compute_dtype, dense
 
 
-def points_of(key: str, logits: Tensor) -> tuple[int, int, int, int, int]:
+def _points(key: str, logits: Tensor) -> tuple[int, int, int, int, int]:
     """What the binding takes for a palette of which only the colours are read."""
     points = of_key(key).points_on(logits.device)
     return address(points), 0, 0, 0, points.shape[1]
@@ -21,21 +21,8 @@ def points_of(key: str, logits: Tensor) -> tuple[int, int, int, int, int]:
 def _annealed_mean(logits: Tensor, palette: str, temperature: float) -> tuple[Tensor, Tensor]:
     logits = dense(logits)
     ab, stats = _fake(logits, palette, temperature)
-    n, _, h, w = logits.shape
-    _C.annealed_mean(
-        address(logits),
-        0,
-        address(ab),
-        address(stats),
-        0,
-        n,
-        h * w,
-        temperature,
-        is_channels_last(logits),
-        DTYPE_CODES[logits.dtype],
-        points_of(palette, logits),
-        target(logits),
-    )
+    points = _points(palette, logits)
+    _C.annealed_mean(volume(logits), address(ab), address(stats), temperature, points, target(logits))
     return ab, stats
 
 
@@ -50,21 +37,10 @@ def _annealed_mean_backward(
 ) -> Tensor:
     grad, logits = grad.contiguous(), dense(logits)
     grad_logits = torch.empty_like(logits)
-    n, _, h, w = logits.shape
     _C.annealed_mean_backward(
-        address(logits),
-        address(grad),
-        address(ab),
-        address(stats),
-        address(grad_logits),
-        n,
-        h * w,
-        temperature,
-        is_channels_last(logits),
-        DTYPE_CODES[logits.dtype],
-        points_of(palette, logits),
-        target(logits),
-    )
+        volume(logits), address(grad), address(ab), address(stats), address(grad_logits), temperature,
+        _points(palette, logits), target(logits),
+    )  # fmt: skip
     return grad_logits
 
 
@@ -94,21 +70,6 @@ annealed_mean_op = register(
 )
 
 
-def check_logits(logits: object, palette: Bins | None, temperature: float) -> Bins:
-    """The palette of logits that are in order, and of a temperature that is."""
-    palette = check_palette(palette)
-    check_tensor(logits, "logits", FLOATS, "(N, Q, h, w)")
-    assert isinstance(logits, Tensor)
-    check(
-        logits.dim() == 4 and logits.shape[1] == len(palette),
-        "logits",
-        f"have shape (N, {len(palette)}, h, w) for a palette of {len(palette)} bins",
-        tuple(logits.shape),
-    )
-    check(temperature == 0 or 1e-3 <= temperature < float("inf"), "temperature", "be 0 or at least 0.001", temperature)
-    return palette
-
-
 def annealed_mean(logits: Tensor, *, palette: Bins | None = None, temperature: float = 0.38) -> Tensor:
     """Decode colour logits to one colour a pixel: the mean of the palette under softmax(logits / temperature).
 
@@ -130,5 +91,13 @@ def annealed_mean(logits: Tensor, *, palette: Bins | None = None, temperature: f
         >>> annealed_mean(torch.zeros(1, 313, 8, 8)).shape
         torch.Size([1, 2, 8, 8])
     """
-    palette = check_logits(logits, palette, temperature)
+    palette = check_palette(palette)
+    check_tensor(logits, "logits", FLOATS, "(N, Q, h, w)")
+    check(
+        logits.dim() == 4 and logits.shape[1] == len(palette),
+        "logits",
+        f"have shape (N, {len(palette)}, h, w) for a palette of {len(palette)} bins",
+        tuple(logits.shape),
+    )
+    check(temperature == 0 or 1e-3 <= temperature < float("inf"), "temperature", "be 0 or at least 0.001", temperature)
     return annealed_mean_op(logits, palette.key, float(temperature))[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .._native import _C, address, target
+from .._native import _C, address, planes, target
 from ..bins import Bins, of_key
 from ._register import FLOATS, check, check_tensor, register
 
@@ -27,17 +27,17 @@ def check_encoding(palette: Bins, neighbours: int, sigma: float) -> None:
     check(1e-3 <= sigma < float("inf"), "sigma", "be finite and at least 0.001 ab units", sigma)
 
 
-def palette_addresses(key: str, neighbours: int, device: torch.device) -> tuple[int, ...]:
+def palette_addresses(key: str, neighbours: int, device: torch.device) -> tuple[int, int, int, int, int]:
     """What the binding takes for a palette whose nearest bins are searched."""
-    points, *tables = of_key(key).search_tables(neighbours, device)
-    return address(points), *(address(table) for table in tables), points.shape[1]
+    points, lattice, start, candidates = of_key(key).search_tables(neighbours, device)
+    return address(points), address(lattice), address(start), address(candidates), points.shape[1]
 
 
 def _encode_bins(ab: Tensor, palette: str, neighbours: int, sigma: float) -> tuple[Tensor, Tensor]:
     ab = ab.contiguous()
     index, weight = _encode_fake(ab, palette, neighbours, sigma)
     _C.encode_bins(
-        address(ab), address(index), address(weight), ab.shape[0], ab.shape[2] * ab.shape[3], neighbours, sigma,
+        planes(ab), address(index), address(weight), neighbours, sigma,
         palette_addresses(palette, neighbours, ab.device), target(ab),
     )  # fmt: skip
     return index, weight

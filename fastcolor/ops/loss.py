@@ -7,18 +7,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from .._native import _C, DTYPE_CODES, address, target
+from .._native import _C, address, is_channels_last, planes, target, volume
 from ..bins import Bins
 from ._register import FLOATS, check, check_device, check_tensor, register
 from .encode import check_encoding, check_palette, palette_addresses
 
 Reduction = Literal["mean", "sum", "weighted_mean", "none"]
 _REDUCTIONS = ("mean", "sum", "weighted_mean", "none")
-
-
-def is_channels_last(logits: Tensor) -> bool:
-    """Do the channels of a pixel lie side by side?"""
-    return not logits.is_contiguous() and logits.is_contiguous(memory_format=torch.channels_last)
 
 
 def dense(logits: Tensor) -> Tensor:
@@ -41,8 +36,8 @@ def _total(values: Tensor) -> Tensor:
 def _pixel_weight(ab: Tensor, palette: str, class_weight: Tensor | None, mask: Tensor | None) -> Tensor:
     weight = ab.new_empty((ab.shape[0], ab.shape[2], ab.shape[3]))
     _C.pixel_weight(
-        address(ab), address(class_weight), address(mask), address(weight), ab.shape[0], ab.shape[2] * ab.shape[3],
-        palette_addresses(palette, 5, ab.device), target(ab),
+        planes(ab), address(class_weight), address(mask), address(weight), palette_addresses(palette, 5, ab.device),
+        target(ab),
     )  # fmt: skip
     return weight
 
@@ -61,9 +56,9 @@ def _run(
     elif reduction == "mean":
         grad_scale = 1.0 / max(n * h * w, 1)
     _C.loss(
-        address(logits), address(ab), address(class_weight), address(mask), address(divisor), address(pixel_loss),
-        address(grad), n, h * w, neighbours, sigma, gamma, grad_scale, is_channels_last(logits),
-        DTYPE_CODES[logits.dtype], palette_addresses(palette, neighbours, logits.device), target(logits),
+        volume(logits), address(ab), (address(class_weight), address(mask), address(divisor)),
+        (address(pixel_loss), address(grad)), (neighbours, sigma, gamma, grad_scale),
+        palette_addresses(palette, neighbours, logits.device), target(logits),
     )  # fmt: skip
     if reduction == "none":
         return pixel_loss
@@ -90,12 +85,8 @@ def _loss_fake(logits: Tensor, *arguments: Any) -> tuple[Tensor, Tensor]:
 
 
 def _scale_grad_(grad: Tensor, factor: Tensor) -> None:
-    n, bins, h, w = grad.shape
     factor = factor.to(compute_dtype(grad)).contiguous()
-    _C.scale_grad(
-        address(grad), address(factor), n, h * w, bins, factor.dim() > 0, is_channels_last(grad),
-        DTYPE_CODES[grad.dtype], target(grad),
-    )  # fmt: skip
+    _C.scale_grad(volume(grad), address(factor), factor.dim() > 0, target(grad))
 
 
 _ARGUMENTS = (

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from .._native import _C, DTYPE_CODES, address, target
+from .._native import _C, address, planes, target
 from ..constants import LUMA_WEIGHTS
 from ._register import FLOATS, check, check_device, check_tensor, register
 
@@ -21,7 +21,13 @@ def _luma_code(full_range: bool, bits: int) -> tuple[float, float]:
     return (0.0, 1.0 / (2**bits - 1)) if full_range else (16 * step, 1 / (219 * step))
 
 
-def check_luma(luma: object, bits: int | None) -> int:
+def _chroma_code(full_range: bool, bits: int) -> tuple[float, float, float]:
+    """(scale, middle, largest) of code values of a colour difference in [-0.5, 0.5]."""
+    excursion = 2**bits - 1 if full_range else 224 * 2 ** (bits - 8)
+    return float(excursion), 2.0 ** (bits - 1), 2.0**bits - 1
+
+
+def _check_luma(luma: object, bits: int | None) -> int:
     """The bit depth of a luma plane that is in order."""
     check_tensor(luma, "luma", _INTEGERS, "(N, H, W)", luma.dim() == 3 if isinstance(luma, Tensor) else None)
     assert isinstance(luma, Tensor)
@@ -41,7 +47,7 @@ def _check_ab(ab: object, images: int) -> Tensor:
     return ab.detach().float()
 
 
-def check_source(l_or_rgb: object) -> tuple[int, Tensor]:
+def _check_source(l_or_rgb: object) -> tuple[int, Tensor]:
     """What kind of source for `paint_rgb` this is, and it as the op takes it."""
     check_tensor(l_or_rgb, "l_or_rgb", (*_INTEGERS, *FLOATS), "(N, 1, H, W), (N, H, W, 3) or (N, H, W)")
     assert isinstance(l_or_rgb, Tensor)
@@ -61,12 +67,12 @@ def check_source(l_or_rgb: object) -> tuple[int, Tensor]:
     return GRAY, l_or_rgb
 
 
-def check_look(saturation: float, gamut: str) -> None:
+def _check_look(saturation: float, gamut: str) -> None:
     check(0 <= saturation < float("inf"), "saturation", "be finite and not negative", saturation)
     check(gamut in ("clip", "chroma"), "gamut", "be 'clip' or 'chroma'", repr(gamut))
 
 
-def check_film(subsampling: str, matrix: str, siting: str, saturation: float) -> tuple[int, int, bool]:
+def _check_film(subsampling: str, matrix: str, siting: str, saturation: float) -> tuple[int, int, bool]:
     """(columns, rows) of luma to one of chroma, and whether chroma sits midway between columns."""
     check(subsampling in ("420", "422", "444"), "subsampling", "be '420', '422' or '444'", repr(subsampling))
     check(matrix in LUMA_WEIGHTS, "matrix", f"be one of {', '.join(LUMA_WEIGHTS)}", repr(matrix))
@@ -75,29 +81,11 @@ def check_film(subsampling: str, matrix: str, siting: str, saturation: float) ->
     return 1 if subsampling == "444" else 2, 2 if subsampling == "420" else 1, siting == "center"
 
 
-def chroma_codes(matrix: str, full_range: bool, bits: int) -> tuple[float, ...]:
-    """What the bindings take of a film: offset and scale of its luma codes; luma weights of red and blue; scale,
-    middle and largest of its chroma codes."""
-    excursion = 2**bits - 1 if full_range else 224 * 2 ** (bits - 8)
-    luma = _luma_code(full_range, bits)
-    return *luma, *LUMA_WEIGHTS[matrix], excursion, 2.0 ** (bits - 1), 2.0**bits - 1
-
-
 def _luma_to_input(luma: Tensor, height: int, width: int, offset: float, scale: float) -> Tensor:
     luma = luma.contiguous()
     lightness = _luma_to_input_fake(luma, height, width, offset, scale)
     if lightness.numel():
-        _C.luma_to_input(
-            address(luma),
-            address(lightness),
-            *luma.shape,
-            height,
-            width,
-            offset,
-            scale,
-            DTYPE_CODES[luma.dtype],
-            target(luma),
-        )
+        _C.luma_to_input(planes(luma), planes(lightness), (offset, scale), target(luma))
     return lightness
 
 
@@ -107,28 +95,14 @@ def _luma_to_input_fake(luma: Tensor, height: int, width: int, offset: float, sc
 
 def _paint_rgb(ab: Tensor, source: Tensor, kind: int, saturation: float, chroma: bool) -> Tensor:
     ab, source = ab.contiguous(), source.contiguous()
-    rgb = empty_rgb(ab, source, kind)
-    n, height, width, _ = rgb.shape
+    rgb = _empty_rgb(ab, source, kind)
     if rgb.numel():
-        _C.paint_rgb(
-            address(ab),
-            address(source),
-            address(rgb),
-            n,
-            ab.shape[2],
-            ab.shape[3],
-            height,
-            width,
-            saturation,
-            chroma,
-            kind,
-            DTYPE_CODES[source.dtype],
-            target(ab),
-        )
+        picture = planes(source, interleaved=kind == RGB)
+        _C.paint_rgb(planes(ab), picture, kind, address(rgb), saturation, chroma, target(ab))
     return rgb
 
 
-def empty_rgb(ab: Tensor, source: Tensor, kind: int, *_: object) -> Tensor:
+def _empty_rgb(ab: Tensor, source: Tensor, kind: int, *_: object) -> Tensor:
     height, width = source.shape[2:] if kind == LIGHTNESS else source.shape[1:3]
     return ab.new_empty((source.shape[0], height, width, 3), dtype=torch.uint8)
 
@@ -145,30 +119,17 @@ def _paint_chroma(
     saturation: float,
 ) -> tuple[Tensor, Tensor]:
     ab, luma = ab.contiguous(), luma.contiguous()
-    cb, cr = empty_chroma(ab, luma, step_x, step_y)
+    cb, cr = _empty_chroma(ab, luma, step_x, step_y)
     if cb.numel():
         _C.paint_chroma(
-            address(ab),
-            address(luma),
-            address(cb),
-            address(cr),
-            luma.shape[0],
-            ab.shape[2],
-            ab.shape[3],
-            luma.shape[1],
-            luma.shape[2],
-            step_x,
-            step_y,
-            centered,
-            *chroma_codes(matrix, full_range, bits),
-            saturation,
-            DTYPE_CODES[luma.dtype],
+            planes(ab), planes(luma), (address(cb), address(cr)), (step_x, step_y, centered),
+            _luma_code(full_range, bits), (*LUMA_WEIGHTS[matrix], *_chroma_code(full_range, bits)), saturation,
             target(ab),
-        )
+        )  # fmt: skip
     return cb, cr
 
 
-def empty_chroma(ab: Tensor, luma: Tensor, step_x: int, step_y: int, *_: object) -> tuple[Tensor, Tensor]:
+def _empty_chroma(ab: Tensor, luma: Tensor, step_x: int, step_y: int, *_: object) -> tuple[Tensor, Tensor]:
     n, height, width = luma.shape
     shape = (n, (height + step_y - 1) // step_y, (width + step_x - 1) // step_x)
     return luma.new_empty(shape), luma.new_empty(shape)
@@ -180,13 +141,13 @@ luma_to_input_op = register(
     _luma_to_input_fake,
 )
 paint_rgb_op = register(
-    "paint_rgb(Tensor ab, Tensor source, int kind, float saturation, bool chroma) -> Tensor", _paint_rgb, empty_rgb
+    "paint_rgb(Tensor ab, Tensor source, int kind, float saturation, bool chroma) -> Tensor", _paint_rgb, _empty_rgb
 )
 paint_chroma_op = register(
     "paint_chroma(Tensor ab, Tensor luma, int step_x, int step_y, bool centered, str matrix, bool full_range, "
     "int bits, float saturation) -> (Tensor, Tensor)",
     _paint_chroma,
-    empty_chroma,
+    _empty_chroma,
 )
 
 
@@ -210,7 +171,7 @@ def luma_to_input(luma: Tensor, size: tuple[int, int], *, full_range: bool = Tru
         >>> luma_to_input(torch.full((1, 720, 1280), 255, dtype=torch.uint8), (256, 256)).max().item()
         100.0
     """
-    bits = check_luma(luma, bits)
+    bits = _check_luma(luma, bits)
     good = len(size) == 2 and all(isinstance(s, int) and s > 0 for s in size)
     check(good, "size", "be two positive integers (h, w)", size)
     check(luma.shape[0] == 0 or luma.shape[1] * luma.shape[2] > 0, "luma", "have at least one pixel", tuple(luma.shape))
@@ -238,10 +199,10 @@ def paint_rgb(
         >>> paint_rgb(torch.zeros(1, 2, 64, 64), torch.full((1, 300, 200), 9, dtype=torch.uint8)).unique().tolist()
         [9]
     """
-    kind, source = check_source(l_or_rgb)
+    kind, source = _check_source(l_or_rgb)
     ab = _check_ab(ab, len(source))
     check_device(ab, "ab", l_or_rgb, "l_or_rgb")
-    check_look(saturation, gamut)
+    _check_look(saturation, gamut)
     return paint_rgb_op(ab, source, kind, float(saturation), gamut == "chroma")
 
 
@@ -281,8 +242,8 @@ def paint_chroma(
         >>> cb.shape, cb.unique().tolist()
         (torch.Size([1, 240, 320]), [128])
     """
-    bits = check_luma(luma, bits)
+    bits = _check_luma(luma, bits)
     ab = _check_ab(ab, luma.shape[0])
     check_device(ab, "ab", luma, "luma")
-    step_x, step_y, centered = check_film(subsampling, matrix, siting, saturation)
+    step_x, step_y, centered = _check_film(subsampling, matrix, siting, saturation)
     return paint_chroma_op(ab, luma, step_x, step_y, centered, matrix, full_range, bits, float(saturation))

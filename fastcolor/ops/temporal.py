@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .._native import _C, address, target
+from .._native import _C, address, planes, target
 from ._register import FLOATS, check, check_device, check_tensor, register
 
 BLOCK, MAX_RADIUS = 8, 15  # kMotionBlock, kMaxRadius in csrc/math/temporal.h
@@ -27,9 +27,7 @@ def _block_motion(luma: Tensor, previous: Tensor, radius: int) -> tuple[Tensor, 
     luma, previous = luma.contiguous(), previous.contiguous()
     motion, error = _block_motion_fake(luma, previous, radius)
     if motion.numel():
-        _C.block_motion(
-            address(luma), address(previous), address(motion), address(error), *luma.shape, radius, target(luma)
-        )
+        _C.block_motion(planes(luma), address(previous), address(motion), address(error), radius, target(luma))
     return motion, error
 
 
@@ -53,18 +51,9 @@ def _temporal_average(
     out = torch.empty_like(ab)
     if out.numel():
         _C.temporal_average(
-            address(ab),
-            address(luma),
-            address(previous_ab),
-            address(previous_luma),
-            address(motion),
-            address(keep),
-            address(out),
-            *luma.shape,
-            tolerance,
-            tolerance_ab,
-            target(ab),
-        )
+            address(ab), planes(luma), (address(previous_ab), address(previous_luma)), address(motion), address(keep),
+            address(out), (tolerance, tolerance_ab), target(ab),
+        )  # fmt: skip
     return out
 
 

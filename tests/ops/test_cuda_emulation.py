@@ -21,7 +21,7 @@ from emulation import build
 from torch import Tensor
 
 from fastcolor import Palette, ops, reference
-from fastcolor.ops import color, decode, decode_paint, encode, loss, paint, temporal
+from fastcolor.ops import color, decode, encode, loss, paint, temporal
 
 pytestmark = [
     pytest.mark.skipif(build.COMPILER is None, reason="no C++ compiler"),
@@ -44,7 +44,7 @@ def extension(pytestconfig: pytest.Config) -> ModuleType:
 @pytest.fixture(autouse=True)
 def emulated(extension: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     """CPU tensors go to the emulated CUDA kernels."""
-    for module in (color, encode, loss, decode, decode_paint, paint, temporal):
+    for module in (color, encode, loss, decode, paint, temporal):
         monkeypatch.setattr(module, "_C", extension)
         monkeypatch.setattr(module, "target", lambda tensor: (0, 0, 1))
 
@@ -346,68 +346,6 @@ def test_paint_chroma(size: tuple, subsampling: str) -> None:
         assert all(a.shape == b.shape and levels_apart(a, b) <= 1 for a, b in zip(ours, exact, strict=True))
 
 
-# (H, W, h, w): pairs of pixels in rows of several tiles; odd; rows of one pixel; a picture smaller than its logits.
-FUSED_SIZES = [(13, 1030, 3, 70), (15, 84, 4, 41), (9, 5, 4, 1), (3, 2, 11, 6), (1, 1, 3, 3)]
-FUSED_DTYPES = [torch.float32, torch.bfloat16, torch.float16]
-
-
-@pytest.mark.parametrize("size", FUSED_SIZES)
-@pytest.mark.parametrize("memory", LAYOUTS)
-def test_decode_rgb(order: str, size: tuple, memory: torch.memory_format) -> None:
-    """The values of the two launches, and counters back at 0."""
-    height, width, h, w = size
-    palette = Palette(torch.randn(40, 2) * 40)
-    rgb = torch.randint(0, 256, (2, height, width, 3), dtype=torch.uint8)
-    sources = (torch.rand(2, 1, height, width) * 100, rgb, plane(height, width, 8), plane(height, width, 16))
-    for i, source in enumerate(sources):
-        for dtype in FUSED_DTYPES:
-            logits = logits_of((h, w), dtype, memory, bins=40)
-            look = {"saturation": 1.3, "gamut": "chroma" if i == 1 else "clip"}
-            options = {"palette": palette, "temperature": 0 if i == 2 else 0.38}
-            ours = ops.decode_rgb(logits, source, **options, **look)
-            assert torch.equal(ours, ops.paint_rgb(ops.annealed_mean(logits, **options), source, **look))
-    assert decode_paint._progress and not any(counters.any() for counters in decode_paint._progress.values())
-
-
-@pytest.mark.parametrize("size", FUSED_SIZES)
-@pytest.mark.parametrize("memory", LAYOUTS)
-def test_decode_chroma(order: str, size: tuple, memory: torch.memory_format) -> None:
-    height, width, h, w = size
-    palette = Palette(torch.randn(40, 2) * 40)
-    for bits, subsampling, siting in (
-        (8, "420", "center"),
-        (10, "420", "left"),
-        (8, "422", "left"),
-        (8, "444", "left"),
-    ):
-        film = {"subsampling": subsampling, "matrix": "bt709", "full_range": False, "siting": siting, "bits": bits}
-        luma = plane(height, width, bits)
-        for dtype in FUSED_DTYPES:
-            logits = logits_of((h, w), dtype, memory, bins=40)
-            options = {"palette": palette, "temperature": 0 if subsampling == "422" else 0.38}
-            ours = ops.decode_chroma(logits, luma, **options, **film, saturation=0.8)
-            two = ops.paint_chroma(ops.annealed_mean(logits, **options), luma, **film, saturation=0.8)
-            assert all(torch.equal(a, b) for a, b in zip(ours, two, strict=True))
-    assert decode_paint._progress and not any(counters.any() for counters in decode_paint._progress.values())
-
-
-def test_decoding_and_painting_in_turn() -> None:
-    """More rows than are decoded ahead; fewer tickets than the last time, from the counters of that."""
-    palette = Palette(torch.randn(8, 2) * 40)
-    for h, w, height, width in ((900, 3, 1000, 2), (2, 3, 30, 20), (350, 40, 700, 9)):
-        logits, gray = logits_of((h, w), torch.float32, LAYOUTS[0], 8), plane(height, width, 8)
-        ours, exact = (f.decode_rgb(logits, gray, palette=palette) for f in (ops, reference))
-        assert levels_apart(ours, exact) <= 1
-
-
-def test_counters_are_a_streams_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decode_paint, "_progress", {})
-    for stream in (0, 1, 0):
-        monkeypatch.setattr(decode_paint, "target", lambda tensor, stream=stream: (0, stream, 1))
-        ops.decode_rgb(torch.zeros(1, 313, 2, 2), torch.zeros(1, 4, 4, dtype=torch.uint8))
-    assert list(decode_paint._progress) == [(0, 0), (0, 1)]
-
-
 @pytest.mark.parametrize("size", [(24, 40), (19, 29), (3, 5), (1, 1)])
 @pytest.mark.parametrize("radius", [0, 6, 15])
 def test_temporal(order: str, size: tuple, radius: int) -> None:
@@ -458,14 +396,6 @@ def run_everything(size: tuple[int, int], n: int = 2) -> None:
     for film in (luma, luma.to(torch.uint16)):
         ops.luma_to_input(film, (3, 4))
         ops.paint_chroma(ab[..., :1, :1], film, subsampling="420", matrix="bt709", full_range=False)
-        for dtype in FUSED_DTYPES:
-            for memory in LAYOUTS:
-                logits = logits_of(size, dtype, memory, n=n)
-                for temperature in (0, 0.38):
-                    ops.decode_rgb(logits, film, temperature=temperature)
-                    ops.decode_chroma(
-                        logits, film, subsampling="420", matrix="bt709", full_range=False, temperature=temperature
-                    )
     motion, _ = ops.block_motion(luma, luma, radius=2)
     ops.temporal_average(ab, luma, ab, luma, motion)
 
@@ -496,7 +426,7 @@ def test_empty_inputs_launch_nothing(log: Path) -> None:
 
 def test_stream_and_device(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A launch goes to its tensor's device and the current stream, and leaves the current device as it was."""
-    for module in (color, encode, loss, decode, decode_paint, paint, temporal):
+    for module in (color, encode, loss, decode, paint, temporal):
         monkeypatch.setattr(module, "target", lambda tensor: (1, 0x5EED, 1))
     run_everything((2, 4))
     lines = launches(log)
