@@ -1,24 +1,20 @@
-"""Pictures for training and measuring: from folders, lists, zip and tar files, one by one or as batches of crops."""
+"""Pictures for training and measuring: from folders, lists, zip and tar files."""
 
 from __future__ import annotations
 
 import io
 import os
-import signal
 import struct
 import tarfile
 import warnings
 import zipfile
 import zlib
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
-from torch import Tensor
 
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
 Source = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
@@ -135,97 +131,3 @@ def pictures(source: Source) -> Iterator[tuple[str, np.ndarray]]:
         yield item.name, rgb
     if not readable:
         raise ValueError(f"data: no readable picture in {source}")
-
-
-@dataclass(frozen=True)
-class View:
-    """How a training crop is cut: a square of `low` to `high` times the picture's short side, resized to `crop` px."""
-
-    crop: int
-    low: float
-    high: float
-
-
-class Crops(torch.utils.data.Dataset[tuple[Tensor, list[str]]]):
-    """Random crops, each determined by (seed, number) alone: a run can stop after any and go on at the next.
-
-    `crops[number, view]` is (the crop, (crop, crop, 3) uint8, and what was wrong with pictures it had to pass over).
-    Numbers run through the pictures in a new order every epoch.
-    """
-
-    def __init__(self, items: list[Item], seed: int) -> None:
-        self.items, self.seed = items, seed
-        self._epoch, self._order = -1, np.arange(0)
-
-    def _item(self, number: int) -> Item:
-        epoch, at = divmod(number, len(self.items))
-        if epoch != self._epoch:
-            self._epoch, self._order = epoch, np.random.default_rng((self.seed, 0, epoch)).permutation(len(self.items))
-        return self.items[self._order[at]]
-
-    def __getitem__(self, key: tuple[int, View]) -> tuple[Tensor, list[str]]:
-        number, view = key
-        random = np.random.default_rng((self.seed, 1, number))
-        problems: list[str] = []
-        for attempt in range(8):
-            item = self._item(number + attempt * 7919)  # an unreadable picture is replaced by another
-            try:
-                picture = decode(item.read(), item.name)
-            except (ValueError, OSError, zlib.error) as error:
-                problems.append(str(error) if item.name in str(error) else f"{item.name}: {error}")
-                continue
-            side = min(picture.size) * random.uniform(view.low, view.high)
-            left, top = (random.uniform(0, size - side) for size in picture.size)
-            box = (left, top, left + side, top + side)
-            crop = np.array(picture.resize((view.crop, view.crop), Image.Resampling.BICUBIC, box=box))
-            return torch.from_numpy(crop[:, ::-1].copy() if random.random() < 0.5 else crop), problems
-        raise ValueError(f"data: eight pictures in a row cannot be read, the last {item.name}")
-
-
-class Batch(NamedTuple):
-    """Crops (N, crop, crop, 3) uint8, and what was wrong with pictures that had to be passed over for them."""
-
-    rgb: Tensor
-    problems: list[str]
-
-    def pin_memory(self) -> Batch:
-        return Batch(self.rgb.pin_memory(), self.problems)
-
-
-def _collate(crops: list[tuple[Tensor, list[str]]]) -> Batch:
-    return Batch(torch.stack([crop for crop, _ in crops]), [problem for _, ours in crops for problem in ours])
-
-
-def batches(
-    crops: Crops, plan: Iterable[tuple[int, int, View]], workers: int, *, pin_memory: bool = False
-) -> Generator[Batch, None, None]:
-    """Batches made ahead of time by worker processes, which start with the first batch and end with `close()`.
-
-    Args:
-        plan: for every batch the number of its first crop, its size and its view.
-        workers: processes; 0 makes the batches in this one. pin_memory: for a faster copy to a GPU.
-    """
-    keys = ([(first + i, view) for i in range(size)] for first, size, view in plan)
-    loader = torch.utils.data.DataLoader(
-        crops,
-        batch_sampler=keys,
-        num_workers=workers,
-        prefetch_factor=4 if workers else None,
-        worker_init_fn=_quiet_worker,
-        collate_fn=_collate,
-        pin_memory=pin_memory,
-    )
-    feed = iter(loader)
-    try:
-        yield from feed
-    finally:
-        if workers:
-            feed._shutdown_workers()  # torch has no public name for it, and else leaves it to the garbage collector
-
-
-def _quiet_worker(_: int) -> None:
-    """One thread a worker. Ctrl-C and a batch system's request to stop go to the whole process group; they are the main
-    process's business, which ends its workers itself."""
-    torch.set_num_threads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""Finding and reading pictures, and crops that a number determines."""
+"""Finding and reading pictures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import zipfile
 from pathlib import Path
 
 import pytest
-import torch
 from PIL import Image
 
 from fastcolor import data
@@ -79,43 +78,3 @@ def test_a_picture_is_upright(tmp_path: Path) -> None:
     exif[0x0112] = 6  # turned
     Image.new("RGB", (40, 20)).save(tmp_path / "t.jpg", exif=exif)
     assert next(data.pictures(tmp_path))[1].shape == (40, 20, 3)
-
-
-def test_a_crop_is_determined_by_its_number(folder: Path) -> None:
-    view = data.View(32, 0.5, 1.0)
-    one, other = data.Crops(data.find(folder), seed=3), data.Crops(data.find(folder), seed=3)
-    forward = [one[i, view][0] for i in range(20)]
-    backward = [other[i, view][0] for i in reversed(range(20))][::-1]
-    assert all(torch.equal(a, b) for a, b in zip(forward, backward, strict=True))
-    assert forward[0].shape == (32, 32, 3) and forward[0].dtype == torch.uint8
-    seen = [tuple(crop[0, 0].tolist()) for crop in forward[:12]]
-    assert len(set(seen[:6])) == 6 and set(seen[:6]) == set(seen[6:])  # every picture once an epoch
-    different = data.Crops(data.find(folder), seed=4)
-    assert any(not torch.equal(a, different[i, view][0]) for i, a in enumerate(forward))
-
-
-def test_worker_processes_make_the_same_batches(folder: Path) -> None:
-    items, view = data.find(folder), data.View(32, 0.6, 1.0)
-    plan = [(0, 3, view), (3, 2, view), (5, 4, view)]
-    here = list(data.batches(data.Crops(items, 0), iter(plan), workers=0))
-    there = list(data.batches(data.Crops(items, 0), iter(plan), workers=2))
-    assert [b.rgb.shape[0] for b in here] == [3, 2, 4]
-    assert all(torch.equal(a.rgb, b.rgb) for a, b in zip(here, there, strict=True))
-
-
-def test_crops_replace_unreadable_pictures_and_name_them(folder: Path) -> None:
-    broken = sorted(folder.rglob("*.png"))[:2]
-    for path in broken:
-        path.write_bytes(b"")
-    crops, view = data.Crops(data.find(folder), seed=0), data.View(32, 0.5, 1.0)
-    made = [crops[i, view] for i in range(6)]
-    assert all(rgb.shape == (32, 32, 3) and rgb.any() for rgb, _ in made)
-    problems = [problem for _, ours in made for problem in ours]
-    assert len([p for p in problems if str(broken[0]) in p]) >= 1 and "not a readable picture" in problems[0]
-    for workers in (0, 1):
-        batch = next(data.batches(crops, [(0, 6, view)], workers))
-        assert batch.problems == problems and len(batch.rgb) == 6
-    for path in folder.rglob("*.png"):
-        path.write_bytes(b"")
-    with pytest.raises(ValueError, match="eight pictures in a row cannot be read, the last"):
-        crops[0, view]

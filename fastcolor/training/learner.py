@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,17 +18,74 @@ from torch import Tensor, nn
 
 from .. import models
 from ..palette import Palette
-from .checkpoint import Checkpoint
+from .checkpoints import Checkpoint
 from .hints import random_hints
 from .losses import Objective, discriminator_loss, shrink
-from .presets import Optimiser, Preset
+from .presets import Optimiser, Preset, Stage
 from .processes import Processes
 from .sheet import decode
-from .watches import GrayWatch
+
+Painted = tuple[Tensor | None, Tensor | None]  # (logits, ab) of a piece of a batch, what there is of them
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Steps that share an optimiser, from `first` up to `end`, and what is theirs alone: that optimiser and, where one of
+    their stages has a discriminator, this with its own."""
+
+    first: int
+    end: int
+    optimiser: torch.optim.Optimizer
+    discriminator: nn.Module | None = None
+    discriminator_optimiser: torch.optim.Optimizer | None = None
+
+    def parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
+        """By the names that they have in a checkpoint."""
+        named = {name: getattr(self, name) for name in ("optimiser", "discriminator", "discriminator_optimiser")}
+        return {name: part for name, part in named.items() if part is not None}
+
+    def set_rates(self, factor: float) -> None:
+        """The learning rates of this step: their own times a factor."""
+        for optimiser in filter(None, (self.optimiser, self.discriminator_optimiser)):
+            for group in optimiser.param_groups:
+                group["lr"] = group["base"] * factor
+
+
+@dataclass
+class Step:
+    """The first half of a step, which `Learner.update` follows or undoes.
+
+    Attributes:
+        stage: that it belongs to. learning_rate: of all but the encoder. losses: the loss and each of its terms by
+            name, of this process's pictures. before: the networks' statistics, and copies of them as they were.
+        discriminator_norm: of the discriminator's gradients.
+    """
+
+    stage: Stage
+    learning_rate: float
+    losses: dict[str, Tensor]
+    before: list[tuple[Tensor, Tensor]]
+    discriminator_norm: float = 0.0
+
+    def add(self, name: str, value: Tensor) -> None:
+        """Add a piece's share to a loss."""
+        self.losses[name] = self.losses[name] + value.detach() if name in self.losses else value.detach()
+
+
+class Followed(NamedTuple):
+    """The second half of a step.
+
+    Attributes:
+        gradient_norm: before clipping. problem: why a network did not follow, or None; a loss scale that was too large
+            is no problem.
+    """
+
+    gradient_norm: float
+    problem: str | None
 
 
 class Learner:
-    """Takes the steps of a recipe.
+    """Takes the steps of a preset.
 
     Args:
         model: the generator, on `device`. palette: of a classifier. prior: of the class weights, or None.
@@ -36,13 +93,12 @@ class Learner:
         accumulate: pieces that a batch goes through the networks in. compile: the generator through torch.compile.
 
     Attributes:
-        step: steps taken. average: the generator that is exported. learning_rate: of the step under way.
-        problem: why a network did not follow the last step, or None; a loss scale that was too large is no problem.
+        step: steps taken. average: the generator that is exported.
     """
 
     def __init__(
         self,
-        recipe: Preset,
+        preset: Preset,
         model: nn.Module,
         palette: Palette,
         prior: Tensor | None,
@@ -54,104 +110,91 @@ class Learner:
         accumulate: int,
         compile: bool,
     ) -> None:
-        self.step, self.learning_rate = 0, math.nan
-        self.problem: str | None = None
-        self.recipe, self.model, self.palette = recipe, model, palette
-        self.average = copy.deepcopy(model).eval().requires_grad_(False) if recipe.ema else model
-        self._objectives = {s: Objective(s.losses, palette, prior, device, recipe.target) for s in recipe.stages}
+        self.step = 0
+        self.preset, self.model, self.palette, self.device = preset, model, palette, device
+        self.average = copy.deepcopy(model).eval().requires_grad_(False) if preset.ema else model
+        self._objectives = {s: Objective(s.losses, palette, prior, device, preset.target) for s in preset.stages}
         self._forward = torch.compile(model) if compile else model
         self._scaler = torch.amp.GradScaler(device.type, enabled=amp == torch.float16)
-        self._seed, self._processes, self._device, self._amp = seed, processes, device, amp
-        self._accumulate = accumulate
-        self._first = self._end = 0  # steps of the phase under way; the next begins at its end
-        self._parts: dict[str, nn.Module | torch.optim.Optimizer] = {}  # what a phase has of its own
-        self._left: Checkpoint | None = None  # where the first phase's optimisers come from
+        self._seed, self._processes, self._amp, self._accumulate = seed, processes, amp, accumulate
+        self._phase = self._begin_phase()
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint of `state`."""
-        checkpoint.restore({"model": self.model, **({"average": self.average} if self.recipe.ema else {})})
+        checkpoint.restore({"model": self.model, **({"average": self.average} if self.preset.ema else {})})
         self._scaler.load_state_dict(checkpoint.facts["scaler"])
-        self.step = self._end = checkpoint.step
-        self._left = checkpoint
+        self.step = checkpoint.step
+        self._phase = self._begin_phase()
+        if checkpoint.facts["phase"] == self._phase.first:
+            checkpoint.restore(self._phase.parts())
 
     def state(self) -> tuple[dict[str, nn.Module | torch.optim.Optimizer], dict[str, Any]]:
         """All that the next step depends on: networks and optimisers by name, and other facts."""
-        average = {"average": self.average} if self.recipe.ema else {}
-        facts = {"phase": self._first, "scaler": self._scaler.state_dict()}
-        return {"model": self.model, **average, **self._parts}, facts
+        average = {"average": self.average} if self.preset.ema else {}
+        facts = {"phase": self._phase.first, "scaler": self._scaler.state_dict()}
+        return {"model": self.model, **average, **self._phase.parts()}, facts
 
-    def backward(self, lab: Tensor, watch: GrayWatch | None = None) -> dict[str, Tensor]:
+    def backward(self, lab: Tensor, watch: Callable[[Tensor, Tensor], None] | None = None) -> Step:
         """The first half of a step: the discriminator learns, as published before the generator, whose gradients are
         made but not followed.
 
         Args:
-            lab: (N, 3, H, W) the batch. watch: is shown the colours of its first piece.
-
-        Returns:
-            The loss and each of its terms by name, of this process's pictures.
+            lab: (N, 3, H, W) the batch. watch: is shown the colours made and the true ones of its first piece.
         """
-        if self.step == self._end:
-            self._begin_phase()
-        stage = self.recipe.stage(self.step)
+        if self.step == self._phase.end:
+            self._phase = self._begin_phase()
+        phase, stage = self._phase, self.preset.stage(self.step)
         objective = self._objectives[stage]
-        rate = stage.optimiser.factor_at(self.step - self._first, self._end - self._first)
-        self.learning_rate = rate * stage.optimiser.learning_rate
-        for part in self._parts.values():
-            for group in part.param_groups if isinstance(part, torch.optim.Optimizer) else ():
-                group["lr"] = group["base"] * rate
+        rate = stage.optimiser.factor_at(self.step - phase.first, phase.end - phase.first)
+        phase.set_rates(rate)
         self.model.train()
-        if self.recipe.freeze:
-            self.model.features[: self.recipe.freeze].eval()  # frozen blocks keep their statistics too
+        if self.preset.freeze:
+            self.model.features[: self.preset.freeze].eval()  # frozen blocks keep their statistics too
 
-        self._before, self._discriminator_norm = _buffers(self.model), 0.0
+        step = Step(stage, rate * stage.optimiser.learning_rate, {}, _buffers(self.model))
         pieces = lab.chunk(self._accumulate)
-        losses: dict[str, Tensor] = {}
-        kept = self._teach_discriminator(pieces, objective, losses) if objective.adversarial else None
-        self._optimiser.zero_grad(set_to_none=True)
+        painted = self._teach_discriminator(pieces, objective, step) if objective.adversarial else None
+        phase.optimiser.zero_grad(set_to_none=True)
         for number, piece in enumerate(pieces):
-            logits, made = kept or self._paint(piece, number, objective)
+            logits, made = painted or self._paint(piece, number, objective)
             if watch is not None and number == 0:  # before the loss, which may overwrite logits
                 with torch.no_grad():
-                    ab = decode(self.model, logits, self.palette, self.recipe.temperature)[1] if made is None else made
+                    ab = decode(self.model, logits, self.palette, self.preset.temperature)[1] if made is None else made
                     watch(ab, piece[:, 1:])
             scores, features = self._judge(piece, made, objective) if objective.adversarial else (None, None)
             loss, terms = objective(made, logits, piece[:, 1:], scores, features)
             share = len(piece) / len(lab)
             self._scaler.scale(loss * share if share < 1 else loss).backward()
             for name, value in {"loss": loss, **terms}.items():
-                losses[name] = losses.get(name, 0) + share * value.detach()
+                step.add(name, share * value)
         self._processes.average_gradients(self.model.parameters())
-        return losses
+        return step
 
-    def update(self, losses: Mapping[str, float]) -> float:
+    def update(self, step: Step, losses: Mapping[str, float]) -> Followed:
         """The second half: the generator follows its gradients, unless they or the losses are not finite.
 
         Args:
-            losses: what `backward` returned, as a mean over all processes, which so agree.
-
-        Returns:
-            The norm of the gradients as it was before clipping.
+            step: what `backward` returned. losses: its losses as means over all processes, which so agree.
         """
         bad = next((name for name in ("loss", *losses) if not math.isfinite(losses[name])), None)
-        clip = self.recipe.stage(self.step).optimiser.clip
-        norm = self._follow(self._optimiser, self.model, clip, allowed=bad is None)
+        norm = self._follow(self._phase.optimiser, self.model, step.stage.optimiser.clip, allowed=bad is None)
         # In half precision a gradient may be too large for its scale, which then shrinks, as it should: down to 1.
         scaled = self._scaler.is_enabled() and self._scaler.get_scale() > 1
         self._scaler.update()
         self.step += 1
         followed = bad is None and math.isfinite(norm)
         if not followed:
-            _restore(self._before)
-        elif self.recipe.ema:
-            _update_average(self.average, self.model, min(self.recipe.ema, (1 + self.step) / (10 + self.step)))
-        self.problem = None
+            _restore(step.before)
+        elif self.preset.ema:
+            _update_average(self.average, self.model, min(self.preset.ema, (1 + self.step) / (10 + self.step)))
+        problem = None
         if bad is not None:
-            self.problem = f"the {'loss' if bad == 'loss' else f'loss of the {bad}'} became {losses[bad]}"
+            problem = f"the {'loss' if bad == 'loss' else f'loss of the {bad}'} became {losses[bad]}"
         elif not followed and not scaled:
-            self.problem = f"the gradient became {norm}"
-        elif not math.isfinite(self._discriminator_norm) and not scaled:
-            self.problem = f"the discriminator's gradient became {self._discriminator_norm}"
-        return norm
+            problem = f"the gradient became {norm}"
+        elif not math.isfinite(step.discriminator_norm) and not scaled:
+            problem = f"the discriminator's gradient became {step.discriminator_norm}"
+        return Followed(norm, problem)
 
     def _follow(
         self, optimiser: torch.optim.Optimizer, network: nn.Module, clip: float | None = None, *, allowed: bool = True
@@ -164,26 +207,24 @@ class Learner:
             self._scaler.step(optimiser)
         return norm
 
-    def _begin_phase(self) -> None:
-        """A new optimiser and, where a stage that shares it has one, a discriminator that knows nothing yet."""
-        recipe = self.recipe
-        self._first, self._end = recipe.phase(self.step)
-        settings = recipe.stage(self.step).optimiser
-        self._optimiser = _optimiser(self.model, recipe, settings)
-        self._parts = {"optimiser": self._optimiser}
-        if any(self._objectives[s].adversarial for s in recipe.stages if s.optimiser == settings):
-            torch.manual_seed(self._seed + 1)
-            discriminator = models.build_discriminator(recipe.discriminator, **recipe.discriminator_options)
-            self._discriminator = self._processes.synchronise(discriminator.to(self._device), self._device)
-            of_it = _optimiser(self._discriminator, recipe, replace(settings, encoder_learning_rate=None))
-            self._parts |= {"discriminator": self._discriminator, "discriminator_optimiser": of_it}
-        if self._left is not None and self._left.facts["phase"] == self._first:
-            self._left.restore(self._parts)
-        self._left = None
+    def _begin_phase(self) -> Phase:
+        """The phase of the next step: a new optimiser and, where a stage that shares it has one, a discriminator that
+        knows nothing yet."""
+        preset = self.preset
+        first, end = preset.phase(self.step)
+        settings = preset.stage(self.step).optimiser
+        optimiser = _optimiser(self.model, preset, settings)
+        if not any(self._objectives[s].adversarial for s in preset.stages if s.optimiser == settings):
+            return Phase(first, end, optimiser)
+        torch.manual_seed(self._seed + 1)
+        discriminator = models.build_discriminator(preset.discriminator, **preset.discriminator_options)
+        discriminator = self._processes.synchronise(discriminator.to(self.device), self.device)
+        of_it = _optimiser(discriminator, preset, replace(settings, encoder_learning_rate=None))
+        return Phase(first, end, optimiser, discriminator, of_it)
 
-    def _paint(self, lab: Tensor, piece: int, objective: Objective) -> tuple[Tensor | None, Tensor | None]:
+    def _paint(self, lab: Tensor, piece: int, objective: Objective) -> Painted:
         """(logits, ab) that the generator makes of a piece of this step's batch, with noise that these determine."""
-        rank, stage = self._processes.rank, self.recipe.stage(self.step)
+        rank, stage = self._processes.rank, self.preset.stage(self.step)
         torch.manual_seed(_noise_seed(self._seed, self.step, rank, piece))
         extra: dict[str, Any] = {}
         if stage.trunk is not None:
@@ -198,61 +239,59 @@ class Learner:
             return output
         if self.model.kind == "classifier" and not objective.needs_colour:
             return output, None
-        return decode(self.model, output, self.palette, self.recipe.temperature)
+        return decode(self.model, output, self.palette, self.preset.temperature)
 
-    def _teach_discriminator(
-        self, pieces: tuple[Tensor, ...], objective: Objective, losses: dict[str, Tensor]
-    ) -> tuple[Tensor | None, Tensor | None] | None:
+    def _teach_discriminator(self, pieces: tuple[Tensor, ...], objective: Objective, step: Step) -> Painted | None:
         """A step of the discriminator. Returns what was painted for it, for the generator's turn, if that is one piece;
         several are painted again there, with the same noise."""
-        optimiser = self._parts["discriminator_optimiser"]
-        self._discriminator.requires_grad_(True)
+        discriminator, optimiser = self._phase.discriminator, self._phase.discriminator_optimiser
+        discriminator.requires_grad_(True)
         optimiser.zero_grad(set_to_none=True)
-        before, count = _buffers(self._discriminator), sum(map(len, pieces))
+        before, count = _buffers(discriminator), sum(map(len, pieces))
         for number, piece in enumerate(pieces):
             with torch.set_grad_enabled(len(pieces) == 1):
                 logits, made = self._paint(piece, number, objective)
-            true = shrink(piece, made, self.recipe.target)
+            true = shrink(piece, made, self.preset.target)
             with self._autocast():
-                fake_scores = self._discriminator(true[:, :1], made.detach())
-                real_scores = self._discriminator(true[:, :1], true[:, 1:])
+                fake_scores = discriminator(true[:, :1], made.detach())
+                real_scores = discriminator(true[:, :1], true[:, 1:])
             loss = discriminator_loss(real_scores.float(), fake_scores.float(), objective.gan_kind)
             share = len(piece) / count
             self._scaler.scale(loss * share).backward()
-            losses["discriminator"] = losses.get("discriminator", 0) + share * loss.detach()
-        self._processes.average_gradients(self._discriminator.parameters())
-        self._discriminator_norm = self._follow(optimiser, self._discriminator)
-        if not math.isfinite(self._discriminator_norm):
+            step.add("discriminator", share * loss)
+        self._processes.average_gradients(discriminator.parameters())
+        step.discriminator_norm = self._follow(optimiser, discriminator)
+        if not math.isfinite(step.discriminator_norm):
             _restore(before)
-        self._before += _buffers(self._discriminator)  # what the generator's turn finds
-        self._discriminator.requires_grad_(False)
+        step.before += _buffers(discriminator)  # what the generator's turn finds
+        discriminator.requires_grad_(False)
         return (logits, made) if len(pieces) == 1 else None
 
     def _judge(self, lab: Tensor, made: Tensor, objective: Objective) -> tuple[Tensor, tuple[list, list] | None]:
         """The discriminator's scores of painted colours and, where they are to be matched, its features of these and of
         the true ones."""
-        true = shrink(lab, made, self.recipe.target)
+        true = shrink(lab, made, self.preset.target)
         with self._autocast():
-            scores, made_features = self._discriminator(true[:, :1], made, features=True)
+            scores, made_features = self._phase.discriminator(true[:, :1], made, features=True)
             if not objective.matches_features:
                 return scores, None
             with torch.no_grad():
-                _, true_features = self._discriminator(true[:, :1], true[:, 1:], features=True)
+                _, true_features = self._phase.discriminator(true[:, :1], true[:, 1:], features=True)
         return scores, (made_features, true_features)
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self._device.type, self._amp, enabled=self._amp is not None)
+        return torch.autocast(self.device.type, self._amp, enabled=self._amp is not None)
 
 
-def _optimiser(model: nn.Module, recipe: Preset, settings: Optimiser) -> torch.optim.Optimizer:
+def _optimiser(model: nn.Module, preset: Preset, settings: Optimiser) -> torch.optim.Optimizer:
     """Adam over the encoder and the rest, each at its own rate; frozen blocks in neither."""
-    if recipe.freeze and hasattr(model, "features"):
-        model.features[: recipe.freeze].requires_grad_(False)
+    if preset.freeze and hasattr(model, "features"):
+        model.features[: preset.freeze].requires_grad_(False)
     own = settings.encoder_learning_rate
     encoder, rest = [], []
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            (encoder if own is not None and name.startswith(recipe.encoder) else rest).append(parameter)
+            (encoder if own is not None and name.startswith(preset.encoder) else rest).append(parameter)
     groups = [{"params": encoder, "base": own}, {"params": rest, "base": settings.learning_rate}]
     kind = torch.optim.AdamW if settings.kind == "adamw" else torch.optim.Adam
     return kind(

@@ -1,4 +1,4 @@
-"""What a run tells while it goes: a log of JSON lines, a progress bar, TensorBoard."""
+"""The log of a run: JSON lines, a progress bar, TensorBoard."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from .checkpoint import TrainingError, last
+from .checkpoints import TrainingError, describe_last
 
 log = logging.getLogger("fastcolor")
 
@@ -38,26 +38,26 @@ class Log:
 
     def add(self, entry: dict[str, float]) -> None:
         """A step; what is not finite becomes null. TrainingError when the disk is full."""
-        told = {name: value if math.isfinite(value) else None for name, value in entry.items()}
-        self.recent.append(told)
+        finite = {name: value if math.isfinite(value) else None for name, value in entry.items()}
+        self.recent.append(finite)
         if self._file is None:
             return
         try:
-            self._file.write(json.dumps(told) + "\n")
+            self._file.write(json.dumps(finite) + "\n")
         except OSError as error:
-            raise TrainingError(f"the log cannot be written ({error.strerror}); {last(self.folder)}") from None
+            raise TrainingError(f"the log cannot be written ({error.strerror}); {describe_last(self.folder)}") from None
         self._bar.set_postfix(loss=f"{entry['loss']:.4g}", refresh=False)
         self._bar.update()
         if self._board is not None:
-            for key, value in told.items():
+            for key, value in finite.items():
                 if key != "step" and value is not None:
                     self._board.add_scalar(key, value, entry["step"])
 
-    def say(self, words: str) -> None:
-        """A warning, above the bar."""
+    def warn(self, message: str) -> None:
+        """Show a warning above the bar."""
         if self.folder:
             with tqdm.external_write_mode(file=sys.stderr):
-                log.warning(words)
+                log.warning(message)
 
     def means(self) -> dict[str, float]:
         """Of the last hundred steps, all numbers that they have in common but the step's own; finite ones."""
@@ -75,7 +75,7 @@ class Log:
         if self._file:
             try:
                 self._file.close()
-            except OSError:  # said already, by the line that did not fit
+            except OSError:  # raised already, by the line that did not fit
                 pass
         if self._board is not None:
             self._board.close()

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
-
-import torch
-from torch import nn
 
 from .presets import PRESETS, Preset, Stage
 
@@ -27,51 +23,27 @@ def fit(preset: str | Preset, steps: int | None, batch_size: int | None, crop: i
         check(preset in PRESETS, "preset", f"be one of {', '.join(PRESETS)}", repr(preset))
     for name, value in (("steps", steps), ("batch_size", batch_size), ("crop", crop)):
         check(value is None or value >= 1, name, "be at least 1", value)
-    recipe = preset if isinstance(preset, Preset) else PRESETS[preset]
+    preset = preset if isinstance(preset, Preset) else PRESETS[preset]
     stages = tuple(
         replace(s, batch_size=batch_size or s.batch_size, view=replace(s.view, crop=crop or s.view.crop))
-        for s in recipe.stages
+        for s in preset.stages
     )
-    return replace(recipe, steps=steps or recipe.steps, stages=stages)
+    return replace(preset, steps=steps or preset.steps, stages=stages)
 
 
-def check_crops(model: nn.Module, recipe: Preset, accumulate: int) -> None:
-    """Every stage's crop must fit the network and, at the network's output size, the discriminator; and a single
-    picture in a piece of the batch must leave BatchNorm more than one value a channel."""
-    for stage in recipe.stages:
-        crop = stage.view.crop
-        check(crop % model.stride == 0, "crop", f"be a multiple of {model.stride} for {recipe.model}", crop)
-        least = 96 if model.kind == "classifier" else 24
-        check(not recipe.adversarial or crop >= least, "crop", f"be at least {least} for the discriminator", crop)
-        smallest = min(map(len, torch.arange(stage.batch_size).chunk(accumulate)))
-        if smallest == 1 and not _takes_one(model, crop):
-            rule = f"be at least {2 * accumulate} for {recipe.model} at a crop of {crop}"
-            check(False, "batch_size", rule, stage.batch_size)
+def check_steps(preset: Preset, before: int, done: int) -> None:
+    """A run of `before` steps may get the preset's where those that it took, `done`, would have been the same."""
+    check(preset.steps >= done, "steps", f"be at least the {done} that the run has taken", preset.steps)
 
-
-def _takes_one(model: nn.Module, crop: int) -> bool:
-    """Whether the network can be trained on one picture at a time."""
-    with torch.no_grad(), torch.random.fork_rng(devices=()):
-        try:
-            copy.deepcopy(model).train()(torch.zeros(1, 1, crop, crop))
-        except ValueError:  # BatchNorm's
-            return False
-    return True
-
-
-def check_steps(recipe: Preset, before: int, done: int) -> None:
-    """A run of `before` steps may get the recipe's where those that it took, `done`, would have been the same."""
-    check(recipe.steps >= done, "steps", f"be at least the {done} that the run has taken", recipe.steps)
-
-    def course(recipe: Preset, step: int) -> tuple[Stage, int, float]:
-        stage, (first, end) = recipe.stage(step), recipe.phase(step)
+    def course(preset: Preset, step: int) -> tuple[Stage, int, float]:
+        stage, (first, end) = preset.stage(step), preset.phase(step)
         return stage, first, stage.optimiser.factor_at(step - first, end - first)
 
-    old = replace(recipe, steps=before)
+    old = replace(preset, steps=before)
     for step in range(done):
-        if course(old, step) != course(recipe, step):
+        if course(old, step) != course(preset, step):
             raise ValueError(
-                f"resume: steps must stay {before}, got {recipe.steps}: stages or learning rates are laid out over all "
-                f"steps, so that step {step + 1} would have been another; start a new run of {recipe.steps} steps in "
+                f"resume: steps must stay {before}, got {preset.steps}: stages or learning rates are laid out over all "
+                f"steps, so that step {step + 1} would have been another; start a new run of {preset.steps} steps in "
                 "another folder"
             )

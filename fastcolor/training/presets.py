@@ -1,4 +1,4 @@
-"""Recipes for training, as data: network, sizes, losses, optimisers and their schedules, with the published numbers.
+"""Presets for training, as data: network, sizes, losses, optimisers and their schedules, with the published numbers.
 
 A stage is a stretch of a run. Neighbouring stages with an equal optimiser share its state and one schedule; where the
 optimiser changes, a new one begins, and with it a fresh discriminator if the new stage has one.
@@ -11,7 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from ..data import View
+
+@dataclass(frozen=True)
+class View:
+    """How a training crop is cut: a square of `low` to `high` times the picture's short side, resized to `crop` px."""
+
+    crop: int
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -90,7 +97,7 @@ Term = CrossEntropy | L1 | Gan | FeatureMatching
 @dataclass(frozen=True)
 class Optimiser:
     """Adam. "adamw" decays weights apart from the gradient; "adam" adds `weight_decay` to it (coupled L2), as published
-    recipes have it. encoder_learning_rate: of the encoder's own parameters; None: the same.
+    settings have it. encoder_learning_rate: of the encoder's own parameters; None: the same.
 
     schedule, over the stages that share this optimiser: "constant"; "cosine": linear warm-up, then half a cosine down
     to 0.5 %; "linear": constant up to the share `marks[0]`, then a line to zero; "step": times `factor` at every share
@@ -141,7 +148,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Preset:
-    """A recipe.
+    """All that a run is made by but its pictures and its seed.
 
     Attributes:
         model, options: as `models.build` takes them. encoder: what the encoder's parameter names begin with.

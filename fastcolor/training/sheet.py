@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
 from .. import ops
-from ..atomic import write_bytes
 from ..palette import Palette
-from .checkpoint import TrainingError, last
 
 
 @torch.no_grad()
-def sample_sheet(path: Path, model: nn.Module, rgb: Tensor, palette: Palette, temperature: float) -> None:
-    """Rows of pictures: gray, coloured, true. TrainingError when the disk is full."""
+def sample_sheet(model: nn.Module, rgb: Tensor, palette: Palette, temperature: float) -> bytes:
+    """A PNG of three rows: pictures (N, H, W, 3) uint8 in gray, as the network colours them, and as they are."""
     training = model.training
     model.eval()
     lab = ops.rgb_to_lab(rgb, layout="hwc")
@@ -27,14 +24,11 @@ def sample_sheet(path: Path, model: nn.Module, rgb: Tensor, palette: Palette, te
     sheet = torch.cat([torch.cat(list(row), dim=1) for row in rows], dim=0)
     content = io.BytesIO()
     Image.fromarray(sheet.cpu().numpy()).save(content, format="PNG")
-    try:
-        write_bytes(path, content.getvalue())
-    except OSError as error:
-        raise TrainingError(f"{path} cannot be written ({error.strerror}); {last(path.parent)}") from None
+    return content.getvalue()
 
 
 def decode(model: nn.Module, output: Tensor, palette: Palette, temperature: float) -> tuple[Tensor | None, Tensor]:
-    """What a network returned as (logits or None, ab)."""
+    """The output of a network as (logits or None, ab)."""
     if model.kind == "classifier":
         return output, ops.annealed_mean(output, palette=palette, temperature=temperature)
     return None, output

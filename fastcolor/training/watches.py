@@ -1,4 +1,4 @@
-"""What a run looks out for: a network that gives up on colour, data without any, and a request to stop."""
+"""Watches over a run: for a network that gives up on colour, for data without any, and for a request to stop."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class GrayWatch:
         self.ratio = float(made.float().norm(dim=1).mean() / true.float().norm(dim=1).mean().clamp(min=1e-6))
         self._seen = self._seen + 1 if self.ratio < self.least else 0
 
-    def words(self, step: int) -> str | None:
-        """What to say after the last look, once."""
+    def warning(self, step: int) -> str | None:
+        """A sentence after the last look, once."""
         if self._seen != self.times:
             return None
         return (
@@ -47,8 +47,8 @@ class GrayData:
         """The share of gray pictures in a batch (N, 3, H, W)."""
         return (lab[:, 1:].abs().amax((1, 2, 3)) <= self.LEAST).float().mean()
 
-    def words(self, share: float, count: int) -> str | None:
-        """Add a batch of so many pictures; what to say when enough have been seen, once."""
+    def warning(self, share: float, count: int) -> str | None:
+        """Add a batch of so many pictures; a sentence when enough have been seen, once."""
         first_enough, self._seen = self._seen < self.enough <= self._seen + count, self._seen + count
         self._gray += share * count
         if not first_enough or self._gray <= self._seen / 2:

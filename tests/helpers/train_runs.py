@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fastcolor.data import View
-from fastcolor.training import checkpoint as checkpoints
-from fastcolor.training.presets import L1, FeatureMatching, Gan, Optimiser, Preset, Stage
+from fastcolor.training import checkpoints
+from fastcolor.training.presets import L1, FeatureMatching, Gan, Optimiser, Preset, Stage, View
 
 OPTIONS = {"steps": 7, "batch_size": 2, "crop": 64, "precision": "fp32", "workers": 0}
 
@@ -37,10 +36,10 @@ def two_stages(**changes: object) -> Preset:
     view = View(64, 0.6, 1.0)
     first = Stage(0.5, 2, view, (L1(),), Optimiser(1e-3))
     second = Stage(1.0, 2, view, (Gan(kind="hinge"), L1(10.0), FeatureMatching()), Optimiser(1e-3, betas=(0.5, 0.999)))
-    recipe = Preset(
+    preset = Preset(
         "pix2pix", 6, (first, second), options={"channels": 8}, discriminator_options={"channels": 8}, ema=0.9
     )
-    return replace(recipe, **changes)
+    return replace(preset, **changes)
 
 
 def entries(out: Path) -> list[dict[str, float]]:

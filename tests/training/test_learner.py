@@ -14,14 +14,15 @@ from train_runs import entries, losses, meadows, two_stages
 
 import fastcolor
 from fastcolor import models, ops
-from fastcolor.data import Crops, View, find
+from fastcolor.data import find
 from fastcolor.models import weights
 from fastcolor.palette import Palette
-from fastcolor.training import checkpoint as checkpoints
-from fastcolor.training import processes as parallel
-from fastcolor.training.learner import Learner
+from fastcolor.training import checkpoints
+from fastcolor.training.crops import Crops
+from fastcolor.training.learner import Followed, Learner
 from fastcolor.training.losses import discriminator_loss, generator_loss
-from fastcolor.training.presets import L1, CrossEntropy, Gan, Optimiser, Preset, Stage
+from fastcolor.training.presets import L1, CrossEntropy, Gan, Optimiser, Preset, Stage, View
+from fastcolor.training.processes import join
 
 VIEW = View(32, 0.6, 1.0)
 
@@ -31,7 +32,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return meadows(tmp_path_factory.mktemp("data"))
 
 
-def recipe(*terms: object, steps: int = 3, **changes: object) -> Preset:
+def one_stage(*terms: object, steps: int = 3, **changes: object) -> Preset:
     """Small, one stage."""
     optimiser = changes.pop("optimiser", Optimiser(1e-3))
     stage = Stage(1.0, 4, VIEW, terms or (L1(),), optimiser)
@@ -57,8 +58,8 @@ def first_batch(photographs: Path) -> Tensor:
 
 
 def test_the_weights_are_the_exponential_average_over_steps(photographs: Path, tmp_path: Path) -> None:
-    """Its decay is the recipe's, but smaller in the first steps, so that the start is soon forgotten."""
-    preset = recipe(steps=6, ema=0.3)
+    """Its decay is the preset's, but smaller in the first steps, so that the start is soon forgotten."""
+    preset = one_stage(steps=6, ema=0.3)
     average = dict(fresh(preset).named_parameters())
     held = run(photographs, tmp_path / "run", preset)
     with torch.no_grad():
@@ -74,9 +75,9 @@ def test_the_weights_are_the_exponential_average_over_steps(photographs: Path, t
 
 def test_clipping_bounds_the_gradient_that_is_followed(photographs: Path, tmp_path: Path) -> None:
     """Adam's first average of gradients is a tenth of the first of them."""
-    free = entries_of(photographs, tmp_path / "free", recipe(steps=1))
+    free = entries_of(photographs, tmp_path / "free", one_stage(steps=1))
     clip = free["gradient_norm"] / 4
-    preset = recipe(steps=1, optimiser=Optimiser(1e-3, clip=clip))
+    preset = one_stage(steps=1, optimiser=Optimiser(1e-3, clip=clip))
     (tensors,) = run(photographs, tmp_path / "clipped", preset)
     followed = torch.cat([v.flatten() for k, v in tensors.items() if k.endswith("/exp_avg")]).norm() / 0.1
     assert float(followed) == pytest.approx(clip, rel=1e-3)
@@ -92,7 +93,7 @@ def entries_of(photographs: Path, out: Path, preset: Preset) -> dict[str, float]
 def test_both_sides_play_the_stages_kind_of_game(photographs: Path, tmp_path: Path, kind: str) -> None:
     """The logged losses, from the scores of networks that stay as they are at the first step."""
     parts = {"discriminator_options": {"channels": 8}, "optimiser": Optimiser(0.0)}
-    preset = recipe(Gan(kind=kind), L1(10.0), steps=1, **parts)
+    preset = one_stage(Gan(kind=kind), L1(10.0), steps=1, **parts)
     entry = entries_of(photographs, tmp_path / "run", preset)
     lab = first_batch(photographs)
     with torch.no_grad():
@@ -105,7 +106,7 @@ def test_both_sides_play_the_stages_kind_of_game(photographs: Path, tmp_path: Pa
 
 
 def test_spectral_norm_and_frozen_blocks_hold_while_training(photographs: Path, tmp_path: Path) -> None:
-    judged = recipe(Gan(), L1(10.0), discriminator_options={"channels": 8, "spectral_norm": True})
+    judged = one_stage(Gan(), L1(10.0), discriminator_options={"channels": 8, "spectral_norm": True})
     last = run(photographs, tmp_path / "judged", judged)[-1]
     judge = models.build_discriminator("patch70", channels=8, spectral_norm=True).eval()
     judge.load_state_dict(
@@ -123,7 +124,7 @@ def test_spectral_norm_and_frozen_blocks_hold_while_training(photographs: Path, 
 
 
 def test_a_start_from_the_data_gives_every_channel_variance_one(photographs: Path, tmp_path: Path) -> None:
-    preset = recipe(steps=1, initialise="kmeans", optimiser=Optimiser(0.0))
+    preset = one_stage(steps=1, initialise="kmeans", optimiser=Optimiser(0.0))
     (tensors,) = run(photographs, tmp_path / "run", preset)
     model = fresh(preset)
     lightness = first_batch(photographs)[:, :1]
@@ -165,7 +166,7 @@ def test_networks_run_channels_last_in_the_precision_asked_for(
 ) -> None:
     built: list[Seen] = []
     monkeypatch.setitem(models._BUILDERS, "seen", lambda: built.append(Seen()) or built[-1])
-    run(photographs, tmp_path / "run", recipe(steps=2, model="seen", options={}), precision=precision)
+    run(photographs, tmp_path / "run", one_stage(steps=2, model="seen", options={}), precision=precision)
     assert built[0].notes == [(True, dtype)] * 2
 
 
@@ -177,9 +178,9 @@ def test_compiled_it_learns_the_same(photographs: Path, tmp_path: Path, monkeypa
         graphs.append(graph)
         return graph
 
-    run(photographs, tmp_path / "plain", recipe())
+    run(photographs, tmp_path / "plain", one_stage())
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=keep))
-    run(photographs, tmp_path / "compiled", recipe(), compile=True)
+    run(photographs, tmp_path / "compiled", one_stage(), compile=True)
     assert len(graphs) == 1
     assert losses(tmp_path / "compiled") == pytest.approx(losses(tmp_path / "plain"), rel=1e-5)
 
@@ -192,15 +193,16 @@ def test_a_seed_determines_weights_crops_and_noise(photographs: Path, tmp_path: 
 
 def learner_of(preset: Preset, amp: torch.dtype | None = None) -> Learner:
     prior = torch.ones(313, dtype=torch.float64) / 313
-    with parallel.join(torch.device("cpu")) as (processes, device):
+    with join(torch.device("cpu")) as (processes, device):
         return Learner(
             preset, fresh(preset), Palette.grid(), prior,
             seed=0, processes=processes, device=device, amp=amp, accumulate=1, compile=False,
         )  # fmt: skip
 
 
-def step(learner: Learner, lab: Tensor) -> float:
-    return learner.update({name: float(value) for name, value in learner.backward(lab).items()})
+def take(learner: Learner, lab: Tensor) -> Followed:
+    step = learner.backward(lab)
+    return learner.update(step, {name: float(value) for name, value in step.losses.items()})
 
 
 def classifier() -> Preset:
@@ -225,41 +227,43 @@ def batch(photographs: Path) -> Tensor:
 @pytest.mark.parametrize("spoil", [torch.nan, torch.inf])
 def test_a_picture_that_is_not_finite_leaves_no_trace(photographs: Path, preset: Preset, spoil: float) -> None:
     learner, good = learner_of(preset), batch(photographs)
-    assert math.isfinite(step(learner, good)) and learner.problem is None
+    norm, problem = take(learner, good)
+    assert math.isfinite(norm) and problem is None
     before, bad = held(learner), good.clone()
     bad[1, 0] = spoil
-    step(learner, bad)
-    assert learner.step == 2 and "became nan" in learner.problem
+    assert "became nan" in take(learner, bad).problem and learner.step == 2
     assert same(before, held(learner))
-    assert math.isfinite(step(learner, good)) and learner.problem is None
+    norm, problem = take(learner, good)
+    assert math.isfinite(norm) and problem is None
     assert all(torch.isfinite(value).all() for value in held(learner).values()) and not same(before, held(learner))
 
 
 def test_an_infinite_loss_is_not_followed_though_its_gradient_is_finite(photographs: Path) -> None:
-    preset = recipe(L1())
+    preset = one_stage(L1())
     learner, bad = learner_of(preset), first_batch(photographs)
     learner.backward(bad)
     before = held(learner)
     bad[0, 1, 0, 0] = torch.inf
-    assert math.isfinite(step(learner, bad)) and learner.problem == "the loss became inf"
+    norm, problem = take(learner, bad)
+    assert math.isfinite(norm) and problem == "the loss became inf"
     assert same(before, held(learner))
 
 
 @pytest.mark.parametrize("of", ["model", "discriminator"])
 def test_each_network_of_a_gan_follows_its_own_gradient(photographs: Path, of: str) -> None:
     learner, good = learner_of(gan()), batch(photographs)
-    step(learner, good)
+    take(learner, good)
     parts = learner.state()[0]
     before = {part: [p.detach().clone() for p in parts[part].parameters()] for part in ("model", "discriminator")}
     parameter = next(parts[of].requires_grad_(True).parameters())
     hook = parameter.register_hook(lambda gradient: gradient * torch.nan)
-    step(learner, good)
+    problem = take(learner, good).problem
     hook.remove()
     moved = {part for part, rows in before.items() if not all(map(torch.equal, rows, parts[part].parameters()))}
     assert moved == {"model", "discriminator"} - {of}
     assert all(torch.isfinite(value).all() for value in held(learner).values())
     whose = "gradient" if of == "model" else "discriminator's gradient"
-    assert learner.problem == f"the {whose} became nan"
+    assert problem == f"the {whose} became nan"
 
 
 def test_in_half_precision_a_gradient_is_a_problem_when_no_scale_helps(photographs: Path) -> None:
@@ -267,8 +271,7 @@ def test_in_half_precision_a_gradient_is_a_problem_when_no_scale_helps(photograp
     hook = next(learner.model.head.parameters()).register_hook(lambda gradient: gradient * torch.nan)
     problems = []
     for _ in range(17):
-        step(learner, good)
-        problems.append(learner.problem)
+        problems.append(take(learner, good).problem)
     hook.remove()
     assert problems == [None] * 16 + ["the gradient became nan"]  # from 65,536 by halves
 

@@ -13,19 +13,18 @@ import torch
 from PIL import Image
 from torch import nn
 
-from fastcolor.training import checkpoint
-from fastcolor.training import processes as parallel
+from fastcolor.training import checkpoints
+from fastcolor.training.processes import join
 
 # Two stages of a network and a discriminator without BatchNorm: distances alone, then with the discriminator. A batch
 # in two halves is rounded otherwise than a whole one, and steps enlarge that: so they are few, and Adam's epsilon is
 # large, lest gradients near zero become steps of full length.
 RUN = """
-from fastcolor.training.presets import Optimiser, Stage, Preset, L2, Gan
-from fastcolor.data import View
+from fastcolor.training.presets import Optimiser, Stage, Preset, L2, Gan, View
 from fastcolor.training.train import train
 
 view = View(64, 0.6, 1.0)
-recipe = Preset(
+preset = Preset(
     "resnet-unet", 2,
     (
         Stage(0.5, 2, view, (L2(),), Optimiser(3e-4, epsilon=1e-2)),
@@ -33,7 +32,7 @@ recipe = Preset(
     ),
     discriminator_options={"spectral_norm": True, "channels": 8},
 )
-train(DATA, recipe, OUT, batch_size=BATCH, precision="fp32", workers=0, device="cpu")
+train(DATA, preset, OUT, batch_size=BATCH, precision="fp32", workers=0, device="cpu")
 """
 
 
@@ -78,7 +77,7 @@ def test_two_processes_give_the_weights_of_one_with_the_double_batch(tmp_path: P
         assert np.allclose(entry, same, rtol=1e-5) and not np.allclose(entry, other, rtol=5e-3)
 
     def weights(name: str) -> dict[str, torch.Tensor]:
-        return checkpoint.load(checkpoint.files(tmp_path / name)[-1]).tensors
+        return checkpoints.load(checkpoints.files(tmp_path / name)[-1]).tensors
 
     a, b, c = weights("two"), weights("one"), weights("half")
     for part in ("model/", "discriminator/"):
@@ -92,7 +91,7 @@ def test_alone_nothing_is_exchanged() -> None:
     layer = nn.Linear(2, 2)
     layer(torch.ones(1, 2)).sum().backward()
     before = layer.weight.grad.clone()
-    with parallel.join(torch.device("cpu")) as (processes, device):
+    with join(torch.device("cpu")) as (processes, device):
         assert (processes.rank, processes.size, device.type) == (0, 1, "cpu")
         processes.average_gradients(layer.parameters())
         processes.broadcast(layer)

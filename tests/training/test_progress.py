@@ -1,4 +1,4 @@
-"""What a run tells while it goes: the bar, the log's numbers, and how long it waited for pictures."""
+"""The log of a run: the bar, the numbers, and how long it waited for pictures."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from PIL import Image
 from train_runs import entries
 
 import fastcolor
-from fastcolor.data import View
 from fastcolor.training.log import Log
-from fastcolor.training.presets import L1, Optimiser, Preset, Stage
+from fastcolor.training.presets import L1, Optimiser, Preset, Stage, View
 from fastcolor.training.watches import GrayData
 
 
@@ -47,7 +46,7 @@ def test_another_process_of_a_run_writes_and_shows_nothing(tmp_path: Path, monke
     monkeypatch.chdir(tmp_path)
     with Log(None, 0, 1) as log:
         log.add({"step": 1, "loss": 1.0})
-        log.say("words")
+        log.warn("words")
     assert not shown.getvalue() and not list(tmp_path.iterdir()) and log.means() == {"loss": 1.0}
 
 
@@ -57,10 +56,10 @@ def test_waiting_for_pictures_shows(tmp_path: Path) -> None:
     stage = Stage(1.0, 2, View(32, 1.0, 1.0), (L1(),), Optimiser(1e-3))
     light, heavy = Preset("pix2pix", 4, (stage,), options={"channels": 2}), Preset("resnet-unet", 4, (stage,))
     shares = []
-    for name, pixels, recipe in (("large", noise, light), ("small", noise[:40, :40], heavy)):
+    for name, pixels, preset in (("large", noise, light), ("small", noise[:40, :40], heavy)):
         (tmp_path / name).mkdir()
         Image.fromarray(pixels).save(tmp_path / name / "a.png")
-        fastcolor.train(tmp_path / name, recipe, tmp_path / f"run-{name}", precision="fp32", workers=0)
+        fastcolor.train(tmp_path / name, preset, tmp_path / f"run-{name}", precision="fp32", workers=0)
         shares.append([entry["wait_share"] for entry in entries(tmp_path / f"run-{name}")[1:]])
     assert np.median(shares[0]) > 0.5 > 0.2 > np.median(shares[1])
 
@@ -71,11 +70,11 @@ def test_gray_data_is_judged_by_its_first_pictures_once() -> None:
     lab[0, 2, 3, 3] = -5.1  # one pixel makes a picture coloured
     data = GrayData(6)
     assert float(data.share(lab)) == 0.75
-    assert data.words(0.75, 4) is None  # two more are to come
-    assert data.words(0.5, 4) == (
+    assert data.warning(0.75, 4) is None  # two more are to come
+    assert data.warning(0.5, 4) == (
         "62 % of the pictures are gray (no |a| or |b| above 5), and a network learns gray from them; leave them out of "
         "the data"
     )
-    assert data.words(1.0, 4) is None
+    assert data.warning(1.0, 4) is None
     coloured = GrayData(1000)
-    assert [coloured.words(0.5, 128) for _ in range(4)] == [None] * 4
+    assert [coloured.warning(0.5, 128) for _ in range(4)] == [None] * 4

@@ -21,13 +21,12 @@ from train_runs import OPTIONS, checkpoint_steps, entries, losses, meadows, two_
 
 import fastcolor
 from fastcolor import models, ops
-from fastcolor.data import View
 from fastcolor.models import weights
 from fastcolor.palette import Palette, save_prior
 from fastcolor.palette import prior as measure_prior
-from fastcolor.training import checkpoint as checkpoints
-from fastcolor.training.presets import L1, L2, PRESETS, Gan, Optimiser, Preset, Stage
-from fastcolor.training.train import TrainingError
+from fastcolor.training import checkpoints
+from fastcolor.training.checkpoints import TrainingError
+from fastcolor.training.presets import L1, L2, PRESETS, Gan, Optimiser, Preset, Stage, View
 
 
 @pytest.fixture(scope="module")
@@ -93,11 +92,11 @@ def test_bad_arguments(photographs: Path, tmp_path: Path) -> None:
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(photographs: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     diverging = Optimiser(1e30, kind="adamw")
-    recipe = replace(PRESETS["default"], stages=(replace(PRESETS["default"].stages[0], optimiser=diverging),), freeze=0)
+    preset = replace(PRESETS["default"], stages=(replace(PRESETS["default"].stages[0], optimiser=diverging),), freeze=0)
     with pytest.raises(
         TrainingError, match=r"the loss became (nan|inf) at step \d; the last whole checkpoint is .*0001"
     ):
-        fastcolor.train(photographs, recipe, out, **{**OPTIONS, "checkpoint_every": 1, "keep": 9})
+        fastcolor.train(photographs, preset, out, **{**OPTIONS, "checkpoint_every": 1, "keep": 9})
     assert checkpoint_steps(out)[0] == 1 and len(losses(out)) == len(checkpoint_steps(out)) < 7
 
 
@@ -127,10 +126,10 @@ def test_a_loss_that_is_not_finite_is_skipped_if_so_configured(
 
 def test_losses_that_stay_infinite_stop_the_run_in_any_case(photographs: Path, tmp_path: Path) -> None:
     diverging = replace(PRESETS["default"].stages[0], optimiser=Optimiser(1e30, kind="adamw"))
-    recipe = replace(PRESETS["default"], stages=(diverging,), freeze=0)
+    preset = replace(PRESETS["default"], stages=(diverging,), freeze=0)
     options = {**OPTIONS, "steps": 30, "checkpoint_every": 1, "on_bad_loss": "skip"}
     with pytest.raises(TrainingError, match=r"the loss became (nan|inf) at step 1\d, the 10th time in a row; the last"):
-        fastcolor.train(photographs, recipe, tmp_path / "run", **options)
+        fastcolor.train(photographs, preset, tmp_path / "run", **options)
     assert 10 <= len(losses(tmp_path / "run")) < 20
 
 
@@ -213,8 +212,8 @@ def test_it_warns_when_the_colours_go_gray(tmp_path: Path, caplog: pytest.LogCap
         lab[:, 1], lab[:, 2] = (24.0, 12.0) if i % 2 else (-24.0, -12.0)
         Image.fromarray(ops.lab_to_rgb(lab, layout="hwc")[0].numpy()).save(data / f"{i}.png")
     stage = Stage(1.0, 8, View(32, 0.2, 0.4), (L2(),), Optimiser(2e-3))
-    recipe = Preset("pix2pix", 152, (stage,), options={"channels": 4, "dropout": 0.0})
-    fastcolor.train(data, recipe, tmp_path / "run", precision="fp32", workers=0)
+    preset = Preset("pix2pix", 152, (stage,), options={"channels": 4, "dropout": 0.0})
+    fastcolor.train(data, preset, tmp_path / "run", precision="fp32", workers=0)
     (said,) = caplog.messages
     assert re.fullmatch(r"step 151: the colours are going gray, at \d % of the pictures' chroma; .*", said)
     ratios = [entry["chroma_ratio"] for entry in entries(tmp_path / "run") if "chroma_ratio" in entry]
@@ -223,10 +222,10 @@ def test_it_warns_when_the_colours_go_gray(tmp_path: Path, caplog: pytest.LogCap
 
 def test_pieces_of_a_batch_add_up_to_it(photographs: Path, tmp_path: Path) -> None:
     stage = Stage(1.0, 4, View(64, 0.6, 1.0), (L2(), Gan()), Optimiser(1e-4, epsilon=1e-2))
-    recipe = Preset("resnet-unet", 2, (stage,), discriminator_options={"spectral_norm": True, "channels": 8})
+    preset = Preset("resnet-unet", 2, (stage,), discriminator_options={"spectral_norm": True, "channels": 8})
     for pieces in (1, 2):
         options = {"precision": "fp32", "workers": 0, "accumulate": pieces}
-        fastcolor.train(photographs, recipe, tmp_path / str(pieces), **options)
+        fastcolor.train(photographs, preset, tmp_path / str(pieces), **options)
     whole, summed = entries(tmp_path / "1"), entries(tmp_path / "2")
     for key in ("loss", "l2", "gan", "discriminator"):
         assert [e[key] for e in whole] == pytest.approx([e[key] for e in summed], rel=1e-4)
@@ -234,9 +233,9 @@ def test_pieces_of_a_batch_add_up_to_it(photographs: Path, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_precision_learns_what_single_does(photographs: Path, tmp_path: Path, precision: str) -> None:
-    recipe = two_stages()
+    preset = two_stages()
     for name in (precision, "fp32"):
-        fastcolor.train(photographs, recipe, tmp_path / name, precision=name, workers=0, checkpoint_every=3)
+        fastcolor.train(photographs, preset, tmp_path / name, precision=name, workers=0, checkpoint_every=3)
     half, single = losses(tmp_path / precision), losses(tmp_path / "fp32")
     assert half != single and half[:3] == pytest.approx(single[:3], rel=0.1)
     assert all(np.isfinite(half))
@@ -326,8 +325,8 @@ def test_a_stages_trunk_and_hints_reach_the_network(photographs: Path, tmp_path:
     """Distances alone, and shared layers that learn from classes: nothing moves them. Hints show in the loss."""
     stage = Stage(1.0, 2, View(32, 0.6, 1.0), (L1(),), Optimiser(1e-3), trunk="classes")
     for name, one in (("plain", stage), ("hinted", replace(stage, hints=True))):
-        recipe = Preset("siggraph17", 1, (one,))
-        fastcolor.train(photographs, recipe, tmp_path / name, precision="fp32", workers=0)
+        preset = Preset("siggraph17", 1, (one,))
+        fastcolor.train(photographs, preset, tmp_path / name, precision="fp32", workers=0)
     after = checkpoints.load(checkpoints.files(tmp_path / "plain")[-1]).tensors
     torch.manual_seed(0)  # as the run begins
     for key, before in models.build("siggraph17").named_parameters():

@@ -20,18 +20,16 @@ import torch
 from train_runs import OPTIONS, checkpoint_steps, losses, meadows, parts, two_stages
 
 import fastcolor
-from fastcolor.data import View
 from fastcolor.models import weights
-from fastcolor.training import checkpoint as checkpoints
-from fastcolor.training.presets import L1, PRESETS, Optimiser, Preset, Stage
-from fastcolor.training.train import TrainingError
+from fastcolor.training import checkpoints
+from fastcolor.training.checkpoints import TrainingError
+from fastcolor.training.presets import L1, PRESETS, Optimiser, Preset, Stage, View
 
 # A classifier with an average, a discriminator and its optimiser; the code of it makes it in another process too.
 EVERYTHING = """
 from dataclasses import replace
-from fastcolor.data import View
-from fastcolor.training.presets import PRESETS, CrossEntropy, Gan, Optimiser, Stage
-recipe = replace(
+from fastcolor.training.presets import PRESETS, CrossEntropy, Gan, Optimiser, Stage, View
+preset = replace(
     PRESETS["default"],
     stages=(Stage(1.0, 2, View(96, 0.6, 1.0), (CrossEntropy(), Gan(0.1)), Optimiser(1e-3)),),
     discriminator_options={"channels": 8},
@@ -55,12 +53,12 @@ def test_killed_and_resumed_it_repeats_the_undisturbed_run_step_for_step(photogr
     options = {**OPTIONS, "crop": 96, "steps": 9, "checkpoint_every": 2, "workers": 1}
     names: dict[str, Any] = {}
     exec(EVERYTHING, names)
-    recipe: Preset = names["recipe"]
-    fastcolor.train(photographs, recipe, whole, **options)
+    preset: Preset = names["preset"]
+    fastcolor.train(photographs, preset, whole, **options)
     code = f"""
 import fastcolor
 {EVERYTHING}
-fastcolor.train({str(photographs)!r}, recipe, {str(broken)!r}, **{options!r})
+fastcolor.train({str(photographs)!r}, preset, {str(broken)!r}, **{options!r})
 """
     process = subprocess.Popen([sys.executable, "-c", code])
     while process.poll() is None and not ((broken / "log.jsonl").exists() and len(losses(broken)) >= 5):
@@ -69,7 +67,7 @@ fastcolor.train({str(photographs)!r}, recipe, {str(broken)!r}, **{options!r})
     assert process.wait(timeout=60) == -signal.SIGKILL
     assert 5 <= len(losses(broken)) < 9 and not (broken / "weights.safetensors").exists()
     assert len(list(broken.glob("checkpoint-*"))) in (1, 2)
-    fastcolor.train(photographs, recipe, broken, resume=True, **options)
+    fastcolor.train(photographs, preset, broken, resume=True, **options)
     assert parts(broken) == parts(whole)
     a, b = (weights.load(out / "weights.safetensors").model.state_dict() for out in (whole, broken))
     assert all(torch.equal(a[key], b[key]) for key in a)
@@ -103,9 +101,9 @@ def test_a_request_to_the_whole_group_ends_in_a_checkpoint_and_a_sentence(
 
 def test_a_run_goes_on_exactly_from_every_checkpoint_of_two_stages(photographs: Path, tmp_path: Path) -> None:
     """Also where the second stage, with its fresh discriminator and optimiser, has just begun."""
-    whole, recipe = tmp_path / "whole", two_stages()
+    whole, preset = tmp_path / "whole", two_stages()
     options = {**OPTIONS, "steps": 6, "checkpoint_every": 1, "keep": 9}
-    done = fastcolor.train(photographs, recipe, whole, **options)
+    done = fastcolor.train(photographs, preset, whole, **options)
     names = [set(entry) for entry in parts(whole)]
     assert "discriminator" not in names[2] and {"l1", "gan", "discriminator", "feature_matching"} <= names[3]
     assert checkpoint_steps(whole) == [1, 2, 3, 4, 5, 6]
@@ -114,7 +112,7 @@ def test_a_run_goes_on_exactly_from_every_checkpoint_of_two_stages(photographs: 
         shutil.copytree(whole, again)
         for path in checkpoints.files(again)[step:]:
             path.unlink()
-        resumed = fastcolor.train(photographs, recipe, again, resume=True, **options)
+        resumed = fastcolor.train(photographs, preset, again, resume=True, **options)
         assert parts(again) == parts(whole)
         assert resumed.metrics["loss"] == done.metrics["loss"]  # of the last hundred steps, whoever took them
         a, b = (checkpoints.load(checkpoints.files(out)[-1]).tensors for out in (whole, again))
@@ -148,18 +146,18 @@ def test_a_run_goes_on_whose_version_knew_fewer_settings(photographs: Path, tmp_
         )
 
 
-@pytest.mark.parametrize(("recipe", "differs"), [(two_stages(), 3), (PRESETS["default"], 2)])
+@pytest.mark.parametrize(("preset", "differs"), [(two_stages(), 3), (PRESETS["default"], 2)])
 def test_a_finished_run_gets_no_more_steps_where_its_past_would_be_another(
-    photographs: Path, tmp_path: Path, recipe: Preset, differs: int
+    photographs: Path, tmp_path: Path, preset: Preset, differs: int
 ) -> None:
     out, options = tmp_path / "run", {**OPTIONS, "steps": 4}
-    fastcolor.train(photographs, recipe, out, **options)
+    fastcolor.train(photographs, preset, out, **options)
     with pytest.raises(
         ValueError,
         match=f"resume: steps must stay 4, got 8: .* step {differs} would have been another; start a new run of 8",
     ):
-        fastcolor.train(photographs, recipe, out, resume=True, **{**options, "steps": 8})
-    assert fastcolor.train(photographs, recipe, out, resume=True, **options).steps == 4  # as it was
+        fastcolor.train(photographs, preset, out, resume=True, **{**options, "steps": 8})
+    assert fastcolor.train(photographs, preset, out, resume=True, **options).steps == 4  # as it was
 
 
 def test_the_last_line_of_the_command(photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""A run's folder: its settings, and checkpoints that hold all that the next step depends on.
+"""Checkpoints: files that hold all that the next step of a run depends on.
 
 A checkpoint is one `.safetensors` file: tensors of networks and optimisers, the rest as JSON in its metadata. Nothing
 is unpickled. It is written under a temporary name and renamed, so whatever bears the final name is whole.
@@ -7,7 +7,7 @@ is unpickled. It is written under a temporary name and renamed, so whatever bear
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from ..atomic import write_bytes, write_tensors
+from ..atomic import write_tensors
 
 _FORMAT = "fastcolor-checkpoint-1"
 
@@ -27,7 +27,7 @@ class TrainingError(RuntimeError):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file holds: the number of steps taken, tensors by "name/key", and other facts."""
+    """The content of a file: the number of steps taken, tensors by "name/key", and other facts."""
 
     path: Path
     step: int
@@ -85,7 +85,7 @@ def save(
         write_tensors(path, tensors, {"format": _FORMAT, "step": str(step), "facts": json.dumps(facts)})
     except (OSError, SafetensorError) as error:
         raise TrainingError(
-            f"the checkpoint of step {step} cannot be written ({_reason(error)}); {last(folder)}"
+            f"the checkpoint of step {step} cannot be written ({_reason(error)}); {describe_last(folder)}"
         ) from None
     for old in files(folder)[:-keep]:
         old.unlink(missing_ok=True)
@@ -101,7 +101,13 @@ def files(folder: Path) -> list[Path]:
     return sorted(folder.glob("checkpoint-*.safetensors"))
 
 
-def last(folder: Path) -> str:
+def latest(folder: Path) -> Checkpoint | None:
+    """The newest checkpoint of a run, read; None where there is none. ValueError: it is damaged."""
+    found = files(folder)
+    return load(found[-1]) if found else None
+
+
+def describe_last(folder: Path) -> str:
     """Words for an error message: where the last whole checkpoint is."""
     found = files(folder)
     return f"the last whole checkpoint is {found[-1]}" if found else "there is no checkpoint yet"
@@ -124,53 +130,3 @@ def load(path: Path) -> Checkpoint:
         raise ValueError(
             f"resume: {path} is damaged ({_reason(error)}); remove it to go on from the checkpoint before"
         ) from None
-
-
-def _told(settings: Any) -> Any:
-    """JSON without what is null: a setting that a run's version did not know yet is null now."""
-    if isinstance(settings, dict):
-        return {key: _told(value) for key, value in settings.items() if value is not None}
-    return [_told(value) for value in settings] if isinstance(settings, list) else settings
-
-
-def open_run(
-    out: Path, settings: dict[str, Any], resume: bool, check_steps: Callable[[int, int], None] | None = None
-) -> Checkpoint | None:
-    """Make the folder of a new run, or read the last checkpoint of an old one and cut its log back to it.
-
-    Args:
-        settings: what must not change when a run goes on, as JSON. check_steps: called with the `steps` of the run and
-            those taken when `settings` have other `steps`; returns where it may go on with these, else raises.
-
-    Returns:
-        The checkpoint, or None where a run starts at its beginning.
-
-    Raises:
-        FileExistsError: the folder holds a run and `resume` is off. FileNotFoundError: there is none to go on with.
-        ValueError: other settings, or a damaged checkpoint.
-    """
-    settings = json.loads(json.dumps(settings))
-    file = out / "run.json"
-    if not resume:
-        if file.exists():
-            raise FileExistsError(f"out: {out} already holds a run; resume it or name another folder")
-        out.mkdir(parents=True, exist_ok=True)
-        write_bytes(file, json.dumps(settings, indent=1).encode())
-        return None
-    if not file.exists():
-        raise FileNotFoundError(f"resume: {out} holds no run to go on with")
-    before, now = _told(json.loads(file.read_text())), _told(settings)
-    changed = [key for key in now if before.get(key) != now[key] and not (key == "steps" and check_steps)]
-    if changed:
-        raise ValueError(f"resume: {', '.join(changed)} differ from the run in {out}; give the same settings and data")
-    for left in out.glob(".*.tmp"):
-        left.unlink()
-    found = files(out)
-    checkpoint = load(found[-1]) if found else None
-    if check_steps and before["steps"] != settings["steps"]:
-        check_steps(before["steps"], checkpoint.step if checkpoint else 0)
-        write_bytes(file, json.dumps(settings, indent=1).encode())
-    if (log := out / "log.jsonl").exists():
-        done = checkpoint.step if checkpoint else 0
-        write_bytes(log, "".join(line + "\n" for line in log.read_text().splitlines()[:done]).encode())
-    return checkpoint

@@ -1,0 +1,183 @@
+"""From the arguments of a run to all that takes its steps."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from .. import models, ops
+from ..data import Item
+from ..device import bf16_is_fast, device_of
+from ..models import download, weights
+from ..palette import Palette, load_prior, prior, smooth_prior
+from .crops import Crops, batches
+from .folder import RunFolder, SilentFolder
+from .initialise import balance_gradients, data_dependent
+from .learner import Learner
+from .preset_checks import check, check_steps
+from .presets import Preset, View
+from .processes import Processes, join
+
+
+@dataclass
+class Run:
+    """A run before its next step.
+
+    Attributes:
+        options: that its network was built with. crops: what it learns from. folder: where it writes. group: its
+            processes. skipped: what was wrong with pictures that it passed over.
+    """
+
+    preset: Preset
+    options: dict[str, object]
+    learner: Learner
+    crops: Crops
+    folder: RunFolder
+    group: Processes
+    skipped: set[str]
+
+    @property
+    def palette(self) -> Palette | None:
+        """Of a classifier."""
+        return self.learner.palette if self.learner.model.kind == "classifier" else None
+
+
+@contextmanager
+def prepared(
+    preset: Preset,
+    items: list[Item],
+    out: Path,
+    *,
+    seed: int,
+    device: str,
+    precision: Literal["auto", "bf16", "fp16", "fp32"],
+    encoder: str | os.PathLike[str] | None,
+    palette: str | os.PathLike[str] | Palette | None,
+    prior: str | os.PathLike[str] | None,
+    accumulate: int,
+    compile: bool,
+    keep: int,
+    resume: bool,
+) -> Iterator[Run]:
+    """A run in its folder, at its beginning or where its last checkpoint left it. Arguments as of `train`."""
+    own_palette = palette if isinstance(palette, Palette) or palette is None else Palette.load(palette)
+    check(
+        own_palette is None or preset.classifies, "palette", f"be left out: {preset.model} has no classes here", palette
+    )
+    colours = own_palette or (Palette.square() if preset.palette == "square" else Palette.grid())
+    check(prior is None or preset.needs_prior, "prior", f"be left out: no loss of {preset.model} weighs colours", prior)
+    own_prior = load_prior(prior, colours) if prior is not None else None
+    with join(device_of(device)) as (group, target):
+        if precision == "auto":
+            precision = "bf16" if bf16_is_fast(target) else "fp32"
+        options = {**preset.options, **({"bins": len(own_palette)} if own_palette else {})}
+        model = _generator(preset, options, colours, encoder, seed)
+        check_crops(model, preset, accumulate)
+        settings = {
+            **asdict(preset),
+            "seed": seed,
+            "pictures": len(items),
+            "palette": colours.key,
+            "precision": precision,
+            "accumulate": accumulate,
+            "processes": group.size,
+        }
+        del settings["saturation"]  # which no step depends on
+        folder = (RunFolder if group.first else SilentFolder)(out, group, keep)
+        checkpoint = folder.begin(settings, resume, lambda before, done: check_steps(preset, before, done))
+        class_prior = None
+        if preset.needs_prior:
+            class_prior = folder.prior(lambda: _measured_prior(items, colours) if own_prior is None else own_prior)
+
+        crops = Crops(items, seed)
+        model = model.to(target, memory_format=torch.channels_last)
+        if preset.initialise == "kmeans" and checkpoint is None:
+            _start_from_data(model, preset, crops, target, seed)
+        group.broadcast(model)
+        learner = Learner(
+            preset,
+            group.synchronise(model, target),
+            colours,
+            class_prior,
+            seed=seed,
+            processes=group,
+            device=target,
+            amp={"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision),
+            accumulate=accumulate,
+            compile=compile,
+        )
+        skipped = set[str]()
+        if checkpoint is not None:
+            learner.restore(checkpoint)
+            skipped.update(checkpoint.facts.get("skipped", ()))
+            del checkpoint  # as large as the networks
+        yield Run(preset, options, learner, crops, folder, group, skipped)
+
+
+def _generator(
+    preset: Preset, options: dict[str, object], palette: Palette, encoder: str | os.PathLike[str] | None, seed: int
+) -> nn.Module:
+    """The network as it begins, on the CPU. ValueError where the encoder does not fit it."""
+    torch.manual_seed(seed)
+    model = models.build(preset.model, **options)
+    if isinstance(model, models.ECCV16):
+        model.set_palette(palette)
+    if encoder is None:
+        return model
+    if not hasattr(model, "load_imagenet"):
+        raise ValueError(
+            f"encoder: {type(model).__name__} has no encoder to start from ImageNet weights, got {encoder}"
+        )
+    if str(encoder) == "resnet18":
+        check(isinstance(model, models.ResNetUNet), "encoder", "be a file: resnet18 is that of resnet-unet", encoder)
+        encoder = download.fetch("resnet18")
+    model.load_imagenet(weights.state_dict(encoder))
+    return model
+
+
+def check_crops(model: nn.Module, preset: Preset, accumulate: int) -> None:
+    """Every stage's crop must fit the network and, at the network's output size, the discriminator; and a single
+    picture in a piece of the batch must leave BatchNorm more than one value a channel."""
+    for stage in preset.stages:
+        crop = stage.view.crop
+        check(crop % model.stride == 0, "crop", f"be a multiple of {model.stride} for {preset.model}", crop)
+        least = 96 if model.kind == "classifier" else 24
+        check(not preset.adversarial or crop >= least, "crop", f"be at least {least} for the discriminator", crop)
+        smallest = min(map(len, torch.arange(stage.batch_size).chunk(accumulate)))
+        if smallest == 1 and not _takes_one(model, crop):
+            rule = f"be at least {2 * accumulate} for {preset.model} at a crop of {crop}"
+            check(False, "batch_size", rule, stage.batch_size)
+
+
+def _takes_one(model: nn.Module, crop: int) -> bool:
+    """Whether the network can be trained on one picture at a time."""
+    with torch.no_grad(), torch.random.fork_rng(devices=()):
+        try:
+            copy.deepcopy(model).train()(torch.zeros(1, 1, crop, crop))
+        except ValueError:  # BatchNorm's
+            return False
+    return True
+
+
+def _measured_prior(items: list[Item], palette: Palette) -> Tensor:
+    """The smoothed prior of at most 4,000 of the pictures."""
+    crops, view = Crops(items, seed=0), View(64, 0.9, 1.0)
+    labs = (ops.rgb_to_lab(crops[i, view][0][None], layout="hwc")[:, 1:] for i in range(min(len(items), 4000)))
+    return smooth_prior(prior(labs, palette), palette)
+
+
+def _start_from_data(model: nn.Module, preset: Preset, crops: Crops, device: torch.device, seed: int) -> None:
+    """Set the weights from the first batch of the run."""
+    first = preset.stages[0]
+    with closing(batches(crops, [(0, first.batch_size, first.view)], 0)) as feed:
+        rgb = next(feed).rgb.to(device)
+    lightness = ops.rgb_to_lab(rgb, layout="hwc")[:, :1]
+    balance_gradients(data_dependent(model, lightness, seed=seed), lightness, seed=seed)
