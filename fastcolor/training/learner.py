@@ -30,8 +30,8 @@ Painted = tuple[Tensor | None, Tensor | None]  # (logits, ab) of a piece of a ba
 
 @dataclass(frozen=True)
 class Phase:
-    """Steps that share an optimiser, from `first` up to `end`, and what is theirs alone: that optimiser and, where one of
-    their stages has a discriminator, this with its own."""
+    """Steps that share an optimiser, from `first` up to `end`, and what is theirs alone: that optimiser and, where one
+    of their stages has a discriminator, this with its own."""
 
     first: int
     end: int

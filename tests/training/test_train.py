@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from encoder_states import resnet18_state
 from PIL import Image
-from test_models_unet import resnet18_state
 from torch import Tensor
 from train_runs import OPTIONS, checkpoint_steps, entries, losses, meadows, two_stages
 
