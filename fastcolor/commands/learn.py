@@ -197,10 +197,14 @@ class EvaluateOptions:
     """Feature network (TorchScript or torch.export) of the Frechet distance."""
     lpips: Path | None = None
     """Network (TorchScript or torch.export) that tells the perceptual distance of two pictures."""
+    perceptual: Path | None = None
+    """SqueezeNet 1.1 (a state dict under torchvision's names) of a perceptual distance to rank weights by."""
+    perceptual_layers: Path | None = None
+    """The weights of its channels (a state dict of lin0..6.weight, as LPIPS publishes them)."""
     probes: bool = False
     """Probe each block of the network with pictures in one folder a class."""
     report: Path | None = None
-    """Write measures and pictures here (.html or .png)."""
+    """Write measures and pictures, from best to worst, here (.html or .png)."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     engine: Literal["auto", "torch", "onnx", "openvino", "tensorrt"] = "auto"
@@ -212,5 +216,5 @@ def run_evaluate(options: EvaluateOptions) -> int:
 
     for name, value in evaluate(**vars(options)).items():
         unit, words = protocol(name)
-        print(f"{name:24} {value:10.3f} {unit:2}  {words}")
+        print(f"{name:24} {value:10.3f} {unit:3}  {words}")
     return 0

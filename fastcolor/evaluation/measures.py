@@ -1,6 +1,6 @@
 """Single measures of coloured pictures: colours against the truth, looks, and what other networks make of them.
 
-What a number means depends on its protocol: each is stated where it is computed, and `evaluate.PROTOCOLS` has
+What a number means depends on its protocol: each is stated where it is computed, and `protocols.PROTOCOLS` has
 the words that are printed with it.
 """
 
@@ -217,7 +217,7 @@ class MobileNetV2(nn.Module):
 
 
 class Classifier:
-    """What a picture shows, by a network that the user has.
+    """Tells the class of a picture, by a network that the user has.
 
     Args:
         path: a program, RGB (N, 3, 224, 224) float32 normalised by ImageNet's mean and deviation -> logits; or a

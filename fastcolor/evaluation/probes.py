@@ -1,4 +1,4 @@
-"""Linear probes: what the features of each block of a network tell about the class of a picture, colours aside.
+"""Linear probes: how much the features of each block of a network tell about the class of a picture, colours aside.
 
 Source: the test of task generalisation in Zhang, Isola, Efros, "Colorful Image Colorization", ECCV 2016, section 3.2.
 """
@@ -6,6 +6,7 @@ Source: the test of task generalisation in Zhang, Isola, Efros, "Colorful Image 
 from __future__ import annotations
 
 import math
+import os
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from .. import ops
 from ..data import Source, pictures
+from ..models.weights import load
 from .measures import folder_of
 
 _WIDEST = 2048  # features a picture and block, after pooling over places
@@ -33,7 +35,7 @@ def blocks(model: nn.Module) -> list[tuple[str, nn.Module]]:
 
 @torch.no_grad()
 def features(model: nn.Module, lightness: Tensor) -> dict[str, Tensor]:
-    """What each block puts out, averaged over a grid as fine as 2,048 numbers a picture allow.
+    """The output of each block, averaged over a grid as fine as 2,048 numbers a picture allow.
 
     Args:
         model: in evaluation mode. lightness: (N, 1, H, W), L in [0, 100].
@@ -137,3 +139,8 @@ def probe(model: nn.Module, data: Source, size: int) -> dict[str, float]:
     result = {name: accuracy(torch.cat(row), label, held_out, len(classes)) for name, row in rows.items()}
     chance = label[held_out].bincount().max() / held_out.sum()
     return {"chance": 100 * float(chance), **result}
+
+
+def probe_weights(weights: str | os.PathLike[str], data: Source, size: int, device: torch.device) -> dict[str, float]:
+    """`probe` of weights by name or file, each name beginning with "probe_"."""
+    return {f"probe_{block}": value for block, value in probe(load(weights).model.to(device), data, size).items()}

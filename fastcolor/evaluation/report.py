@@ -1,4 +1,4 @@
-"""What an evaluation measured and saw, as one HTML file that needs nothing else, or as one PNG."""
+"""Reports of an evaluation: measures and pictures as one HTML file that needs nothing else, or as one PNG."""
 
 from __future__ import annotations
 

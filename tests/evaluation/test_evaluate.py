@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 
 import fastcolor
-from fastcolor.evaluation.evaluate import PROTOCOLS, AreaUnderCurve, colorfulness, protocol
+from fastcolor.evaluation.measures import AreaUnderCurve, colorfulness
+from fastcolor.evaluation.protocols import PROTOCOLS, protocol
 
 
 def test_auc_of_a_constant_error() -> None:
@@ -141,7 +142,7 @@ def test_arguments_that_do_not_fit(labelled: Path, tmp_path: Path) -> None:
     torch.jit.script(Means()).save(tmp_path / "means.pt")
     for words, arguments in [
         (r"report: must end in one of \.html, \.htm, \.png, got 'r\.pdf'", {"report": "r.pdf"}),
-        ("labels: need a classifier", {"labels": tmp_path / "labels.txt"}),
+        ("labels: must come with a classifier, got none", {"labels": tmp_path / "labels.txt"}),
         (
             "labels: must name the folder of every picture, got no 'blue' for",
             {"labels": tmp_path / "labels.txt", "classifier": tmp_path / "means.pt"},

@@ -95,24 +95,33 @@ def test_a_report_replaces_another_or_nothing(report: Report, tmp_path: Path) ->
     assert (tmp_path / "r.html").read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
-def test_best_and_worst(tmp_path: Path) -> None:
-    """Twenty pictures; the true colours of two are sure to be far off or near."""
+def test_pictures_stand_from_best_to_worst(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty pictures, all of them and as if they were too many; the true colours of one are sure to be far off."""
     for i in range(20):
         gray = np.tile(np.linspace(60, 200, 48, dtype=np.uint8), (32, 1))
         rgb = np.stack([gray, gray, gray], axis=2)
         if i == 13:  # no network paints a ramp in pure magenta: gray is nearer to it than green or blue
             rgb[..., 1] = 0
         Image.fromarray(rgb).save(tmp_path / f"{i:02}.png")
-    fastcolor.evaluate("default", tmp_path, report=tmp_path / "out" / "r.html", device="cpu")
-    text = (tmp_path / "out" / "r.html").read_text(encoding="utf-8")
-    worst, best, first = (text.index(f"<h2>{word}") for word in ("Worst", "Best", "First"))
-    assert worst < best < first
-    assert text[worst:best].count("<figure>") == 12 == text[best:first].count("<figure>")
-    assert text[first:].count("<figure>") == 20
-    gains = [float(part.split(" dB")[0]) for part in text[worst:best].split("<br>")[1:]]
-    assert gains == sorted(gains)
-    gains = [float(part.split(" dB")[0]) for part in text[best:first].split("<br>")[1:]]
+
+    def sections(name: str) -> dict[str, list[tuple[str, float]]]:
+        fastcolor.evaluate("default", tmp_path, report=tmp_path / "out" / name, device="cpu")
+        parts = (tmp_path / "out" / name).read_text(encoding="utf-8").split("<h2>")[1:]
+        found = {}
+        for part in parts:
+            captions = [caption.split("</figcaption>")[0] for caption in part.split("<figcaption>")[1:]]
+            found[part.split(":")[0]] = [
+                (caption.split("<br>")[0], float(caption.split("<br>")[1].removesuffix(" dB"))) for caption in captions
+            ]
+        return found
+
+    ((heading, whole),) = sections("whole.html").items()
+    assert heading.startswith("Pictures from best to worst") and len({name for name, _ in whole}) == 20
+    gains = [gain for _, gain in whole]
     assert gains == sorted(gains, reverse=True)
+    monkeypatch.setattr("fastcolor.evaluation.meter._MANY", 6)
+    best, worst = sections("parts.html").values()
+    assert [gain for _, gain in best] == gains[:6] and [gain for _, gain in worst] == gains[-6:]
 
 
 def test_from_the_command_line(tmp_path: Path) -> None:
@@ -122,7 +131,7 @@ def test_from_the_command_line(tmp_path: Path) -> None:
     done = subprocess.run([*command, str(tmp_path / "r.html")], capture_output=True, text=True, env=environment)
     assert done.returncode == 0 and not done.stderr
     lines = {line.split()[0]: line for line in done.stdout.splitlines()}
-    assert "dB  PSNR of 8-bit sRGB, peak 255" in lines["psnr_rgb"] and "%   AuC: share of pixels" in lines["auc"]
+    assert "dB   PSNR of 8-bit sRGB, peak 255" in lines["psnr_rgb"] and "%    AuC: share of pixels" in lines["auc"]
     assert (tmp_path / "r.html").stat().st_size > 2000
     wrong = subprocess.run([*command, "r.pdf"], capture_output=True, text=True, env=environment)
     assert wrong.returncode == 2 and wrong.stderr.startswith("fastcolor: report: must end in one of")

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fastcolor import ops, reference
-from fastcolor.evaluation.evaluate import colorfulness
+from fastcolor.evaluation.measures import colorfulness
 from fastcolor.film.smoothing import Smoother, distribution_change, masked_warp_error, warp_error
 
 SIZES = [(64, 64), (37, 45), (3, 5), (8, 16), (1, 1)]
