@@ -41,10 +41,7 @@ PROTOCOLS: dict[str, tuple[str, str]] = {
     "skin_chroma_truth": ("", "the same of the true pictures"),
     "fid": ("", "Frechet distance of the given network's features, paired true pictures as the real set"),
     "lpips": ("", "LPIPS by the given network, mean over pictures"),
-    "perceptual": (
-        "",
-        "LPIPS' formula over the given SqueezeNet, mean over pictures; to rank by, not to quote",
-    ),
+    "perceptual": ("", "LPIPS' formula over the given SqueezeNet, mean over pictures; to rank by, not to quote"),
     "agreement": ("%", "semantic interpretability: the classifier's top-1 is that of the true picture"),
     "top1": ("%", "semantic interpretability: the classifier's top-1 is the label"),
     "top1_truth": ("%", "the same of the true pictures"),

@@ -120,6 +120,7 @@ def test_skin() -> None:
 def test_every_measure_has_its_protocol() -> None:
     lab = torch.cat([torch.linspace(0, 100, 4000).view(1, 1, 50, 80), torch.randn(1, 2, 50, 80) * 20 + 5], 1)
     lab[:, 0, 20:, 40:] = 10.0
+    lab[:, 1:, :10] = 0.0
     found = measured((lab[:, 1:] + 1, lab))
     ours = [name for name in PROTOCOLS if name.startswith(("ab_error", "bleeding", "cast", "skin"))]
     assert set(found) == {name for name in ours if not name.endswith("_truth")}
