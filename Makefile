@@ -18,6 +18,7 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-test
 	$(BIN)/ruff check fastcolor tests bench setup.py
 	$(BIN)/ruff format --check fastcolor tests bench setup.py
+	$(BIN)/mypy
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile --max-worker-restart 0
 
 bench: $(VENV)/.installed-bench
