@@ -56,8 +56,9 @@ def video(options: VideoOptions) -> VideoReport:
     subtitles it takes. `dst` appears under its name once it is whole; until then finished parts lie in `DST.part/`
     beside it, where an interrupted run leaves them for `resume`.
 
-    Args:
-        As fields of `fastcolor.options.film.VideoOptions`; all but `src` and `dst` by name.
+    A GPU's own codecs (`hardware`) are used where they keep what this page promises, else software with a notice; an
+    explicit `crf` or `lossless` is for software. `temporal` "fast" averages colours with those of the frame before
+    along the motion of blocks, "flow" with the frames before and after along dense motion.
 
     Returns:
         VideoReport; print it for a summary.

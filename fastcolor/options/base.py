@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
 
 from tyro.constructors import PrimitiveConstructorSpec
 
@@ -21,13 +21,22 @@ _P = ParamSpec("_P")
 _Options = TypeVar("_Options")
 _Result = TypeVar("_Result")
 
-# What Python takes, and what a command line makes of its words.
-if TYPE_CHECKING:
-    FilePath = str | os.PathLike[str]
-    NameOrPath = str | os.PathLike[str]
-else:
-    FilePath = Path
-    NameOrPath = str
+
+def _words(
+    metavar: str, make: Callable[[str], Any], shown: Callable[[Any], str] = str
+) -> PrimitiveConstructorSpec[Any]:
+    """How one word of a command line becomes a value."""
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=metavar,
+        instance_from_str=lambda words: make(words[0]),
+        is_instance=lambda value: True,
+        str_from_instance=lambda value: [shown(value)],
+    )
+
+
+FilePath = Annotated[str | os.PathLike[str], _words("PATH", Path)]
+NameOrPath = Annotated[str | os.PathLike[str], _words("NAME", str)]
 
 
 @dataclass(frozen=True)
@@ -56,13 +65,7 @@ def seconds(words: str) -> float:
     return int(found[1] or 0) * 3600 + int(found[2]) * 60 + float(found[3])
 
 
-TIME = PrimitiveConstructorSpec(
-    nargs=1,
-    metavar="[HH:]MM:SS",
-    instance_from_str=lambda words: seconds(words[0]),
-    is_instance=lambda value: isinstance(value, (int, float)),
-    str_from_instance=lambda value: [str(value)],
-)
+Time = Annotated[float, _words("[HH:]MM:SS", seconds)]
 
 
 class Options:
@@ -118,7 +121,7 @@ def takes(options: Callable[_P, _Options]) -> Callable[[Callable[[_Options], _Re
         ... def add(options):
         ...     return options.a + options.b
         >>> add(2), add(2, b=3), str(inspect.signature(add))
-        (3, 5, "(a: 'int', b: 'int' = 1)")
+        (3, 5, '(a: int, b: int = 1)')
     """
 
     def decorate(work: Callable[[_Options], _Result]) -> Callable[_P, _Result]:
@@ -127,11 +130,14 @@ def takes(options: Callable[_P, _Options]) -> Callable[[Callable[[_Options], _Re
             return work(options(*arguments, **named))
 
         del call.__wrapped__  # whose signature is another
-        fields, returned = inspect.signature(options), work.__annotations__.get("return", inspect.Signature.empty)
-        call.__signature__ = fields.replace(return_annotation=returned)  # type: ignore[attr-defined]
-        call.__annotations__ = {name: one.annotation for name, one in fields.parameters.items()} | {"return": returned}
+        types = get_type_hints(options) | {"return": get_type_hints(work).get("return", inspect.Signature.empty)}
+        signature = inspect.signature(options)
+        named = [one.replace(annotation=types[one.name]) for one in signature.parameters.values()]
+        call.__signature__ = signature.replace(parameters=named, return_annotation=types["return"])  # type: ignore[attr-defined]
+        call.__annotations__ = {name: types[name] for name in (*signature.parameters, "return")}
         if call.__doc__ and isinstance(options, type):
-            lines = [f"    {name}: {meaning}" for name, meaning in meanings(options).items()]
+            said = meanings(options)
+            lines = [f"    {name}: {said[name]}" for name in signature.parameters if name in said]
             call.__doc__ = "\n".join([inspect.cleandoc(call.__doc__), "", "Options:", *lines, ""])
         return call
 

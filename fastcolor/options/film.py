@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from .base import TIME, FilePath, Must
+from .base import FilePath, Must, Time
 from .look import Painting
 
 _FROM_ZERO = Must("be seconds, 0 or more", lambda value: math.isfinite(value) and value >= 0)
@@ -19,10 +19,9 @@ class Films(Painting):
     """What is asked of many films."""
 
     temporal: Literal["off", "fast", "flow"] = "fast"
-    """Smoothing of films over time: fast follows the frame before along the motion of blocks; flow those before and
-    after along dense motion, which needs OpenCV; off paints each by itself."""
+    """Smoothing of films: fast follows the frame before, flow those before and after (needs OpenCV), off none."""
     codec: str | None = None
-    """Of films: h264, hevc, av1, vp9 or ffv1. None: the input's own where the output can hold it, else h264."""
+    """Of films: h264, hevc, av1, vp9 or ffv1. None: the input's own, or h264."""
     crf: int | None = None
     """Quality of films, 0 is best; None: visually lossless."""
     fast: bool = False
@@ -39,18 +38,17 @@ class VideoOptions(Films):
     """The film to write: .mp4, .m4v, .mov, .mkv or .webm; its folder is made."""
     _: KW_ONLY
     hardware: Literal["auto", "on", "off"] = "off"
-    """NVDEC and NVENC: auto tries them if a GPU paints, on anyway; off, because no GPU has run them yet. They
-    are used where they keep what is promised here, else software with a notice; crf and lossless are for software."""
+    """NVDEC and NVENC: auto tries them if a GPU paints, on anyway; off, because no GPU has run them yet."""
     lossless: bool = False
     """Encode without any loss."""
-    start: Annotated[Annotated[float, TIME] | None, _FROM_ZERO] = None
+    start: Annotated[Time | None, _FROM_ZERO] = None
     """Paint from here on, in seconds or [HH:]MM:SS; only frames and packets from there are written."""
-    end: Annotated[Annotated[float, TIME] | None, _FROM_ZERO] = None
+    end: Annotated[Time | None, _FROM_ZERO] = None
     """Paint up to here, likewise."""
     preview: bool = False
     """Paint ten seconds from the middle only, encoded fast."""
     resume: bool = False
-    """Go on where a run that was killed, cancelled or out of disk left off; input, weights and options as they were."""
+    """Go on where a run that was killed, cancelled or out of disk left off; weights and options as they were."""
     progress: Annotated[bool | None, tyro.conf.Suppress, tyro.conf.Fixed] = None
     """Show a progress bar; None: when stderr is a terminal."""
 
