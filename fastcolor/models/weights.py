@@ -48,8 +48,6 @@ class Weights:
     card: dict[str, str] = field(default_factory=dict)
 
 
-
-
 def save(
     path: str | os.PathLike[str],
     model: nn.Module,
