@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +17,20 @@ import torch
 # What engines keep between runs is this run's own.
 _HOME = tempfile.TemporaryDirectory(prefix="fastcolor-test-")
 os.environ["FASTCOLOR_HOME"] = _HOME.name
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What the chosen tests run on is compiled before the first of them: on no test's clock, once for all workers."""
+    marks = (mark for item in session.items for mark in item.iter_markers("builds"))
+    wanted = sorted({name for mark in marks for name in mark.args})
+    if not wanted or session.config.option.collectonly:
+        return
+    from emulation import build
+
+    for name in wanted if build.COMPILER else ():
+        # What does not compile fails the tests that need it, with the compiler's words, and no others.
+        with contextlib.suppress(build.CompileError):
+            build.BUILDS[name]()
 
 
 def _need_cuda() -> None:

@@ -25,6 +25,7 @@ from fastcolor.ops import color, decode, encode, loss, paint, temporal
 
 pytestmark = [
     pytest.mark.skipif(build.COMPILER is None, reason="no C++ compiler"),
+    pytest.mark.builds("extension"),
     pytest.mark.usefixtures("one_thread"),
 ]
 
@@ -37,8 +38,8 @@ SHAPES = [(1, 1), (5, 13), (6, 23)]
 
 
 @pytest.fixture(scope="module")
-def extension(pytestconfig: pytest.Config) -> ModuleType:
-    return build.load(pytestconfig.cache.mkdir("fastcolor-emulation"))
+def extension() -> ModuleType:
+    return build.load()
 
 
 @pytest.fixture(autouse=True)
@@ -441,10 +442,8 @@ def test_a_failed_launch_throws_where_and_why(monkeypatch: pytest.MonkeyPatch) -
         ops.encode_bins(torch.zeros(1, 2, 4, 4))
 
 
-SANITIZE = "FASTCOLOR_EMULATION_SANITIZE"
-
-
-@pytest.mark.skipif(SANITIZE in os.environ, reason="all of this run is sanitized")
+@pytest.mark.builds("sanitized extension")
+@pytest.mark.skipif(build.SANITIZE in os.environ, reason="all of this run is sanitized")
 def test_no_kernel_leaves_its_memory(pytestconfig: pytest.Config) -> None:
     """Every instance of every kernel once more, under AddressSanitizer and UBSan. .ci/sanitize runs all tests so."""
     runtimes = build.sanitizer_runtimes()
@@ -452,7 +451,7 @@ def test_no_kernel_leaves_its_memory(pytestconfig: pytest.Config) -> None:
         pytest.skip(f"{build.COMPILER} has no sanitizers")
     environment = {
         **os.environ,
-        SANITIZE: "address,undefined",
+        build.SANITIZE: build.SANITIZERS,
         "LD_PRELOAD": runtimes,
         "ASAN_OPTIONS": "detect_leaks=0",
         "UBSAN_OPTIONS": "halt_on_error=1",
@@ -485,11 +484,15 @@ SANITIZED_FAULTS = {
 }
 
 
-@pytest.mark.parametrize("sanitize", [False, True])
-def test_planted_faults_are_caught(pytestconfig: pytest.Config, sanitize: bool) -> None:
-    folder = pytestconfig.cache.mkdir("fastcolor-emulation")
-    flags = ("-fsanitize=address,undefined",) if sanitize else ()
-    program = build.compile_to(folder / "faults", [build.HERE / "faults.cu"], *flags)
+@pytest.mark.parametrize(
+    "sanitize",
+    [
+        pytest.param(False, marks=pytest.mark.builds("faults")),
+        pytest.param(True, marks=pytest.mark.builds("sanitized faults")),
+    ],
+)
+def test_planted_faults_are_caught(sanitize: bool) -> None:
+    program = build.faults(build.SANITIZERS if sanitize else "")
 
     def words(fault: str, seed: str) -> str:
         environment = {**os.environ, "FASTCOLOR_EMULATION_SEED": seed}
