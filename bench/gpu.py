@@ -25,8 +25,8 @@ from typing import Any
 import gpu_tables as tables
 
 ROOT = Path(__file__).resolve().parent.parent
-STEMS = "cuda color encode loss decode paint temporal video_gpu".split()
-TESTS = [ROOT / "tests" / f"test_{stem}.py" for stem in STEMS]
+NAMES = "ops/cuda ops/color ops/encode ops/loss ops/decode ops/paint film/smoothing film/video_gpu".split()
+TESTS = [ROOT / "tests" / room / f"test_{stem}.py" for room, stem in (name.split("/") for name in NAMES)]
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--continue-on-collection-errors"]
 TOOLS = ("memcheck", "racecheck", "synccheck")
 # What a step says in the summary: the last line of its log that has one of these.

@@ -108,3 +108,8 @@ def test_bench_runs_without_the_command_line_library(tmp_path: Path) -> None:
     assert "--device" in run("--help").stdout
     refused = run("--once")
     assert refused.returncode == 2 and "--once: must go with --device cuda" in refused.stderr
+
+
+def test_the_tests_that_a_gpu_runs_are_there() -> None:
+    assert gpu.TESTS and not [path for path in gpu.TESTS if not path.exists()]
+    assert gpu.TESTS[0].name == "test_cuda.py"  # of which the sanitizers run a part
