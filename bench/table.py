@@ -1,4 +1,4 @@
-"""Writes the README's tables and plots from bench/results/*.json, each between its two markers.
+"""Writes the tables of README.md and docs/ from bench/results/*.json, each between its two markers, and the charts.
 
 A results file is <machine>-<kind>.json; `kind` says which function below makes what of it.
 """
@@ -51,6 +51,36 @@ def ops_table() -> str:
     return "\n\n".join(parts)
 
 
+# Of the ops' rows those that README shows, by what each does; of the other forms, which are plain torch.
+HEADLINES = {
+    "color: rgb_to_lab 1080p, u8 HWC -> f32 planar": "sRGB to Lab, 1080p",
+    "color: lab_to_rgb 1080p, f32 planar -> u8 HWC": "Lab to sRGB, 1080p",
+    "encode: encode_bins 32x64x64": "colours to soft classes, 32x64x64",
+    "loss: forward and backward 16x313x64x64 float32": "loss and its gradient, 16x313x64x64",
+    "decode: annealed_mean 16x313x64x64 float32": "classes to colours, 16x313x64x64",
+}
+PLAIN = ("eager", "dense eager", "compact eager", "softmax+einsum", "softmax+conv")
+LIBRARIES = {"kornia": "kornia", "opencv": "OpenCV", "skimage": "scikit-image", "sklearn": "scikit-learn"}
+
+
+def speed_table() -> str:
+    """A few ops beside the fastest form in plain torch, torch.compile and the fastest library."""
+    parts = []
+    for result in load("ops"):
+        rows = {row["name"]: row for row in result["rows"]}
+        body = []
+        for name, what in HEADLINES.items():
+            ratio = rows[name]["ratio"]
+            plain = min(ratio[form] for form in PLAIN if form in ratio)
+            compiled = f"{ratio['compile']:.3g}x" if "compile" in ratio else "-"
+            libraries = [(ratio[key], library) for key, library in LIBRARIES.items() if key in ratio]
+            best = "{:.3g}x ({})".format(*min(libraries)) if libraries else "-"
+            body.append([what, f"{rows[name]['ms']:.2g} ms", f"{plain:.3g}x", compiled, best])
+        head = ["time of the others, ours is 1", "fastcolor", "plain torch", "torch.compile", "best library"]
+        parts.append(f"{table(head, body)}\n\n{conditions(result)}")
+    return "\n\n".join(parts)
+
+
 def sizes_table() -> str:
     """Nanoseconds a picture's pixel against size and batch, and the cost of one call."""
     parts = []
@@ -75,7 +105,7 @@ def sizes_table() -> str:
             f"{conditions(result)}; torch's own `x * 2` takes {simplest:.1f} us; logits and ab have a quarter of the "
             f"picture's height and width\n\n{table(head, body)}"
         )
-        parts.append(f"![Time of every op against the size of the batch](bench/results/{path.stem}.png)")
+        parts.append(f"![Time of every op against the size of the batch](../bench/results/{path.stem}.png)")
     return "\n\n".join(parts)
 
 
@@ -215,27 +245,75 @@ def plot_sizes() -> None:
         plt.close(figure)
 
 
-# Marker name in README.md -> what stands between its markers.
-TABLES: dict[str, Callable[[], str]] = {
-    "ops": ops_table,
-    "sizes": sizes_table,
-    "pipeline": pipeline_table,
-    "train": train_table,
-    "step": step_table,
-    "parity": parity_table,
+def plot_pipeline() -> None:
+    """Pictures or frames a second from file to file, ours above the published way's, one file a machine."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    import matplotlib.pyplot as plt
+
+    plt.rcParams |= {"svg.hashsalt": "fastcolor", "svg.fonttype": "none", "font.family": "sans-serif"}
+    for path in sorted(RESULTS.glob("*-pipeline.json")):
+        result = json.loads(path.read_text())
+        pictures, films = result["pictures"], result.get("films", [])
+        rate = pictures["per_second"]
+        bars = [(f"JPEG {pictures['width']}x{pictures['height']}", rate["fastcolor"], rate.get("published"))]
+        for film in films:
+            rate, size = film["per_second"], f"film {film['width']}x{film['height']}"
+            bars.append((f"{size}, --fast", rate["fastcolor --fast"], rate.get("published")))
+            bars.append((size, rate["fastcolor"], rate.get("published")))
+        figure, axes = plt.subplots(figsize=(7, 0.5 + 0.42 * len(bars)), layout="constrained")
+        for i, (_, ours, published) in enumerate(bars):
+            axes.barh(i - 0.2, ours, 0.38, color="#2f7d5b", label="fastcolor" if i == 0 else None)
+            axes.text(ours, i - 0.2, f" {ours:.0f}", va="center", fontsize=8)
+            if published is not None:
+                axes.barh(i + 0.2, published, 0.38, color="#b9b9b9", label="the published way" if i == 0 else None)
+                axes.text(published, i + 0.2, f" {published:.0f}", va="center", fontsize=8)
+        axes.set_yticks(range(len(bars)), [name for name, *_ in bars], fontsize=8)
+        axes.invert_yaxis()
+        axes.set_xlabel("pictures or frames a second, from file to file", fontsize=8)
+        facts = result["machine"]
+        axes.set_title(f"{facts.get('gpu', facts['cpu'])}, {facts['threads']} threads", fontsize=9)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(labelsize=8)
+        axes.legend(fontsize=8, loc="lower right", frameon=False)
+        figure.savefig(path.with_suffix(".svg"), metadata={"Date": None, "Creator": None})
+        plt.close(figure)
+
+
+# Page -> marker name -> what stands between its two markers.
+PAGES: dict[str, dict[str, Callable[[], str]]] = {
+    "README.md": {"speed": speed_table},
+    "docs/speed.md": {"ops": ops_table, "sizes": sizes_table, "pipeline": pipeline_table},
+    "docs/engines.md": {"parity": parity_table},
+    "docs/training.md": {"train": train_table, "step": step_table},
 }
 
 
-def main() -> None:
-    plot_sizes()
-    readme = ROOT / "README.md"
-    text = readme.read_text()
-    for name, make in TABLES.items():
+def filled(page: str, text: str, tables: dict[str, Callable[[], str]]) -> str:
+    """The page's text with each table new between its markers.
+
+    Raises:
+        ValueError: a marker is missing, stands twice or is not known.
+    """
+    known = re.findall(r"<!-- (.*?): written by bench/table\.py -->", text)
+    for name in dict.fromkeys([*known, *tables]):
+        if name not in tables:
+            raise ValueError(f"{page}: must hold markers of {', '.join(tables)} alone, got {name}")
         begin, end = f"<!-- {name}: written by bench/table.py -->", f"<!-- end of {name} -->"
-        if begin not in text:
-            raise ValueError(f"README.md: must hold the marker {begin}")
-        text = re.sub(f"{begin}.*?{end}", lambda _, b=begin, e=end, m=make: f"{b}\n{m()}\n{e}", text, flags=re.DOTALL)
-    readme.write_text(text)
+        if text.count(begin) != 1 or text.count(end) != 1 or text.index(end) < text.index(begin):
+            raise ValueError(f"{page}: must hold {begin} and then {end}, each once")
+        before, after = text.split(begin)[0], text.split(end)[1]
+        text = f"{before}{begin}\n{tables[name]()}\n{end}{after}"
+    return text
+
+
+def main() -> None:
+    pages = {page: filled(page, (ROOT / page).read_text(), tables) for page, tables in PAGES.items()}
+    for page, text in pages.items():
+        (ROOT / page).write_text(text)
+    plot_sizes()
+    plot_pipeline()
 
 
 if __name__ == "__main__":

@@ -15,8 +15,7 @@ from typing import Any
 
 import torch
 
-from ..options.batch import BatchOptions
-from .items import Item, Result
+from .items import BatchOptions, Item, Result
 from .worker import Painter, exists
 
 log = logging.getLogger("fastcolor")
@@ -48,7 +47,7 @@ def on_ray(options: BatchOptions, items: list[Item]) -> Generator[tuple[Item, Re
         return
     mine = not ray.is_initialized()
     if mine:
-        _connect(options.ray or "auto")
+        _connect(options.ray)
     try:
         shape = shape_of(ray.nodes(), options.device, options.workers)
         if shape.gpus and options.device == "auto":

@@ -12,8 +12,7 @@ from batch_trees import done, files, film, halfway, holder, picture, row, start,
 from film_clips import frames_of
 
 import fastcolor
-from fastcolor.batch.batch import batch
-from fastcolor.options.batch import BatchOptions
+from fastcolor.batch.batch import BatchOptions, batch
 
 
 @pytest.fixture(scope="module")

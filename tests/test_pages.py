@@ -1,0 +1,59 @@
+"""README.md, CONTRIBUTING.md and docs/: what they lead to is there, what they show runs, what they list is whole."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+from test_house import ROOMS
+from test_house import ROOT as PACKAGE
+
+ROOT = Path(__file__).parents[1]
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("bench/results/*.md"), ROOT / "csrc" / "README.md"]
+LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)")
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def links(page: Path) -> set[Path]:
+    return {(page.parent / link).resolve() for link in LINK.findall(page.read_text()) if "://" not in link}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_lead_somewhere(page: Path) -> None:
+    assert not [str(path) for path in links(page) if not path.exists()]
+
+
+def test_every_page_is_found_from_the_first() -> None:
+    found, new = set(), {ROOT / "README.md"}
+    while new:
+        found |= new
+        new = {path for page in new if page.suffix == ".md" for path in links(page)} - found
+    assert not [name(page) for page in PAGES if page not in found]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_python_in_pages_is_python(page: Path) -> None:
+    for code in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
+        ast.parse(code)
+
+
+def test_the_librarys_example_runs() -> None:
+    code = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "library.md").read_text(), re.DOTALL)
+    assert code is not None
+    names: dict = {}
+    exec(compile(code[1], "docs/library.md", "exec"), names)
+    assert names["picture"].shape == (8, 64, 64, 3) and names["logits"].grad is not None
+
+
+def test_the_map_has_every_room_from_the_top_down_and_every_flat_file() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    shown = re.search(r"downward only.*?```\n(.*?)```(.*?)\n## ", text, re.DOTALL)
+    assert shown is not None
+    assert re.findall(r"^(\w+)/", shown[1], re.MULTILINE) == list(reversed(ROOMS))
+    flat = {path.name for path in PACKAGE.glob("*.py")} - {"__init__.py", "__main__.py"}
+    assert set(re.findall(r"`(\w+\.py)`", shown[2])) == flat
