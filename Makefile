@@ -19,6 +19,7 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-test
 	$(BIN)/ruff check fastcolor tests bench setup.py
 	$(BIN)/ruff format --check fastcolor tests bench setup.py
+	$(BIN)/mypy
 	$(BIN)/python tests/emulation/build.py
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal
 

@@ -30,8 +30,10 @@ from fastcolor import ops
 from fastcolor.film.smoothing import Smoother
 from fastcolor.models import weights
 from fastcolor.models.layers import fold_batch_norm
-from fastcolor.pictures import files as batch
+from fastcolor.options.pictures import ColorizeOptions
 from fastcolor.pictures import picture as pictures
+from fastcolor.pictures.files import colorize_files
+from fastcolor.pictures.line import in_color
 
 from . import timing
 from .published import Published
@@ -158,9 +160,9 @@ def picture_row(colorizer: fastcolor.Colorizer, published: Published | None, rou
 
         def ours() -> float:
             shutil.rmtree(out, ignore_errors=True)
-            options = batch.ColorizeOptions((folder / "in",), f"{out}/")
+            options = ColorizeOptions((folder / "in",), f"{out}/")
             start = time.perf_counter()
-            outcome = batch.colorize_files(options, colorizer)
+            outcome = colorize_files(options, colorizer)
             seconds = time.perf_counter() - start
             assert len(outcome.done) == PICTURES, outcome
             return PICTURES / seconds
@@ -211,7 +213,7 @@ def picture_stages(colorizer: fastcolor.Colorizer, paths: list[Path], folder: Pa
             files = [pictures.read(path) for path in some]
         with clock("look"):
             for path, file in zip(some, files, strict=True):
-                batch.in_color(file.frames[0])
+                in_color(file.frames[0])
                 pictures.losses(file, path)
         with clock("input"):
             grays = [torch.from_numpy(file.frames[0].gray.copy())[None] for file in files]

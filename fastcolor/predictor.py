@@ -13,20 +13,6 @@ from . import ops
 from .engines import choose as engines
 from .models import weights
 
-MAX_TEMPERATURE, MAX_SATURATION = 10.0, 10.0  # far beyond what looks like anything
-
-
-def check_look(temperature: float | None = None, saturation: float = 1.0) -> None:
-    """The one rule for both numbers, wherever they are given.
-
-    Raises:
-        ValueError: temperature is neither None nor 0 nor within 0.001..10, or saturation not within 0..10.
-    """
-    if temperature is not None and not (temperature == 0 or 1e-3 <= temperature <= MAX_TEMPERATURE):
-        raise ValueError(f"temperature: must be 0 or lie in 0.001..{MAX_TEMPERATURE:g}, got {temperature:g}")
-    if not 0 <= saturation <= MAX_SATURATION:
-        raise ValueError(f"saturation: must lie in 0..{MAX_SATURATION:g}, got {saturation:g}")
-
 
 class Predictor:
     """A network that is loaded once and predicts the colours of many pictures or frames.

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from threading import Condition, Thread
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 T = TypeVar("T")
 
@@ -18,6 +19,8 @@ def painters(device: torch.device) -> int:
     On a CPU each has a thread of its own, or a few: threads that share one batch's layers wait for the slowest at every
     layer, which is long where codecs or other programs take cores away.
     """
+    import torch
+
     return min(4, torch.get_num_threads()) if device.type == "cpu" else 1
 
 
@@ -69,7 +72,8 @@ class Worker(Thread):
 
     def __init__(self, name: str, work: Callable[[], None], pipes: tuple[Pipe, ...]) -> None:
         super().__init__(name=f"fastcolor-{name}", daemon=True)
-        self.work, self.pipes, self.error = work, pipes, None
+        self.work, self.pipes = work, pipes
+        self.error: BaseException | None = None
 
     def run(self) -> None:
         try:

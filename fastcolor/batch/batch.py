@@ -14,19 +14,19 @@ from collections import Counter, deque
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from ..bar import bar
+from ..options.batch import BatchOptions
 from ..pictures import targets
-from ..pictures.colorize import check_look
 from ..pictures.picture import check_target
 from ..pictures.targets import Conversion
-from .items import BatchOptions, Item, Result, Status
-from .worker import Painter, stamp
+from .items import Item, Result, Status, stamp
 
 log = logging.getLogger("fastcolor")
 _WRITTEN = {".mp4", ".m4v", ".mov", ".mkv", ".webm"}
 _FILMS = _WRITTEN | set(".avi .mpg .mpeg .ts .mts .m2ts .wmv .flv .ogv .3gp .vob .mxf .dv".split())
-_ROWS = {
+_ROWS: dict[Status, str] = {
     "coloured": "coloured",
     "kept": "kept (in colour)",
     "exists": "skipped (exist)",
@@ -86,9 +86,7 @@ def batch(options: BatchOptions) -> Summary:
     Example:
         >>> print(batch(BatchOptions(Path("gray"), Path("colour"))))  # doctest: +SKIP
     """
-    check_look(options.temperature, options.saturation)
-    if options.workers is not None and (options.ray is None or options.workers < 1):
-        raise ValueError(f"workers: must be 1 or more, and needs --ray, got {options.workers}")
+    options.check()
     summary = Summary()
     items = _items(options, summary)
     if options.ray is None:
@@ -145,7 +143,7 @@ def _items(options: BatchOptions, summary: Summary) -> list[Item]:
     )
     if not conversions and not found.unreadable:
         raise ValueError(f"{options.src}: holds no pictures or films")
-    kinds = {path: "film" for path in films}
+    kinds: dict[Path, Literal["film"]] = {path: "film" for path in films}
     return [
         Item(one.source, one.target, kinds.get(one.source, "picture"), stamp(one.target))
         for one in targets.share(conversions, options.shard)
@@ -154,6 +152,8 @@ def _items(options: BatchOptions, summary: Summary) -> list[Item]:
 
 def _locally(options: BatchOptions, items: list[Item]) -> Generator[tuple[Item, Result]]:
     """Each item and its result, in this process. What another process holds comes last, and is waited for."""
+    from .worker import Painter
+
     painter = Painter(options, uuid.uuid4().hex)
     todo, held = deque(items), 0
     while todo:

@@ -15,7 +15,8 @@ from typing import Any
 
 import torch
 
-from .items import BatchOptions, Item, Result
+from ..options.batch import BatchOptions
+from .items import Item, Result
 from .worker import Painter, exists
 
 log = logging.getLogger("fastcolor")
@@ -47,7 +48,7 @@ def on_ray(options: BatchOptions, items: list[Item]) -> Generator[tuple[Item, Re
         return
     mine = not ray.is_initialized()
     if mine:
-        _connect(options.ray)
+        _connect(options.ray or "auto")
     try:
         shape = shape_of(ray.nodes(), options.device, options.workers)
         if shape.gpus and options.device == "auto":

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import fields
+from typing import Any
 
-from ..film.options import VideoOptions
 from ..film.video import video
+from ..options.batch import BatchOptions
+from ..options.film import Films
+from ..options.pictures import ColorizeOptions, Pictures
 from ..pictures.colorize import Colorizer
-from ..pictures.files import ColorizeOptions, Outcome, color_file
+from ..pictures.line import color_file
+from ..pictures.outcome import Outcome
 from ..pictures.targets import Conversion
 from .claims import claim, clear
-from .items import BatchOptions, Item, Result
+from .items import Item, Result, stamp
 
 _DEATHS = 3  # so many workers may die at an item
-
-
-def stamp(path: Path) -> tuple[int, int] | None:
-    """What tells a file from one that has replaced it."""
-    try:
-        status = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return status.st_ino, status.st_mtime_ns
 
 
 def exists(item: Item, options: BatchOptions) -> bool:
@@ -37,16 +32,8 @@ class Painter:
 
     def __init__(self, options: BatchOptions, run: str, *, progress: bool | None = None) -> None:
         self.options, self.run, self.progress = options, run, progress
-        self._pictures = ColorizeOptions(
-            (),
-            "",
-            temperature=options.temperature,
-            saturation=options.saturation,
-            compare=options.compare,
-            skip_colored=options.skip_colored,
-            allow_truncated=options.allow_truncated,
-            overwrite=True,  # what exists has been looked at under the item's claim
-        )
+        # What exists has been looked at under the item's claim.
+        self._pictures = ColorizeOptions((), "", **{**_those_of(Pictures, options), "overwrite": True})
         self._colorizer = Colorizer(options.weights, options.device, options.engine)
 
     def __call__(self, item: Item) -> Result:
@@ -73,9 +60,11 @@ class Painter:
             return Result("failed", words if str(item.source) in words else f"{item.source}: {words}")
 
     def _film(self, item: Item, *, resume: bool) -> Result:
-        same = {name: getattr(self.options, name) for name in vars(self.options).keys() & _FILM_OPTIONS}
-        report = video(item.source, item.target, **same, resume=resume, progress=self.progress)
+        asked = _those_of(Films, self.options)
+        report = video(item.source, item.target, **asked, resume=resume, progress=self.progress)
         return Result("coloured", damaged=bool(report.warnings))
 
 
-_FILM_OPTIONS = set(VideoOptions.__dataclass_fields__)
+def _those_of(kind: type[Pictures] | type[Films], options: BatchOptions) -> dict[str, Any]:
+    """The fields that a part of a batch takes."""
+    return {field.name: getattr(options, field.name) for field in fields(kind)}

@@ -8,14 +8,15 @@ from typing import Any
 
 def table() -> dict[str, tuple[Any, Callable[[Any], int]]]:
     """Every command's name, type of options, and function, which returns the exit code."""
-    from ..batch.batch import BatchOptions
-    from ..pictures.files import ColorizeOptions
+    from ..options.batch import BatchOptions
+    from ..options.film import VideoOptions
+    from ..options.pictures import ColorizeOptions
     from . import color as colour
     from . import learn, machine
 
     return {
         "colorize": (ColorizeOptions, colour.run_colorize),
-        "video": (colour.video_type(), colour.run_video),
+        "video": (VideoOptions, colour.run_video),
         "batch": (BatchOptions, colour.run_batch),
         "train": (learn.TrainOptions, learn.run_train),
         "palette": (learn.PaletteOptions, learn.run_palette),

@@ -1,7 +1,7 @@
 """`fastcolor ...` and `fastcolor-video IN OUT`: the same functions and options as in Python, through tyro.
 
 Exit codes: 0 done; 1 failed or partly failed; 2 bad input or options; 3 film done, but its input was damaged; 130
-Ctrl-C; 143 training ended by a request to stop. Messages are one sentence on stderr; FASTCOLOR_DEBUG=1 shows where an
+Ctrl-C; 143 a request to stop (SIGTERM). Messages are one sentence on stderr; FASTCOLOR_DEBUG=1 shows where an
 error came from.
 """
 
@@ -17,8 +17,10 @@ from typing import Annotated, Any
 import tyro
 
 from .. import commands
+from ..options.film import VideoOptions
 from . import color as colour
 from .arguments import parse
+from .stopping import stoppable
 
 
 def _fail(message: str, code: int) -> int:
@@ -33,7 +35,8 @@ def _guard(program: str, work: Callable[[], int]) -> int:
         return work()
     warnings.simplefilter("ignore")
     try:
-        return work()
+        with stoppable(program):
+            return work()
     except KeyboardInterrupt as stop:
         return _fail(f"{program}: {str(stop) or 'stopped'}", 128 + getattr(stop, "signal", 2))
     except BrokenPipeError:
@@ -59,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         table = commands.table()
         union: Any = None
         for name, (kind, _) in table.items():
-            member = Annotated[kind, tyro.conf.subcommand(name)]
+            member: Any = Annotated[kind, tyro.conf.subcommand(name)]
             union = member if union is None else union | member
         parsed = parse(union, arguments, "fastcolor", table)
         run = next(run for kind, run in table.values() if type(parsed) is kind)
@@ -75,7 +78,7 @@ def main_video(arguments: Sequence[str] | None = None) -> None:
     def work() -> int:
         if list(arguments) == ["--version"]:
             return _print_version()
-        return colour.run_video(parse(colour.video_type(), arguments, "fastcolor-video"))
+        return colour.run_video(parse(VideoOptions, arguments, "fastcolor-video"))
 
     sys.exit(_guard("fastcolor-video", work))
 

@@ -108,7 +108,7 @@ def run_palette(options: PaletteOptions) -> int:
             raise ValueError(f"bins: the grid has 313 bins, and any other number needs --data, got {options.bins}")
         found, palette, facts = None, Palette.grid(), {"kind": "grid"}
     palette.save(options.out, facts)
-    plot_palette(plot, palette, found and found.counts)
+    plot_palette(plot, palette, found.counts if found else None)
     counted = f"; {found.pictures} pictures, {len(found.skipped)} skipped" if found else ""
     print(f"{options.out} and {plot}: {len(palette)} bins{counted}")
     return 0

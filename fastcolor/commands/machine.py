@@ -78,7 +78,7 @@ def run_info(options: InfoOptions) -> int:
     from .. import _native
     from ..constants import __version__
     from ..engines import choose as engines
-    from ..models import weights
+    from ..models import named
 
     able = _native.capabilities()
     lines = [
@@ -91,7 +91,7 @@ def run_info(options: InfoOptions) -> int:
         ),
     ]
     lines += [(f"engine {name}", told) for name, told in engines.describe(measure=options.measure).items()]
-    lines += [("weights", ", ".join(weights.names()))]
+    lines += [("weights", ", ".join(named.names()))]
     for name in ("av", "safetensors", "PIL", "onnx", "onnxruntime", "openvino", "skimage", "cv2", "pillow_heif", "ray"):
         with contextlib.suppress(ImportError):
             lines.append((name, str(__import__(name).__version__)))

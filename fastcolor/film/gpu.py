@@ -18,7 +18,7 @@ from .probe import Film, first_frame, opened, reason
 from .write import set_up
 
 if TYPE_CHECKING:
-    from .options import VideoOptions
+    from ..options.film import VideoOptions
 
 _SPARE = {"p010le": 6}  # bits of zeros below a sample
 _PITCH = 256  # bytes of which a surface's row is a multiple

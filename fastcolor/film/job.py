@@ -31,8 +31,8 @@ from .streams import Streams
 from .write import PartWriter, join
 
 if TYPE_CHECKING:
+    from ..options.film import VideoOptions
     from ..predictor import Predictor
-    from .options import VideoOptions
 
 log = logging.getLogger("fastcolor")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from .damage import missing_bytes
-from .hdr import Mastering, mastering_of
+from .mastering import Mastering, mastering_of
 
 if TYPE_CHECKING:
     import av

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-import math
-import os
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from .options import HARDWARE, VideoOptions
-from .smoothing import MODES
+from ..models import named
+from ..options.base import takes
+from ..options.film import VideoOptions
+from .encoding import plan
+from .probe import probe
+from .streams import choose
 
 if TYPE_CHECKING:
     from .probe import Film
@@ -45,30 +47,8 @@ class VideoReport:
         return "\n".join((head, *(f"  {note}" for note in self.notes)))
 
 
-def video(
-    src: str | os.PathLike[str],
-    dst: str | os.PathLike[str],
-    *,
-    weights: str | os.PathLike[str] = "default",
-    device: str = "auto",
-    engine: str = "auto",
-    hardware: Literal["auto", "on", "off"] = "off",
-    temperature: float | None = None,
-    saturation: float = 1.0,
-    temporal: Literal["off", "fast", "flow"] = "fast",
-    codec: str | None = None,
-    crf: int | None = None,
-    fast: bool = False,
-    lossless: bool = False,
-    start: float | None = None,
-    end: float | None = None,
-    skip_colored: bool = False,
-    compare: bool = False,
-    preview: bool = False,
-    resume: bool = False,
-    overwrite: bool = False,
-    progress: bool | None = None,
-) -> VideoReport:
+@takes(VideoOptions)
+def video(options: VideoOptions) -> VideoReport:
     """Paint a gray film.
 
     Luma, frame count, time stamps, sample aspect, rotation and colour tags stay as they are; sound, subtitles, chapters
@@ -76,26 +56,9 @@ def video(
     subtitles it takes. `dst` appears under its name once it is whole; until then finished parts lie in `DST.part/`
     beside it, where an interrupted run leaves them for `resume`.
 
-    Args:
-        src: any film that FFmpeg decodes. dst: ends in .mp4, .m4v, .mov, .mkv or .webm; its folder is made.
-        weights, device, engine, temperature: as for `Colorizer`.
-        hardware: whether a GPU's own codecs are tried: "auto" if a GPU paints, "on" anyway, "off" not: the default
-            until they have been seen on a GPU. They are used where they keep what this page promises, else software
-            with a notice; an explicit `crf` or `lossless` is for software.
-        saturation: factor on the colours, 0 (gray) to 10.
-        temporal: "fast" averages colours with those of the frame before along the motion of blocks; "flow" with the
-            frames before and after along dense motion, which needs OpenCV; "off" paints every frame by itself.
-        codec: "h264", "hevc", "av1", "vp9" or "ffv1"; None: the input's own where `dst` can hold it, else h264.
-        crf: the encoder's quality, 0 best; None: visually lossless.
-        fast: encode several times faster, into larger files. lossless: no loss at all.
-        start, end: seconds from the film's beginning; only frames and packets within are written.
-        skip_colored: stretches that are in colour already keep their colours.
-        compare: write a film twice as wide, the gray one on the left.
-        preview: paint ten seconds from the middle only, and encode fast.
-        resume: go on with the parts of an interrupted run, if there are any; input, weights and options must be the
-            same.
-        overwrite: replace an existing `dst`, and without `resume` an interrupted run's parts.
-        progress: show a progress bar; None: when stderr is a terminal.
+    A GPU's own codecs (`hardware`) are used where they keep what this page promises, else software with a notice; an
+    explicit `crf` or `lossless` is for software. `temporal` "fast" averages colours with those of the frame before
+    along the motion of blocks, "flow" with the frames before and after along dense motion.
 
     Returns:
         VideoReport; print it for a summary.
@@ -108,46 +71,32 @@ def video(
     Example:
         >>> fastcolor.video("gray.mp4", "colour.mp4")  # doctest: +SKIP
     """
-    from ..predictor import Predictor
-    from . import gpu
-    from .encoding import plan
-    from .job import FilmJob
-    from .parts import Parts
-    from .probe import probe
-    from .streams import choose
-
-    options = VideoOptions(
-        weights=os.fspath(weights),
-        device=device,
-        engine=engine,
-        hardware=hardware,
-        temperature=temperature,
-        saturation=saturation,
-        temporal=temporal,
-        codec=codec,
-        crf=crf,
-        fast=fast,
-        lossless=lossless,
-        start=start,
-        end=end,
-        skip_colored=skip_colored,
-        compare=compare,
-        preview=preview,
-        resume=resume,
-        overwrite=overwrite,
-    )
-    src, dst = Path(src), Path(dst)
+    src, dst = Path(options.src), Path(options.dst)
     _check(src, dst, options)
     film = probe(src)
-    if preview:
+    if options.preview:
         options = _previewed(film, options)
-    encoding = plan(film, dst, codec=codec, crf=crf, fast=options.fast, lossless=lossless, compare=compare)
+    encoding = plan(
+        film,
+        dst,
+        codec=options.codec,
+        crf=options.crf,
+        fast=options.fast,
+        lossless=options.lossless,
+        compare=options.compare,
+    )
     streams = choose(film, encoding.container)
-    colorizer = Predictor(weights=weights, device=device, engine=engine)
+    # Only from here on is there need of torch, which takes a second to load.
+    from ..predictor import Predictor
+    from . import gpu
+    from .job import FilmJob
+    from .parts import Parts
+
+    colorizer = Predictor(options.weights, options.device, options.engine)
     found = gpu.choose(film, encoding, options, colorizer.device)
     encoding = found.encoding
     made_from = _made_from(src, options, encoding.encoder) | {"painted by": {"engine": colorizer.engine}}
-    parts = Parts(dst, made_from, resume=resume, overwrite=overwrite)
+    parts = Parts(dst, made_from, resume=options.resume, overwrite=options.overwrite)
     if parts.painted_by not in (None, colorizer.engine):
         log.warning(f"{parts.folder} was painted by {parts.painted_by}, what follows by {colorizer.engine}")
     try:
@@ -157,7 +106,7 @@ def video(
             log.warning(f"{src} is {refusal}")
         job = FilmJob(film, encoding, streams, colorizer, options, parts, decoder=found.decoder)
         begun = time.perf_counter()
-        painted = job.run(dst, progress)
+        painted = job.run(dst, options.progress)
         seconds = time.perf_counter() - begun
         frames = parts.frames
         parts.publish()
@@ -187,11 +136,9 @@ def video(
 
 def _previewed(film: Film, options: VideoOptions) -> VideoOptions:
     """The options that paint ten seconds from the middle."""
-    if options.start is not None or options.end is not None:
-        raise ValueError("preview chooses start and end itself, got both")
     seconds = float(film.frames / film.rate) if film.frames else 0.0
     start = round(max(0.0, seconds / 2 - 5), 3)
-    return replace(options, start=start or None, end=start + 10, fast=not options.lossless)
+    return replace(options, start=start or None, end=start + 10, fast=not options.lossless, preview=False)
 
 
 def _made_from(src: Path, options: VideoOptions, encoder: str) -> dict[str, dict[str, Any]]:
@@ -199,16 +146,16 @@ def _made_from(src: Path, options: VideoOptions, encoder: str) -> dict[str, dict
     import av
 
     from ..constants import __version__
-    from ..models import weights
     from .parts import fingerprint
 
-    chosen = weights._NAMED.get(options.weights) or Path(options.weights)
+    chosen = named.locate(options.weights)
     same = asdict(options)
-    for name in ("weights", "resume", "overwrite", "preview", "hardware"):  # of hardware the encoder alone matters
+    # Of the hardware the encoder alone matters.
+    for name in ("src", "dst", "weights", "resume", "overwrite", "preview", "hardware", "progress"):
         del same[name]
     return {
         "input": {str(src): fingerprint(src)},
-        "weights": {options.weights: fingerprint(chosen)},
+        "weights": {str(options.weights): fingerprint(chosen)},
         "option": same,
         "encoder": {"name": encoder},
         "version of": {"fastcolor": __version__, "av": av.__version__},
@@ -217,23 +164,11 @@ def _made_from(src: Path, options: VideoOptions, encoder: str) -> dict[str, dict
 
 def _check(src: Path, dst: Path, options: VideoOptions) -> None:
     """Refuse what can be refused before anything is read."""
-    from ..predictor import check_look
-
+    options.check()
     if dst.is_dir():
         raise IsADirectoryError(f"the output {dst} is a folder; give the film's own name")
     if src.exists() and dst.exists() and src.samefile(dst):
         raise ValueError(f"input and output are the same file, {src}")
     if dst.exists() and not options.overwrite:
         raise FileExistsError(f"{dst} exists already; --overwrite (overwrite=True) replaces it")
-    if options.temporal not in MODES:
-        raise ValueError(f"temporal must be one of {', '.join(MODES)}, got {options.temporal!r}")
-    if options.hardware not in HARDWARE:
-        raise ValueError(f"hardware must be one of {', '.join(HARDWARE)}, got {options.hardware!r}")
-    check_look(options.temperature, options.saturation)
-    if options.fast and options.lossless:
-        raise ValueError("fast and lossless exclude each other, got both")
-    for name, value in (("start", options.start), ("end", options.end)):
-        if value is not None and not (math.isfinite(value) and value >= 0):
-            raise ValueError(f"{name} must be seconds, 0 or more, got {value}")
-    if options.end is not None and options.end <= (options.start or 0):
-        raise ValueError(f"end must come after start, got {options.start or 0} to {options.end}")
+    named.check(options.weights)

@@ -6,27 +6,45 @@ logits (N, Q, h, w)) or "regressor" (returns ab (N, 2, h, w) in Lab units); H an
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
+if TYPE_CHECKING:
+    from torch import nn
 
-from .cgan_attention import AttentionGenerator
-from .default import DefaultGenerator
-from .discriminator import PatchDiscriminator
-from .eccv16 import ECCV16
-from .resnet_unet import ResNetUNet
-from .siggraph17 import SIGGRAPH17
-from .unet import UNetGenerator
+    from .cgan_attention import AttentionGenerator as AttentionGenerator
+    from .default import DefaultGenerator as DefaultGenerator
+    from .discriminator import PatchDiscriminator as PatchDiscriminator
+    from .eccv16 import ECCV16 as ECCV16
+    from .resnet_unet import ResNetUNet as ResNetUNet
+    from .siggraph17 import SIGGRAPH17 as SIGGRAPH17
+    from .unet import UNetGenerator as UNetGenerator
 
-_BUILDERS: dict[str, Callable[..., nn.Module]] = {
-    "default": DefaultGenerator,
-    "eccv16": ECCV16,
-    "siggraph17": SIGGRAPH17,
-    "pix2pix": UNetGenerator,
-    "resnet-unet": ResNetUNet,
-    "cgan-attention": AttentionGenerator,
+# Loaded at first use: to know a name, or where its file lies, no torch is needed.
+_HOME = {
+    "AttentionGenerator": "cgan_attention",
+    "DefaultGenerator": "default",
+    "ECCV16": "eccv16",
+    "PatchDiscriminator": "discriminator",
+    "ResNetUNet": "resnet_unet",
+    "SIGGRAPH17": "siggraph17",
+    "UNetGenerator": "unet",
 }
-_DISCRIMINATORS: dict[str, Callable[..., nn.Module]] = {"patch70": PatchDiscriminator}
+_BUILDERS = {
+    "default": "DefaultGenerator",
+    "eccv16": "ECCV16",
+    "siggraph17": "SIGGRAPH17",
+    "pix2pix": "UNetGenerator",
+    "resnet-unet": "ResNetUNet",
+    "cgan-attention": "AttentionGenerator",
+}
+_DISCRIMINATORS = {"patch70": "PatchDiscriminator"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
 
 
 def build(name: str, **options: object) -> nn.Module:
@@ -47,7 +65,7 @@ def build(name: str, **options: object) -> nn.Module:
     """
     if name not in _BUILDERS:
         raise ValueError(f"model: must be one of {', '.join(_BUILDERS)}, got {name!r}")
-    return _BUILDERS[name](**options)
+    return __getattr__(_BUILDERS[name])(**options)
 
 
 def build_discriminator(name: str = "patch70", **options: object) -> nn.Module:
@@ -68,7 +86,7 @@ def build_discriminator(name: str = "patch70", **options: object) -> nn.Module:
     """
     if name not in _DISCRIMINATORS:
         raise ValueError(f"discriminator: must be one of {', '.join(_DISCRIMINATORS)}, got {name!r}")
-    return _DISCRIMINATORS[name](**options)
+    return __getattr__(_DISCRIMINATORS[name])(**options)
 
 
 def names() -> list[str]:

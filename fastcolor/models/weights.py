@@ -6,7 +6,6 @@ Published state dicts (`.pth`) are read too, by name or as a file; torch's restr
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import pickle
@@ -22,12 +21,11 @@ from ..atomic import write_tensors
 from ..palette import Palette
 from . import download
 from .layers import check_state
+from .named import PUBLISHED, locate
 
 _FORMAT = "fastcolor-1"
-_ASSETS = Path(__file__).parents[1] / "assets"
-_NAMED = {"default": _ASSETS / "default.safetensors"}
-# Networks with published state dicts, and the tensor that tells each from the other.
-_PUBLISHED = {"eccv16": "model_out.weight", "siggraph17": "model_out.0.weight"}
+# The tensor that tells each published state dict from the other.
+_PUBLISHED = dict(zip(PUBLISHED, ("model_out.weight", "model_out.0.weight"), strict=True))
 
 
 @dataclass(frozen=True)
@@ -48,11 +46,6 @@ class Weights:
     size: int
     saturation: float = 1.0
     card: dict[str, str] = field(default_factory=dict)
-
-
-def names() -> list[str]:
-    """The weights that are known by name; all but "default" are downloaded at first use."""
-    return [*_NAMED, *_PUBLISHED]
 
 
 def save(
@@ -92,30 +85,6 @@ def save(
         "card": json.dumps(card or {}),
     }
     write_tensors(path, state, description)
-
-
-def locate(name_or_path: str | os.PathLike[str]) -> Path:
-    """The file behind a name ("default", "eccv16", "siggraph17") or path; a published one is downloaded if need be.
-
-    Raises:
-        ValueError: an unknown name, or a folder. FileNotFoundError: no such file. DownloadError: see
-        `fastcolor.models.download.fetch`.
-    """
-    name = str(name_or_path)
-    if name in _NAMED:
-        return _NAMED[name]
-    if name in _PUBLISHED:
-        return download.fetch(name)
-    path = Path(name_or_path)
-    if not path.exists():
-        if path.suffix or path.parent != Path("."):
-            raise FileNotFoundError(f"weights: no such file: {path}")
-        close = difflib.get_close_matches(name, names(), 1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"weights: must be a file or one of {', '.join(names())}, got {name!r}{hint}")
-    if path.is_dir():
-        raise ValueError(f"weights: must be a file, got the folder {path}")
-    return path
 
 
 def load(name_or_path: str | os.PathLike[str]) -> Weights:

@@ -7,6 +7,7 @@ import logging
 import math
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import overload
 
 import numpy as np
@@ -15,7 +16,9 @@ from PIL import Image
 from torch import Tensor
 
 from .. import ops
-from ..predictor import Predictor, check_look
+from ..options.base import takes
+from ..options.look import Look, check_look
+from ..predictor import Predictor
 from .picture import Picture, compose, of_array, of_image, read
 
 ImageLike = str | os.PathLike[str] | Image.Image | np.ndarray
@@ -47,7 +50,7 @@ class Colorizer(Predictor):
     """
 
     @overload
-    def __call__(
+    def __call__(  # type: ignore[overload-overlap]  # a str is a sequence of str too
         self, image: ImageLike, *, temperature: float | None = None, saturation: float = 1.0
     ) -> Image.Image: ...
     @overload
@@ -85,11 +88,11 @@ class Colorizer(Predictor):
         """
         check_look(temperature, saturation)
         results: list[Image.Image | None] = [None] * len(pictures)
-        groups: dict[tuple[int, ...], list[int]] = {}
+        groups: dict[tuple[int, int], list[int]] = {}
         for i, picture in enumerate(pictures):
             height, width = picture.pixels[picture.present].shape[:2]
             if height and width:
-                groups.setdefault((*self.input_size(height, width),), []).append(i)
+                groups.setdefault(self.input_size(height, width), []).append(i)
             else:
                 results[i] = compose(eight_bit(picture.gray)[..., None].repeat(3, axis=2), picture)
         for size, members in groups.items():
@@ -123,7 +126,7 @@ class Colorizer(Predictor):
         return torch.from_numpy(pixels)[None].to(self.device)
 
 
-def _open(image: ImageLike) -> Picture:
+def _open(image: object) -> Picture:
     if isinstance(image, Image.Image):
         return of_image(image)
     if isinstance(image, np.ndarray):
@@ -149,26 +152,29 @@ def _shared(weights: str, device: str, engine: str) -> Colorizer:
     return Colorizer(weights, device, engine)
 
 
-def colorize(
-    image: ImageLike,
-    *,
-    weights: str | os.PathLike[str] = "default",
-    device: str = "auto",
-    engine: str = "auto",
-    temperature: float | None = None,
-    saturation: float = 1.0,
-) -> Image.Image:
-    """Colour one picture. For many, make a `Colorizer`; this keeps the last one it used.
+@dataclass(frozen=True)
+class _Picture(Look):
+    """A picture, and how it is to be coloured."""
 
-    Args:
-        image: a file, a PIL image or an array; the rest as `Colorizer` takes it.
+    image: ImageLike
+    """A file, a PIL image or a uint8 array."""
+
+
+@takes(_Picture)
+def colorize(options: _Picture) -> Image.Image:
+    """Colour one picture. For many, make a `Colorizer`; this keeps the last one it used.
 
     Returns:
         An sRGB image of the same size.
+
+    Raises:
+        ValueError, FileNotFoundError: no picture, unknown or damaged weights, a device or engine that is not there, a
+            number out of range.
 
     Example:
         >>> colorize(np.full((64, 96), 128, dtype=np.uint8)).size
         (96, 64)
     """
-    colorizer = _shared(os.fspath(weights), device, engine)
-    return colorizer(image, temperature=temperature, saturation=saturation)
+    options.check()
+    colorizer = _shared(os.fspath(options.weights), options.device, options.engine)
+    return colorizer(options.image, temperature=options.temperature, saturation=options.saturation)

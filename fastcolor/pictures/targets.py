@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..data import PICTURE_SUFFIXES
 from .picture import SUFFIXES, check_target
 
 _SAME_FORMAT = {".jpeg": ".jpg", ".tiff": ".tif", ".heif": ".heic"}
@@ -112,7 +111,7 @@ def walk(folder: Path, out: Path) -> Tree:
             path = Path(root, name)
             if name.startswith(".") or not path.is_file():
                 continue
-            known = path.suffix.lower() in SUFFIXES | PICTURE_SUFFIXES | {".pgm"}
+            known = path.suffix.lower() in SUFFIXES | {".pgm"}
             (tree.pictures if known else tree.others).append(path)
     tree.pictures.sort()
     return tree

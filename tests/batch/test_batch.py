@@ -21,9 +21,12 @@ from PIL import Image
 
 from fastcolor.batch import batch as fleet
 from fastcolor.batch import ray as cluster
-from fastcolor.batch.batch import BatchOptions, Summary, batch
+from fastcolor.batch.batch import Summary, batch
 from fastcolor.batch.claims import claim
+from fastcolor.batch.items import Item, Result
+from fastcolor.batch.worker import Painter
 from fastcolor.commands import cli
+from fastcolor.options.batch import BatchOptions
 
 
 @pytest.fixture
@@ -211,8 +214,8 @@ while left:
 
 
 def test_an_item_that_kills_its_workers_is_given_up(tmp_path: Path, net: str) -> None:
-    item = fleet.Item(picture(tmp_path / "a.png"), tmp_path / "out" / "a.png", "picture", None)
-    painter = fleet.Painter(BatchOptions(tmp_path, tmp_path / "out", weights=net, device="cpu", engine="torch"), "run")
+    item = Item(picture(tmp_path / "a.png"), tmp_path / "out" / "a.png", "picture", None)
+    painter = Painter(BatchOptions(tmp_path, tmp_path / "out", weights=net, device="cpu", engine="torch"), "run")
     for deaths in range(3):
         code = f"""
 with claim(Path({str(item.target)!r}), "run") as held:
@@ -224,7 +227,7 @@ with claim(Path({str(item.target)!r}), "run") as held:
         assert process.communicate(timeout=60)[0] == f"{deaths}\n" and process.returncode == 9
         assert len(files(tmp_path / "out")) == 2  # the lock, and the last one's rubbish alone
     told = painter(item)
-    assert told == fleet.Result("failed", f"{item.source}: given up, 3 workers died at it")
+    assert told == Result("failed", f"{item.source}: given up, 3 workers died at it")
     assert files(tmp_path / "out") == []
     assert painter(item).status == "coloured" and painter(item).status == "elsewhere"
 

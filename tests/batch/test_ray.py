@@ -12,7 +12,8 @@ from batch_trees import done, files, film, halfway, holder, picture, row, start,
 from film_clips import frames_of
 
 import fastcolor
-from fastcolor.batch.batch import BatchOptions, batch
+from fastcolor.batch.batch import batch
+from fastcolor.options.batch import BatchOptions
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,8 @@ from fastcolor.film.job import FilmJob
 from fastcolor.film.parts import Parts
 from fastcolor.film.probe import probe
 from fastcolor.film.streams import choose
-from fastcolor.film.video import VideoOptions, VideoReport, _made_from
+from fastcolor.film.video import VideoReport, _made_from
+from fastcolor.options.film import VideoOptions
 from fastcolor.pictures.colorize import Colorizer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -115,7 +116,7 @@ def test_nvenc_knows_its_options(tmp_path: Path, family: str, fast: bool):
     """It reads them before it looks for a GPU, and would name one that it does not understand."""
     film = probe(clip(tmp_path / "gray.mp4", frames=2))
     encoding = plan(film, Path("c.mp4"), codec=family, crf=None, fast=fast, lossless=False)
-    nvenc = gpu._by_nvenc(encoding, VideoOptions(fast=fast), torch.device("cuda", 0))
+    nvenc = gpu._by_nvenc(encoding, VideoOptions("in", "out", fast=fast), torch.device("cuda", 0))
     assert gpu._encoding_fails(film, nvenc) == "Cannot load libcuda.so.1"
     wrong = replace(nvenc, options={**nvenc.options, "preset": "quickest"})
     assert "quickest" in gpu._encoding_fails(film, wrong)
@@ -123,7 +124,7 @@ def test_nvenc_knows_its_options(tmp_path: Path, family: str, fast: bool):
 
 def test_a_resume_with_another_encoder_refuses_and_one_without_hardware_goes_on(net: str, tmp_path: Path):
     src, dst = clip(tmp_path / "gray.mp4", frames=2), tmp_path / "c.mp4"
-    options = VideoOptions(weights=net)
+    options = VideoOptions("in", "out", weights=net)
     Parts(dst, _made_from(src, options, "h264_nvenc"), resume=False, overwrite=False).close()
     same = _made_from(src, replace(options, hardware="off"), "h264_nvenc")
     Parts(dst, same, resume=True, overwrite=False).close()
@@ -195,7 +196,7 @@ def test_a_film_encoded_from_surfaces_is_the_same(net: str, tmp_path: Path, monk
 def paint(src: Path, dst: Path, net: str, **options: object) -> FilmJob:
     """Paint as where NVDEC decodes."""
     film = probe(src)
-    options = VideoOptions(weights=net, **options)
+    options = VideoOptions("in", "out", weights=net, **options)
     encoding = plan(film, dst, codec="ffv1", crf=None, fast=False, lossless=False, compare=options.compare)
     parts = Parts(dst, {}, resume=False, overwrite=False)
     colorizer = Colorizer(net, "cpu", "torch")

@@ -15,7 +15,8 @@ from film_clips import clip
 from PIL import Image
 
 from fastcolor.batch import batch as fleet
-from fastcolor.batch.batch import BatchOptions, Summary, batch
+from fastcolor.batch.batch import Summary, batch
+from fastcolor.options.batch import BatchOptions
 
 
 def picture(path: Path, shift: int = 0, scale: int = 1) -> Path:

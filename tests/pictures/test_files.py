@@ -17,9 +17,12 @@ from skimage import data
 
 from fastcolor import Colorizer
 from fastcolor.bar import bar
+from fastcolor.options.pictures import ColorizeOptions
 from fastcolor.pictures import picture as pictures
-from fastcolor.pictures.files import ColorizeOptions, Outcome, colorize_files, in_color
+from fastcolor.pictures.files import colorize_files
+from fastcolor.pictures.line import in_color
 from fastcolor.pictures.metadata import srgb_profile
+from fastcolor.pictures.outcome import Outcome
 
 
 def gray(width: int = 64, height: int = 48, shift: int = 0) -> Image.Image:
@@ -267,7 +270,7 @@ def test_what_nobody_expects_stops_the_run_and_its_threads(tmp_path: Path, monke
     threads = torch.get_num_threads()
     with pytest.raises(ZeroDivisionError, match="in the midst"):
         colored(tmp_path / "in", to=tmp_path / "out")
-    monkeypatch.setattr("fastcolor.pictures.files.in_color", broken)
+    monkeypatch.setattr("fastcolor.pictures.line.in_color", broken)
     with pytest.raises(ZeroDivisionError, match="in the midst"):
         colored(tmp_path / "in", to=tmp_path / "out")
     assert not {t for t in set(threading.enumerate()) - before if t.name.startswith("fastcolor")}

@@ -1,0 +1,58 @@
+"""Ctrl-C and a request to stop, quiet from the first second on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Terminated(KeyboardInterrupt):
+    """A request to stop, as Docker, systemd and `kill` send it."""
+
+    signal = signal.SIGTERM
+
+
+@contextmanager
+def stoppable(program: str) -> Iterator[None]:
+    """Within, both signals raise a KeyboardInterrupt; or they end the process at once while something is imported.
+
+    Nothing is at stake before torch is there, and an exception from the midst of an import would come out as another
+    one, or as a traceback.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if not _loaded("torch") or _importing(frame):
+            os.write(sys.stderr.fileno(), f"{program}: stopped\n".encode())
+            os._exit(128 + number)
+        raise Terminated() if number == signal.SIGTERM else KeyboardInterrupt
+
+    before = {}
+    for number, ours in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
+        if signal.getsignal(number) is ours:  # not where the shell has it ignored, as for a job in the background
+            before[number] = signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _loaded(name: str) -> bool:
+    spec = getattr(sys.modules.get(name), "__spec__", None)
+    return spec is not None and not getattr(spec, "_initializing", False)
+
+
+def _importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_globals.get("__name__") == "importlib._bootstrap":
+            return True
+        frame = frame.f_back
+    return False

@@ -1,0 +1,71 @@
+"""The options of films."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import KW_ONLY, dataclass
+from typing import Annotated, Literal
+
+import tyro
+
+from .base import FilePath, Must, Time
+from .look import Painting
+
+_FROM_ZERO = Must("be seconds, 0 or more", lambda value: math.isfinite(value) and value >= 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Films(Painting):
+    """What is asked of many films."""
+
+    temporal: Literal["off", "fast", "flow"] = "fast"
+    """Smoothing of films: fast follows the frame before, flow those before and after (needs OpenCV), off none."""
+    codec: str | None = None
+    """Of films: h264, hevc, av1, vp9 or ffv1. None: the input's own, or h264."""
+    crf: int | None = None
+    """Quality of films, 0 is best; None: visually lossless."""
+    fast: bool = False
+    """Encode films several times faster into larger files."""
+
+
+@dataclass(frozen=True)
+class VideoOptions(Films):
+    """Colour a film; sound, subtitles and time stamps are kept."""
+
+    src: Annotated[FilePath, tyro.conf.Positional, tyro.conf.arg(metavar="IN")]
+    """The gray film: any that FFmpeg decodes."""
+    dst: Annotated[FilePath, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
+    """The film to write: .mp4, .m4v, .mov, .mkv or .webm; its folder is made."""
+    _: KW_ONLY
+    hardware: Literal["auto", "on", "off"] = "off"
+    """NVDEC and NVENC: auto tries them if a GPU paints, on anyway; off, because no GPU has run them yet."""
+    lossless: bool = False
+    """Encode without any loss."""
+    start: Annotated[Time | None, _FROM_ZERO] = None
+    """Paint from here on, in seconds or [HH:]MM:SS; only frames and packets from there are written."""
+    end: Annotated[Time | None, _FROM_ZERO] = None
+    """Paint up to here, likewise."""
+    preview: bool = False
+    """Paint ten seconds from the middle only, encoded fast."""
+    resume: bool = False
+    """Go on where a run that was killed, cancelled or out of disk left off; weights and options as they were."""
+    progress: Annotated[bool | None, tyro.conf.Suppress, tyro.conf.Fixed] = None
+    """Show a progress bar; None: when stderr is a terminal."""
+
+    def check(self) -> None:
+        """Compare every field with its rule, and those that exclude each other.
+
+        Raises:
+            ValueError: one is out of range, or two cannot go together.
+        """
+        super().check()
+        if self.fast and self.lossless:
+            raise ValueError("fast and lossless exclude each other, got both")
+        for name in ("start", "end"):
+            if self.preview and getattr(self, name) is not None:
+                raise ValueError(
+                    f"{name}: must be left out with preview, which takes ten seconds from the middle, "
+                    f"got {getattr(self, name):g}"
+                )
+        if self.end is not None and self.end <= (self.start or 0):
+            raise ValueError(f"end: must come after start, got {self.start or 0:g} to {self.end:g}")

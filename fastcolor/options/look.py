@@ -1,0 +1,53 @@
+"""What pictures, films and folders have in common: the network, and how its colours look."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import tyro
+
+from .base import Must, NameOrPath, Options, check_value, rules
+
+Engine = Literal["auto", "torch", "onnx", "openvino", "tensorrt"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look(Options):
+    """Which network colours, on what, and how its colours look."""
+
+    weights: Annotated[NameOrPath, tyro.conf.arg(metavar="WEIGHTS")] = "default"
+    """default, eccv16 or siggraph17, or a .safetensors, .pth, .onnx or .engine file."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N; auto: the first GPU, else the CPU."""
+    engine: Engine = "auto"
+    """What runs the network; auto: the fastest that is ready here."""
+    temperature: Annotated[
+        float | None, Must("be 0 or lie in 0.001..10", lambda value: value == 0 or 1e-3 <= value <= 10)
+    ] = None
+    """0 or 0.001 to 10; lower is more saturated and less even. None: the weights' own."""
+    saturation: Annotated[float, Must("lie in 0..10", lambda value: 0 <= value <= 10)] = 1.0
+    """0 to 10, times the weights' own; 0 is gray."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Painting(Look):
+    """What becomes of files."""
+
+    compare: bool = False
+    """Put gray and colour side by side."""
+    skip_colored: bool = False
+    """Keep pictures and stretches of films that are in colour as they are; sepia and other tints count as gray."""
+    overwrite: bool = False
+    """Replace existing outputs, and unfinished ones."""
+
+
+def check_look(temperature: float | None = None, saturation: float = 1.0) -> None:
+    """Compare both numbers with their fields' rules.
+
+    Raises:
+        ValueError: temperature is neither None nor 0 nor within 0.001..10, or saturation not within 0..10.
+    """
+    hints = rules(Look)
+    check_value("temperature", temperature, hints["temperature"])
+    check_value("saturation", saturation, hints["saturation"])
