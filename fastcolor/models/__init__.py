@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from torch import nn
 
     from .cgan_attention import AttentionGenerator as AttentionGenerator
+    from .ddcolor import DDColorGenerator as DDColorGenerator
     from .default import DefaultGenerator as DefaultGenerator
+    from .deoldify import DeOldifyGenerator as DeOldifyGenerator
     from .discriminator import PatchDiscriminator as PatchDiscriminator
     from .eccv16 import ECCV16 as ECCV16
     from .resnet_unet import ResNetUNet as ResNetUNet
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
 # Loaded at first use: to know a name, or where its file lies, no torch is needed.
 _HOME = {
     "AttentionGenerator": "cgan_attention",
+    "DDColorGenerator": "ddcolor",
     "DefaultGenerator": "default",
+    "DeOldifyGenerator": "deoldify",
     "ECCV16": "eccv16",
     "PatchDiscriminator": "discriminator",
     "ResNetUNet": "resnet_unet",
@@ -37,7 +41,12 @@ _BUILDERS = {
     "pix2pix": "UNetGenerator",
     "resnet-unet": "ResNetUNet",
     "cgan-attention": "AttentionGenerator",
+    "ddcolor": "DDColorGenerator",
+    "ddcolor-tiny": "DDColorGenerator",
+    "deoldify": "DeOldifyGenerator",
+    "deoldify-wide": "DeOldifyGenerator",
 }
+_SIZES = {"ddcolor": "large", "ddcolor-tiny": "tiny", "deoldify": "deep", "deoldify-wide": "wide"}
 _DISCRIMINATORS = {"patch70": "PatchDiscriminator"}
 
 
@@ -65,6 +74,8 @@ def build(name: str, **options: object) -> nn.Module:
     """
     if name not in _BUILDERS:
         raise ValueError(f"model: must be one of {', '.join(_BUILDERS)}, got {name!r}")
+    if name in _SIZES:
+        options = {"size": _SIZES[name], **options}
     return __getattr__(_BUILDERS[name])(**options)
 
 

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 # Half the range of ab that regressors reach and discriminators see: sRGB's colours lie within (-108, 99).
 AB_RANGE = 110.0
+# Of RGB in [0, 1], as networks that were trained on ImageNet expect it.
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def check_lightness(lightness: Tensor, stride: int = 1) -> None:
@@ -20,6 +22,14 @@ def check_lightness(lightness: Tensor, stride: int = 1) -> None:
     if height < 1 or width < 1 or height % stride or width % stride:
         rule = f"multiples of {stride}" if stride > 1 else "at least 1"
         raise ValueError(f"lightness: height and width must be {rule}, got {height} x {width}")
+
+
+def gray_of(lightness: Tensor) -> Tensor:
+    """L in [0, 100] to the sRGB gray of that lightness, in [0, 1] and float32."""
+    lightness = lightness.float()
+    f = (lightness + 16) / 116
+    light = torch.where(lightness > 8, f**3, lightness / 903.3)
+    return torch.where(light > 0.0031308, 1.055 * light.clamp(min=0.0031308) ** (1 / 2.4) - 0.055, 12.92 * light)
 
 
 def init_normal(network: nn.Module, std: float = 0.02) -> None:
@@ -114,7 +124,8 @@ class Residual(nn.Module):
 def fold_batch_norm(network: nn.Module) -> nn.Module:
     """Fold every BatchNorm that directly follows a convolution into it, in place. For inference only.
 
-    A BatchNorm behind a ReLU stays: moved into the next convolution it would be wrong at the borders, where that one
+    Convolutions that compute their filters (spectral and weight normalisation) become plain ones first. A BatchNorm
+    behind a ReLU stays: moved into the next convolution it would be wrong at the borders, where that one
     pads with zeros.
 
     Args:
@@ -125,6 +136,10 @@ def fold_batch_norm(network: nn.Module) -> nn.Module:
     """
     if network.training:
         raise ValueError("network: must be in evaluation mode to be folded, got training mode")
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if hasattr(child, "plain"):
+                setattr(module, name, child.plain())
     for module in network.modules():
         if not isinstance(module, nn.Sequential):
             continue

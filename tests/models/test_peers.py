@@ -1,0 +1,154 @@
+"""The published networks against numbers of the original code, which ran with weights that a recipe makes.
+
+`published/` holds every network's keys and shapes, the recipe, and what the originals computed: outputs, and results in
+their midst. The bounds are about three times how far the originals in float32 are from themselves in float64.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from published import weights_recipe as recipe
+from torch import Tensor, nn
+
+from fastcolor import models
+from fastcolor.models import layers
+
+HERE = Path(__file__).parent / "published"
+# The network's name there, ours, the bound, and what the network itself takes of a picture in [0, 1].
+NETWORKS = {
+    "eccv16": ("eccv16", 1e-2, lambda x: 100 * x),
+    "siggraph17": ("siggraph17", 4e-3, lambda x: 100 * x),
+    "ddcolor-tiny": ("ddcolor-tiny", 3e-4, lambda x: x),
+    "ddcolor-large": ("ddcolor", 3e-4, lambda x: x),
+    "deoldify-artistic": ("deoldify", 3e-5, lambda x: imagenet(x)),
+    "deoldify-wide": ("deoldify-wide", 3e-5, lambda x: imagenet(x)),
+}
+LARGE = ("ddcolor-large", "deoldify-wide")  # 0.9 GB each, a minute or two: `make test-large`
+ELSEWHERE = {("siggraph17", "model_out")}  # whose end, a tanh, is not in that module of ours
+every_network = pytest.mark.parametrize("name", NETWORKS)
+
+
+def imagenet(x: Tensor) -> Tensor:
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (layers.IMAGENET_MEAN, layers.IMAGENET_STD))
+    return (x - mean) / std
+
+
+@pytest.fixture(scope="module")
+def published() -> dict[str, nn.Module]:
+    """Each network with the recipe's weights, made once."""
+    return {}
+
+
+def network(name: str, published: dict[str, nn.Module]) -> nn.Module:
+    if name in LARGE and os.environ.get("FASTCOLOR_LARGE") != "1":
+        pytest.skip("FASTCOLOR_LARGE=1 runs the large networks")
+    if name not in published:
+        if name in LARGE:
+            published.clear()
+        built = models.build(NETWORKS[name][0])
+        net = getattr(built, "network", built)
+        state = {key: torch.from_numpy(value) for key, value in recipe.state(HERE / f"{name}.json").items()}
+        assert {key: value.shape for key, value in state.items()} == {k: v.shape for k, v in net.state_dict().items()}
+        net.load_state_dict(state)
+        published[name] = net.eval()
+    return published[name]
+
+
+def cases(name: str) -> list[dict]:
+    return json.loads((HERE / f"{name}.vectors.json").read_text())["cases"]
+
+
+def farthest(output: Tensor, expected: dict) -> float:
+    if list(output.shape) != expected["shape"]:
+        output = output.transpose(0, 1)  # the original's queries come before the pictures
+    assert list(output.shape) == expected["shape"]
+    values = output.detach().reshape(-1).numpy()
+    return float(np.abs(values[recipe.positions(len(expected["values"]), values.size)] - expected["values"]).max())
+
+
+@every_network
+def test_keys_and_shapes_are_the_published_ones_in_their_order(name: str) -> None:
+    shapes = json.loads((HERE / f"{name}.json").read_text())
+    with torch.device("meta"):
+        built = models.build(NETWORKS[name][0])
+    net = getattr(built, "network", built)
+    own = {key: [list(value.shape), str(value.dtype).removeprefix("torch.")] for key, value in net.state_dict().items()}
+    assert own == shapes["keys"]
+    if built is not net:  # eccv16 and siggraph17 came first
+        assert list(own) == list(shapes["keys"])
+
+
+@every_network
+def test_outputs_are_the_originals(name: str, published: dict[str, nn.Module]) -> None:
+    net = network(name, published)
+    for case in cases(name):
+        wanted = case["input"]
+        picture = recipe.picture(*(wanted[key] for key in ("channels", "height", "width", "shift")))
+        seen: dict[str, Tensor] = {}
+        hooks = [
+            module.register_forward_hook(lambda _, __, out, key=key, seen=seen: seen.setdefault(key, out.clone()))
+            for key, module in net.named_modules()
+            if key in case["stages"] and (name, key) not in ELSEWHERE
+        ]
+        with torch.no_grad():
+            run = net.ab if name == "eccv16" else net  # whose own output is logits
+            output = run(NETWORKS[name][2](torch.from_numpy(picture)[None]))
+        for hook in hooks:
+            hook.remove()
+        assert farthest(output, case["output"]) < NETWORKS[name][1], wanted
+        for key in seen:
+            scale = max(1.0, abs(case["stages"][key]["mean"]) + case["stages"][key]["std"])
+            assert farthest(seen[key], case["stages"][key]) < 1e-3 * scale, key
+
+
+@every_network
+def test_every_tensor_matters(name: str, published: dict[str, nn.Module]) -> None:
+    """No key is loaded and then left unused but those of which the published networks make no use either."""
+    if name in LARGE:
+        pytest.skip("as its small sister")
+    net = network(name, published)
+    unused = {"ddcolor-tiny": ("encoder.arch.norm.",), "siggraph17": ("model_class.",), "eccv16": ("model_out.",)}
+    net.requires_grad_(True)
+    picture = torch.from_numpy(recipe.picture(1 if name in ("eccv16", "siggraph17") else 3, 64, 64))[None]
+    net(NETWORKS[name][2](picture)).square().mean().backward()
+    for key, parameter in net.named_parameters():
+        if key.startswith(unused.get(name, ("-",))):
+            continue
+        assert parameter.grad is not None and float(parameter.grad.abs().max()) > 0, key
+    net.zero_grad(set_to_none=True)
+    net.requires_grad_(False)
+
+
+@pytest.mark.parametrize("name", ["ddcolor-tiny", "deoldify-artistic"])
+def test_folded_for_inference_it_is_the_same(name: str, published: dict[str, nn.Module]) -> None:
+    net = network(name, published)
+    folded = layers.fold_batch_norm(copy.deepcopy(net))
+    assert not any(key.endswith(("weight_orig", "weight_g")) for key in folded.state_dict())
+    x = NETWORKS[name][2](torch.from_numpy(recipe.picture(3, 64, 96))[None])
+    with torch.no_grad():
+        assert float((folded(x) - net(x)).abs().max()) < NETWORKS[name][1]
+
+
+@pytest.mark.parametrize("name", ["ddcolor-tiny", "deoldify-artistic"])
+def test_lightness_in_lab_units_out(name: str, published: dict[str, nn.Module]) -> None:
+    """The generator around it shows the network the gray picture and leaves its lightness alone."""
+    net = network(name, published)
+    generator = models.build(NETWORKS[name][0])
+    generator.network = net
+    lightness = 100 * torch.from_numpy(recipe.picture(1, 64, 96))[None]
+    with torch.no_grad():
+        ab = generator.eval()(lightness)
+        gray = layers.gray_of(lightness).expand(-1, 3, -1, -1)
+        direct = net(NETWORKS[name][2](gray))
+    assert ab.shape == (1, 2, 64, 96) and float(ab.std()) > 1
+    if name == "ddcolor-tiny":
+        assert torch.equal(ab, direct)
+    with pytest.raises(ValueError, match="multiples of 32"):
+        generator(torch.zeros(1, 1, 64, 65))
