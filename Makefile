@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find csrc -type f) CMakeLists.txt setup.py pyproject.toml constraints.txt
 
-.PHONY: demo test bench gpu int8 clean
+.PHONY: demo test test-large bench gpu int8 clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -22,6 +22,10 @@ test: $(VENV)/.installed-test
 	$(BIN)/mypy
 	$(BIN)/python tests/emulation/build.py
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal
+
+# The largest published networks, against what the originals compute: 4 GB of memory and some minutes.
+test-large: $(VENV)/.installed-test
+	FASTCOLOR_LARGE=1 $(BIN)/python -m pytest -q -n 0 tests/models/test_peers.py
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m bench.run --save
