@@ -21,9 +21,21 @@ if TYPE_CHECKING:
     from .film.video import video
     from .palette import Palette
     from .pictures.colorize import Colorizer, colorize
+    from .pictures.hints import Hint
     from .training.train import TrainResult, train
 
-__all__ = ["Colorizer", "Palette", "TrainResult", "__version__", "colorize", "evaluate", "export", "train", "video"]
+__all__ = [
+    "Colorizer",
+    "Hint",
+    "Palette",
+    "TrainResult",
+    "__version__",
+    "colorize",
+    "evaluate",
+    "export",
+    "train",
+    "video",
+]
 
 # Loaded at first use: importing fastcolor stays fast and needs torch, numpy and Pillow alone.
 _MODULES = ("models", "ops", "palette", "reference")
@@ -31,6 +43,7 @@ _HOME = {
     "Palette": "palette",
     "Colorizer": "pictures.colorize",
     "colorize": "pictures.colorize",
+    "Hint": "pictures.hints",
     "evaluate": "evaluation.evaluate",
     "export": "engines.export",
     "TrainResult": "training.train",

@@ -12,13 +12,15 @@ from torch import Tensor
 from . import ops
 from .engines import choose as engines
 from .models import weights
+from .options.base import check_value, rules
+from .options.look import Look
 
 
 class Predictor:
     """A network that is loaded once and predicts the colours of many pictures or frames.
 
     Args:
-        weights, device, engine: as `fastcolor.Colorizer` takes them, which adds pictures.
+        weights, device, engine, size: as `fastcolor.Colorizer` takes them, which adds pictures.
 
     Raises:
         ValueError, FileNotFoundError: unknown or damaged weights, a device or engine that is not there.
@@ -28,12 +30,22 @@ class Predictor:
         torch.Size([1, 2, 16, 16])
     """
 
-    def __init__(self, weights: str | os.PathLike[str] = "default", device: str = "auto", engine: str = "auto") -> None:
+    def __init__(
+        self,
+        weights: str | os.PathLike[str] = "default",
+        device: str = "auto",
+        engine: str = "auto",
+        *,
+        size: int | None = None,
+    ) -> None:
         loaded = _load(weights)
         self._engine = engines.choose(loaded, device, engine)
         self._palette, self._kind = loaded.palette, loaded.model.kind
         self._stride = loaded.model.stride
-        self.size, self.temperature, self.saturation = loaded.size, loaded.temperature, loaded.saturation
+        self._loaded = loaded
+        self._interactive: engines.TorchEngine | None = None
+        check_value("size", size, rules(Look)["size"])
+        self.size, self.temperature, self.saturation = size or loaded.size, loaded.temperature, loaded.saturation
         self.device: torch.device = self._engine.device
 
     @property
@@ -92,16 +104,57 @@ class Predictor:
         key = (size, full_range, bits, turns)
         return self._replay(key, lightness, temperature, luma.to(self.device)).rot90(-turns, (2, 3))
 
+    @torch.inference_mode()
+    def see(self, lightness: Tensor) -> tuple[Tensor, ...]:
+        """What the network sees in lightness at network size: the part of its work that hints do not change.
+
+        Raises:
+            ValueError: the network takes no hints, or is an exported file, which is the plain network.
+        """
+        return self._hinted().features(lightness.to(self.device))
+
+    @torch.inference_mode()
+    def follow(
+        self, seen: tuple[Tensor, ...], hints: tuple[Tensor, Tensor] | None, *, temperature: float | None = None
+    ) -> Tensor:
+        """Colours from what `see` returned.
+
+        Args:
+            seen: of `see`. hints: (ab, mask) at the size of its lightness: (N, 2, h, w) in Lab units and (N, 1, h, w),
+                from 0, nothing is known, to 1; or None.
+
+        Returns:
+            (N, 2, h', w') float32 ab as `predict_ab`; there hints are factors on the weights' saturation too.
+        """
+        if hints is not None:
+            ab, mask = hints
+            hints = (ab.to(self.device) / (self.saturation or 1.0), mask.to(self.device))
+        return self._decode(self._hinted().colours(seen, hints), temperature)
+
+    def _hinted(self) -> engines.TorchEngine:
+        """The network in torch, which alone takes hints."""
+        if self._interactive is None:
+            if engines.is_exported(self._loaded):
+                raise ValueError("hints: need the network in torch; an exported file is the plain network without them")
+            if not hasattr(self._loaded.model, "colours"):
+                raise ValueError(f"hints: need a network that follows them, got {self._loaded.name}")
+            own = isinstance(self._engine, engines.TorchEngine)
+            self._interactive = self._engine if own else engines.TorchEngine(self._loaded.model, self.device)
+        return self._interactive
+
+    def _decode(self, output: Tensor, temperature: float | None) -> Tensor:
+        if self._kind == "classifier":
+            temperature = self.temperature if temperature is None else temperature
+            output = ops.annealed_mean(output, palette=self._palette, temperature=temperature)
+        return output.float() * self.saturation
+
     def _replay(
         self, key: Hashable, lightness: Callable[[Tensor], Tensor], temperature: float | None, source: Tensor
     ) -> Tensor:
         temperature = self.temperature if temperature is None else temperature
 
         def ab(source: Tensor) -> Tensor:
-            output = self._engine(lightness(source))
-            if self._kind == "classifier":
-                output = ops.annealed_mean(output, palette=self._palette, temperature=temperature)
-            return output.float() * self.saturation
+            return self._decode(self._engine(lightness(source)), temperature)
 
         if isinstance(self._engine, engines.TorchEngine):
             return self._engine.replay((key, temperature), ab, source)

@@ -66,7 +66,8 @@ def to_int8(weights: Weights, content: bytes, gray: Tensor) -> bytes:
         quant_pre_process(source, source, skip_symbolic_shape=True)
         nodes = onnx.load(source).graph.node
         # Logits in 256 steps would tie, and the most probable colour be the first of several.
-        last = [node.name for node in nodes if node.op_type == "Conv"][-1]
+        convolutions = [i for i, node in enumerate(nodes) if node.op_type == "Conv"]
+        last, before = nodes[convolutions[-1]].name, [node.name for node in nodes[: convolutions[0]]]
         quantize_static(
             source,
             out,
@@ -75,7 +76,8 @@ def to_int8(weights: Weights, content: bytes, gray: Tensor) -> bytes:
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=[last, *(node.name for node in nodes if node.op_type in _IN_FLOAT)],
+            # Nor may L be rounded more often than once, on its way to the scale that the first convolution wants.
+            nodes_to_exclude=[last, *before, *(node.name for node in nodes if node.op_type in _IN_FLOAT)],
         )
         model = onnx.load(out)
     used = {node.domain for node in model.graph.node}

@@ -37,6 +37,16 @@ class TorchEngine:
     def __call__(self, lightness: Tensor) -> Tensor:
         return self._model(lightness)
 
+    @torch.inference_mode()
+    def features(self, lightness: Tensor) -> tuple[Tensor, ...]:
+        """What the network sees in a picture, for `colours`; of a network that takes hints."""
+        return self._model.features(lightness)
+
+    @torch.inference_mode()
+    def colours(self, features: tuple[Tensor, ...], hints: tuple[Tensor, Tensor] | None) -> Tensor:
+        """What a call returns, from features, following hints (ab, mask) at the size that the network sees."""
+        return self._model.colours(features, hints)
+
     def replay(self, key: Hashable, work: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
         """`work(*inputs)`, which may call this engine; on a GPU from a graph. The key says what `work` does."""
         return work(*inputs) if self._graphs is None else self._graphs(key, work, *inputs)

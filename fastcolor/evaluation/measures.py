@@ -19,8 +19,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from .. import ops
-from ..models.default import DefaultGenerator
 from ..models.layers import ConvNormAct, check_state
+from ..models.mobilenet import MobileNetGenerator
 from ..models.weights import state_dict
 from ..palette import Palette
 
@@ -208,7 +208,7 @@ class MobileNetV2(nn.Module):
 
     def __init__(self, classes: int = 1000) -> None:
         super().__init__()
-        blocks = DefaultGenerator(bins=8).features[1:]
+        blocks = MobileNetGenerator(bins=8).features[1:]
         self.features = nn.Sequential(ConvNormAct(3, 32, stride=2), *blocks, ConvNormAct(320, 1280, 1))
         self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(1280, classes))
 

@@ -23,9 +23,9 @@ _WIDEST = 2048  # features a picture and block, after pooling over places
 
 
 def blocks(model: nn.Module) -> list[tuple[str, nn.Module]]:
-    """The parts of a network to probe, in order: those of its encoder `features` where it has one, else its own."""
-    if isinstance(encoder := getattr(model, "features", None), nn.Sequential):
-        return [(f"features.{i}", part) for i, part in enumerate(encoder)]
+    """The parts of a network to probe, in order: those of its encoder where it has one, else its own."""
+    if hasattr(model, "encoder_blocks"):
+        return [(f"encoder.{i}", part) for i, part in enumerate(model.encoder_blocks)]
     found: list[tuple[str, nn.Module]] = []
     for name, part in model.named_children():
         several = isinstance(part, nn.ModuleList)

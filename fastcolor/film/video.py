@@ -92,7 +92,7 @@ def video(options: VideoOptions) -> VideoReport:
     from .job import FilmJob
     from .parts import Parts
 
-    colorizer = Predictor(options.weights, options.device, options.engine)
+    colorizer = Predictor(options.weights, options.device, options.engine, size=options.size)
     found = gpu.choose(film, encoding, options, colorizer.device)
     encoding = found.encoding
     made_from = _made_from(src, options, encoding.encoder) | {"painted by": {"engine": colorizer.engine}}

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .deoldify import DeOldifyGenerator as DeOldifyGenerator
     from .discriminator import PatchDiscriminator as PatchDiscriminator
     from .eccv16 import ECCV16 as ECCV16
+    from .mobilenet import MobileNetGenerator as MobileNetGenerator
     from .resnet_unet import ResNetUNet as ResNetUNet
     from .siggraph17 import SIGGRAPH17 as SIGGRAPH17
     from .unet import UNetGenerator as UNetGenerator
@@ -29,6 +30,7 @@ _HOME = {
     "DefaultGenerator": "default",
     "DeOldifyGenerator": "deoldify",
     "ECCV16": "eccv16",
+    "MobileNetGenerator": "mobilenet",
     "PatchDiscriminator": "discriminator",
     "ResNetUNet": "resnet_unet",
     "SIGGRAPH17": "siggraph17",
@@ -36,6 +38,7 @@ _HOME = {
 }
 _BUILDERS = {
     "default": "DefaultGenerator",
+    "default-mobilenet": "MobileNetGenerator",
     "eccv16": "ECCV16",
     "siggraph17": "SIGGRAPH17",
     "pix2pix": "UNetGenerator",

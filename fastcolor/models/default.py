@@ -1,28 +1,94 @@
-"""The default generator: MobileNetV2's encoder, a small U-Net decoder, colour logits at quarter size.
+"""The default generator: EfficientNet-Lite0's trunk, a small U-Net decoder, colour logits at quarter size, and hints.
 
-3.4 M parameters. Trained from ImageNet weights it knows things by their looks, which is most of what colouring needs;
-depthwise filters keep it fast on a CPU.
+4.3 M parameters. Trained from ImageNet weights it knows things by their looks, which is most of what colouring needs;
+depthwise filters keep it fast on a CPU. Hints enter behind the trunk, whose features are so computed once a picture,
+however often somebody changes their mind about a colour.
 """
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import ConvNormAct, InvertedResidual, Residual, check_lightness, check_state
+from .efficientnet import LEVELS, EfficientNetLite0, renamed
+from .layers import ConvNormAct, Residual, check_lightness, check_state
 
-# MobileNetV2 1.0 (Sandler et al. 2018, table 2): widen, channels, blocks, stride of the first block.
-_STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
-# The last block at 1/4, 1/8 and 1/16 of the size, and its channels.
-_SKIPS = {3: 24, 6: 32, 13: 96}
+# sRGB's gray value s of L, as the trunk wants it, (255 s - 127) / 128: a parabola over L = 0 to 100 by least squares,
+# on average within 0.7 of 255 gray levels.
+_GRAY = (-0.9505, 0.016021, 3.5104e-5)
+_COLOUR = 50.0  # ab in units of about its spread
 
 
 def _up(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2, mode="nearest")
 
 
+class Hints(nn.Module):
+    """Turns hints into what is added to the decoder's features at 1/16 and 1/4 of the size.
+
+    A hint says its colour where it lies, and to what looks alike: every cell at 1/16 asks all hints, the more the more
+    its features resemble theirs and the nearer they are, with a learned share for none of them.
+
+    Args:
+        wide, narrow: channels of the decoder at 1/16 and 1/4.
+    """
+
+    def __init__(self, wide: int, narrow: int) -> None:
+        super().__init__()
+        self.match = nn.Conv2d(wide, 32, 1)
+        self.sharpness = nn.Parameter(torch.tensor(8.0))
+        self.distance = nn.Parameter(torch.tensor(2.0))
+        self.none = nn.Parameter(torch.tensor(4.0))
+        self.to_16 = nn.Sequential(nn.Conv2d(6, 64, 1), nn.ReLU6(inplace=True), nn.Conv2d(64, wide, 1))
+        self.to_4 = nn.Sequential(nn.Conv2d(6, 32, 3, padding=1), nn.ReLU6(inplace=True), nn.Conv2d(32, narrow, 1))
+        for last in (self.to_16[-1], self.to_4[-1]):  # at first hints say nothing
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+
+    def forward(self, ab: Tensor, mask: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Args: ab (N, 2, H, W), mask (N, 1, H, W) in 0..1; x (N, wide, H/16, W/16) features. Returns: the addends."""
+        looks = self.match(x)
+        with torch.autocast(x.device.type, enabled=False):  # few numbers, and logarithms
+            here_4, here_16 = (_cells(ab.float(), mask.float(), size) for size in (4, 16))
+            found = self._found(here_16, F.normalize(looks.float(), dim=1))
+        told = mask.amax((1, 2, 3), keepdim=True).gt(0).to(x.dtype)  # a picture without hints stays as it is
+        to_16 = self.to_16(torch.cat([here_16, found], 1).to(x.dtype))
+        near = F.interpolate(found, scale_factor=4, mode="nearest")
+        to_4 = self.to_4(torch.cat([here_4, near], 1).to(x.dtype))
+        return to_16 * told, to_4 * told
+
+    def _found(self, here: Tensor, looks: Tensor) -> Tensor:
+        n, _, h, w = here.shape
+        looks = looks.flatten(2)
+        rows, columns = (torch.arange(side, device=here.device) / 16 for side in (h, w))
+        places = torch.cartesian_prod(rows, columns)
+        given = here[:, 2:].flatten(2)
+        score = self.sharpness.float() * looks.transpose(1, 2) @ looks
+        score = score - self.distance.float() * torch.cdist(places, places) + given.clamp(min=1e-8).log()
+        share = torch.cat([score, self.none.float().expand(n, h * w, 1)], 2).softmax(2)[..., :-1] * given.gt(0)
+        colours = torch.cat([here[:, :2] / here[:, 2:].clamp(min=1e-6), torch.ones_like(here[:, 2:])], 1).flatten(2)
+        return (share @ colours.transpose(1, 2)).transpose(1, 2).reshape(n, 3, h, w)
+
+
+def _cells(ab: Tensor, mask: Tensor, size: int) -> Tensor:
+    """(N, 3, h, w) of cells of size x size pixels: ab in units of `_COLOUR` times the strongest hint, and that."""
+    covered = F.avg_pool2d(mask, size)
+    mean = F.avg_pool2d(ab * mask, size) / covered.clamp(min=1e-6)
+    strongest = F.max_pool2d(mask, size)
+    return torch.cat([mean / _COLOUR * strongest, strongest], 1)
+
+
+def _check(hints: tuple[Tensor, Tensor], quarter: Tensor) -> None:
+    n, _, h, w = quarter.shape
+    for name, tensor, channels in zip(("ab", "mask"), hints, (2, 1), strict=True):
+        wanted = (n, channels, 4 * h, 4 * w)
+        if tensor.shape != wanted:
+            raise ValueError(f"hints: {name} must have shape {wanted}, got {tuple(tensor.shape)}")
+
+
 class DefaultGenerator(nn.Module):
-    """L (N, 1, H, W) in [0, 100], H and W multiples of 32 -> logits (N, bins, H/4, W/4).
+    """L (N, 1, H, W) in [0, 100], H and W multiples of 32, and optional hints -> logits (N, bins, H/4, W/4).
 
     Args:
         bins: of the palette. widths: of the decoder at 1/16, 1/8 and 1/4 of the size.
@@ -33,51 +99,63 @@ class DefaultGenerator(nn.Module):
 
     def __init__(self, bins: int = 313, widths: tuple[int, int, int] = (160, 96, 64)) -> None:
         super().__init__()
-        # `features` has torchvision's names, so that ImageNet weights load into it.
-        features: list[nn.Module] = [ConvNormAct(1, 32, stride=2)]
-        channels = 32
-        for widen, outputs, blocks, stride in _STAGES:
-            for block in range(blocks):
-                features.append(InvertedResidual(channels, outputs, stride=stride if block == 0 else 1, widen=widen))
-                channels = outputs
-        self.features = nn.Sequential(*features)
-
+        self.encoder = EfficientNetLite0(1)
         wide, middle, narrow = widths
-        self.scene = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(channels, wide, 1))  # what is this a picture of?
-        self.enter_32 = ConvNormAct(channels, wide, 1)
+        quarter, eighth, sixteenth, deepest = LEVELS.values()
+        self.scene = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(deepest, wide, 1))  # what is this a picture of?
+        self.enter_32 = ConvNormAct(deepest, wide, 1)
         self.mix_32 = Residual(wide)
-        self.skip_16 = ConvNormAct(_SKIPS[13], wide, 1)
+        self.skip_16 = ConvNormAct(sixteenth, wide, 1)
         self.mix_16 = Residual(wide)
         self.enter_8 = ConvNormAct(wide, middle, 1)
-        self.skip_8 = ConvNormAct(_SKIPS[6], middle, 1)
+        self.skip_8 = ConvNormAct(eighth, middle, 1)
         self.mix_8 = Residual(middle)
         self.enter_4 = ConvNormAct(middle, narrow, 1)
-        self.skip_4 = ConvNormAct(_SKIPS[3], narrow, 1)
+        self.skip_4 = ConvNormAct(quarter, narrow, 1)
         self.mix_4 = ConvNormAct(narrow, narrow)
         self.head = nn.Conv2d(narrow, bins, 1)
+        self.hints = Hints(wide, narrow)
 
-    def forward(self, lightness: Tensor) -> Tensor:
+    def features(self, lightness: Tensor) -> tuple[Tensor, ...]:
+        """What a picture shows, which hints do not change: the trunk's maps at 1/4, 1/8, 1/16 and 1/32 of the size."""
         check_lightness(lightness, self.stride)
-        # To the range that the ImageNet weights expect, in the input's own precision: bfloat16 would band L.
-        x = ((lightness - 50) / 50).to(self.head.weight.dtype)
-        skips = {}
-        for i, block in enumerate(self.features):
-            x = block(x)
-            if i in _SKIPS:
-                skips[i] = x
-        x = self.mix_32(self.enter_32(x) + self.scene(x))
-        x = self.mix_16(_up(x) + self.skip_16(skips[13]))
-        x = self.mix_8(_up(self.enter_8(x)) + self.skip_8(skips[6]))
-        x = self.mix_4(_up(self.enter_4(x)) + self.skip_4(skips[3]))
+        # In the input's own precision: bfloat16 would band L.
+        low, slope, bend = _GRAY
+        return self.encoder((low + lightness * (slope + bend * lightness)).to(self.head.weight.dtype))
+
+    def colours(self, features: tuple[Tensor, ...], hints: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        """Logits from features.
+
+        Args:
+            features: of `features`. hints: (ab, mask): ab (N, 2, H, W) in Lab units, and mask (N, 1, H, W), from 0,
+                nothing is known, to 1, ab is to be followed.
+        """
+        quarter, eighth, sixteenth, deepest = features
+        x = self.mix_32(self.enter_32(deepest) + self.scene(deepest))
+        x = _up(x) + self.skip_16(sixteenth)
+        if hints is not None:
+            _check(hints, quarter)
+            to_16, to_4 = self.hints(*hints, x)
+            x = x + to_16
+        x = self.mix_16(x)
+        x = self.mix_8(_up(self.enter_8(x)) + self.skip_8(eighth))
+        x = _up(self.enter_4(x)) + self.skip_4(quarter)
+        x = self.mix_4(x if hints is None else x + to_4)
         return self.head(x)
 
+    def forward(self, lightness: Tensor, hints: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        return self.colours(self.features(lightness), hints)
+
+    @property
+    def encoder_blocks(self) -> list[nn.Module]:
+        return [self.encoder.stem, *(block for stage in self.encoder.blocks for block in stage)]
+
     def load_imagenet(self, state: dict[str, Tensor]) -> None:
-        """Start the encoder from MobileNetV2 1.0's ImageNet weights under torchvision's names, which expect RGB in
-        [-1, 1]: a gray picture has three equal channels, so the first filters are summed over them."""
-        encoder = {k.removeprefix("features."): v for k, v in state.items() if k.startswith("features.")}
-        encoder = {k: v.float() for k, v in encoder.items() if not k.startswith("18.")}
-        if "0.0.weight" in encoder:
-            encoder["0.0.weight"] = encoder["0.0.weight"].sum(1, keepdim=True)
-        what = "encoder weights: must be a MobileNetV2 1.0 state dict under torchvision's names"
-        check_state(self.features, encoder, what)
-        self.features.load_state_dict(encoder, strict=False)
+        """Start the trunk from EfficientNet-Lite0's ImageNet weights, which expect RGB: a gray picture has three equal
+        channels, so the first filters are summed over them."""
+        trunk = renamed(state)
+        stem = "stem.conv_stem.weight"
+        if stem in trunk:
+            trunk[stem] = trunk[stem].sum(1, keepdim=True)
+        check_state(self.encoder, trunk, "encoder weights: must be an EfficientNet-Lite0 state dict")
+        self.encoder.load_state_dict(trunk, strict=False)

@@ -84,6 +84,10 @@ class ResNetUNet(nn.Module):
         x = self.up_4(x, maps["layer1"])
         return self.heads(x, maps["relu"], full, both)
 
+    @property
+    def encoder_blocks(self) -> list[nn.Module]:
+        return list(self.features)
+
     def load_imagenet(self, state: Mapping[str, Tensor]) -> None:
         """Start the encoder from ResNet18's ImageNet weights under torchvision's names.
 

@@ -90,3 +90,10 @@ class SIGGRAPH17(PublishedGenerator):
         full = self.model10(self.model10up(half) + self.model1short10(full))
         ab = AB_RANGE * torch.tanh(self.model_out(full).float())
         return ab if logits is None else (logits, ab)
+
+    def features(self, lightness: Tensor) -> tuple[Tensor, ...]:
+        """For `colours`, which is the whole network: its hints are part of the first layer's input."""
+        return (lightness,)
+
+    def colours(self, features: tuple[Tensor, ...], hints: tuple[Tensor, Tensor] | None = None) -> Tensor:
+        return self(*features, hints)

@@ -24,6 +24,7 @@ from .layers import check_state
 from .named import PUBLISHED, locate
 
 _FORMAT = "fastcolor-1"
+_FIRST_DEFAULT = "features.0.0.weight"  # a tensor that the first default network has, and its successor has not
 # The tensor that tells each published state dict from the other.
 _PUBLISHED = dict(zip(PUBLISHED, ("model_out.weight", "model_out.0.weight"), strict=True))
 
@@ -177,13 +178,15 @@ def _own(path: Path) -> Weights:
             f"weights: {path} is a safetensors file, but not one of fastcolor's (no {_FORMAT} in its metadata)"
         )
     try:
-        options = json.loads(description["options"])
-        model = models.build(description["model"], **options)
+        name, options = description["model"], json.loads(description["options"])
+        if name == "default" and _FIRST_DEFAULT in state:
+            name = "default-mobilenet"  # as files of the first default network call it
+        model = models.build(name, **options)
         _fill(model, state)
         points = json.loads(description["palette"])
         return Weights(
             model=model.eval(),
-            name=description["model"],
+            name=name,
             options=options,
             palette=None if points is None else Palette(torch.tensor(points)),
             temperature=float(description["temperature"]),

@@ -28,6 +28,12 @@ class Look(Options):
     """0 or 0.001 to 10; lower is more saturated and less even. None: the weights' own."""
     saturation: Annotated[float, Must("lie in 0..10", lambda value: 0 <= value <= 10)] = 1.0
     """0 to 10, times the weights' own; 0 is gray."""
+    size: Annotated[
+        int | None,
+        tyro.conf.arg(name="detail", metavar="N"),
+        Must("lie in 64..1024", lambda value: 64 <= value <= 1024),
+    ] = None
+    """Side of a square that the network sees, 64 to 1024; more shows it smaller things. None: the weights' own."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,7 +46,7 @@ def colorize_files(options: ColorizeOptions, colorizer: Colorizer | None = None)
     from .colorize import Colorizer
     from .line import Line, finish
 
-    colorizer = colorizer or Colorizer(options.weights, options.device, options.engine)
+    colorizer = colorizer or Colorizer(options.weights, options.device, options.engine, size=options.size)
     with Line(colorizer, conversions, options, single) as passages:
         for _ in bar(conversions):
             passage = next(passages)

@@ -17,9 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from .. import models
+from ..models.efficientnet import depthwise
 from ..palette import Palette
 from .checkpoints import Checkpoint
-from .hints import random_hints
+from .hints import random_hints, random_strokes
 from .losses import Objective, discriminator_loss, shrink
 from .presets import Optimiser, Preset, Stage
 from .processes import Processes
@@ -148,8 +149,8 @@ class Learner:
         rate = stage.optimiser.factor_at(self.step - phase.first, phase.end - phase.first)
         phase.set_rates(rate)
         self.model.train()
-        if self.preset.freeze:
-            self.model.features[: self.preset.freeze].eval()  # frozen blocks keep their statistics too
+        for block in _frozen(self.model, self.preset)[0]:
+            block.eval()  # they keep their statistics too
 
         step = Step(stage, rate * stage.optimiser.learning_rate, {}, _buffers(self.model))
         pieces = lab.chunk(self._accumulate)
@@ -230,7 +231,8 @@ class Learner:
         if stage.trunk is not None:
             extra["trunk"] = stage.trunk
         if stage.hints:
-            extra["hints"] = random_hints(lab[:, 1:], np.random.default_rng((self._seed, 3, self.step, rank, piece)))
+            simulate = random_hints if stage.hints == "patches" else random_strokes
+            extra["hints"] = simulate(lab[:, 1:], np.random.default_rng((self._seed, 3, self.step, rank, piece)))
         if self.model.kind == "regressor" and objective.needs_logits:
             extra["both"] = True
         with self._autocast():
@@ -284,9 +286,9 @@ class Learner:
 
 
 def _optimiser(model: nn.Module, preset: Preset, settings: Optimiser) -> torch.optim.Optimizer:
-    """Adam over the encoder and the rest, each at its own rate; frozen blocks in neither."""
-    if preset.freeze and hasattr(model, "features"):
-        model.features[: preset.freeze].requires_grad_(False)
+    """Adam over the encoder and the rest, each at its own rate; what is frozen in neither."""
+    for module in _frozen(model, preset)[1]:
+        module.requires_grad_(False)
     own = settings.encoder_learning_rate
     encoder, rest = [], []
     for name, parameter in model.named_parameters():
@@ -300,6 +302,14 @@ def _optimiser(model: nn.Module, preset: Preset, settings: Optimiser) -> torch.o
         eps=settings.epsilon,
         weight_decay=settings.weight_decay,
     )
+
+
+def _frozen(model: nn.Module, preset: Preset) -> tuple[list[nn.Module], list[nn.Module]]:
+    """The parts of the encoder that keep their statistics, and those that keep their weights."""
+    blocks = list(getattr(model, "encoder_blocks", ()))  # a discriminator has none
+    first = blocks[: preset.freeze]
+    filters = [m for block in blocks for m in depthwise(block)] if preset.keep_filters else []
+    return (blocks if preset.keep_statistics else first), [*first, *filters]
 
 
 def _buffers(network: nn.Module) -> list[tuple[Tensor, Tensor]]:

@@ -9,6 +9,7 @@ from contextlib import closing
 from functools import partial
 from typing import Any, Literal
 
+import numpy as np
 import torch
 
 from .. import ops
@@ -16,6 +17,7 @@ from .checkpoints import TrainingError, describe_last, files
 from .crops import batches
 from .learner import Step
 from .log import Log
+from .old_film import old_film
 from .prepare import Run
 from .presets import Preset, View
 from .processes import Processes
@@ -50,6 +52,10 @@ def take_steps(
             waited = time.perf_counter() - start
 
             lab = ops.rgb_to_lab(rgb, layout="hwc")
+            if share := preset.stage(learner.step).old:
+                lab[:, :1] = old_film(
+                    rgb, lab[:, :1], np.random.default_rng((run.seed, 4, learner.step, group.rank)), share
+                )
             watched = (number - 1) % _WATCH_EVERY == 0
             step = learner.backward(lab, watch if watched else None)
             losses, gray_share, stop = _agree(group, step, gray_data.share(lab), interrupted.signal > 0)

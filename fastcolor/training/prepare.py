@@ -33,7 +33,7 @@ class Run:
 
     Attributes:
         options: that its network was built with. crops: what it learns from. folder: where it writes. group: its
-            processes. skipped: what was wrong with pictures that it passed over.
+            processes. seed: of all that is random in it. skipped: what was wrong with pictures that it passed over.
     """
 
     preset: Preset
@@ -42,6 +42,7 @@ class Run:
     crops: Crops
     folder: RunFolder
     group: Processes
+    seed: int
     skipped: set[str]
 
     @property
@@ -119,7 +120,7 @@ def prepared(
             learner.restore(checkpoint)
             skipped.update(checkpoint.facts.get("skipped", ()))
             del checkpoint  # as large as the networks
-        yield Run(preset, options, learner, crops, folder, group, skipped)
+        yield Run(preset, options, learner, crops, folder, group, seed, skipped)
 
 
 def _generator(

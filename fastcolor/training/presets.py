@@ -133,8 +133,9 @@ class Optimiser:
 class Stage:
     """A part of training, up to the share `until` of all steps.
 
-    hints: true colours of random points go into the network too, as simulated user hints. trunk: of `siggraph17`, the
-    answer whose losses its shared layers learn from; None: both.
+    hints: true colours go into the network too, as simulated user hints: "patches" of `hints.random_hints` or "strokes"
+    of `hints.random_strokes`. old: share of the pictures that the network sees as old film would show them. trunk: of
+    `siggraph17`, the answer whose losses its shared layers learn from; None: both.
     """
 
     until: float
@@ -142,7 +143,8 @@ class Stage:
     view: View
     losses: tuple[Term, ...]
     optimiser: Optimiser
-    hints: bool = False
+    hints: Literal["patches", "strokes"] | None = None
+    old: float = 0.0
     trunk: Literal["classes", "colours"] | None = None
 
 
@@ -152,7 +154,8 @@ class Preset:
 
     Attributes:
         model, options: as `models.build` takes them. encoder: what the encoder's parameter names begin with.
-        freeze: so many first blocks of a `features` encoder keep their weights.
+        freeze: so many first blocks of the encoder keep their weights. keep_statistics: all of the encoder keeps its
+            BatchNorm statistics, which saves time. keep_filters: and its depthwise filters, whose gradients are dear.
         target: true ab at the network's output size, by the mean over "area" or by the "point" at the upper left.
         ema: decay of the exponential average over steps that is exported; 0 exports the last weights.
         initialise: "default" leaves the network's own; "kmeans" is `initialise.data_dependent` and `balance_gradients`
@@ -169,6 +172,8 @@ class Preset:
     options: Mapping[str, object] = field(default_factory=dict)
     encoder: str = ""
     freeze: int = 0
+    keep_statistics: bool = False
+    keep_filters: bool = False
     target: Literal["area", "point"] = "area"
     ema: float = 0.0
     initialise: Literal["default", "kmeans"] = "default"
@@ -218,13 +223,15 @@ _GAN_ADAM = Optimiser(2e-4, betas=(0.5, 0.999))
 PRESETS: dict[str, Preset] = {
     "default": Preset(
         model="default",
-        steps=12_000,
+        steps=8_000,
         stages=(
-            Stage(0.65, 32, View(128, 0.5, 1.0), (CrossEntropy(),), _DEFAULT_OPTIMISER),
-            Stage(1.0, 16, View(192, 0.65, 1.0), (CrossEntropy(),), _DEFAULT_OPTIMISER),
+            Stage(0.5, 32, View(128, 0.5, 1.0), (CrossEntropy(alpha=0.5),), _DEFAULT_OPTIMISER, "strokes", 0.35),
+            Stage(1.0, 16, View(192, 0.6, 1.0), (CrossEntropy(alpha=0.5),), _DEFAULT_OPTIMISER, "strokes", 0.35),
         ),
-        encoder="features.",
+        encoder="encoder.",
         freeze=4,
+        keep_statistics=True,
+        keep_filters=True,
         ema=0.999,
         temperature=0.7,
         saturation=0.9,
@@ -276,7 +283,7 @@ PRESETS: dict[str, Preset] = {
                 View(176, 0.08**0.5, 1.0),
                 (L1(20.0, gray_below=5.0), CrossEntropy(weighting="none", neighbours=1, gray_below=5.0)),
                 Optimiser(1e-5, schedule="step", factor=0.1, marks=(2 / 3,)),
-                hints=True,
+                hints="patches",
                 trunk="colours",
             ),
         ),

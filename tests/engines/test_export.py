@@ -327,3 +327,14 @@ def test_command(tmp_path: Path) -> None:
     assert first.returncode == 0 and "against torch float32 on 4 pictures" in first.stdout and not first.stderr
     again = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert again.returncode == 2 and "exists already" in again.stderr and len(again.stderr.splitlines()) == 1
+
+
+def test_the_default_network_pads_within_its_convolutions() -> None:
+    """Padding of its own would be a pass over memory at every halving of the size, and be rounded apart in INT8."""
+    onnx = pytest.importorskip("onnx")
+    torch.manual_seed(0)
+    given = Weights(models.build("default").eval(), "default", {}, Palette.grid(), 0.7, 256)
+    nodes = onnx.load_from_string(to_onnx(given, "fp32")).graph.node
+    assert not [node for node in nodes if node.op_type == "Pad"]
+    pads = [list(a.ints) for node in nodes for a in node.attribute if node.op_type == "Conv" and a.name == "pads"]
+    assert pads.count([0, 0, 1, 1]) == 3 and pads.count([1, 1, 2, 2]) == 2

@@ -33,15 +33,15 @@ def test_the_fit_is_the_optimum() -> None:
 
 
 def test_features_are_those_of_the_blocks() -> None:
-    model = models.build("default", bins=8).eval()
+    model = models.build("default-mobilenet", bins=8).eval()
     lightness = torch.rand(2, 1, 64, 96) * 100
     found = probes.features(model, lightness)
-    assert list(found) == [f"features.{i}" for i in range(18)]  # none is 1 x 1
+    assert list(found) == [f"encoder.{i}" for i in range(18)]  # none is 1 x 1
     x = (lightness - 50) / 50
     for block in model.features[:3]:
         x = block(x)
     grid = torch.nn.functional.adaptive_avg_pool2d(x, 9)  # 24 channels: 9 * 9 * 24 <= 2048
-    assert torch.allclose(found["features.2"], grid.flatten(1), atol=1e-5)
+    assert torch.allclose(found["encoder.2"], grid.flatten(1), atol=1e-5)
     assert all(rows.shape[1] <= 2048 for rows in found.values())
     assert not any(block._forward_hooks for block in model.features)
 
@@ -61,7 +61,7 @@ def write(folder: Path, *, told_apart: bool) -> Path:
 def test_what_can_be_told_apart_is(tmp_path: Path) -> None:
     model = models.build("default", bins=8).eval()
     found = probes.probe(model, write(tmp_path / "a", told_apart=True), 64)
-    assert found["chance"] == 50 and found["features.0"] == found["features.6"] == 100
+    assert found["chance"] == 50 and found["encoder.0"] == found["encoder.6"] == 100
     same = probes.probe(model, write(tmp_path / "b", told_apart=False), 64)
     assert same["chance"] == 50 and all(value == 50 for value in same.values())  # each picture is in both, once right
 

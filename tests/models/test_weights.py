@@ -132,3 +132,18 @@ def test_another_palette_of_eccv16(tmp_path: Path) -> None:
     torch.save(model.state_dict(), tmp_path / "net.pth")
     loaded = weights.load(tmp_path / "net.pth")
     assert loaded.options == {"bins": 9} and torch.allclose(loaded.palette.points, palette.points, atol=1e-3)
+
+
+def test_files_of_the_first_default_network_still_load(tmp_path: Path) -> None:
+    """They call it "default", as its successor is called now."""
+    torch.manual_seed(0)
+    model = models.build("default-mobilenet", bins=16).eval()
+    path = tmp_path / "old.safetensors"
+    palette = Palette(torch.rand(16, 2) * 50)
+    weights.save(path, model, name="default", options={"bins": 16}, palette=palette, temperature=0.7, size=256)
+    loaded = weights.load(path)
+    assert loaded.name == "default-mobilenet" and loaded.options == {"bins": 16}
+    for key, value in loaded.model.state_dict().items():
+        assert key.endswith("num_batches_tracked") or torch.equal(value, model.state_dict()[key].half().float()), key
+    weights.save(path, models.build("default"), name="default", options={}, palette=None, temperature=1, size=256)
+    assert weights.load(path).name == "default"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from fastcolor.training.hints import random_hints
+from fastcolor.training.hints import random_hints, random_strokes
 
 
 def test_they_are_as_published() -> None:
@@ -52,3 +52,32 @@ def test_they_are_determined_by_what_decides() -> None:
     ab = torch.randn(4, 2, 32, 32)
     first, again, other = (random_hints(ab, np.random.default_rng(seed)) for seed in (5, 5, 6))
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True)) and not torch.equal(first[1], other[1])
+
+
+def test_strokes_say_true_colours_in_some_pictures() -> None:
+    n, side = 600, 48
+    noise = torch.randn(n, 2, 6, 6) * 30
+    ab = torch.nn.functional.interpolate(noise, (side, side))
+    hints, mask = random_strokes(ab, np.random.default_rng(0))
+    assert set(mask.unique().tolist()) == {0, 1} and not bool(hints[(mask == 0).expand_as(hints)].any())
+    told = mask.flatten(1).any(1)
+    assert abs(float(told.float().mean()) - 0.4) < 0.07
+    whole = mask.flatten(1).all(1)
+    assert 0 < int(whole.sum()) < 20
+    share = mask[told & ~whole].mean((1, 2, 3))
+    assert float(share.median()) < 0.1 and float(share.min()) < 4 / side**2
+    # Told where the truth is: near it in the middle of most places, and off by a little in some.
+    error = ((hints - ab) * mask).norm(dim=1)[(mask[:, 0] == 1) & (told & ~whole)[:, None, None]]
+    assert 0.5 < float((error == 0).float().mean()) < 0.9
+
+
+def test_points_to_measure_by_are_true_and_as_many_as_asked_for() -> None:
+    ab = torch.randn(50, 2, 64, 64) * 30
+    hints, mask = random_strokes(ab, np.random.default_rng(1), share=1.0, points=10)
+    colours = [hint[:, known == 1].T.unique(dim=0) for hint, known in zip(hints, mask[:, 0], strict=True)]
+    assert all(6 <= len(of_one) <= 10 for of_one in colours)  # later points hide some
+    for picture, of_one in zip(ab, colours, strict=True):
+        flat = picture.flatten(1).T
+        assert all(bool((flat == colour).all(1).any()) for colour in of_one)
+    first, again = (random_strokes(ab, np.random.default_rng(5)) for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))

@@ -116,11 +116,25 @@ def test_spectral_norm_and_frozen_blocks_hold_while_training(photographs: Path, 
         assert float(torch.linalg.matrix_norm(stage[0].weight.detach().flatten(1), 2)) < 1.5
 
     stage = Stage(1.0, 2, VIEW, (CrossEntropy(weighting="none"),), Optimiser(1e-2))
-    frozen = Preset("default", 2, (stage,), encoder="features.", freeze=4)
+    frozen = Preset("default-mobilenet", 2, (stage,), encoder="features.", freeze=4)
     before, after = fresh(frozen).state_dict(), run(photographs, tmp_path / "frozen", frozen)[-1]
     still = {key for key, value in before.items() if torch.equal(after[f"model/{key}"], value)}
     first = {key for key in before if key.startswith(tuple(f"features.{i}." for i in range(4)))}
     assert first and first <= still and not any(key.startswith(("features.4.", "features.9.")) for key in still)
+
+
+def test_an_encoder_keeps_statistics_and_filters_where_told(photographs: Path, tmp_path: Path) -> None:
+    stage = Stage(1.0, 2, VIEW, (CrossEntropy(weighting="none"),), Optimiser(1e-2))
+    kept = Preset("default", 2, (stage,), encoder="encoder.", freeze=2, keep_statistics=True, keep_filters=True)
+    before, after = fresh(kept).state_dict(), run(photographs, tmp_path / "kept", kept)[-1]
+    still = {key for key, value in before.items() if torch.equal(after[f"model/{key}"], value)}
+    encoder = {key for key in before if key.startswith("encoder.")}
+    statistics = {key for key in encoder if key.endswith(("running_mean", "running_var", "num_batches_tracked"))}
+    first = {key for key in encoder if key.startswith(("encoder.stem.", "encoder.blocks.0.0."))}
+    filters = {key for key in encoder if ".conv_dw." in key}
+    norms = {key for key in encoder if ".bn2." in key and not key.startswith("encoder.blocks.0.")}  # behind the filters
+    assert statistics and filters and encoder & still == statistics | first | filters | norms
+    assert any(key.endswith("running_mean") for key in before.keys() - encoder - still)  # the decoder's move
 
 
 def test_a_start_from_the_data_gives_every_channel_variance_one(photographs: Path, tmp_path: Path) -> None:
@@ -165,7 +179,7 @@ def test_networks_run_channels_last_in_the_precision_asked_for(
     photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str, dtype: torch.dtype
 ) -> None:
     built: list[Seen] = []
-    monkeypatch.setitem(models._BUILDERS, "seen", lambda: built.append(Seen()) or built[-1])
+    monkeypatch.setattr(models, "build", lambda name: built.append(Seen()) or built[-1])
     run(photographs, tmp_path / "run", one_stage(steps=2, model="seen", options={}), precision=precision)
     assert built[0].notes == [(True, dtype)] * 2
 

@@ -107,8 +107,9 @@ def test_a_loss_that_is_not_finite_is_skipped_if_so_configured(
     convert, calls = ops.rgb_to_lab, []
 
     def spoilt(rgb: Tensor, **options: object) -> Tensor:
-        calls.append(None)
         lab = convert(rgb, **options)
+        if "layout" in options:  # a batch
+            calls.append(None)
         if len(calls) == 3:
             lab[0, 1, 0, 0] = torch.nan
         return lab

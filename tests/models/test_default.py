@@ -1,0 +1,147 @@
+"""The default network: what its trunk expects, and what hints do."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fastcolor import models, ops
+from fastcolor.models.efficientnet import EfficientNetLite0, SameConv2d
+
+
+@pytest.mark.parametrize(("kernel", "size"), [(3, 8), (3, 9), (5, 8), (5, 11), (3, 1)])
+def test_strided_convolutions_pad_as_tensorflow_does(kernel: int, size: int) -> None:
+    """Output i looks at inputs from 2 i - before on, with `before` of TensorFlow's documentation."""
+    conv = SameConv2d(1, 1, kernel, 2, bias=False)
+    picture = torch.randn(1, 1, size, size)
+    out = math.ceil(size / 2)
+    before = max((out - 1) * 2 + kernel - size, 0) // 2
+    wide = F.pad(picture, (kernel, 2 * kernel, kernel, 2 * kernel))
+    expected = [
+        [
+            float((wide[0, 0, y : y + kernel, x : x + kernel] * conv.weight[0, 0].detach()).sum())
+            for x in (2 * j - before + kernel for j in range(out))
+        ]
+        for y in (2 * i - before + kernel for i in range(out))
+    ]
+    assert torch.allclose(conv(picture)[0, 0], torch.tensor(expected), atol=1e-5)
+
+
+def imagenet() -> dict[str, Tensor]:
+    """A state dict of the published names, of random weights."""
+    trunk = EfficientNetLite0().state_dict()
+    return {k.removeprefix("stem."): torch.rand(v.shape) for k, v in trunk.items() if "batches" not in k}
+
+
+def test_the_trunk_sees_gray_pictures_as_the_published_network_does() -> None:
+    state = imagenet()
+    extra = {"conv_head.weight": torch.zeros(1280, 320, 1, 1), "classifier.weight": torch.zeros(1000, 1280)}
+    model, published = models.build("default").eval(), EfficientNetLite0().eval()
+    model.load_imagenet({**state, **extra, "bn2.weight": torch.zeros(1280)})
+    published.load_state_dict(
+        {f"stem.{k}" if k.startswith(("conv_stem", "bn1.")) else k: v for k, v in state.items()}, strict=False
+    )
+    gray = torch.randint(0, 256, (2, 1, 64, 96), dtype=torch.uint8)
+    lightness = ops.rgb_to_lab(gray.expand(-1, 3, -1, -1))[:, :1]
+    with torch.no_grad():
+        seen, expected = model.features(lightness), published(((gray - 127.0) / 128).expand(-1, 3, -1, -1))
+    assert [tuple(level.shape) for level in seen] == [(2, 24, 16, 24), (2, 40, 8, 12), (2, 112, 4, 6), (2, 320, 2, 3)]
+    for ours, theirs in zip(seen, expected, strict=True):
+        assert float((ours - theirs).norm() / theirs.norm()) < 0.02
+    with pytest.raises(ValueError, match="encoder weights: must be an EfficientNet-Lite0 state dict"):
+        model.load_imagenet({k: v for k, v in state.items() if "blocks.4" not in k})
+
+
+def test_kept_statistics_fold_into_convolutions_without_a_trace() -> None:
+    model = models.build("default")
+    lightness = torch.rand(4, 1, 64, 64) * 100
+    for _ in range(3):  # statistics away from their start
+        model(lightness)
+    folded = model.eval()(lightness)
+    plain = model.encoder
+    for module in plain.modules():
+        if type(module).__name__ in ("Separable", "Inverted", "Folding"):
+            module.forward = lambda x, m=module: _plainly(m, x)
+    assert torch.allclose(model(lightness), folded, atol=1e-4 * float(folded.abs().max()))
+
+
+def _plainly(block: torch.nn.Sequential, x: Tensor) -> Tensor:
+    y = x
+    for layer in block:
+        y = layer(y)
+    return x + y if getattr(block, "residual", False) else y
+
+
+def hinted(ab: tuple[float, float], where: tuple[slice, slice], size: int = 64) -> tuple[Tensor, Tensor]:
+    planes, mask = torch.zeros(1, 2, size, size), torch.zeros(1, 1, size, size)
+    planes[0, :, where[0], where[1]] = torch.tensor(ab)[:, None, None]
+    mask[0, 0, where[0], where[1]] = 1
+    return planes, mask
+
+
+def talkative() -> torch.nn.Module:
+    """A network whose hints are heard though it was never trained."""
+    torch.manual_seed(0)
+    model = models.build("default").eval()
+    for last in (model.hints.to_16[-1], model.hints.to_4[-1]):
+        torch.nn.init.normal_(last.weight, 0, 0.1)
+        torch.nn.init.normal_(last.bias, 0, 0.1)
+    return model
+
+
+@torch.no_grad()
+def test_hints_change_the_picture_they_are_of_and_no_other() -> None:
+    model = talkative()
+    lightness = torch.rand(2, 1, 64, 64) * 100
+    plain = model(lightness)
+    ab, mask = hinted((40.0, -20.0), (slice(8, 12), slice(20, 24)))
+    none = torch.zeros_like(ab), torch.zeros_like(mask)
+    assert torch.equal(model(lightness[:1], none), model(lightness[:1]))
+    both = model(lightness, (torch.cat([ab, none[0]]), torch.cat([mask, none[1]])))
+    assert torch.allclose(both[1], plain[1], atol=1e-5) and not torch.allclose(both[0], plain[0], atol=1e-2)
+    again = model.colours(model.features(lightness[:1]), (ab, mask))
+    assert torch.allclose(again, both[:1], atol=1e-4)
+    # What lies under no mask says nothing.
+    loud = ab + 30 * (mask == 0)
+    assert torch.equal(model(lightness[:1], (loud, mask)), model(lightness[:1], (ab, mask)))
+    for wrong in ((ab[:, :1], mask), (ab, mask[..., :32]), (ab.expand(2, -1, -1, -1), mask)):
+        with pytest.raises(ValueError, match=r"hints: (ab|mask) must have shape \(1, [12], 64, 64\), got"):
+            model(lightness[:1], wrong)
+
+
+@torch.no_grad()
+def test_what_looks_alike_asks_the_hint_that_lies_nearer() -> None:
+    hints = models.build("default").eval().hints
+    looks = torch.zeros(1, 32, 4, 4)
+    looks[:, 0, :, :2] = 1  # left and right halves look different
+    looks[:, 1, :, 2:] = 1
+    here = torch.zeros(1, 3, 4, 4)
+    here[0, :, 0, 0] = torch.tensor([1.0, 0.5, 1.0])
+    found = hints._found(here, looks)
+    assert float(found[0, 2, :, :2].min()) > 0.8 and float(found[0, 2, :, 2:].max()) < 0.1
+    assert torch.allclose(found[0, 0], found[0, 2], atol=1e-5) and torch.allclose(
+        found[0, 1], found[0, 2] / 2, atol=1e-5
+    )
+    here[0, :, 3, 1] = torch.tensor([-1.0, 0.0, 1.0])
+    found = hints._found(here, looks)
+    assert float(found[0, 0, 0, 0]) > 0 > float(found[0, 0, 3, 0])
+    assert not bool(hints._found(torch.zeros_like(here), looks).any())
+
+
+def test_hints_learn() -> None:
+    """Gradients reach all of them but those behind the zeros that they start from, and these after a step."""
+    torch.manual_seed(0)
+    model = models.build("default")
+    optimiser = torch.optim.SGD(model.hints.parameters(), 1.0)
+    lightness, truth = torch.rand(2, 1, 64, 64) * 100, torch.randn(2, 2, 16, 16) * 20
+    ab, mask = (plane.expand(2, -1, -1, -1) for plane in hinted((10.0, 20.0), (slice(16, 48), slice(16, 48))))
+    for _ in range(2):
+        optimiser.zero_grad()
+        ops.rebalanced_cross_entropy(model(lightness, (ab, mask)), truth).backward()
+        optimiser.step()
+    for name, parameter in model.hints.named_parameters():
+        assert bool(parameter.grad.isfinite().all()) and float(parameter.grad.abs().max()) > 0, name
