@@ -23,7 +23,7 @@ from torch import Tensor
 import fastcolor
 from fastcolor import models, ops
 from fastcolor.palette import Palette
-from fastcolor.training.presets import PRESETS, CrossEntropy, Preset, Stage
+from fastcolor.training.presets import PRESETS, START, CrossEntropy, Preset, Stage
 
 from . import baselines, timing
 from .bench_encode import random_ab
@@ -209,6 +209,8 @@ def main(options: TrainBenchOptions) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         data = options.data or demo_pictures(Path(scratch) / "pictures")
         for name, recipe in PRESETS.items():
+            if recipe.model == START:  # the network of another
+                continue
             for number in range(len(recipe.stages)) if not options.only or name in options.only else ():
                 with tempfile.TemporaryDirectory() as folder:
                     rows.append(measure(name, number, data, Path(folder) / "run", options))

@@ -16,8 +16,8 @@ class TrainOptions:
 
     data: tuple[Path, ...]
     """Folders, zip or tar files, or lists of pictures."""
-    preset: str = "default"
-    """The recipe."""
+    preset: str | None = None
+    """The recipe. None: default, or fine-tune with --start."""
     out: Path = Path("runs/a")
     """Folder for log, checkpoints, samples and weights."""
     steps: int | None = None
@@ -32,6 +32,8 @@ class TrainOptions:
     """auto, cpu, cuda or cuda:N."""
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
     """Of the networks. auto: bf16 where the processor computes in it."""
+    start: str | None = None
+    """Weights to go on from, a name or file: their network, palette and all they know."""
     encoder: str | None = None
     """ImageNet weights to start the encoder from: a file, or resnet18 to download it."""
     palette: Path | None = None

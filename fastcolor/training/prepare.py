@@ -6,7 +6,7 @@ import copy
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -23,7 +23,7 @@ from .folder import RunFolder, SilentFolder
 from .initialise import balance_gradients, data_dependent
 from .learner import Learner
 from .preset_checks import check, check_steps
-from .presets import Preset, View
+from .presets import START, Preset, View
 from .processes import Processes, join
 
 
@@ -60,6 +60,7 @@ def prepared(
     seed: int,
     device: str,
     precision: Literal["auto", "bf16", "fp16", "fp32"],
+    start: str | os.PathLike[str] | None,
     encoder: str | os.PathLike[str] | None,
     palette: str | os.PathLike[str] | Palette | None,
     prior: str | os.PathLike[str] | None,
@@ -73,18 +74,24 @@ def prepared(
     check(
         own_palette is None or preset.classifies, "palette", f"be left out: {preset.model} has no classes here", palette
     )
+    model = None
+    if start is not None:
+        loaded = weights.load(start)
+        model, own_palette, preset = loaded.model, loaded.palette, _going_on(preset, loaded, start)
     colours = own_palette or (Palette.square() if preset.palette == "square" else Palette.grid())
     check(prior is None or preset.needs_prior, "prior", f"be left out: no loss of {preset.model} weighs colours", prior)
     own_prior = load_prior(prior, colours) if prior is not None else None
     with join(device_of(device)) as (group, target):
         if precision == "auto":
             precision = "bf16" if bf16_is_fast(target) else "fp32"
-        options = {**preset.options, **({"bins": len(own_palette)} if own_palette else {})}
-        model = _generator(preset, options, colours, encoder, seed)
+        options = {**preset.options, **({"bins": len(own_palette)} if own_palette and start is None else {})}
+        if model is None:
+            model = _generator(preset, options, colours, encoder, seed)
         check_crops(model, preset, accumulate)
         settings = {
             **asdict(preset),
             "seed": seed,
+            "start": None if start is None else os.fspath(start),
             "pictures": len(items),
             "palette": colours.key,
             "precision": precision,
@@ -121,6 +128,19 @@ def prepared(
             skipped.update(checkpoint.facts.get("skipped", ()))
             del checkpoint  # as large as the networks
         yield Run(preset, options, learner, crops, folder, group, seed, skipped)
+
+
+def _going_on(preset: Preset, loaded: weights.Weights, start: str | os.PathLike[str]) -> Preset:
+    """The preset for weights that a run goes on from. ValueError where it is one of another network."""
+    if preset.model != START:
+        check(preset.model == loaded.name, "start", f"be weights of {preset.model}, as the preset says", loaded.name)
+        return replace(preset, options=loaded.options)
+    rule = "be weights of a classifier, or come with a preset of their network"
+    check(loaded.model.kind == "classifier", "start", rule, start)
+    hears = hasattr(loaded.model, "colours")
+    stages = tuple(replace(stage, hints=stage.hints if hears else None) for stage in preset.stages)
+    look = {"temperature": loaded.temperature, "saturation": loaded.saturation, "size": loaded.size}
+    return replace(preset, model=loaded.name, options=loaded.options, stages=stages, **look)
 
 
 def _generator(

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .presets import PRESETS, Preset, Stage
+from .presets import PRESETS, START, Preset, Stage
 
 
 def check(holds: bool, name: str, rule: str, got: object) -> None:
     """ValueError saying which argument must do what, unless it `holds`."""
     if not holds:
         raise ValueError(f"{name}: must {rule}, got {got}")
+
+
+def named(preset: str | Preset | None, start: object) -> str | Preset:
+    """The preset that is meant where none is named, for weights to `start` from or for None.
+
+    Raises:
+        ValueError: a preset that needs weights to start from, and no such weights.
+    """
+    preset = preset or ("default" if start is None else "fine-tune")
+    known = PRESETS.get(preset) if isinstance(preset, str) else preset
+    needs = known is not None and known.model == START
+    check(not needs or start is not None, "start", f"be weights for the preset {preset}", start)
+    return preset
 
 
 def fit(preset: str | Preset, steps: int | None, batch_size: int | None, crop: int | None) -> Preset:

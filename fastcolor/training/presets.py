@@ -148,12 +148,17 @@ class Stage:
     trunk: Literal["classes", "colours"] | None = None
 
 
+START = "start"  # as a preset's model: that of the weights that the run starts from
+
+
 @dataclass(frozen=True)
 class Preset:
     """All that a run is made by but its pictures and its seed.
 
     Attributes:
-        model, options: as `models.build` takes them. encoder: what the encoder's parameter names begin with.
+        model, options: as `models.build` takes them, or `START`: network, temperature, saturation and size are those of
+            the weights that the run starts from, and it hears hints if these do.
+        encoder: what the encoder's parameter names begin with.
         freeze: so many first blocks of the encoder keep their weights. keep_statistics: all of the encoder keeps its
             BatchNorm statistics, which saves time. keep_filters: and its depthwise filters, whose gradients are dear.
         target: true ab at the network's output size, by the mean over "area" or by the "point" at the upper left.
@@ -235,6 +240,26 @@ PRESETS: dict[str, Preset] = {
         ema=0.999,
         temperature=0.7,
         saturation=0.9,
+    ),
+    # For weights that know much already: a tenth of the rates, the largest crops, nothing that shakes the encoder.
+    "fine-tune": Preset(
+        model=START,
+        steps=2_000,
+        stages=(
+            Stage(
+                1.0,
+                16,
+                View(192, 0.6, 1.0),
+                (CrossEntropy(alpha=0.5),),
+                replace(_DEFAULT_OPTIMISER, learning_rate=2e-4, encoder_learning_rate=None, warmup=100),
+                "strokes",
+                0.35,
+            ),
+        ),
+        freeze=4,
+        keep_statistics=True,
+        keep_filters=True,
+        ema=0.999,
     ),
     # Zhang, Isola and Efros 2016, by the released code: ten neighbours, true colours by point, gray pictures left out,
     # weight decay added to the gradient, the sum over pixels divided by pictures. 176 px out of 256.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from ..data import Source, find
-from .preset_checks import check, fit
+from .preset_checks import check, fit, named
 from .presets import Preset
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class TrainResult:
 
 def train(
     data: Source,
-    preset: str | Preset = "default",
+    preset: str | Preset | None = None,
     out: str | os.PathLike[str] = "runs/a",
     *,
     steps: int | None = None,
@@ -41,6 +41,7 @@ def train(
     seed: int = 0,
     device: str = "auto",
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto",
+    start: str | os.PathLike[str] | None = None,
     encoder: str | os.PathLike[str] | None = None,
     palette: str | os.PathLike[str] | Palette | None = None,
     prior: str | os.PathLike[str] | None = None,
@@ -59,7 +60,8 @@ def train(
 
     Args:
         data: Folders, zip or tar files, lists (.txt) or pictures; one or several.
-        preset: All settings of the run: a name of `PRESETS`, or one of your own.
+        preset: All settings of the run: a name of `PRESETS`, or one of your own. None: "default", or "fine-tune" with
+            `start`.
         out: Folder for `log.jsonl` (a line a step), `checkpoint-*.safetensors`, `samples-*.png` and
             `weights.safetensors`.
         steps: Steps in all. None: the preset's. Stages and schedules keep their shares.
@@ -68,6 +70,7 @@ def train(
         seed: Of weights, crops and noise.
         device: auto, cpu, cuda or cuda:N.
         precision: Of the networks. auto: bf16 where the processor computes in it. fp16 scales the loss.
+        start: Weights to go on from, a name ("default") or file: their network, palette and all they know.
         encoder: ImageNet weights to start the encoder from, a state dict; or resnet18 to download torchvision's for
             `resnet-unet`.
         palette: Of a classifier, from `fastcolor palette`. None: the 313-point grid.
@@ -98,8 +101,12 @@ def train(
 
     Example:
         >>> train("photos/", out="runs/mine", steps=2000)  # doctest: +SKIP
+        >>> train("portraits/", out="runs/portraits", start="default")  # doctest: +SKIP
     """
+    preset = named(preset, start)
     chosen = fit(preset, steps, batch_size, crop)
+    for name, value in (("encoder", encoder), ("palette", palette)):
+        check(start is None or value is None, name, "be left out with start, which brings its own", value)
     for name, value, least in (("workers", workers, 0), ("accumulate", accumulate, 1), ("keep", keep, 1)):
         check(value >= least, name, f"be at least {least}", value)
     for name, value in (("checkpoint_every", checkpoint_every), ("sheet_every", sheet_every)):
@@ -116,17 +123,18 @@ def train(
 
     board = tensorboard_writer() if tensorboard else None
     with prepared(
-        chosen, items, Path(out), seed=seed, device=device, precision=precision, encoder=encoder, palette=palette,
-        prior=prior, accumulate=accumulate, compile=compile, keep=keep, resume=resume,
+        chosen, items, Path(out), seed=seed, device=device, precision=precision, start=start, encoder=encoder,
+        palette=palette, prior=prior, accumulate=accumulate, compile=compile, keep=keep, resume=resume,
     ) as run:  # fmt: skip
         metrics = take_steps(
             run, workers=workers, on_bad_picture=on_bad_picture, on_bad_loss=on_bad_loss,
             checkpoint_every=checkpoint_every, sheet_every=sheet_every, board=board,
         )  # fmt: skip
-        card = {"preset": preset if isinstance(preset, str) else "own", "steps": str(run.learner.step)}
+        card = {} if start is None else {"start": os.fspath(start)}
+        card |= {"preset": preset if isinstance(preset, str) else "own", "steps": str(run.learner.step)}
         run.folder.save_weights(
-            run.learner.average, name=chosen.model, options=run.options, palette=run.palette,
-            temperature=chosen.temperature, saturation=chosen.saturation, size=chosen.size,
+            run.learner.average, name=run.preset.model, options=run.options, palette=run.palette,
+            temperature=run.preset.temperature, saturation=run.preset.saturation, size=run.preset.size,
             card={**card, "pictures": str(len(items)), "seed": str(seed)},
         )  # fmt: skip
         run.group.wait()

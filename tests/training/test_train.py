@@ -26,7 +26,7 @@ from fastcolor.palette import Palette, save_prior
 from fastcolor.palette import prior as measure_prior
 from fastcolor.training import checkpoints
 from fastcolor.training.checkpoints import TrainingError
-from fastcolor.training.presets import L1, L2, PRESETS, Gan, Optimiser, Preset, Stage, View
+from fastcolor.training.presets import L1, L2, PRESETS, START, Gan, Optimiser, Preset, Stage, View
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,8 @@ def test_presets_only_use_crops_that_the_network_takes() -> None:
     for preset in PRESETS.values():
         assert preset.stages[-1].until == 1.0
         for stage in preset.stages:
-            assert stage.view.crop % models.build(preset.model, **preset.options).stride == 0
+            name = "default" if preset.model == START else preset.model
+            assert stage.view.crop % models.build(name, **preset.options).stride == 0
 
 
 def test_bad_arguments(photographs: Path, tmp_path: Path) -> None:
@@ -325,7 +326,7 @@ def test_published_learning_rates(name: str, step: int, rate: float) -> None:
 def test_a_stages_trunk_and_hints_reach_the_network(photographs: Path, tmp_path: Path) -> None:
     """Distances alone, and shared layers that learn from classes: nothing moves them. Hints show in the loss."""
     stage = Stage(1.0, 2, View(32, 0.6, 1.0), (L1(),), Optimiser(1e-3), trunk="classes")
-    for name, one in (("plain", stage), ("hinted", replace(stage, hints=True))):
+    for name, one in (("plain", stage), ("hinted", replace(stage, hints="patches"))):
         preset = Preset("siggraph17", 1, (one,))
         fastcolor.train(photographs, preset, tmp_path / name, precision="fp32", workers=0)
     after = checkpoints.load(checkpoints.files(tmp_path / "plain")[-1]).tensors
@@ -336,7 +337,7 @@ def test_a_stages_trunk_and_hints_reach_the_network(photographs: Path, tmp_path:
     assert losses(tmp_path / "plain") != losses(tmp_path / "hinted")
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", [name for name, preset in PRESETS.items() if preset.model != START])
 def test_every_preset_learns_with_one_line(photographs: Path, tmp_path: Path, name: str) -> None:
     """A few steps of the published networks at their smallest: every part of the loss is logged, and each that does not
     depend on a discriminator falls. Classes weigh alike, or the colours that a batch happens to hold would decide."""
@@ -357,3 +358,54 @@ def test_every_preset_learns_with_one_line(photographs: Path, tmp_path: Path, na
     assert set(result.metrics) >= {"loss", "pictures_per_second", "wait_share"}
     assert next((tmp_path / "run").glob("samples-*")).stat().st_size > 1000
     assert fastcolor.colorize(np.full((40, 50), 90, np.uint8), weights=result.weights, engine="torch").size == (50, 40)
+
+
+def small_weights(path: Path, name: str = "default", **changes: object) -> Path:
+    torch.manual_seed(1)
+    model = models.build(name, bins=16)
+    palette = Palette(torch.rand(16, 2, generator=torch.Generator().manual_seed(0)) * 60 - 30)
+    facts = {"options": {"bins": 16}, "palette": palette, "temperature": 0.6, "saturation": 1.2, "size": 128, **changes}
+    weights.save(path, model, name=name, **facts)
+    return path
+
+
+@pytest.mark.parametrize("name", ["default", "default-mobilenet"])
+def test_a_run_goes_on_from_weights(photographs: Path, tmp_path: Path, name: str) -> None:
+    """It starts where they are, keeps what the preset keeps, and gives weights that want to colour as they do."""
+    start = small_weights(tmp_path / "start.safetensors", name)
+    options = {**OPTIONS, "start": start}
+    result = fastcolor.train(photographs, out=tmp_path / "run", **{**options, "steps": 3})
+    before, after = weights.load(start), weights.load(result.weights)
+    assert (after.name, after.options, after.palette.key) == (name, {"bins": 16}, before.palette.key)
+    assert (after.temperature, after.saturation, after.size) == (0.6, 1.2, 128)
+    assert after.card["preset"] == "fine-tune" and after.card["start"] == str(start)
+    old, new = before.model.state_dict(), after.model.state_dict()
+    changes = {key: float((new[key] - old[key]).abs().max()) for key in old if old[key].is_floating_point()}
+    assert 0 < changes["head.weight"] < 0.01
+    stem = next(key for key in old if old[key].dim() == 4)  # the first filters
+    assert changes[stem] == 0
+    again = fastcolor.train(photographs, out=tmp_path / "run", resume=True, **{**options, "steps": 3})
+    assert again.steps == 3
+
+
+def test_starts_that_cannot_be(photographs: Path, tmp_path: Path) -> None:
+    start = small_weights(tmp_path / "start.safetensors")
+    for change, words in [
+        ({"preset": "fine-tune"}, "start: must be weights for the preset fine-tune, got None"),
+        ({"start": start, "encoder": "x.pth"}, "encoder: must be left out with start, which brings its own, got x.pth"),
+        (
+            {"start": start, "palette": "p.json"},
+            "palette: must be left out with start, which brings its own, got p.json",
+        ),
+        ({"start": start, "preset": "pix2pix"}, "start: must be weights of pix2pix, as the preset says, got default"),
+        ({"start": "defaut"}, "weights: must be a file or one of default.*did you mean 'default'"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            fastcolor.train(photographs, out=tmp_path / "run", **{**OPTIONS, **change})
+    regressor = tmp_path / "regressor.safetensors"
+    model = models.build("pix2pix", channels=8)
+    weights.save(
+        regressor, model, name="pix2pix", options={"channels": 8}, palette=None, temperature=1.0, size=64,
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="start: must be weights of a classifier, or come with"):
+        fastcolor.train(photographs, out=tmp_path / "run", start=regressor, **OPTIONS)
