@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import re
+import shlex
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 from test_house import ROOMS
 from test_house import ROOT as PACKAGE
+
+from fastcolor import commands
+from fastcolor.commands.arguments import parse
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("bench/results/*.md"), ROOT / "csrc" / "README.md"]
@@ -40,6 +46,31 @@ def test_every_page_is_found_from_the_first() -> None:
 def test_python_in_pages_is_python(page: Path) -> None:
     for code in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
         ast.parse(code)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_commands_in_pages_are_understood(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kinds = {f"fastcolor {command}": kind for command, (kind, _) in commands.table().items()}
+    kinds["fastcolor-video"] = kinds["fastcolor video"]
+    for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL):
+        for line in block.splitlines():
+            for program, kind in kinds.items():
+                if line.startswith(f"{program} ") or line == program:
+                    parse(kind, shlex.split(line.removeprefix(program), comments=True), program)
+
+
+def test_options_in_pages_are_options_of_some_command() -> None:
+    known = set()
+    for kind, _ in commands.table().values():
+        hints = get_type_hints(kind, include_extras=True)
+        for field in dataclasses.fields(kind):
+            notes = getattr(hints[field.name], "__metadata__", ())
+            other = [note.name for note in notes if getattr(note, "name", None)]  # tyro's, in place of the field's
+            known.add("--" + (other[0] if other else field.name).replace("_", "-"))
+    known |= {"--help", "--version", "--nproc-per-node", "--device"}  # torchrun's; what bench/ takes
+    for page in [ROOT / "README.md", *ROOT.glob("docs/*.md")]:
+        text = re.sub(r"<!-- (\w+): written.*?<!-- end of \1 -->", "", page.read_text(), flags=re.DOTALL)
+        assert not set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) - known, page
 
 
 def test_the_librarys_example_runs() -> None:
