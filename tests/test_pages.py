@@ -34,6 +34,13 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert not [str(path) for path in links(page) if not path.exists()]
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_files_named_in_pages_are_there(page: Path) -> None:
+    named = set(re.findall(r"`([\w./]+/[\w.]+\.(?:py|pyi|cpp|cu|cuh|h|md|json|safetensors))`", page.read_text()))
+    folders = [ROOT, page.parent, PACKAGE, ROOT / "csrc"]
+    assert not [path for path in named if not any((folder / path).exists() for folder in folders)]
+
+
 def test_every_page_is_found_from_the_first() -> None:
     found, new = set(), {ROOT / "README.md"}
     while new:
