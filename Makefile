@@ -21,7 +21,7 @@ test: $(VENV)/.installed-test
 	$(BIN)/ruff format --check fastcolor tests bench setup.py
 	$(BIN)/mypy
 	$(BIN)/python tests/emulation/build.py
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal --durations 10
 
 # The largest published networks, against what the originals compute: 4 GB of memory and some minutes.
 test-large: $(VENV)/.installed-test

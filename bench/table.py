@@ -76,7 +76,7 @@ def speed_table() -> str:
             libraries = [(ratio[key], library) for key, library in LIBRARIES.items() if key in ratio]
             best = "{:.3g}x ({})".format(*min(libraries)) if libraries else "-"
             body.append([what, f"{rows[name]['ms']:.2g} ms", f"{plain:.3g}x", compiled, best])
-        head = ["time of the others, ours is 1", "fastcolor", "plain torch", "torch.compile", "best library"]
+        head = ["operation", "fastcolor", "plain torch", "torch.compile", "best library"]
         parts.append(f"{table(head, body)}\n\n{conditions(result)}")
     return "\n\n".join(parts)
 
