@@ -28,10 +28,10 @@ from PIL import Image
 import fastcolor
 from fastcolor import ops
 from fastcolor.film.smoothing import Smoother
+from fastcolor.formats import picture, reading, writing
 from fastcolor.models import weights
 from fastcolor.models.layers import fold_batch_norm
 from fastcolor.options.pictures import ColorizeOptions
-from fastcolor.pictures import picture as pictures
 from fastcolor.pictures.files import colorize_files
 from fastcolor.pictures.line import in_color
 
@@ -210,11 +210,11 @@ def picture_stages(colorizer: fastcolor.Colorizer, paths: list[Path], folder: Pa
     for first in range(0, len(paths), 4):
         some = paths[first : first + 4]
         with clock("read"):
-            files = [pictures.read(path) for path in some]
+            files = [reading.read(path) for path in some]
         with clock("look"):
             for path, file in zip(some, files, strict=True):
                 in_color(file.frames[0])
-                pictures.losses(file, path)
+                writing.unsupported(file, path)
         with clock("input"):
             grays = [torch.from_numpy(file.frames[0].gray.copy())[None] for file in files]
             lightness = torch.cat([ops.luma_to_input(gray.to(colorizer.device), size) for gray in grays])
@@ -225,7 +225,7 @@ def picture_stages(colorizer: fastcolor.Colorizer, paths: list[Path], folder: Pa
             painted = [ops.paint_rgb(ab[i : i + 1], source)[0].cpu().numpy() for i, source in enumerate(sources)]
         with clock("write"):
             for path, rgb, file in zip(some, painted, files, strict=True):
-                pictures.write(folder / f"stage-{path.name}", [pictures.compose(rgb, file.frames[0])], [100])
+                writing.write(folder / f"stage-{path.name}", [picture.compose(rgb, file.frames[0])], [100])
     return clock.ms(len(paths))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import struct
 import tarfile
@@ -14,9 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm"}
+from .formats.pixels import eight_bit
+from .formats.reading import read_bytes
+from .formats.writing import GRAY_ONLY, SUFFIXES
+
+PICTURE_SUFFIXES = SUFFIXES | GRAY_ONLY
 Source = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 
@@ -100,14 +103,22 @@ def find(source: Source) -> list[Item]:
     return items
 
 
-def decode(data: bytes, name: str) -> Image.Image:
-    """An upright RGB picture from its file's bytes; ValueError naming it when it cannot be read."""
+def decode(item: Item, *, at_least: int | None = None) -> Image.Image:
+    """An upright sRGB picture, the first of its file.
+
+    Args:
+        at_least: JPEGs may be decoded at a half, a quarter or an eighth of their size while their shorter side keeps
+            so many pixels.
+
+    Raises:
+        ValueError: a picture that cannot be read, whatever is wrong with it, by its name.
+    """
     try:
-        return ImageOps.exif_transpose(Image.open(io.BytesIO(data))).convert("RGB")
-    except UnidentifiedImageError:
-        raise ValueError(f"{name}: not a readable picture (no known format)") from None
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{name}: not a readable picture ({error})") from None
+        picture = read_bytes(item.read(), item.name, at_least=at_least).frames[0]
+    except (OSError, ValueError, zlib.error) as error:
+        words = str(error).removeprefix(f"{item.name}: ") or type(error).__name__
+        raise ValueError(f"{item.name}: not a readable picture ({words})") from None
+    return Image.fromarray(eight_bit(picture.pixels)).convert("RGB")
 
 
 def pictures(source: Source) -> Iterator[tuple[str, np.ndarray]]:
@@ -123,8 +134,8 @@ def pictures(source: Source) -> Iterator[tuple[str, np.ndarray]]:
     readable = 0
     for item in find(source):
         try:
-            rgb = np.array(decode(item.read(), item.name))
-        except (ValueError, OSError, zlib.error) as error:
+            rgb = np.array(decode(item))
+        except ValueError as error:
             warnings.warn(f"skipped {error}", stacklevel=2)
             continue
         readable += 1

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
-import zlib
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -70,9 +68,9 @@ def survey(
         pictures, problems = 0, []
         for item in mine:
             try:
-                rgb = torch.from_numpy(np.array(_decode_small(item.read(), item.name, size)))
-            except (ValueError, OSError, zlib.error) as error:
-                problems.append(str(error) if item.name in str(error) else f"{item.name}: {error}")
+                rgb = torch.from_numpy(np.array(_decode_small(item, size)))
+            except ValueError as error:
+                problems.append(str(error))
             else:
                 counts += count_cells(ops.rgb_to_lab(rgb[None].to(device), layout="hwc")[:, 1:])
                 pictures += 1
@@ -98,21 +96,11 @@ def survey(
     return Survey(counts, pictures, int(counts.sum()), skipped, provenance)
 
 
-def _decode_small(data: bytes, name: str, size: int | None) -> Image.Image:
+def _decode_small(item: Item, size: int | None) -> Image.Image:
     """The picture, or with `size` one whose short side lies between it and its double."""
-    if size is None:
-        return decode(data, name)
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            factor = min(image.size) // size
-            if factor >= 2:
-                image.draft("RGB", (image.width // factor, image.height // factor))  # JPEG: by 2, 4 or 8
-                factor = min(image.size) // size
-                image = image.convert("RGB")
-                return image.reduce(factor) if factor >= 2 else image
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        pass  # said better below
-    return decode(data, name)
+    image = decode(item, at_least=size)
+    factor = 1 if size is None else min(image.size) // size
+    return image.reduce(factor) if factor >= 2 else image
 
 
 def histogram(data: Tensor | Iterable[Tensor] | str | os.PathLike[str]) -> Tensor:

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 import fastcolor
 from fastcolor import atomic
-from fastcolor.pictures import files
+from fastcolor.pictures import line
 
 
 def test_a_file_appears_whole_and_what_was_there_stays_until_then(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_rights_are_the_masks_whoever_made_the_file(tmp_path: Path) -> None:
     try:
         atomic.write_tensors(tmp_path / "a.safetensors", {"a": torch.ones(3)}, {})
         atomic.write_bytes(tmp_path / "a.bin", b"a")
-        files._copy(source, tmp_path / "copy.png")
+        line._copy(source, tmp_path / "copy.png")
     finally:
         os.umask(before)
     assert load_file(tmp_path / "a.safetensors")["a"].tolist() == [1, 1, 1]
@@ -81,7 +81,7 @@ def test_what_the_dead_left_is_cleared_and_nothing_else(tmp_path: Path) -> None:
 
 def test_there_is_one_way_to_rename_and_it_needs_no_torch() -> None:
     root = Path(fastcolor.__file__).parent
-    renaming = re.compile(r"os\.(replace|rename)\(|\.rename\(|\.replace\([^\"',]*\)|os\.umask")
+    renaming = re.compile(r"os\.(replace|rename)\(|\.rename\(|\.replace\([^\"',=]*\)|os\.umask")
     found = {
         path.name for path in root.rglob("*.py") if renaming.search(path.read_text()) and "bench" not in path.parts
     }

@@ -17,7 +17,19 @@ import fastcolor
 ROOT = Path(fastcolor.__file__).parent
 MOST_FLAT = 14
 # From the ground up: a room may import those before it, and flat files that import none after it.
-ROOMS = ("options", "ops", "models", "engines", "pictures", "film", "batch", "training", "evaluation", "commands")
+ROOMS = (
+    "options",
+    "formats",
+    "ops",
+    "models",
+    "engines",
+    "pictures",
+    "film",
+    "batch",
+    "training",
+    "evaluation",
+    "commands",
+)
 
 
 def modules_of(root: Path) -> dict[str, Path]:

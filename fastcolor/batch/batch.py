@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Literal
 
 from ..bar import bar
+from ..formats.writing import check_target
 from ..options.batch import BatchOptions
 from ..pictures import targets
-from ..pictures.picture import check_target
 from ..pictures.targets import Conversion
 from .items import Item, Result, Status, stamp
 

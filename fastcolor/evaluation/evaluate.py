@@ -90,8 +90,8 @@ def evaluate(
     find(data)
 
     # What needs torch is loaded here: help and the refusals above answer before that.
+    from ..formats.picture import of_array
     from ..pictures.colorize import Colorizer
-    from ..pictures.picture import of_array
     from .meter import Gallery, Meter
     from .probes import probe_weights
 

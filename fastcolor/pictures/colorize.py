@@ -16,20 +16,17 @@ from PIL import Image
 from torch import Tensor
 
 from .. import ops
+from ..formats.picture import Picture, compose, of_array
+from ..formats.pixels import eight_bit
+from ..formats.reading import of_image, read
 from ..options.base import takes
 from ..options.look import Look, check_look
 from ..predictor import Predictor
 from .hints import Hint, planes
-from .picture import Picture, compose, of_array, of_image, read
 
 ImageLike = str | os.PathLike[str] | Image.Image | np.ndarray
 _FULL_DETAIL, _FULL_SIDE = 2.0, 32  # spread of L, and side in pixels, from which colours are trusted whole
 log = logging.getLogger("fastcolor")
-
-
-def eight_bit(pixels: np.ndarray) -> np.ndarray:
-    """uint8 or uint16 pixels as uint8, rounded."""
-    return pixels if pixels.dtype == np.uint8 else ((pixels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -191,8 +188,10 @@ def _open(image: object) -> Picture:
     if isinstance(image, (str, os.PathLike)):
         file = read(image)
         if len(file.frames) > 1:
-            kind = "pages" if file.format == "TIFF" else "frames"
+            kind = "pages" if file.pages else "frames"
             log.warning("%s: the first of its %d %s is coloured", image, len(file.frames), kind)
+        for note in file.frames[0].notes:
+            log.warning("%s: %s", image, note)
         return file.frames[0]
     raise TypeError(f"image: must be a path, a PIL image or a uint8 array, got {type(image).__name__}")
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..bar import bar
+from ..formats.writing import check_target
 from ..models import named
 from ..options.pictures import ColorizeOptions
 from . import targets
 from .outcome import Outcome
-from .picture import check_target
 
 if TYPE_CHECKING:
     from .colorize import Colorizer
@@ -54,7 +54,7 @@ def colorize_files(options: ColorizeOptions, colorizer: Colorizer | None = None)
                 if passage.error is not None:
                     raise passage.error
                 finish(passage, options, outcome)
-            except (ValueError, OSError) as error:
+            except Exception as error:  # each is in words that name the file
                 if single:
                     raise
                 outcome.failed.append(str(error))

@@ -6,7 +6,7 @@ import logging
 import math
 import shutil
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -18,12 +18,15 @@ from PIL import Image
 
 from .. import ops
 from ..atomic import whole
+from ..formats.picture import DamagedError, Picture, PictureError, PictureFile, compose
+from ..formats.pixels import eight_bit
+from ..formats.reading import Pages, read, words
+from ..formats.writing import check_target, unsupported, write
 from ..options.pictures import ColorizeOptions
 from ..threads import Pipe, Stopped, Worker, painters
 from . import targets
-from .colorize import Colorizer, eight_bit
+from .colorize import Colorizer
 from .outcome import Outcome
-from .picture import DamagedError, Picture, PictureError, PictureFile, check_target, compose, read, unsupported, write
 from .targets import Conversion
 
 log = logging.getLogger("fastcolor")
@@ -42,8 +45,13 @@ class Passage:
     colored: bool = False  # before
     keep: bool = False  # as it is, being in colour
     lost: list[str] = field(default_factory=list)  # what the target's format cannot hold
-    images: list[Image.Image] = field(default_factory=list)
+    images: Iterable[Image.Image] = ()
     error: Exception | None = None
+
+    @property
+    def book(self) -> bool:
+        """Whether the file has so many pages as it likes: they are read and painted while they are written."""
+        return self.file is not None and isinstance(self.file.frames, Pages) and len(self.file.frames) > 1
 
 
 def in_color(picture: Picture) -> bool:
@@ -110,9 +118,8 @@ class Line:
         pixels = 0
         for conversion in self._conversions:
             passage = _start(conversion, self._options, self._single)
-            more = (
-                0 if passage.file is None else sum(math.prod(frame.pixels.shape[:2]) for frame in passage.file.frames)
-            )
+            frames = [] if passage.file is None else passage.file.frames[: 1 if passage.book else None]
+            more = sum(math.prod(frame.pixels.shape[:2]) for frame in frames)
             if batch and (len(batch) == _BATCH or pixels + more > _BATCH_PIXELS):
                 self._read.put(batch)
                 batch, pixels = [], 0
@@ -122,23 +129,30 @@ class Line:
         self._read.close()
 
     def _paint_batch(self, batch: list[Passage]) -> list[Passage]:
-        passages = [passage for passage in batch if passage.file is not None and not passage.keep]
+        passages = [passage for passage in batch if passage.file is not None and not passage.keep and not passage.book]
         try:
             self._paint(passages)
-        except (ValueError, OSError, MemoryError):  # once more, one by one: the others are well
+        except Exception:  # once more, one by one: the others are well
+            errors: list[Exception] = []
             for passage in passages:
                 try:
                     self._paint([passage])
-                except (ValueError, OSError, MemoryError) as error:
+                except Exception as error:
+                    errors.append(error)
                     passage.error = _named(error, passage)
+            # What nobody expects, and of every one of several pictures, is none of the pictures' fault.
+            if 1 < len(passages) == len(errors) and not isinstance(errors[0], (ValueError, OSError, MemoryError)):
+                raise errors[0] from None
+        for passage in batch:
+            if passage.book and not passage.keep:
+                passage.images = _painted_pages(self._colorizer, passage, self._options)
         return batch
 
     def _paint(self, passages: list[Passage]) -> None:
         frames = [frame for passage in passages if passage.file is not None for frame in passage.file.frames]
         if not frames:
             return
-        options = self._options
-        images = iter(self._colorizer.paint(frames, temperature=options.temperature, saturation=options.saturation))
+        images = iter(_paint(self._colorizer, frames, self._options))
         for passage in passages:
             passage.images = list(islice(images, len(passage.file.frames) if passage.file is not None else 0))
 
@@ -153,9 +167,11 @@ def _start(conversion: Conversion, options: ColorizeOptions, single: bool) -> Pa
             passage.skipped = True
             return passage
         check_target(conversion.target)
-        file = _read(conversion.source, options)
-        passage.lost = unsupported(file, conversion.target)
-        passage.colored = any(in_color(frame) for frame in file.frames)
+        file, passage.lost = _read(conversion, options)
+        every = options.skip_colored or not isinstance(
+            file.frames, Pages
+        )  # of a book the rest is seen while it is painted
+        passage.colored = any(in_color(frame) for frame in (file.frames if every else file.frames[:1]))
         passage.keep = passage.colored and options.skip_colored
         passage.file = file
     except (ValueError, OSError, MemoryError) as error:
@@ -169,15 +185,43 @@ def color_file(colorizer: Colorizer, conversion: Conversion, options: ColorizeOp
     if passage.error is not None:
         raise passage.error
     if passage.file is not None and not passage.keep:
-        frames, (temperature, saturation) = passage.file.frames, (options.temperature, options.saturation)
-        passage.images = list(colorizer.paint(frames, temperature=temperature, saturation=saturation))
+        if passage.book:
+            passage.images = _painted_pages(colorizer, passage, options)
+        else:
+            passage.images = _paint(colorizer, list(passage.file.frames), options)
     finish(passage, options, outcome)
 
 
+def _paint(colorizer: Colorizer, frames: list[Picture], options: ColorizeOptions) -> list[Image.Image]:
+    return colorizer.paint(frames, temperature=options.temperature, saturation=options.saturation)
+
+
+def _painted_pages(colorizer: Colorizer, passage: Passage, options: ColorizeOptions) -> Iterator[Image.Image]:
+    """A book's pages, read one after the other and painted a few at a time, ahead of who writes them."""
+    assert passage.file is not None
+    ahead = painters(colorizer.device)
+    painted: deque[Future[list[Image.Image]]] = deque()
+    with ThreadPoolExecutor(ahead, "fastcolor-page") as pool:
+        for page in passage.file.frames:
+            passage.colored = passage.colored or in_color(page)
+            painted.append(pool.submit(_paint, colorizer, [page], options))
+            if len(painted) > ahead:
+                yield from painted.popleft().result()
+        while painted:
+            yield from painted.popleft().result()
+
+
 def _named(error: Exception, passage: Passage) -> Exception:
+    """An error in words that name the file."""
+    source = passage.conversion.source
     if isinstance(error, MemoryError):
-        return PictureError(f"{passage.conversion.source}: too large for this machine's memory")
-    return error
+        return PictureError(f"{source}: too large for this machine's memory")
+    if isinstance(error, (ValueError, OSError)) and (
+        str(source) in str(error) or str(passage.conversion.target) in str(error)
+    ):
+        return error
+    log.debug("%s", source, exc_info=error)
+    return PictureError(f"{source}: cannot be coloured ({words(error)})")
 
 
 def finish(passage: Passage, options: ColorizeOptions, outcome: Outcome) -> None:
@@ -190,30 +234,43 @@ def finish(passage: Passage, options: ColorizeOptions, outcome: Outcome) -> None
         if passage.keep and targets.same_format(source, target):
             _copy(source, target)
         else:
-            images = [_as_it_is(frame) for frame in file.frames] if passage.keep else passage.images
+            images = (_as_it_is(frame) for frame in file.frames) if passage.keep else passage.images
             if options.compare and not passage.keep:
-                images = [_beside(before, after) for before, after in zip(_gray(file), images, strict=True)]
-            write(target, images, file.durations, file.loop, pages=file.format == "TIFF")
+                images = (_beside(_gray(frame), after) for frame, after in zip(file.frames, images, strict=True))
+            write(target, images, file.durations, file.loop, pages=file.pages)
             _warn(file, source, target, passage.lost)
-            outcome.deep += any(frame.bits == 16 for frame in file.frames)
-    except MemoryError as error:
-        raise _named(error, passage) from None
+            outcome.deep += file.frames[0].bits == 16
+    except Exception as error:
+        raise _named(_hinted(error, options), passage) from None
     (outcome.kept if passage.keep else outcome.done).append(target)
     outcome.recolored += passage.colored and not passage.keep
 
 
-def _read(source: Path, options: ColorizeOptions) -> PictureFile:
+def _read(conversion: Conversion, options: ColorizeOptions) -> tuple[PictureFile, list[str]]:
+    """The file, and what of it the target cannot hold. Whatever a file raises is an error in words."""
     try:
-        return read(source, allow_truncated=options.allow_truncated)
+        file = read(conversion.source, allow_truncated=options.allow_truncated)
+        return file, unsupported(file, conversion.target)
     except DamagedError as error:
-        hint = "" if options.allow_truncated else "; --allow-truncated reads what is left of it"
-        raise PictureError(f"{error}{hint}") from None
+        raise _hinted(error, options) from None
+    except (ValueError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise PictureError(f"{conversion.source}: cannot be read ({words(error)})") from error
+
+
+def _hinted(error: Exception, options: ColorizeOptions) -> Exception:
+    if isinstance(error, DamagedError) and not options.allow_truncated:
+        return PictureError(f"{error}; --allow-truncated reads what is left of it")
+    return error
 
 
 def _warn(file: PictureFile, source: Path, target: Path, lost: list[str]) -> None:
     if lost:
         log.warning("%s: %s cannot hold %s; left out", source, target.suffix.lower(), ", ".join(lost))
     first = file.frames[0]
+    for note in first.notes:
+        log.warning("%s: %s", source, note)
     share = first.gray[first.present].size / first.gray.size
     if share < 1:
         log.warning("%s: truncated, %.0f %% of it was read, the rest stays gray", source, 100 * share)
@@ -230,8 +287,8 @@ def _as_it_is(picture: Picture) -> Image.Image:
     return compose(pixels if pixels.ndim == 3 else pixels[..., None].repeat(3, axis=2), picture)
 
 
-def _gray(file: PictureFile) -> list[Image.Image]:
-    return [Image.fromarray(eight_bit(frame.gray)) for frame in file.frames]
+def _gray(frame: Picture) -> Image.Image:
+    return Image.fromarray(eight_bit(frame.gray))
 
 
 def _beside(before: Image.Image, after: Image.Image) -> Image.Image:

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .picture import SUFFIXES, check_target
+from ..formats.writing import GRAY_ONLY, SUFFIXES, check_target
 
-_SAME_FORMAT = {".jpeg": ".jpg", ".tiff": ".tif", ".heif": ".heic"}
+_SAME_FORMAT = {
+    ".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".apng": ".png", ".tiff": ".tif", ".heif": ".heic", ".pnm": ".ppm"
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def walk(folder: Path, out: Path) -> Tree:
             path = Path(root, name)
             if name.startswith(".") or not path.is_file():
                 continue
-            known = path.suffix.lower() in SUFFIXES | {".pgm"}
+            known = path.suffix.lower() in SUFFIXES | GRAY_ONLY
             (tree.pictures if known else tree.others).append(path)
     tree.pictures.sort()
     return tree

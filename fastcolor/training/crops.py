@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import zlib
 from collections.abc import Generator, Iterable
 from typing import NamedTuple
 
@@ -40,9 +39,9 @@ class Crops(torch.utils.data.Dataset[tuple[Tensor, list[str]]]):
         for attempt in range(8):
             item = self._item(number + attempt * 7919)  # an unreadable picture is replaced by another
             try:
-                picture = decode(item.read(), item.name)
-            except (ValueError, OSError, zlib.error) as error:
-                problems.append(str(error) if item.name in str(error) else f"{item.name}: {error}")
+                picture = decode(item)
+            except ValueError as error:
+                problems.append(str(error))
                 continue
             side = min(picture.size) * random.uniform(view.low, view.high)
             left, top = (random.uniform(0, size - side) for size in picture.size)

@@ -13,7 +13,7 @@ from PIL import Image, ImageCms, TiffImagePlugin
 
 import fastcolor
 from fastcolor import Colorizer, ops
-from fastcolor.pictures import picture as pictures
+from fastcolor.formats import picture, reading, writing
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +82,9 @@ def test_a_picture_in_colour_keeps_its_lightness_and_loses_its_colour(colorizer:
     assert np.abs(lightness(recolored) - lightness(rgb)).max() < 0.5
 
 
-def read(image: Image.Image, path: Path, **options: object) -> pictures.Picture:
+def read(image: Image.Image, path: Path, **options: object) -> picture.Picture:
     image.save(path, **options)
-    return pictures.read(path).frames[0]
+    return reading.read(path).frames[0]
 
 
 def test_modes(tmp_path: Path) -> None:
@@ -97,14 +97,14 @@ def test_modes(tmp_path: Path) -> None:
     red = Image.new("RGB", (8, 8), (250, 20, 10))
     cmyk = read(red.convert("CMYK"), tmp_path / "c.jpg", quality=100).pixels
     assert cmyk.ndim == 3 and cmyk[4, 4, 0] > 200 > 80 > cmyk[4, 4, 1]
-    with pytest.raises(pictures.PictureError, match="floating-point pixels are not supported"):
+    with pytest.raises(picture.PictureError, match="floating-point pixels are not supported"):
         read(Image.fromarray(gray.astype(np.float32), "F"), tmp_path / "f.tif")
 
 
 def test_sixteen_bits_are_read_whole(colorizer: Colorizer, tmp_path: Path) -> None:
     deep = (photograph().astype(np.uint16) << 8) | 77
     Image.fromarray(deep).save(tmp_path / "deep.png")
-    assert np.array_equal(pictures.read(tmp_path / "deep.png").frames[0].pixels, deep)
+    assert np.array_equal(reading.read(tmp_path / "deep.png").frames[0].pixels, deep)
     result = np.asarray(colorizer(tmp_path / "deep.png", saturation=0))[..., 0]
     assert np.abs(result - deep / 257).max() <= 0.51
 
@@ -125,7 +125,7 @@ def test_orientation_is_applied_and_metadata_kept(colorizer: Colorizer, tmp_path
     Image.fromarray(photograph()).save(tmp_path / "t.jpg", exif=exif, dpi=(300, 300))
     result = colorizer(tmp_path / "t.jpg")
     assert result.size == (64, 96)
-    pictures.write(tmp_path / "out.jpg", [result], [0])
+    writing.write(tmp_path / "out.jpg", [result], [0])
     with Image.open(tmp_path / "out.jpg") as saved:
         assert saved.getexif().get(0x0112, 1) == 1 and saved.getexif()[0x010E] == "grandmother"
         assert round(saved.info["dpi"][0]) == 300
@@ -134,7 +134,7 @@ def test_orientation_is_applied_and_metadata_kept(colorizer: Colorizer, tmp_path
 def test_colour_profiles_are_converted_and_the_result_is_tagged_srgb(colorizer: Colorizer, tmp_path: Path) -> None:
     lab_profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     Image.new("RGB", (32, 32), (10, 200, 30)).save(tmp_path / "s.png", icc_profile=lab_profile)
-    assert pictures.read(tmp_path / "s.png").frames[0].pixels[0, 0].tolist() == [10, 200, 30]
+    assert reading.read(tmp_path / "s.png").frames[0].pixels[0, 0].tolist() == [10, 200, 30]
     Image.new("RGB", (32, 32), (10, 200, 30)).save(tmp_path / "junk.png", icc_profile=b"no profile")
     result = colorizer(tmp_path / "junk.png")
     profile = ImageCms.ImageCmsProfile(__import__("io").BytesIO(result.info["icc_profile"]))
@@ -144,22 +144,22 @@ def test_colour_profiles_are_converted_and_the_result_is_tagged_srgb(colorizer: 
 def test_animations_keep_frames_and_durations(tmp_path: Path) -> None:
     frames = [Image.fromarray(np.roll(photograph(), 9 * i, axis=1)) for i in range(3)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:], duration=[50, 100, 150], loop=0)
-    file = pictures.read(tmp_path / "a.gif")
+    file = reading.read(tmp_path / "a.gif")
     assert len(file.frames) == 3 and file.durations == [50, 100, 150]
     painted = Colorizer(device="cpu").paint(file.frames)
-    pictures.write(tmp_path / "b.gif", painted, file.durations, file.loop)
-    again = pictures.read(tmp_path / "b.gif")
+    writing.write(tmp_path / "b.gif", painted, file.durations, file.loop)
+    again = reading.read(tmp_path / "b.gif")
     assert len(again.frames) == 3 and again.durations == [50, 100, 150]
 
 
 def test_formats_that_cannot_hold_the_result(tmp_path: Path) -> None:
     image = Image.new("RGBA", (8, 8), (200, 100, 50, 0))
-    pictures.write(tmp_path / "a.jpg", [image], [0])
+    writing.write(tmp_path / "a.jpg", [image], [0])
     assert Image.open(tmp_path / "a.jpg").getpixel((4, 4)) == (255, 255, 255)  # white shows through
-    with pytest.raises(pictures.PictureError, match=r"\.pgm cannot hold colour"):
-        pictures.write(tmp_path / "a.pgm", [image], [0])
-    with pytest.raises(pictures.PictureError, match="must end in one of"):
-        pictures.write(tmp_path / "a.doc", [image], [0])
+    with pytest.raises(picture.PictureError, match=r"\.pgm cannot hold colour"):
+        writing.write(tmp_path / "a.pgm", [image], [0])
+    with pytest.raises(picture.PictureError, match="must end in one of"):
+        writing.write(tmp_path / "a.doc", [image], [0])
     assert [p.name for p in tmp_path.iterdir()] == ["a.jpg"]
 
 
@@ -171,20 +171,20 @@ def test_files_that_are_no_pictures(tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("hello")
     Image.fromarray(photograph()).save(tmp_path / "png.jpg", format="PNG")
     for name, words in [("cut.jpg", "is truncated"), ("empty.jpg", "is empty"), ("text.jpg", "is not a picture")]:
-        with pytest.raises(pictures.PictureError, match=words):
-            pictures.read(tmp_path / name)
+        with pytest.raises(picture.PictureError, match=words):
+            reading.read(tmp_path / name)
     with pytest.raises(FileNotFoundError, match="no such file"):
-        pictures.read(tmp_path / "missing.jpg")
-    with pytest.raises(pictures.PictureError, match="is a folder"):
-        pictures.read(tmp_path)
-    assert pictures.read(tmp_path / "cut.jpg", allow_truncated=True).frames[0].pixels.shape == (300, 400)
-    assert pictures.read(tmp_path / "png.jpg").format == "PNG"  # what counts is the content
+        reading.read(tmp_path / "missing.jpg")
+    with pytest.raises(picture.PictureError, match="is a folder"):
+        reading.read(tmp_path)
+    assert reading.read(tmp_path / "cut.jpg", allow_truncated=True).frames[0].pixels.shape == (300, 400)
+    assert reading.read(tmp_path / "png.jpg").format == "PNG"  # what counts is the content
 
 
 def test_decompression_bombs_are_refused_with_the_limit(tmp_path: Path) -> None:
     Image.new("1", (30_000, 30_000)).save(tmp_path / "bomb.png")
-    with pytest.raises(pictures.PictureError, match="more pixels than the limit of 250,000,000"):
-        pictures.read(tmp_path / "bomb.png")
+    with pytest.raises(picture.PictureError, match="more pixels than the limit of 250,000,000"):
+        reading.read(tmp_path / "bomb.png")
 
 
 def test_bad_arguments(colorizer: Colorizer) -> None:
@@ -252,7 +252,7 @@ def test_sixteen_bit_colour_is_read_whole(colorizer: Colorizer, tmp_path: Path, 
     rgb = deep_photograph()
     alpha = np.full((64, 96, 1), 40_000, np.uint16)
     save_deep(tmp_path / name, np.concatenate([rgb, alpha], axis=2) if "alpha" in name else rgb)
-    picture = pictures.read(tmp_path / name).frames[0]
+    picture = reading.read(tmp_path / name).frames[0]
     assert np.array_equal(picture.pixels, rgb) and picture.bits == 16
     assert (picture.alpha is not None) == ("alpha" in name)
     expected = ops.rgb_to_lab(torch.from_numpy(rgb.astype(np.float32) / 65535).permute(2, 0, 1)[None])[0, 0]
@@ -265,7 +265,7 @@ def test_deep_gray_of_twelve_bits_and_white_is_zero(tmp_path: Path) -> None:
     words = TiffImagePlugin.ImageFileDirectory_v2()
     words[262] = 0
     Image.fromarray(65535 - deep).save(tmp_path / "w.tif", tiffinfo=words)
-    assert np.array_equal(pictures.read(tmp_path / "w.tif").frames[0].pixels, deep)
+    assert np.array_equal(reading.read(tmp_path / "w.tif").frames[0].pixels, deep)
     twelve = np.zeros((2, 4), np.uint16)
     twelve[:, 1], twelve[:, 2], twelve[:, 3] = 2048, 4095, 16
     packed = bytes(
@@ -277,7 +277,7 @@ def test_deep_gray_of_twelve_bits_and_white_is_zero(tmp_path: Path) -> None:
     ]  # fmt: skip
     table = struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags) + bytes(4)
     (tmp_path / "t.tif").write_bytes(b"II*\0" + struct.pack("<I", 8 + len(packed)) + packed + table)
-    assert pictures.read(tmp_path / "t.tif").frames[0].pixels[0].tolist() == [0, 32775, 65535, 256]
+    assert reading.read(tmp_path / "t.tif").frames[0].pixels[0].tolist() == [0, 32775, 65535, 256]
 
 
 def test_no_colour_from_no_information(colorizer: Colorizer) -> None:
@@ -300,7 +300,7 @@ def test_what_a_truncated_file_lacks_stays_gray(colorizer: Colorizer, tmp_path: 
     Image.fromarray(photograph(400, 300)).save(tmp_path / "whole.jpg", exif=exif)
     content = (tmp_path / "whole.jpg").read_bytes()
     (tmp_path / "cut.jpg").write_bytes(content[: len(content) // 2])
-    picture = pictures.read(tmp_path / "cut.jpg", allow_truncated=True).frames[0]
+    picture = reading.read(tmp_path / "cut.jpg", allow_truncated=True).frames[0]
     share = picture.gray[picture.present].size / picture.gray.size
     assert 0.3 < share < 0.8
     missing = np.ones(picture.gray.shape, bool)
@@ -308,7 +308,7 @@ def test_what_a_truncated_file_lacks_stays_gray(colorizer: Colorizer, tmp_path: 
     assert np.ptp(picture.gray[missing]) == 0
     spread = np.ptp(np.asarray(colorizer.paint([picture])[0]).astype(int), axis=2)
     assert spread[missing].max() == 0 and spread[~missing].max() > 10
-    assert pictures.read(tmp_path / "whole.jpg", allow_truncated=True).frames[0].present == (slice(None), slice(None))
+    assert reading.read(tmp_path / "whole.jpg", allow_truncated=True).frames[0].present == (slice(None), slice(None))
 
 
 def test_python_says_when_a_file_holds_more_and_names_no_switches(
@@ -320,7 +320,7 @@ def test_python_says_when_a_file_holds_more_and_names_no_switches(
     assert [r.getMessage() for r in caplog.records] == [f"{tmp_path / 'a.gif'}: the first of its 3 frames is coloured"]
     Image.fromarray(photograph(400, 300)).save(tmp_path / "w.jpg")
     (tmp_path / "cut.jpg").write_bytes((tmp_path / "w.jpg").read_bytes()[:2000])
-    with pytest.raises(pictures.PictureError, match="is truncated") as caught:
+    with pytest.raises(picture.PictureError, match="is truncated") as caught:
         fastcolor.colorize(tmp_path / "cut.jpg", device="cpu")
     assert "--" not in str(caught.value)
 
@@ -338,5 +338,5 @@ def test_one_rule_for_temperature_and_saturation(colorizer: Colorizer) -> None:
 
 
 def test_files_that_cannot_be_read_say_why(tmp_path: Path) -> None:
-    with pytest.raises(pictures.PictureError, match=r"cannot be read \(file name too long\)"):
-        pictures.read(tmp_path / ("n" * 300 + ".jpg"))
+    with pytest.raises(picture.PictureError, match=r"cannot be read \(file name too long\)"):
+        reading.read(tmp_path / ("n" * 300 + ".jpg"))

@@ -17,11 +17,11 @@ from skimage import data
 
 from fastcolor import Colorizer
 from fastcolor.bar import bar
+from fastcolor.formats import picture, reading, writing
+from fastcolor.formats.spaces import srgb_profile
 from fastcolor.options.pictures import ColorizeOptions
-from fastcolor.pictures import picture as pictures
 from fastcolor.pictures.files import colorize_files
 from fastcolor.pictures.line import in_color
-from fastcolor.pictures.metadata import srgb_profile
 from fastcolor.pictures.outcome import Outcome
 
 
@@ -173,15 +173,15 @@ def tinted(red: float, green: float, blue: float) -> Image.Image:
 
 
 def test_what_counts_as_colour() -> None:
-    assert in_color(pictures.of_image(in_colors()))
+    assert in_color(reading.of_image(in_colors()))
     for photograph in (data.astronaut(), data.chelsea(), data.coffee()):
-        assert in_color(pictures.of_array(photograph))
+        assert in_color(picture.of_array(photograph))
     for image in (gray(), gray().convert("RGB"), tinted(1, 0.85, 0.65), tinted(0.6, 0.8, 1.0), tinted(1, 1, 1)):
-        assert not in_color(pictures.of_image(image))
-    assert not in_color(pictures.of_image(Image.new("RGB", (40, 40), (200, 40, 40))))  # one colour: a tint
+        assert not in_color(reading.of_image(image))
+    assert not in_color(reading.of_image(Image.new("RGB", (40, 40), (200, 40, 40))))  # one colour: a tint
     spot = np.array(gray().convert("RGB"))
     spot[10:30, 10:30] = (200, 30, 30)
-    assert in_color(pictures.of_image(Image.fromarray(spot)))
+    assert in_color(reading.of_image(Image.fromarray(spot)))
 
 
 def test_pictures_in_colour_are_kept_or_counted(tmp_path: Path) -> None:
@@ -210,8 +210,8 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
         for i in range(2):
             srgb_profile.cache_clear()
             source = save(tmp_path / f"a{i}.{suffix}", gray().convert("RGB"), icc_profile=dated)
-            file = pictures.read(source)
-            pictures.write(tmp_path / f"{i}.{suffix}", colorizer.paint(file.frames), file.durations)
+            file = reading.read(source)
+            writing.write(tmp_path / f"{i}.{suffix}", colorizer.paint(file.frames), file.durations)
             results.append((tmp_path / f"{i}.{suffix}").read_bytes())
             if suffix == "jpg" and i == 0:
                 time.sleep(1.1)  # a date in the file would be another one now

@@ -13,8 +13,8 @@ from PIL import Image, ImageCms, TiffImagePlugin
 from PIL.PngImagePlugin import PngInfo
 
 from fastcolor import Colorizer
-from fastcolor.pictures import metadata
-from fastcolor.pictures import picture as pictures
+from fastcolor.formats import reading, writing
+from fastcolor.formats.spaces import srgb_profile
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +29,9 @@ def gray() -> Image.Image:
 
 def through(colorizer: Colorizer, source: Path, target: Path) -> tuple[Image.Image, list[str]]:
     """Colour a file; the result opened again, and what was said to be lost."""
-    file = pictures.read(source)
-    lost = pictures.unsupported(file, target)
-    pictures.write(target, colorizer.paint(file.frames), file.durations, file.loop, pages=file.format == "TIFF")
+    file = reading.read(source)
+    lost = writing.unsupported(file, target)
+    writing.write(target, colorizer.paint(file.frames), file.durations, file.loop, pages=file.format == "TIFF")
     image = Image.open(target)
     image.load()
     return image, lost
@@ -106,8 +106,8 @@ def test_a_cameras_exif_reaches_every_format(colorizer: Colorizer, tmp_path: Pat
         assert again.get_ifd(0x8825)[1] == "N" and not lost, suffix
     image, lost = through(colorizer, tmp_path / "b.tif", tmp_path / "c.tif")
     assert image.getexif().get_ifd(0x8769)[0x9003] == "2001:01:01 00:00:00" and not lost
-    page = colorizer.paint(pictures.read(source).frames)[0]
-    pictures.write(tmp_path / "album.tif", [page, page], [0, 0], pages=True)
+    page = colorizer.paint(reading.read(source).frames)[0]
+    writing.write(tmp_path / "album.tif", [page, page], [0, 0], pages=True)
     with Image.open(tmp_path / "album.tif") as album:
         for i in range(2):
             album.seek(i)
@@ -132,7 +132,7 @@ def test_orientation_leaves_xmp_too(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     gray().save(tmp_path / "a.jpg", exif=exif, xmp=b'<x tiff:Orientation="6" dc:title="t"/>')
-    picture = pictures.read(tmp_path / "a.jpg").frames[0]
+    picture = reading.read(tmp_path / "a.jpg").frames[0]
     assert picture.pixels.shape == (96, 64)
     assert b"Orientation" not in picture.info["xmp"] and b"dc:title" in picture.info["xmp"]
 
@@ -176,14 +176,14 @@ def test_a_gray_profile_is_followed(bits: int, tmp_path: Path) -> None:
     most = 2**bits - 1
     ramp = np.linspace(0, most, 256).round().astype(f"uint{bits}")[None].repeat(4, axis=0)
     Image.fromarray(ramp).save(tmp_path / "a.tif", icc_profile=profile_of_gamma(1.0))
-    pixels = pictures.read(tmp_path / "a.tif").frames[0].pixels
+    pixels = reading.read(tmp_path / "a.tif").frames[0].pixels
     light = np.arange(256) / 255
     srgb = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
     assert pixels.dtype == f"uint{bits}" and np.abs(pixels[0] / most - srgb).max() < 1.2 / 255
     if bits == 8:
         clear = Image.merge("LA", [Image.fromarray(ramp), Image.new("L", (256, 4), 99)])
         clear.save(tmp_path / "a.png", icc_profile=profile_of_gamma(1.0))
-        picture = pictures.read(tmp_path / "a.png").frames[0]
+        picture = reading.read(tmp_path / "a.png").frames[0]
         assert np.array_equal(picture.pixels, pixels) and picture.alpha is not None and (picture.alpha == 99).all()
 
 
@@ -195,6 +195,6 @@ def test_a_profile_is_written_when_there_was_one_and_always_the_same(colorizer: 
         assert "icc_profile" not in through(colorizer, tmp_path / f"plain.{suffix}", tmp_path / f"a.{suffix}")[0].info
         gray().convert("RGB").save(tmp_path / f"managed.{suffix}", icc_profile=profile, **options)
         image, _ = through(colorizer, tmp_path / f"managed.{suffix}", tmp_path / f"b.{suffix}")
-        assert image.info["icc_profile"] == metadata.srgb_profile()
-    made = ImageCms.ImageCmsProfile(io.BytesIO(metadata.srgb_profile()))
+        assert image.info["icc_profile"] == srgb_profile()
+    made = ImageCms.ImageCmsProfile(io.BytesIO(srgb_profile()))
     assert "sRGB" in ImageCms.getProfileDescription(made) and made.profile.creation_date.year == 2000

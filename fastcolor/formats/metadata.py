@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import functools
+import re
 import struct
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
-from PIL import Image, ImageCms
+from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 # What each format can hold, by Pillow's names: of `info` below, and of its save().
@@ -30,32 +32,52 @@ _WORDS = {254, 269, 270, 271, 272, 285, 297, 305, 306, 315, 316, 318, 319}
 _LAYOUT = {34675, 37724}  # ICC profile, Photoshop's layers
 _NESTED = (34665, 34853, 40965)  # EXIF, GPS, interoperability
 _ORIENTATION, _XMP_TAG = 274, 700
+_X_RESOLUTION, _Y_RESOLUTION, _UNIT = 282, 283, 296
+_GAIN_MAP = b"hdrgm:Version"
+_UNTRUE = tuple(
+    re.compile(pattern, re.DOTALL)
+    for pattern in (
+        rb"""\s+tiff:Orientation=("[^"]*"|'[^']*')""",
+        rb"<tiff:Orientation>[^<]*</tiff:Orientation>",
+        rb"""\s+hdrgm:\w+=("[^"]*"|'[^']*')""",
+        rb"""\s+xmlns:hdrgm=("[^"]*"|'[^']*')""",
+        rb"<hdrgm:(\w+)>.*?</hdrgm:\1>|<hdrgm:\w+[^>]*/>",
+        rb"<Container:Directory>(?:(?!</Container:Directory>).)*GainMap.*?</Container:Directory>",
+    )
+)
 _SEGMENT = 65_533  # bytes that a JPEG segment holds
 _XMP_SEGMENT = _SEGMENT - len(b"http://ns.adobe.com/xap/1.0/\0")
 
 
-def collect(image: Image.Image, upright: Image.Image) -> dict[str, Any]:
-    """What is to be written again beside the pixels.
+def orientation(image: Image.Image | Image.Exif) -> int:
+    """EXIF's orientation, 1 to 8; 1 where it says nothing that has a meaning."""
+    try:
+        found = (image.getexif() if isinstance(image, Image.Image) else image).get(_ORIENTATION)
+    except Exception:  # of many kinds, from EXIF of odd types; none is worth a picture
+        return 1
+    return found if isinstance(found, int) and 1 <= found <= 8 else 1
 
-    Args:
-        image: as opened. upright: turned by its orientation, which then is in no metadata any more.
+
+def has_gain_map(image: Image.Image) -> bool:
+    """Whether a JPEG's XMP says that another picture in it is a gain map (Ultra HDR)."""
+    return any(marker == "APP1" and _GAIN_MAP in data for marker, data in getattr(image, "applist", []))
+
+
+def collect(image: Image.Image) -> dict[str, Any]:
+    """What is to be written again beside the pixels, which are upright then and have no gain map.
 
     Returns:
-        Any of exif (bytes), xmp (bytes), dpi, comment, text (a PNG's, by keyword), iptc (a JPEG's APP13 segments) and
-        icc_profile (sRGB's, when the picture had one).
+        Any of exif (bytes), xmp (bytes), dpi, comment, text (a PNG's, by keyword) and iptc (a JPEG's APP13 segments).
+        What cannot be read is left out.
     """
-    info: dict[str, Any] = {}
-    exif = _exif(image)
-    if exif:
-        info["exif"] = exif
-    xmp = upright.info.get("xmp")
-    if xmp:
-        info["xmp"] = xmp.encode() if isinstance(xmp, str) else xmp
-    for key in ("dpi", "comment"):
-        if image.info.get(key):
-            info[key] = image.info[key]
-    if image.info.get("icc_profile"):
-        info["icc_profile"] = srgb_profile()
+    try:
+        info = of_exif(image.getexif())
+    except Exception:  # of many kinds
+        info = {}
+    info.pop("dpi", None)
+    _add(info, image.info.get("xmp"), image.info.get("dpi"))
+    if isinstance(image.info.get("comment"), (str, bytes)) and image.info["comment"]:
+        info["comment"] = image.info["comment"]
     text = {
         key: value
         for key, value in getattr(image, "text", {}).items()
@@ -67,6 +89,29 @@ def collect(image: Image.Image, upright: Image.Image) -> dict[str, Any]:
     if segments:
         info["iptc"] = b"".join(b"\xff\xed" + struct.pack(">H", len(data) + 2) + data for data in segments)
     return info
+
+
+def of_exif(exif: Image.Exif, *, tiff: bool = False) -> dict[str, Any]:
+    """What EXIF says that is to be written again. tiff: it is a TIFF's own directory, which also tells its layout.
+
+    Returns:
+        Any of exif (bytes), and of a TIFF xmp (bytes) and dpi.
+    """
+    info: dict[str, Any] = {}
+    content = _written(exif, tiff)
+    if content:
+        info["exif"] = content
+    if tiff:
+        _add(info, _value(exif, _XMP_TAG), _resolution(exif))
+    return info
+
+
+def exif_of(segments: Iterable[bytes]) -> Image.Exif:
+    """The EXIF in a JPEG's APP1 segments; an empty one when there is none."""
+    exif = Image.Exif()
+    with suppress(Exception):  # of many kinds
+        exif.load(next((data for data in segments if data[:6] == b"Exif\0\0"), b""))
+    return exif
 
 
 def options(kind: str, info: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -108,25 +153,71 @@ def flat(exif: bytes | Image.Exif) -> tuple[Image.Exif, bool]:
     return tags, bool(found)
 
 
-@functools.cache
-def srgb_profile() -> bytes:
-    """An sRGB profile whose bytes are the same on every day."""
-    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    profile[24:36] = struct.pack(">6H", 2000, 1, 1, 0, 0, 0)  # the header's date and time (ICC.1:2022, 7.2.8)
-    return bytes(profile)
-
-
-def _exif(image: Image.Image) -> bytes:
-    """EXIF without orientation and file layout; empty when there is none or it cannot be read."""
+def _add(info: dict[str, Any], xmp: Any, dpi: Any) -> None:
+    """XMP and resolution, where they are what they should be."""
+    xmp = xmp.encode() if isinstance(xmp, str) else xmp
+    if isinstance(xmp, bytes) and xmp.strip():
+        info["xmp"] = _true_xmp(xmp)
     try:
-        exif = image.getexif()
+        x, y = (float(value) for value in dpi)
+    except (TypeError, ValueError, ZeroDivisionError):
+        return
+    if 1 < x < 1e5 and 1 < y < 1e5:  # Pillow says 1 of a TIFF that says nothing
+        info["dpi"] = (x, y)
+
+
+def _true_xmp(xmp: bytes) -> bytes:
+    """XMP without what is not so any more: an orientation, a gain map."""
+    for pattern in _UNTRUE:
+        xmp = pattern.sub(b"", xmp)
+    return xmp
+
+
+def _value(exif: Image.Exif, tag: int) -> Any:
+    with suppress(Exception):  # of many kinds
+        return exif.get(tag)
+    return None
+
+
+def _resolution(exif: Image.Exif) -> tuple[float, float] | None:
+    """Dots an inch."""
+    unit = {2: 1.0, 3: 2.54}.get(_value(exif, _UNIT))
+    with suppress(TypeError, ValueError, ZeroDivisionError):
+        if unit:
+            return float(_value(exif, _X_RESOLUTION)) * unit, float(_value(exif, _Y_RESOLUTION)) * unit
+    return None
+
+
+def _written(exif: Image.Exif, tiff: bool) -> bytes:
+    """EXIF without orientation and file layout; empty when nothing is left. Tags that cannot be written go."""
+    aside: dict[int, Any] = {}  # and not gone: the EXIF is an open image's own
+    try:
         for tag in list(exif):
-            layout = image.format == "TIFF" and ((tag < _XMP_TAG and tag not in _WORDS) or tag in _LAYOUT)
+            layout = tiff and ((tag < _XMP_TAG and tag not in _WORDS) or tag in _LAYOUT)
             if tag in (_ORIENTATION, _XMP_TAG) or layout:
+                aside[tag] = exif[tag]
                 del exif[tag]
-        return exif.tobytes() if len(exif) else b""
-    except (OSError, ValueError, TypeError, KeyError, OverflowError, SyntaxError, struct.error):
+        if not len(exif):
+            return b""
+        with suppress(Exception):  # of many kinds
+            return exif.tobytes()
+        return _sound(exif)
+    except Exception:
         return b""
+    finally:
+        exif.update(aside)
+
+
+def _sound(exif: Image.Exif) -> bytes:
+    """What can be written of EXIF that cannot be as a whole."""
+    kept = Image.Exif()
+    for tag in list(exif):
+        with suppress(Exception):
+            one = Image.Exif()
+            one[tag] = exif.get_ifd(tag) if tag in _NESTED else exif[tag]
+            one.tobytes()
+            kept[tag] = one[tag]
+    return kept.tobytes() if len(kept) else b""
 
 
 def _translated(kind: str, info: dict[str, Any]) -> dict[str, Any]:

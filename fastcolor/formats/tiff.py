@@ -1,0 +1,160 @@
+"""TIFF files: which of their directories are pictures, and pixels that Pillow reads wrongly or not at all."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import IO, Any
+
+import numpy as np
+
+from .picture import PictureError
+from .pixels import Raster, raster_of
+
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what matters of its warnings becomes our errors
+_REDUCED, _MASK = 1, 4  # bits of NewSubfileType
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _TRANSPARENCY, _CMYK, _YCBCR = range(7)
+_RAW = (32803, 34892)  # a camera's color filter array; LinearRaw
+_JPEG = 7
+_MOST_PAGES = 10_000
+
+
+@dataclass(frozen=True)
+class Page:
+    """A directory that is a picture. index: in the file's chain, as Pillow counts; None: nested in another.
+
+    mask: of the same size, clear where it is 0; None without one.
+    """
+
+    directory: Any  # tifffile.TiffPage
+    index: int | None
+    mask: Any = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether Pillow reads it as it should be."""
+        page = self.directory
+        if self.index is None or page.sampleformat != 1 or isinstance(page.bitspersample, tuple):
+            return False
+        if page.samplesperpixel == 1:
+            return page.bitspersample in (1, 2, 4, 8) and page.photometric in (0, 1, 3)
+        known = page.photometric in (_BLACK_IS_ZERO, _RGB, _CMYK, _YCBCR)
+        return page.bitspersample == 8 and known and len(page.extrasamples) <= 1
+
+
+def pages_of(file: IO[bytes]) -> list[Page]:
+    """The pictures of an open file, in its order: no thumbnails, smaller copies or masks, when there is more.
+
+    Raises:
+        Exception: of many kinds, from a file that cannot be read.
+    """
+    import tifffile
+
+    tiff = tifffile.TiffFile(file)
+    if len(tiff.pages) > _MOST_PAGES:
+        raise ValueError(f"has more than {_MOST_PAGES:,} pages")
+    chain: list[Page] = []
+    thumbnails: list[Page] = []
+    for index in range(len(tiff.pages)):
+        directory = tiff.pages[index]
+        if _kind(directory) & _MASK or directory.photometric == _TRANSPARENCY:
+            whole = chain[-1].directory if chain else None
+            if whole is not None and (whole.imagewidth, whole.imagelength) == (
+                directory.imagewidth,
+                directory.imagelength,
+            ):
+                chain[-1] = Page(whole, chain[-1].index, directory)
+        elif _kind(directory) & _REDUCED:
+            nested = [one for one in _nested(directory) if not _kind(one) & (_REDUCED | _MASK)]
+            if nested:  # the picture whose thumbnail this is
+                chain.append(Page(max(nested, key=lambda one: one.imagewidth * one.imagelength), None))
+            else:
+                thumbnails.append(Page(directory, index))
+        else:
+            chain.append(Page(directory, index))
+    return chain or thumbnails
+
+
+def raster(page: Page, name: str, *, lenient: bool = False) -> Raster:
+    """Decode a page at its depth. lenient: what the file lacks is left black.
+
+    Raises:
+        PictureError: what the page is, when it is of a kind that is not supported.
+        Exception: of many kinds, when it is damaged.
+    """
+    directory = page.directory
+    problem = unsupported(directory)
+    if problem:
+        raise PictureError(f"{name}: {problem}")
+    samples = _without_missing(directory) if lenient else directory.asarray()
+    if directory.planarconfig == 2 and directory.samplesperpixel > 1:
+        samples = np.moveaxis(samples, 0, -1)
+    samples = samples.reshape(directory.imagelength, directory.imagewidth, directory.samplesperpixel)
+    if directory.photometric == _PALETTE:
+        samples, bits = np.asarray(directory.colormap).T[samples[..., 0]], 16
+    else:
+        bits = directory.bitspersample
+    colors = {_RGB: 3, _CMYK: 4, _YCBCR: 3, _PALETTE: 3}.get(directory.photometric, 1)
+    extra = [int(kind) for kind in directory.extrasamples][:1]
+    alpha = samples.shape[2] > colors and extra != [] and extra[0] in (1, 2)
+    found = raster_of(samples[..., : colors + alpha], bits, alpha=alpha, associated=extra == [1])
+    if directory.photometric == _WHITE_IS_ZERO:
+        return Raster(np.iinfo(found.samples.dtype).max - found.samples, found.alpha, bits)
+    return found
+
+
+def mask_of(page: Page) -> np.ndarray | None:
+    """(H, W) uint8: 255 where a page's transparency mask shows it."""
+    if page.mask is None:
+        return None
+    shown = page.mask.asarray().reshape(page.mask.imagelength, page.mask.imagewidth, -1)[..., 0] > 0
+    return shown.astype(np.uint8) * 255
+
+
+def unsupported(page: Any) -> str | None:
+    """Why a page cannot be read, in words; None when it can."""
+    bits = page.bitspersample
+    if page.photometric in _RAW:
+        return "is a camera's raw picture, which is not supported; develop it to TIFF or JPEG first"
+    if page.sampleformat in (3, 6):
+        return "floating-point pixels are not supported; save it with 8 or 16 bits"
+    if page.sampleformat in (2, 5):
+        return "signed pixels are not supported; save it with 8 or 16 bits, unsigned"
+    if page.photometric in (8, 9, 10):
+        return "CIE Lab pixels are not supported; save it as RGB"
+    if page.photometric > _YCBCR or page.photometric == _TRANSPARENCY:
+        return (
+            f"its kind of pixels (PhotometricInterpretation {int(page.photometric)}) is not supported; save it as RGB"
+        )
+    if isinstance(bits, tuple):
+        return f"channels of different depth are not supported (got {', '.join(map(str, bits))} bits)"
+    if not 1 <= bits <= 32:
+        return f"{bits} bits a channel are not supported; save it with 8 or 16"
+    if page.imagedepth > 1:
+        return "is a volume, not a picture"
+    if page.photometric == _YCBCR and (bits > 8 or page.compression != _JPEG):
+        return f"YCbCr pixels of {bits} bits in this compression are not supported; save it as RGB"
+    if page.samplesperpixel > 8:
+        return f"has {page.samplesperpixel} channels, which is no picture in gray or colour"
+    return None
+
+
+def _kind(directory: Any) -> int:
+    kind = int(directory.subfiletype or 0)
+    old = directory.tags.get(255)  # SubfileType: 2 is a reduced picture
+    return kind | (_REDUCED if old is not None and old.value == 2 else 0)
+
+
+def _nested(directory: Any) -> list[Any]:
+    return list(directory.pages) if directory.subifds else []
+
+
+def _without_missing(directory: Any) -> np.ndarray:
+    """A truncated page's samples: strips and tiles that are not all there are empty."""
+    file = directory.parent.filehandle
+    there = [(offset, size if offset + size <= file.size else 0)
+             for offset, size in zip(directory.dataoffsets, directory.databytecounts, strict=False)]  # fmt: skip
+    if not any(size for _, size in there):
+        raise ValueError("truncated before the first whole strip")
+    directory.dataoffsets, directory.databytecounts = (tuple(each) for each in zip(*there, strict=True))
+    return directory.asarray()

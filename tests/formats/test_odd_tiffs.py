@@ -1,0 +1,149 @@
+"""TIFFs as scanners, Photoshop and laboratories write them: read as what they say they are, or refused truly."""
+
+from __future__ import annotations
+
+import io
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from odd_pictures import deep, page, ramp, tiff, write
+from PIL import Image, TiffImagePlugin
+
+from fastcolor.formats import reading, writing
+from fastcolor.formats.picture import PictureError
+
+GRAY = ramp()
+DEEP = deep(GRAY)
+
+
+def read(path: Path, content: bytes) -> np.ndarray:
+    return reading.read(write(path, content)).frames[0].pixels
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("planes", [False, True])
+def test_sixteen_bit_color_in_planes_or_not(order: str, planes: bool, tmp_path: Path) -> None:
+    rgb = np.dstack([DEEP, DEEP // 2, DEEP // 3])
+    pixels = read(tmp_path / "a.tif", tiff(page(rgb, 2, order=order, planes=planes), order=order))
+    assert pixels.dtype == np.uint16 and np.array_equal(pixels, rgb)
+    gray = read(tmp_path / "b.tif", tiff(page(np.dstack([DEEP] * 3), 2, order=order, planes=planes), order=order))
+    assert np.array_equal(gray, DEEP)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_white_is_zero_with_sixteen_bits(order: str, tmp_path: Path) -> None:
+    assert np.array_equal(read(tmp_path / "a.tif", tiff(page(65535 - DEEP, 0, order=order), order=order)), DEEP)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("photometric", [0, 1, 2])
+def test_alpha_beside_gray_and_color(dtype: type, photometric: int, tmp_path: Path) -> None:
+    color = DEEP if dtype == np.uint16 else GRAY
+    most = np.iinfo(dtype).max
+    stored = most - color if photometric == 0 else color
+    clear = np.full_like(color, most)
+    clear[:, :50] = 0
+    samples = np.dstack([stored] * (3 if photometric == 2 else 1) + [clear])
+    picture = reading.read(write(tmp_path / "a.tif", tiff(page(samples, photometric, t338=2)))).frames[0]
+    assert picture.pixels.dtype == dtype and np.array_equal(picture.pixels, color)
+    assert picture.alpha is not None and np.array_equal(picture.alpha, np.where(clear > 0, 255, 0))
+
+
+def test_associated_alpha_is_divided_out(tmp_path: Path) -> None:
+    half = np.full_like(DEEP, 32768)
+    content = tiff(page(np.dstack([DEEP // 2, half]), 1, t338=1))
+    pixels = read(tmp_path / "a.tif", content)
+    assert np.abs(pixels.astype(int) - DEEP).max() <= 4
+
+
+def test_thirty_two_bits_keep_their_scale(tmp_path: Path) -> None:
+    wide = DEEP.astype(np.uint32) * 65537
+    assert np.array_equal(read(tmp_path / "a.tif", tiff(page(wide, 1))), DEEP)
+
+
+def test_a_palette_of_sixteen_bit_colors_and_cmyk_of_sixteen_bits(tmp_path: Path) -> None:
+    colors = np.concatenate([np.arange(256)] * 3).astype(int) * 257
+    assert np.array_equal(read(tmp_path / "p.tif", tiff(page(GRAY, 3, t320=colors.tolist()))), GRAY)
+    ink = np.dstack([np.zeros_like(DEEP)] * 3 + [65535 - DEEP])
+    assert np.array_equal(read(tmp_path / "c.tif", tiff(page(ink, 5))), DEEP)
+
+
+@pytest.mark.parametrize(
+    ("samples", "photometric", "tags", "words"),
+    [
+        (GRAY.astype(np.int8), 1, {"t339": 2}, "signed pixels are not supported"),
+        (GRAY.astype(np.float32), 1, {"t339": 3}, "floating-point pixels are not supported"),
+        (DEEP, 32803, {}, "is a camera's raw picture"),
+        (np.dstack([DEEP] * 3), 8, {}, "CIE Lab pixels are not supported"),
+    ],
+    ids=["int8", "float32", "raw", "lab"],
+)
+def test_what_is_refused_is_refused_truly(
+    samples: np.ndarray, photometric: int, tags: dict[str, int], words: str, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "a.tif", tiff(page(samples, photometric, **tags)))
+    with pytest.raises(PictureError, match=words):
+        reading.read(path)
+
+
+def test_a_thumbnail_before_the_picture_is_not_the_picture(tmp_path: Path) -> None:
+    small = page(GRAY[::4, ::4].copy(), 1, t254=1)
+    for content in (tiff(small, page(GRAY, 1)), tiff(page(GRAY, 1), small), tiff({**small, "nested": [page(GRAY, 1)]})):
+        file = reading.read(write(tmp_path / "a.tif", content))
+        assert len(file.frames) == 1 and np.array_equal(file.frames[0].pixels, GRAY)
+    alone = reading.read(write(tmp_path / "a.tif", tiff(small)))
+    assert np.array_equal(alone.frames[0].pixels, GRAY[::4, ::4])  # better than nothing
+
+
+def test_a_picture_with_smaller_copies_of_itself_is_one(tmp_path: Path) -> None:
+    half = page(GRAY[::2, ::2].copy(), 1, t254=1)
+    file = reading.read(write(tmp_path / "a.tif", tiff({**page(GRAY, 1), "nested": [half]})))
+    assert len(file.frames) == 1 and np.array_equal(file.frames[0].pixels, GRAY)
+
+
+def test_a_mask_page_is_the_pictures_transparency(tmp_path: Path) -> None:
+    shown = np.zeros((120, 160), np.uint8)
+    shown[:, 80:] = 1
+    mask = {**page(shown, 4, t254=4), 258: 1, "strips": [np.packbits(shown, axis=1).tobytes()]}
+    file = reading.read(write(tmp_path / "a.tif", tiff(page(GRAY, 1), mask)))
+    assert len(file.frames) == 1 and np.array_equal(file.frames[0].pixels, GRAY)
+    assert file.frames[0].alpha is not None and np.array_equal(file.frames[0].alpha, shown * 255)
+
+
+def test_no_resolution_stays_no_resolution(tmp_path: Path) -> None:
+    def through(content: bytes) -> TiffImagePlugin.ImageFileDirectory_v2:
+        info = reading.read(write(tmp_path / "a.tif", content)).frames[0].info
+        image = Image.fromarray(GRAY).convert("RGB")
+        image.info.update(info)
+        writing.write(tmp_path / "b.tif", [image])
+        with Image.open(tmp_path / "b.tif") as again:
+            return again.tag_v2
+
+    for bare in (tiff(page(GRAY, 1)), tiff(page(DEEP, 1))):
+        assert 282 not in through(bare)
+    plain = io.BytesIO()
+    Image.fromarray(GRAY).save(plain, "TIFF", dpi=(300, 300))
+    assert through(plain.getvalue())[282] == 300
+
+
+@pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_deflate", "packbits", "group4", "jpeg"])
+def test_ordinary_tiffs_are_read_as_before(compression: str, tmp_path: Path) -> None:
+    image = Image.fromarray(GRAY)
+    image = image.convert("1") if compression == "group4" else image
+    image.save(tmp_path / "a.tif", compression=compression)
+    with Image.open(tmp_path / "a.tif") as again:
+        expected = np.asarray(again.convert("L"))
+    assert np.array_equal(reading.read(tmp_path / "a.tif").frames[0].pixels, expected)
+
+
+def test_what_is_left_of_a_truncated_deep_tiff(tmp_path: Path) -> None:
+    rows = [DEEP[i : i + 40].astype("<u2").tobytes() for i in (0, 40, 80)]
+    content = tiff({**page(DEEP, 1), 278: 40, "strips": rows})
+    last = content.index(struct.pack("<3I", 8, 8 + len(rows[0]), 8 + 2 * len(rows[0]))) + 8  # the third strip's offset
+    path = write(tmp_path / "a.tif", content[:last] + struct.pack("<I", len(content)) + content[last + 4 :])
+    with pytest.raises(PictureError, match=r"is (damaged|truncated)"):
+        reading.read(path)
+    picture = reading.read(path, allow_truncated=True).frames[0]
+    assert np.array_equal(picture.pixels[:80], DEEP[:80]) and picture.present == (slice(0, 80), slice(0, 160))
