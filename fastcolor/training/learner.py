@@ -163,7 +163,7 @@ class Learner:
                     ab = decode(self.model, logits, self.palette, self.preset.temperature)[1] if made is None else made
                     watch(ab, piece[:, 1:])
             scores, features = self._judge(piece, made, objective) if objective.adversarial else (None, None)
-            loss, terms = objective(made, logits, piece[:, 1:], scores, features)
+            loss, terms = objective(made, logits, piece[:, 1:], scores, features, piece[:, :1])
             share = len(piece) / len(lab)
             self._scaler.scale(loss * share if share < 1 else loss).backward()
             for name, value in {"loss": loss, **terms}.items():

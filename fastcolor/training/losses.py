@@ -11,7 +11,9 @@ from torch import Tensor
 
 from .. import ops
 from ..palette import Palette, class_weights
-from .presets import L1, L2, CrossEntropy, FeatureMatching, Gan, Huber, Term
+from .imports import imported
+from .preset_checks import check_terms
+from .presets import L1, L2, CrossEntropy, FeatureMatching, Gan, Huber, Own, Term
 
 
 def discriminator_loss(real: Tensor, fake: Tensor, kind: str = "vanilla") -> Tensor:
@@ -81,7 +83,7 @@ class Objective:
             smoothed; None where no term weighs colours. device: of the tensors to come. target: see `shrink`.
 
     Raises:
-        ValueError: terms that cannot be told apart by name, or that need a prior when there is none.
+        ValueError: terms that `check_terms` refuses, or that need a prior when there is none.
 
     Example:
         >>> objective = Objective((L1(),), Palette.grid(), None, torch.device("cpu"))
@@ -98,9 +100,7 @@ class Objective:
         device: torch.device,
         target: Literal["area", "point"] = "area",
     ) -> None:
-        names = [term.name for term in terms]
-        if len(set(names)) != len(names):
-            raise ValueError(f"losses: every term must have a name of its own, got {', '.join(names)}")
+        check_terms(terms)
         self.terms, self.palette, self.target = terms, palette, target
         self.gan_kind = next((term.kind for term in terms if isinstance(term, Gan)), "vanilla")
         self.matches_features = any(isinstance(term, FeatureMatching) for term in terms)
@@ -108,6 +108,7 @@ class Objective:
         self.adversarial = any(isinstance(term, (Gan, FeatureMatching)) for term in terms)
         # A classifier's colours are decoded when a term looks at them; else its logits may be overwritten.
         self.needs_colour = any(not isinstance(term, CrossEntropy) for term in terms)
+        self._functions = {term.name: imported(term.function, "losses") for term in terms if isinstance(term, Own)}
         self._weights: dict[str, Tensor] = {}
         for term in terms:
             if isinstance(term, (CrossEntropy, L1)) and term.weighting != "none":
@@ -122,13 +123,15 @@ class Objective:
         true: Tensor,
         scores: Tensor | None = None,
         features: tuple[Sequence[Tensor], Sequence[Tensor]] | None = None,
+        lightness: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Add up the terms.
 
         Args:
             made: (N, 2, h, w) the network's colours, or None. logits: (N, Q, h, w) of a classifier, or None; they are
                 overwritten when no term needs `made`. true: (N, 2, H, W). scores: the discriminator's, of `made`.
-            features: the discriminator's layers for made and true colours.
+            features: the discriminator's layers for made and true colours. lightness: (N, 1, H, W), for terms of your
+                own.
 
         Returns:
             The weighted sum, and every term by name, unweighted.
@@ -141,6 +144,8 @@ class Objective:
                 parts[term.name] = self._distance(term, made, shrink(true, made, self.target))
             elif isinstance(term, Gan):
                 parts[term.name] = generator_loss(scores.float(), term.kind)
+            elif isinstance(term, Own):
+                parts[term.name] = self._own(term, made, true, lightness)
             else:
                 parts[term.name] = feature_matching(*features)
         total = sum(term.weight * parts[term.name] for term in self.terms)
@@ -178,6 +183,14 @@ class Objective:
         if term.gray_below:
             loss = loss * _coloured(true, term.gray_below)[:, None]
         return loss.mean()
+
+    def _own(self, term: Own, made: Tensor, true: Tensor, lightness: Tensor) -> Tensor:
+        planes = (shrink(plane, made, self.target).float() for plane in (true, lightness))
+        loss = self._functions[term.name](made.float(), *planes, **term.options)
+        if not isinstance(loss, Tensor) or loss.dim() != 0:
+            shape = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
+            raise TypeError(f"losses: {term.function} must return a scalar tensor, got {shape}")
+        return loss
 
 
 def _coloured(true: Tensor, gray_below: float) -> Tensor:

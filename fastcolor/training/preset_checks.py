@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import get_args
 
-from .presets import PRESETS, START, Preset, Stage
+from .imports import imported
+from .presets import PRESETS, START, Own, Preset, Stage, Term
 
 
 def check(holds: bool, name: str, rule: str, got: object) -> None:
@@ -29,19 +32,59 @@ def named(preset: str | Preset | None, start: object) -> str | Preset:
 def fit(preset: str | Preset, steps: int | None, batch_size: int | None, crop: int | None) -> Preset:
     """The preset with these numbers in place of its own; stages and schedules keep their shares of the steps.
 
+    Args:
+        preset: one of your own, a name of `PRESETS`, or the import path of one, "package.module:name".
+
     Raises:
-        ValueError: an unknown preset, or a number below 1.
+        ValueError: an unknown preset, one that holds what a run's settings cannot, or a number below 1.
     """
-    if not isinstance(preset, Preset):
-        check(preset in PRESETS, "preset", f"be one of {', '.join(PRESETS)}", repr(preset))
+    preset = _found(preset)
     for name, value in (("steps", steps), ("batch_size", batch_size), ("crop", crop)):
         check(value is None or value >= 1, name, "be at least 1", value)
-    preset = preset if isinstance(preset, Preset) else PRESETS[preset]
     stages = tuple(
         replace(s, batch_size=batch_size or s.batch_size, view=replace(s.view, crop=crop or s.view.crop))
         for s in preset.stages
     )
     return replace(preset, steps=steps or preset.steps, stages=stages)
+
+
+def _found(preset: str | Preset) -> Preset:
+    if isinstance(preset, str) and ":" in preset:
+        name, preset = preset, imported(preset, "preset")
+        check(isinstance(preset, Preset), "preset", "be a Preset", f"{type(preset).__name__} at {name!r}")
+    elif not isinstance(preset, Preset):
+        known = f"be one of {', '.join(PRESETS)}, or the import path of your own, package.module:name"
+        check(preset in PRESETS, "preset", known, repr(preset))
+        return PRESETS[preset]
+    for stage in preset.stages:
+        check_terms(stage.losses)
+    _check_plain(asdict(preset), "preset")
+    return preset
+
+
+def check_terms(terms: Sequence[Term]) -> None:
+    """ValueError unless all can be added up: terms of known kinds, and a name for each."""
+    kinds = ", ".join(kind.__name__ for kind in get_args(Term))
+    for term in terms:
+        check(isinstance(term, Term), "losses", f"be terms of {kinds}", type(term).__name__)
+        if isinstance(term, Own):
+            imported(term.function, "losses")
+    names = [term.name for term in terms]
+    if len(set(names)) != len(names):
+        raise ValueError(f"losses: every term must have a name of its own, got {', '.join(names)}")
+
+
+def _check_plain(value: object, place: str) -> None:
+    """What a run is made by is kept as JSON: a resumed run is compared with it."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            _check_plain(inner, f"{place}.{key}")
+    elif isinstance(value, (list, tuple)):
+        for number, inner in enumerate(value):
+            _check_plain(inner, f"{place}[{number}]")
+    else:
+        plain = value is None or isinstance(value, (str, int, float, bool))
+        check(plain, place, "be numbers, words or lists of them, as run.json keeps them", type(value).__name__)
 
 
 def check_steps(preset: Preset, before: int, done: int) -> None:

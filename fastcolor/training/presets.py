@@ -91,7 +91,26 @@ class FeatureMatching:
     name: str = "feature_matching"
 
 
-Term = CrossEntropy | L1 | Gan | FeatureMatching
+@dataclass(frozen=True)
+class Own:
+    """A function of your own, by its import path, so that a run's settings tell all of it.
+
+    function: "package.module:name", called as name(made, true, lightness, **options) with ab (N, 2, h, w) made and true
+    and L (N, 1, h, w), float32 in Lab units at the network's output size; it returns a scalar. name: in the log; empty:
+    the function's.
+    """
+
+    function: str
+    weight: float = 1.0
+    options: Mapping[str, object] = field(default_factory=dict, hash=False)
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            object.__setattr__(self, "name", self.function.rpartition(":")[2])
+
+
+Term = CrossEntropy | L1 | Gan | FeatureMatching | Own
 
 
 @dataclass(frozen=True)
