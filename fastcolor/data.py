@@ -8,7 +8,7 @@ import tarfile
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +18,9 @@ from PIL import Image
 from .formats.pixels import eight_bit
 from .formats.reading import read_bytes
 from .formats.writing import GRAY_ONLY, SUFFIXES
+from .options.base import Source
 
 PICTURE_SUFFIXES = SUFFIXES | GRAY_ONLY
-Source = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,11 @@ from typing import Any
 
 def table() -> dict[str, tuple[Any, Callable[[Any], int]]]:
     """Every command's name, type of options, and function, which returns the exit code."""
+    from ..evaluation.options import EvaluateOptions
     from ..options.batch import BatchOptions
     from ..options.film import VideoOptions
     from ..options.pictures import ColorizeOptions
+    from ..training.options import TrainOptions
     from . import color as colour
     from . import learn, machine
 
@@ -18,10 +20,10 @@ def table() -> dict[str, tuple[Any, Callable[[Any], int]]]:
         "colorize": (ColorizeOptions, colour.run_colorize),
         "video": (VideoOptions, colour.run_video),
         "batch": (BatchOptions, colour.run_batch),
-        "train": (learn.TrainOptions, learn.run_train),
+        "train": (TrainOptions, learn.run_train),
         "palette": (learn.PaletteOptions, learn.run_palette),
         "prior": (learn.PriorOptions, learn.run_prior),
-        "evaluate": (learn.EvaluateOptions, learn.run_evaluate),
+        "evaluate": (EvaluateOptions, learn.run_evaluate),
         "export": (machine.ExportOptions, machine.run_export),
         "bench": (machine.BenchOptions, machine.run_bench),
         "info": (machine.InfoOptions, machine.run_info),

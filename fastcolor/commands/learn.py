@@ -5,67 +5,15 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-import tyro
-
-
-@dataclass(frozen=True)
-class TrainOptions:
-    """Train a generator on your own colour pictures; under torchrun, in several processes."""
-
-    data: tuple[Path, ...]
-    """Folders, zip or tar files, or lists of pictures."""
-    preset: str | None = None
-    """The recipe. None: default, or fine-tune with --start."""
-    out: Path = Path("runs/a")
-    """Folder for log, checkpoints, samples and weights."""
-    steps: int | None = None
-    """Steps in all. None: the preset's."""
-    batch_size: int | None = None
-    """Crops a step and process. None: the preset's."""
-    crop: int | None = None
-    """Side of a crop in pixels. None: the preset's."""
-    seed: int = 0
-    """Of weights, crops and noise."""
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
-    precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
-    """Of the networks. auto: bf16 where the processor computes in it."""
-    start: str | None = None
-    """Weights to go on from, a name or file: their network, palette and all they know."""
-    encoder: str | None = None
-    """ImageNet weights to start the encoder from: a file, or resnet18 to download it."""
-    palette: Path | None = None
-    """Of a classifier, from `fastcolor palette`. None: the 313-point grid."""
-    prior: Path | None = None
-    """Colour prior for the class weights, from `fastcolor prior` or a prior_probs.npy. None: measured on the data."""
-    workers: int = 1
-    """Processes that read pictures."""
-    accumulate: int = 1
-    """Pieces that a batch goes through the networks in, to save memory."""
-    compile: bool = False
-    """Compile the generator."""
-    on_bad_picture: Literal["skip", "stop"] = "skip"
-    """What to do about a picture that cannot be read."""
-    on_bad_loss: Literal["skip", "stop"] = "stop"
-    """What to do about a loss that is not finite; ten in a row stop the run in any case."""
-    checkpoint_every: int = 500
-    """Steps between checkpoints."""
-    keep: int = 2
-    """Checkpoints that stay."""
-    sheet_every: int | None = None
-    """Steps between sample sheets. None: with every checkpoint."""
-    tensorboard: bool = False
-    """Write TensorBoard's files too (extra `tensorboard`)."""
-    resume: bool = False
-    """Go on from the last checkpoint in the output folder."""
+from ..evaluation.options import EvaluateOptions
+from ..training.options import TrainOptions
 
 
 def run_train(options: TrainOptions) -> int:
     from ..training.train import train
 
-    result = train(list(options.data), **{k: v for k, v in vars(options).items() if k != "data"})
+    result = train(**vars(options))
     if os.environ.get("RANK", "0") != "0":  # under torchrun the first process speaks
         return 0
     facts = [f"{name} {value:.4g}" for name, value in result.metrics.items()]
@@ -173,48 +121,9 @@ def _new_files(out: Path, endings: tuple[str, ...], overwrite: bool) -> Path:
     return plot
 
 
-@dataclass(frozen=True)
-class EvaluateOptions:
-    """Measure how well weights colour a set of colour pictures."""
-
-    weights: tyro.conf.Positional[str]
-    """Name or file."""
-    data: tyro.conf.Positional[Path]
-    """Folder, zip or tar file, or list of pictures."""
-    temperature: float | None = None
-    """None: the weights' own."""
-    saturation: float = 1.0
-    """Factor on the colours."""
-    limit: int | None = None
-    """Measure the first so many."""
-    square: int | None = None
-    """Crop to the central square and resize to this side first."""
-    prior: str | None = None
-    """Colour prior of the rebalanced AuC: from `fastcolor prior`, a .npy file, or imagenet."""
-    classifier: Path | None = None
-    """Network of the semantic interpretability: TorchScript, torch.export, or MobileNetV2 state dict."""
-    labels: Path | None = None
-    """Names of its classes, one a line; pictures lie in folders of those names."""
-    fid: Path | None = None
-    """Feature network (TorchScript or torch.export) of the Frechet distance."""
-    lpips: Path | None = None
-    """Network (TorchScript or torch.export) that tells the perceptual distance of two pictures."""
-    perceptual: Path | None = None
-    """SqueezeNet 1.1 (a state dict under torchvision's names) of a perceptual distance to rank weights by."""
-    perceptual_layers: Path | None = None
-    """The weights of its channels (a state dict of lin0..6.weight, as LPIPS publishes them)."""
-    probes: bool = False
-    """Probe each block of the network with pictures in one folder a class."""
-    report: Path | None = None
-    """Write measures and pictures, from best to worst, here (.html or .png)."""
-    device: str = "auto"
-    """auto, cpu, cuda or cuda:N."""
-    engine: Literal["auto", "torch", "onnx", "openvino", "tensorrt"] = "auto"
-    """What runs the network."""
-
-
 def run_evaluate(options: EvaluateOptions) -> int:
-    from ..evaluation.evaluate import evaluate, protocol
+    from ..evaluation.evaluate import evaluate
+    from ..evaluation.protocols import protocol
 
     for name, value in evaluate(**vars(options)).items():
         unit, words = protocol(name)

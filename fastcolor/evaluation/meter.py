@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import os
 
 import numpy as np
 import torch
@@ -24,6 +23,7 @@ from .measures import (
     psnr,
     ssim,
 )
+from .options import EvaluateOptions
 from .perceptual import SqueezeDistance
 from .protocols import PROTOCOLS
 from .report import Shown, small
@@ -36,27 +36,18 @@ _OF_NO_COLOUR = {"gray_cast_neutral", "gray_skin_chroma"}  # always 0
 class Meter:
     """All measures of one run: pictures go in one by one, means come out."""
 
-    def __init__(
-        self,
-        *,
-        prior: str | os.PathLike[str] | None,
-        classifier: str | os.PathLike[str] | None,
-        labels: str | os.PathLike[str] | None,
-        fid: str | os.PathLike[str] | None,
-        lpips: str | os.PathLike[str] | None,
-        perceptual: str | os.PathLike[str] | None,
-        perceptual_layers: str | os.PathLike[str] | None,
-    ) -> None:
+    def __init__(self, options: EvaluateOptions) -> None:
         self._prior = None
-        if prior is not None:
-            self._prior = load_prior(download.fetch("prior") if str(prior) == "imagenet" else prior)
-        self._classifier = None if classifier is None else Classifier(classifier)
-        self._labels = None if labels is None else load_labels(labels)
-        self._fid = None if fid is None else FrechetDistance(fid)
-        self._lpips = None if lpips is None else PerceptualDistance(lpips)
+        if options.prior is not None:
+            published = str(options.prior) == "imagenet"
+            self._prior = load_prior(download.fetch("prior") if published else options.prior)
+        self._classifier = None if options.classifier is None else Classifier(options.classifier)
+        self._labels = None if options.labels is None else load_labels(options.labels)
+        self._fid = None if options.fid is None else FrechetDistance(options.fid)
+        self._lpips = None if options.lpips is None else PerceptualDistance(options.lpips)
         self._perceptual = None
-        if perceptual is not None and perceptual_layers is not None:
-            self._perceptual = SqueezeDistance(perceptual, perceptual_layers)
+        if options.perceptual is not None and options.perceptual_layers is not None:
+            self._perceptual = SqueezeDistance(options.perceptual, options.perceptual_layers)
         self._ours, self._gray = AreaUnderCurve(), AreaUnderCurve()
         self._errors = {"": ColorErrors(), "gray_": ColorErrors(), "truth": ColorErrors()}
         self._rows: dict[str, list[float]] = {"psnr_rgb": []}

@@ -9,7 +9,7 @@ import inspect
 import os
 import re
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -22,7 +22,7 @@ _Options = TypeVar("_Options")
 _Result = TypeVar("_Result")
 
 
-def _words(
+def one_word(
     metavar: str, make: Callable[[str], Any], shown: Callable[[Any], str] = str
 ) -> PrimitiveConstructorSpec[Any]:
     """How one word of a command line becomes a value."""
@@ -35,8 +35,19 @@ def _words(
     )
 
 
-FilePath = Annotated[str | os.PathLike[str], _words("PATH", Path)]
-NameOrPath = Annotated[str | os.PathLike[str], _words("NAME", str)]
+FilePath = Annotated[str | os.PathLike[str], one_word("PATH", Path)]
+NameOrPath = Annotated[str | os.PathLike[str], one_word("NAME", str)]
+Source = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]  # of pictures to learn from or to measure
+Sources = Annotated[
+    Source,
+    PrimitiveConstructorSpec(
+        nargs="*",
+        metavar="PATH [PATH ...]",
+        instance_from_str=lambda words: [Path(word) for word in words],
+        is_instance=lambda value: True,
+        str_from_instance=lambda value: [str(value)],
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -65,7 +76,7 @@ def seconds(words: str) -> float:
     return int(found[1] or 0) * 3600 + int(found[2]) * 60 + float(found[3])
 
 
-Time = Annotated[float, _words("[HH:]MM:SS", seconds)]
+Time = Annotated[float, one_word("[HH:]MM:SS", seconds)]
 
 
 class Options:

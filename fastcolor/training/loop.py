@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from .crops import batches
 from .learner import Step
 from .log import Log
 from .old_film import old_film
+from .options import TrainOptions
 from .prepare import Run
 from .presets import Preset, View
 from .processes import Processes
@@ -28,33 +29,23 @@ _WATCH_EVERY = 50  # steps between looks at how colourful the network is
 _MOST_SKIPPED = 10  # steps in a row that change nothing
 
 
-def take_steps(
-    run: Run,
-    *,
-    workers: int,
-    on_bad_picture: Literal["skip", "stop"],
-    on_bad_loss: Literal["skip", "stop"],
-    checkpoint_every: int,
-    sheet_every: int | None,
-    board: Any,
-) -> dict[str, float]:
-    """Take all steps that are left. Returns the means over the last hundred; arguments as of `train`. board: as `Log`
-    takes it."""
+def take_steps(run: Run, options: TrainOptions, board: Any) -> dict[str, float]:
+    """Take all steps that are left. Returns the means over the last hundred. board: as `Log` takes it."""
     preset, learner, folder, group, device = run.preset, run.learner, run.folder, run.group, run.learner.device
     watch, gray_data, in_a_row = GrayWatch(), GrayData(len(run.crops.items)), 0
-    feed = batches(run.crops, _requests(preset, learner.step, group), workers, pin_memory=device.type == "cuda")
+    feed = batches(run.crops, _requests(preset, learner.step, group), options.workers, pin_memory=device.type == "cuda")
     with folder.log(learner.step, preset.steps, board) as log, Interrupted() as interrupted, closing(feed):
         while learner.step < preset.steps:
             start, number = time.perf_counter(), learner.step + 1
             batch = next(feed)
-            _note_problems(run, batch.problems, number, on_bad_picture, log)
+            _note_problems(run, batch.problems, number, options.on_bad_picture, log)
             rgb = batch.rgb.to(device, non_blocking=True)
             waited = time.perf_counter() - start
 
             lab = ops.rgb_to_lab(rgb, layout="hwc")
             if share := preset.stage(learner.step).old:
                 lab[:, :1] = old_film(
-                    rgb, lab[:, :1], np.random.default_rng((run.seed, 4, learner.step, group.rank)), share
+                    rgb, lab[:, :1], np.random.default_rng((options.seed, 4, learner.step, group.rank)), share
                 )
             watched = (number - 1) % _WATCH_EVERY == 0
             step = learner.backward(lab, watch if watched else None)
@@ -62,7 +53,7 @@ def take_steps(
             norm, problem = learner.update(step, losses)
             in_a_row = in_a_row + 1 if problem else 0
             if problem:
-                _note_bad_loss(run, problem, number, in_a_row, on_bad_loss, log)
+                _note_bad_loss(run, problem, number, in_a_row, options.on_bad_loss, log)
 
             seconds = time.perf_counter() - start
             for warning in (watch.warning(number) if watched else None, gray_data.warning(gray_share, len(rgb))):
@@ -80,10 +71,12 @@ def take_steps(
             })  # fmt: skip
 
             last = number == preset.steps or stop
-            if last or (number % checkpoint_every == 0 and not in_a_row):  # of steps that are skipped no more than that
+            if last or (
+                number % options.checkpoint_every == 0 and not in_a_row
+            ):  # of steps that are skipped no more than that
                 parts, facts = learner.state()
                 folder.save_checkpoint(number, parts, {**facts, "skipped": sorted(run.skipped)})
-            if last or number % (sheet_every or checkpoint_every) == 0:
+            if last or number % (options.sheet_every or options.checkpoint_every) == 0:
                 draw = partial(sample_sheet, learner.average, rgb[:8], learner.palette, preset.temperature)
                 folder.save_sheet(number, draw)
             if stop and number < preset.steps:

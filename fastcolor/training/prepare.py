@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +21,7 @@ from .crops import Crops, batches
 from .folder import RunFolder, SilentFolder
 from .initialise import balance_gradients, data_dependent
 from .learner import Learner
+from .options import TrainOptions
 from .preset_checks import check, check_steps
 from .presets import START, Preset, View
 from .processes import Processes, join
@@ -32,17 +32,16 @@ class Run:
     """A run before its next step.
 
     Attributes:
-        options: that its network was built with. crops: what it learns from. folder: where it writes. group: its
-            processes. seed: of all that is random in it. skipped: what was wrong with pictures that it passed over.
+        model_options: that its network was built with. crops: what it learns from. folder: where it writes. group: its
+            processes. skipped: what was wrong with pictures that it passed over.
     """
 
     preset: Preset
-    options: dict[str, object]
+    model_options: dict[str, object]
     learner: Learner
     crops: Crops
     folder: RunFolder
     group: Processes
-    seed: int
     skipped: set[str]
 
     @property
@@ -52,82 +51,74 @@ class Run:
 
 
 @contextmanager
-def prepared(
-    preset: Preset,
-    items: list[Item],
-    out: Path,
-    *,
-    seed: int,
-    device: str,
-    precision: Literal["auto", "bf16", "fp16", "fp32"],
-    start: str | os.PathLike[str] | None,
-    encoder: str | os.PathLike[str] | None,
-    palette: str | os.PathLike[str] | Palette | None,
-    prior: str | os.PathLike[str] | None,
-    accumulate: int,
-    compile: bool,
-    keep: int,
-    resume: bool,
-) -> Iterator[Run]:
-    """A run in its folder, at its beginning or where its last checkpoint left it. Arguments as of `train`."""
-    own_palette = palette if isinstance(palette, Palette) or palette is None else Palette.load(palette)
-    check(
-        own_palette is None or preset.classifies, "palette", f"be left out: {preset.model} has no classes here", palette
-    )
-    model = None
-    if start is not None:
-        loaded = weights.load(start)
-        model, own_palette, preset = loaded.model, loaded.palette, _going_on(preset, loaded, start)
-    colours = own_palette or (Palette.square() if preset.palette == "square" else Palette.grid())
-    check(prior is None or preset.needs_prior, "prior", f"be left out: no loss of {preset.model} weighs colours", prior)
-    own_prior = load_prior(prior, colours) if prior is not None else None
-    with join(device_of(device)) as (group, target):
+def prepared(preset: Preset, items: list[Item], options: TrainOptions) -> Iterator[Run]:
+    """A run in its folder, at its beginning or where its last checkpoint left it."""
+    started = None if options.start is None else weights.load(options.start)
+    if started is not None:
+        preset = _going_on(preset, started, options.start)
+    palette = _palette(preset, started, options)
+    weighs = options.prior is None or preset.needs_prior
+    check(weighs, "prior", f"be left out: no loss of {preset.model} weighs colours", options.prior)
+    own_prior = None if options.prior is None else load_prior(options.prior, palette)
+    with join(device_of(options.device)) as (group, device):
+        precision = options.precision
         if precision == "auto":
-            precision = "bf16" if bf16_is_fast(target) else "fp32"
-        options = {**preset.options, **({"bins": len(own_palette)} if own_palette and start is None else {})}
-        if model is None:
-            model = _generator(preset, options, colours, encoder, seed)
-        check_crops(model, preset, accumulate)
+            precision = "bf16" if bf16_is_fast(device) else "fp32"
+        model_options = {**preset.options, **({"bins": len(palette)} if options.palette is not None else {})}
+        model = _generator(preset, model_options, palette, options) if started is None else started.model
+        check_crops(model, preset, options.accumulate)
         settings = {
             **asdict(preset),
-            "seed": seed,
-            "start": None if start is None else os.fspath(start),
+            "seed": options.seed,
+            "start": None if options.start is None else os.fspath(options.start),
             "pictures": len(items),
-            "palette": colours.key,
+            "palette": palette.key,
             "precision": precision,
-            "accumulate": accumulate,
+            "accumulate": options.accumulate,
             "processes": group.size,
         }
         del settings["saturation"]  # which no step depends on
-        folder = (RunFolder if group.first else SilentFolder)(out, group, keep)
-        checkpoint = folder.begin(settings, resume, lambda before, done: check_steps(preset, before, done))
+        folder = (RunFolder if group.first else SilentFolder)(Path(options.out), group, options.keep)
+        checkpoint = folder.begin(settings, options.resume, lambda before, done: check_steps(preset, before, done))
         class_prior = None
         if preset.needs_prior:
-            class_prior = folder.prior(lambda: _measured_prior(items, colours) if own_prior is None else own_prior)
+            class_prior = folder.prior(lambda: _measured_prior(items, palette) if own_prior is None else own_prior)
 
-        crops = Crops(items, seed)
-        model = model.to(target, memory_format=torch.channels_last)
+        crops = Crops(items, options.seed)
+        model = model.to(device, memory_format=torch.channels_last)
         if preset.initialise == "kmeans" and checkpoint is None:
-            _start_from_data(model, preset, crops, target, seed)
+            _start_from_data(model, preset, crops, device, options.seed)
         group.broadcast(model)
         learner = Learner(
             preset,
-            group.synchronise(model, target),
-            colours,
+            group.synchronise(model, device),
+            palette,
             class_prior,
-            seed=seed,
+            seed=options.seed,
             processes=group,
-            device=target,
+            device=device,
             amp={"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision),
-            accumulate=accumulate,
-            compile=compile,
+            accumulate=options.accumulate,
+            compile=options.compile,
         )
         skipped = set[str]()
         if checkpoint is not None:
             learner.restore(checkpoint)
             skipped.update(checkpoint.facts.get("skipped", ()))
             del checkpoint  # as large as the networks
-        yield Run(preset, options, learner, crops, folder, group, seed, skipped)
+        yield Run(preset, model_options, learner, crops, folder, group, skipped)
+
+
+def _palette(preset: Preset, started: weights.Weights | None, options: TrainOptions) -> Palette:
+    """That of the options, of weights to start from, or the preset's own. ValueError where one is given and nothing is
+    chosen among its bins."""
+    if started is not None and started.palette is not None:
+        return started.palette
+    given = options.palette
+    if given is None:
+        return Palette.square() if preset.palette == "square" else Palette.grid()
+    check(preset.classifies, "palette", f"be left out: {preset.model} has no classes here", given)
+    return given if isinstance(given, Palette) else Palette.load(given)
 
 
 def _going_on(preset: Preset, loaded: weights.Weights, start: str | os.PathLike[str]) -> Preset:
@@ -144,13 +135,14 @@ def _going_on(preset: Preset, loaded: weights.Weights, start: str | os.PathLike[
 
 
 def _generator(
-    preset: Preset, options: dict[str, object], palette: Palette, encoder: str | os.PathLike[str] | None, seed: int
+    preset: Preset, model_options: dict[str, object], palette: Palette, options: TrainOptions
 ) -> nn.Module:
     """The network as it begins, on the CPU. ValueError where the encoder does not fit it."""
-    torch.manual_seed(seed)
-    model = models.build(preset.model, **options)
+    torch.manual_seed(options.seed)
+    model = models.build(preset.model, **model_options)
     if isinstance(model, models.ECCV16):
         model.set_palette(palette)
+    encoder = options.encoder
     if encoder is None:
         return model
     if not hasattr(model, "load_imagenet"):

@@ -36,11 +36,9 @@ def fit(preset: str | Preset, steps: int | None, batch_size: int | None, crop: i
         preset: one of your own, a name of `PRESETS`, or the import path of one, "package.module:name".
 
     Raises:
-        ValueError: an unknown preset, one that holds what a run's settings cannot, or a number below 1.
+        ValueError: an unknown preset, or one that holds what a run's settings cannot.
     """
     preset = _found(preset)
-    for name, value in (("steps", steps), ("batch_size", batch_size), ("crop", crop)):
-        check(value is None or value >= 1, name, "be at least 1", value)
     stages = tuple(
         replace(s, batch_size=batch_size or s.batch_size, view=replace(s.view, crop=crop or s.view.crop))
         for s in preset.stages

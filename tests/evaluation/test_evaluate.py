@@ -11,6 +11,7 @@ from PIL import Image
 
 import fastcolor
 from fastcolor.evaluation.measures import AreaUnderCurve, colorfulness
+from fastcolor.evaluation.perceptual import SqueezeNet
 from fastcolor.evaluation.protocols import PROTOCOLS, protocol
 
 
@@ -91,6 +92,14 @@ class Distance(torch.nn.Module):
         return (x - y).abs().mean((1, 2, 3))
 
 
+def squeezenet(folder: Path) -> dict[str, Path]:
+    """Files of a random network for the perceptual distance."""
+    torch.save(SqueezeNet().state_dict(), folder / "squeezenet.pth")
+    widths = (64, 128, 256, 384, 384, 512, 512)
+    torch.save({f"lin{i}.weight": torch.rand(1, n, 1, 1) for i, n in enumerate(widths)}, folder / "layers.pth")
+    return {"perceptual": folder / "squeezenet.pth", "perceptual_layers": folder / "layers.pth"}
+
+
 def test_every_measure_at_once(labelled: Path, tmp_path: Path) -> None:
     """Colours removed: what the networks see of them follows from the pictures."""
     torch.jit.script(Means()).save(tmp_path / "means.pt")
@@ -107,11 +116,15 @@ def test_every_measure_at_once(labelled: Path, tmp_path: Path) -> None:
         labels=tmp_path / "labels.txt",
         fid=tmp_path / "means.pt",
         lpips=tmp_path / "distance.pt",
+        **squeezenet(tmp_path),
         probes=True,
         device="cpu",
     )
     names = {name for name in result if not name.startswith("probe_features")}
-    assert names == {n for n in PROTOCOLS} | {f"gray_{n}" for n in PROTOCOLS if f"gray_{n}" in result}
+    kinds = {n for n in PROTOCOLS if n.startswith(("ab_error_", "skin_", "cast_neutral", "bleeding"))}  # of pixels
+    grays = {f"gray_{n}" for n in PROTOCOLS if f"gray_{n}" in result}
+    assert names | kinds == {n for n in PROTOCOLS} | grays and {"ab_error_red", "ab_error_blue"} <= names
+    assert result["perceptual"] == pytest.approx(result["gray_perceptual"], abs=0.01)
     assert all(protocol(name)[1] for name in result) and sum(n.startswith("probe_features") for n in result) >= 10
     assert result["top1_truth"] == 100 and result["top1"] == result["gray_top1"] <= 50
     assert result["agreement"] == result["gray_agreement"] == result["top1"]
@@ -143,6 +156,8 @@ def test_arguments_that_do_not_fit(labelled: Path, tmp_path: Path) -> None:
     for words, arguments in [
         (r"report: must end in one of \.html, \.htm, \.png, got 'r\.pdf'", {"report": "r.pdf"}),
         ("labels: must come with a classifier, got none", {"labels": tmp_path / "labels.txt"}),
+        ("perceptual: must come with its layers, got none", {"perceptual": tmp_path / "means.pt"}),
+        ("perceptual_layers: must come with its network, got none", {"perceptual_layers": tmp_path / "means.pt"}),
         (
             "labels: must name the folder of every picture, got no 'blue' for",
             {"labels": tmp_path / "labels.txt", "classifier": tmp_path / "means.pt"},
