@@ -71,9 +71,8 @@ def take_steps(run: Run, options: TrainOptions, board: Any) -> dict[str, float]:
             })  # fmt: skip
 
             last = number == preset.steps or stop
-            if last or (
-                number % options.checkpoint_every == 0 and not in_a_row
-            ):  # of steps that are skipped no more than that
+            # Of steps that are skipped only what must be kept: good checkpoints stay.
+            if last or (number % options.checkpoint_every == 0 and not in_a_row):
                 parts, facts = learner.state()
                 folder.save_checkpoint(number, parts, {**facts, "skipped": sorted(run.skipped)})
             if last or number % (options.sheet_every or options.checkpoint_every) == 0:
