@@ -48,7 +48,7 @@ def evaluate(options: EvaluateOptions) -> dict[str, float]:
     from .meter import Gallery, Meter
     from .probes import probe_weights
 
-    colorizer = Colorizer(options.weights, options.device, options.engine)
+    colorizer = Colorizer(options.weights, options.device, options.engine, size=options.size)
     meter, gallery = Meter(options), Gallery()
     look = {"temperature": options.temperature, "saturation": options.saturation}
     for name, truth in islice(_squares(options.data, options.square), options.limit):
@@ -61,7 +61,7 @@ def evaluate(options: EvaluateOptions) -> dict[str, float]:
         result |= probe_weights(options.weights, options.data, colorizer.size, colorizer.device)
     if options.report is not None:
         lines = [Line(name, value, *protocol(name)) for name, value in result.items()]
-        changed = {**look, "limit": options.limit, "square": options.square}
+        changed = {**look, "detail": options.size, "limit": options.limit, "square": options.square}
         given = "".join(f" --{name} {value}" for name, value in changed.items() if value not in (None, 1.0))
         title = f"fastcolor evaluate {os.fspath(options.weights)} {_names(options.data)}{given} ({colorizer.engine})"
         Report(title, lines, gallery.sections()).save(options.report)
