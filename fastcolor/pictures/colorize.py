@@ -34,7 +34,7 @@ class Features:
     """A picture and what a network saw in it: `seen` at `size` (h, w), and how much of its guesses to `trust`."""
 
     picture: Picture
-    size: tuple[int, ...]
+    size: tuple[int, int]
     seen: tuple[torch.Tensor, ...]
     trust: float
 
@@ -145,8 +145,9 @@ class Colorizer(Predictor):
         gray = picture.gray[picture.present]
         if not all(gray.shape):
             raise ValueError(f"image: must hold pixels, got {picture.pixels.shape[1]} x {picture.pixels.shape[0]}")
-        lightness = ops.luma_to_input(self._tensor(gray), self.input_size(*gray.shape))
-        return Features(picture, tuple(lightness.shape[2:]), self.see(lightness), _trust(lightness[0], gray.shape))
+        size = self.input_size(*gray.shape)
+        lightness = ops.luma_to_input(self._tensor(gray), size)
+        return Features(picture, size, self.see(lightness), _trust(lightness[0], gray.shape))
 
     def colours(
         self,

@@ -134,9 +134,7 @@ def _going_on(preset: Preset, loaded: weights.Weights, start: str | os.PathLike[
     return replace(preset, model=loaded.name, options=loaded.options, stages=stages, **look)
 
 
-def _generator(
-    preset: Preset, model_options: dict[str, object], palette: Palette, options: TrainOptions
-) -> nn.Module:
+def _generator(preset: Preset, model_options: dict[str, object], palette: Palette, options: TrainOptions) -> nn.Module:
     """The network as it begins, on the CPU. ValueError where the encoder does not fit it."""
     torch.manual_seed(options.seed)
     model = models.build(preset.model, **model_options)

@@ -16,29 +16,22 @@ def check(holds: bool, name: str, rule: str, got: object) -> None:
         raise ValueError(f"{name}: must {rule}, got {got}")
 
 
-def named(preset: str | Preset | None, start: object) -> str | Preset:
-    """The preset that is meant where none is named, for weights to `start` from or for None.
-
-    Raises:
-        ValueError: a preset that needs weights to start from, and no such weights.
-    """
-    preset = preset or ("default" if start is None else "fine-tune")
-    known = PRESETS.get(preset) if isinstance(preset, str) else preset
-    needs = known is not None and known.model == START
-    check(not needs or start is not None, "start", f"be weights for the preset {preset}", start)
-    return preset
-
-
-def fit(preset: str | Preset, steps: int | None, batch_size: int | None, crop: int | None) -> Preset:
+def fit(
+    preset: str | Preset, steps: int | None, batch_size: int | None, crop: int | None, *, starts: bool = False
+) -> Preset:
     """The preset with these numbers in place of its own; stages and schedules keep their shares of the steps.
 
     Args:
-        preset: one of your own, a name of `PRESETS`, or the import path of one, "package.module:name".
+        preset: one of your own, a name of `PRESETS`, or the import path of one, "package.module:name". starts: whether
+            there are weights to start from.
 
     Raises:
-        ValueError: an unknown preset, or one that holds what a run's settings cannot.
+        ValueError: an unknown preset, one that holds what a run's settings cannot, or one that needs weights to start
+            from, and there are none.
     """
-    preset = _found(preset)
+    name, preset = preset, _found(preset)
+    if preset.model == START:
+        check(starts, "start", f"be weights for the preset {name if isinstance(name, str) else 'given'}", None)
     stages = tuple(
         replace(s, batch_size=batch_size or s.batch_size, view=replace(s.view, crop=crop or s.view.crop))
         for s in preset.stages

@@ -13,7 +13,7 @@ from pathlib import Path
 from ..data import find
 from ..options.base import takes
 from .options import TrainOptions
-from .preset_checks import fit, named
+from .preset_checks import fit
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,11 @@ def train(options: TrainOptions) -> TrainResult:
     Example:
         >>> train("photos/", out="runs/mine", steps=2000)  # doctest: +SKIP
         >>> train("portraits/", out="runs/portraits", start="default")  # doctest: +SKIP
-        >>> train("portraits/", out="runs/portraits", start="default")  # doctest: +SKIP
     """
     options.check()
-    chosen = named(options.preset, options.start)
-    preset, items = fit(chosen, options.steps, options.batch_size, options.crop), find(options.data)
+    chosen = options.preset or ("default" if options.start is None else "fine-tune")
+    preset = fit(chosen, options.steps, options.batch_size, options.crop, starts=options.start is not None)
+    items = find(options.data)
 
     # What needs torch is loaded here: help and the refusals above answer before that.
     from .log import tensorboard_writer

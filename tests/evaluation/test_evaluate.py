@@ -120,12 +120,12 @@ def test_every_measure_at_once(labelled: Path, tmp_path: Path) -> None:
         probes=True,
         device="cpu",
     )
-    names = {name for name in result if not name.startswith("probe_features")}
+    names = {name for name in result if not name.startswith("probe_encoder")}
     kinds = {n for n in PROTOCOLS if n.startswith(("ab_error_", "skin_", "cast_neutral", "bleeding"))}  # of pixels
     grays = {f"gray_{n}" for n in PROTOCOLS if f"gray_{n}" in result}
     assert names | kinds == {n for n in PROTOCOLS} | grays and {"ab_error_red", "ab_error_blue"} <= names
     assert result["perceptual"] == pytest.approx(result["gray_perceptual"], abs=0.01)
-    assert all(protocol(name)[1] for name in result) and sum(n.startswith("probe_features") for n in result) >= 10
+    assert all(protocol(name)[1] for name in result) and sum(n.startswith("probe_encoder") for n in result) >= 10
     assert result["top1_truth"] == 100 and result["top1"] == result["gray_top1"] <= 50
     assert result["agreement"] == result["gray_agreement"] == result["top1"]
     pictures = [np.array(Image.open(path), dtype=float) for path in sorted(labelled.rglob("*.png"))]
