@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import get_type_hints
 
 import pytest
+import torch
 from test_house import ROOMS
 from test_house import ROOT as PACKAGE
 
+import fastcolor
 from fastcolor import commands
 from fastcolor.commands.arguments import parse
 
@@ -95,3 +97,21 @@ def test_the_map_has_every_room_from_the_top_down_and_every_flat_file() -> None:
     assert re.findall(r"^(\w+)/", shown[1], re.MULTILINE) == list(reversed(ROOMS))
     flat = {path.name for path in PACKAGE.glob("*.py")} - {"__init__.py", "__main__.py"}
     assert set(re.findall(r"`(\w+\.py)`", shown[2])) == flat
+
+
+def test_the_preset_of_ones_own_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fastcolor.training.losses import Objective
+    from fastcolor.training.preset_checks import fit
+
+    text = (ROOT / "docs" / "training.md").read_text()
+    module = next(code for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "SMOOTH" in code)
+    (tmp_path / "my_colours.py").write_text(module)
+    monkeypatch.chdir(tmp_path)
+    preset = fit("my_colours:SMOOTH", None, None, None)
+    assert [stage.losses for stage in preset.stages] == [preset.stages[0].losses] * len(preset.stages)
+    made = torch.ones(1, 2, 8, 8).requires_grad_()
+    terms = preset.stages[0].losses[1:]  # without the cross entropy, which needs logits
+    total, parts = Objective(terms, fastcolor.Palette.grid(), None, torch.device("cpu"))(
+        made, None, torch.zeros(1, 2, 8, 8), lightness=torch.ones(1, 1, 8, 8)
+    )
+    assert total.item() == 0 and parts["smoothness"].item() == 0
