@@ -118,6 +118,8 @@ def _kind(path: Path) -> str:
 
 def _save_options(kind: str, image: Image.Image, *, first: bool = True) -> dict[str, Any]:
     options = _options(kind, image.info, first)
+    if options == _options(kind, {}, first):
+        return options
     try:  # on a small picture: what Pillow cannot write beside it is not worth the picture
         Image.new("RGB", (64, 64)).save(io.BytesIO(), format=kind, **options)
     except Exception:
