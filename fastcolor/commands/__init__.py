@@ -1,30 +1,36 @@
-"""What each command takes, as a dataclass whose docstrings are its help, and what it does."""
+"""Each command's options, from which its help is made, and the function that runs them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+NAMES = ("colorize", "video", "batch", "train", "palette", "prior", "evaluate", "export", "bench", "info")
 
-def table() -> dict[str, tuple[Any, Callable[[Any], int]]]:
-    """Every command's name, type of options, and function, which returns the exit code."""
-    from ..evaluation.options import EvaluateOptions
-    from ..options.batch import BatchOptions
-    from ..options.film import VideoOptions
-    from ..options.pictures import ColorizeOptions
-    from ..training.options import TrainOptions
-    from . import color as colour
-    from . import learn, machine
 
-    return {
-        "colorize": (ColorizeOptions, colour.run_colorize),
-        "video": (VideoOptions, colour.run_video),
-        "batch": (BatchOptions, colour.run_batch),
-        "train": (TrainOptions, learn.run_train),
-        "palette": (learn.PaletteOptions, learn.run_palette),
-        "prior": (learn.PriorOptions, learn.run_prior),
-        "evaluate": (EvaluateOptions, learn.run_evaluate),
-        "export": (machine.ExportOptions, machine.run_export),
-        "bench": (machine.BenchOptions, machine.run_bench),
-        "info": (machine.InfoOptions, machine.run_info),
-    }
+def command(name: str) -> tuple[Any, Callable[[Any], int]]:
+    """A command's type of options, and its function, which returns the exit code."""
+    from . import color, learn, machine
+
+    match name:
+        case "colorize":
+            return color.ColorizeOptions, color.run_colorize
+        case "video":
+            return color.VideoOptions, color.run_video
+        case "batch":
+            return color.BatchOptions, color.run_batch
+        case "train":
+            return learn.TrainOptions, learn.run_train
+        case "palette":
+            return learn.PaletteOptions, learn.run_palette
+        case "prior":
+            return learn.PriorOptions, learn.run_prior
+        case "evaluate":
+            return learn.EvaluateOptions, learn.run_evaluate
+        case "export":
+            return machine.ExportOptions, machine.run_export
+        case "bench":
+            return machine.BenchOptions, machine.run_bench
+        case "info":
+            return machine.InfoOptions, machine.run_info
+    raise ValueError(f"command: must be one of {', '.join(NAMES)}, got {name!r}")

@@ -6,40 +6,37 @@ import contextlib
 import io
 import re
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import tyro
 
 
-def parse(kind: Any, arguments: Sequence[str], program: str, commands: Collection[str] = ()) -> Any:
+def parse(kind: Any, arguments: Sequence[str], program: str, command: str = "") -> Any:
     """Make the options that a command line asks for.
 
     Args:
-        kind: a dataclass, or a union of subcommands. commands: what the first argument may name.
+        kind: a dataclass, or a union of subcommands. command: of the program, whose arguments these are.
 
     Raises:
         SystemExit: 0 after help was shown, 2 after a sentence on stderr about what is wrong.
     """
-    output = io.StringIO()
+    output, named = io.StringIO(), f"{program} {command}".strip()
     try:
         with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-            return tyro.cli(kind, args=list(arguments), prog=program, config=(tyro.conf.FlagCreatePairsOff,))
+            return tyro.cli(kind, args=list(arguments), prog=named, config=(tyro.conf.FlagCreatePairsOff,))
     except SystemExit as stop:
         if stop.code in (0, None):
             print("\n".join(_without_none(line) for line in output.getvalue().splitlines()))
             raise
-        command = f"{program} {arguments[0]}" if arguments and arguments[0] in commands else program
-        said = f"{program}: {_unframed(output.getvalue())} (see {command} --help)"
+        said = f"{program}: {_unframed(output.getvalue())} (see {named} --help)"
         print(" ".join(said.split()), file=sys.stderr)
         raise SystemExit(2) from None
 
 
 def _without_none(line: str) -> str:
-    """A line of help with {None}|FLOAT as FLOAT, its frame where it was."""
-    short = line.replace("{None}|", "")
-    gap = " " * (len(line) - len(short))
-    return short[:-1] + gap + "│" if short.endswith("│") else short + gap
+    """A line of help with {None}|FLOAT as FLOAT, and all else where it was."""
+    return re.sub(r"\{None\}\|(\S+)", lambda match: match[1] + " " * len("{None}|"), line)
 
 
 def _unframed(box: str) -> str:
@@ -58,7 +55,7 @@ def _unframed(box: str) -> str:
         return _missing(parts[0][1:])
     for pattern, sentence in _SENTENCES:
         if match := re.match(pattern, said):
-            return sentence.format(*map(_PLACES.get, match.groups(), match.groups()))
+            return sentence.format(*(_PLACES.get(word, word.replace("', '", ", ")) for word in match.groups()))
     hints = [part for part in parts[1:] if part and part[0].strip().startswith(("Perhaps", "Available"))]
     return said + "".join("; " + " ".join(line.strip() for line in hint[:2]).lower() for hint in hints)
 
@@ -66,12 +63,16 @@ def _unframed(box: str) -> str:
 _PLACES = {"src": "IN", "dst": "OUT"}
 # What tyro says, and how it is said here.
 _SENTENCES = [
+    (r"Error parsing (\S+): no type .*\[HH:\]MM:SS.*?'(.*?)'", "{}: must be seconds or [HH:]MM:SS, got '{}'"),
     (r"Error parsing (\S+): (?:no type|could not).* (?:float|FLOAT)\b.*?'(.*?)'", "{}: must be a number, got '{}'"),
     (r"Error parsing (\S+): (?:no type|invalid).*?\b(?:int|INT)\b.*?'(.*?)'", "{}: must be a whole number, got '{}'"),
     (r"Missing value for argument '(?:-\w/)?(-\S+)'", "{}: needs a value"),
     (r"Missing value for argument '(\w+)'", "{} is missing; IN and OUT take no -o"),
     (r"Expected one of \{(.*)\}", "name a command: {}"),
-    (r"invalid choice '(.*)' for argument '(\S+)'. Expected one of \((.*?),?\)", "{1}: must be one of {2}, got '{0}'"),
+    (
+        r"invalid choice '(.*)' for argument '(\S+)'. Expected one of \('(.*?)',?\)",
+        "{1}: must be one of {2}, got '{0}'",
+    ),
 ]
 
 

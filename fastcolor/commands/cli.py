@@ -7,6 +7,7 @@ error came from.
 
 from __future__ import annotations
 
+import difflib
 import logging
 import os
 import sys
@@ -17,6 +18,7 @@ from typing import Annotated, Any
 import tyro
 
 from .. import commands
+from ..constants import is_film
 from ..options.film import VideoOptions
 from . import color as colour
 from .arguments import parse
@@ -59,16 +61,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
     def work() -> int:
         if list(arguments) == ["--version"]:
             return _print_version()
-        table = commands.table()
+        if arguments and arguments[0] in commands.NAMES:
+            kind, run = commands.command(arguments[0])
+            return run(parse(kind, arguments[1:], "fastcolor", arguments[0]))
+        if arguments and not arguments[0].startswith("-"):
+            raise ValueError(_no_command(arguments[0]))
         union: Any = None
-        for name, (kind, _) in table.items():
-            member: Any = Annotated[kind, tyro.conf.subcommand(name)]
+        for name in commands.NAMES:
+            member: Any = Annotated[commands.command(name)[0], tyro.conf.subcommand(name)]
             union = member if union is None else union | member
-        parsed = parse(union, arguments, "fastcolor", table)
-        run = next(run for kind, run in table.values() if type(parsed) is kind)
-        return run(parsed)
+        parse(union, arguments, "fastcolor")
+        return 2  # what names no command ends there
 
     sys.exit(_guard("fastcolor", work))
+
+
+def _no_command(word: str) -> str:
+    close = difflib.get_close_matches(word, commands.NAMES, 1)
+    if close:
+        hint = f"; did you mean {close[0]}?"
+    elif os.path.exists(word):
+        kinds = {"video": is_film(word), "batch": os.path.isdir(word), "colorize": True}
+        hint = f"; fastcolor {next(name for name, fits in kinds.items() if fits)} colours that"
+    else:
+        hint = ""
+    return f"command: must be one of {', '.join(commands.NAMES)}, got {word!r}{hint}"
 
 
 def main_video(arguments: Sequence[str] | None = None) -> None:

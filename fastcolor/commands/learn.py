@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+import tyro
+
+from ..data import find
 from ..evaluation.options import EvaluateOptions
 from ..training.options import TrainOptions
 
@@ -29,7 +34,7 @@ class PaletteOptions:
 
     out: Path
     """File to write, .safetensors (with where it came from), .json or .npy; the picture gets the same name in .png."""
-    data: tuple[Path, ...] = ()
+    data: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="DATA [DATA ...]")] = ()
     """Folders, zip or tar files, or lists of pictures. None: the grid."""
     bins: int = 313
     """Colours of a k-means palette."""
@@ -44,18 +49,18 @@ class PaletteOptions:
 
 
 def run_palette(options: PaletteOptions) -> int:
+    if not options.data and options.bins != 313:
+        raise ValueError(f"bins: the grid has 313 bins, and any other number needs --data, got {options.bins}")
+    plot = _new_files(options.out, (".safetensors", ".json", ".npy"), options.overwrite, options.data)
     from ..evaluation.plots import plot_palette
     from ..palette import Palette
     from ..survey import survey
 
-    plot = _new_files(options.out, (".safetensors", ".json", ".npy"), options.overwrite)
     if options.data:
         found = survey(options.data, size=options.size, device=options.device, progress=True)
         palette = Palette.of_histogram(found.counts, options.bins, seed=options.seed)
         facts = {"kind": "kmeans", "seed": str(options.seed), **found.provenance}
     else:
-        if options.bins != 313:
-            raise ValueError(f"bins: the grid has 313 bins, and any other number needs --data, got {options.bins}")
         found, palette, facts = None, Palette.grid(), {"kind": "grid"}
     palette.save(options.out, facts)
     plot_palette(plot, palette, found.counts if found else None)
@@ -70,7 +75,7 @@ class PriorOptions:
 
     out: Path
     """File to write, .safetensors (with where it came from) or .npy; the picture gets the same name in .png."""
-    data: tuple[Path, ...]
+    data: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="DATA [DATA ...]")]
     """Folders, zip or tar files, or lists of pictures."""
     palette: Path | None = None
     """From `fastcolor palette`. None: the 313-point grid."""
@@ -87,13 +92,13 @@ class PriorOptions:
 
 
 def run_prior(options: PriorOptions) -> int:
+    if options.smooth < 0:
+        raise ValueError(f"smooth: must not be negative, got {options.smooth}")
+    plot = _new_files(options.out, (".safetensors", ".npy"), options.overwrite, options.data)
     from ..evaluation.plots import plot_prior
     from ..palette import Palette, prior_of_histogram, save_prior, smooth_prior
     from ..survey import survey
 
-    plot = _new_files(options.out, (".safetensors", ".npy"), options.overwrite)
-    if options.smooth < 0:
-        raise ValueError(f"smooth: must not be negative, got {options.smooth}")
     palette = Palette.load(options.palette) if options.palette else Palette.grid()
     found = survey(options.data, size=options.size, device=options.device, progress=True)
     p = smooth_prior(prior_of_histogram(found.counts, palette, hard=options.hard), palette, sigma=options.smooth)
@@ -109,14 +114,16 @@ def run_prior(options: PriorOptions) -> int:
     return 0
 
 
-def _new_files(out: Path, endings: tuple[str, ...], overwrite: bool) -> Path:
-    """The name of the picture beside `out`; an error when either is there or cannot be."""
+def _new_files(out: Path, endings: tuple[str, ...], overwrite: bool, data: Sequence[Path]) -> Path:
+    """The name of the picture beside `out`; an error when either is there or cannot be, or `data` holds no pictures."""
     if out.suffix not in endings:
         raise ValueError(f"out: must end in {', '.join(endings)}, got {out}")
     plot = out.with_suffix(".png")
     for path in (out, plot):
         if path.exists() and not overwrite:
             raise FileExistsError(f"{path} exists already; --overwrite replaces it")
+    if data:
+        find(data)
     out.parent.mkdir(parents=True, exist_ok=True)
     return plot
 

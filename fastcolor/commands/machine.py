@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import tyro
 
@@ -14,9 +14,9 @@ import tyro
 class ExportOptions:
     """Write weights as an ONNX file or, for this machine's GPU, a TensorRT engine, compared with torch."""
 
-    weights: tyro.conf.Positional[str]
+    weights: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="WEIGHTS")]]
     """Name or file."""
-    out: tyro.conf.Positional[Path]
+    out: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="OUT")]]
     """A name ending in .onnx or .engine."""
     precision: Literal["fp32", "fp16", "bf16", "int8"] | None = None
     """Of the network's body. None: fp32 in .onnx; in .engine the fastest that agrees with torch. int8: .onnx, for CPUs
@@ -45,8 +45,8 @@ class BenchOptions:
     """cpu or cuda."""
     threads: int = 1
     """CPU threads for everybody."""
-    only: tuple[str, ...] = ()
-    """Of color, encode, loss and decode; none: all."""
+    only: tuple[Literal["color", "encode", "loss", "decode"], ...] = ()
+    """Families of ops; none: all."""
     seconds: float = 4.0
     """Time for each row."""
     out: Path | None = None
@@ -56,9 +56,6 @@ class BenchOptions:
 def run_bench(options: BenchOptions) -> int:
     from ..bench import run
 
-    unknown = set(options.only) - set(run.FAMILIES)
-    if unknown:
-        raise ValueError(f"only: must be of {', '.join(run.FAMILIES)}, got {', '.join(sorted(unknown))}")
     return 1 if run.main(run.BenchOptions(**vars(options)))["failed"] else 0
 
 
