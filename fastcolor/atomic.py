@@ -2,20 +2,55 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import hashlib
+import logging
 import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+log = logging.getLogger("fastcolor")
+_unlocked: set[str] = set()  # devices whose missing locks were told of
 # Of a name that a temporary one repeats: file systems take 255 bytes, encrypted ones 143, and so much is ours to add.
 _REPEATED = 100
+
+
+class UnwritableError(OSError):
+    """Nothing more can be written there: a reason to end a whole run, not to try the next file."""
+
+
+def no_more(error: BaseException) -> str:
+    """Why no other file could be written either, in the system's words; empty for an error of one file alone.
+
+    Example:
+        >>> no_more(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+        'no space left on device'
+    """
+    reasons = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in reasons:
+            return os.strerror(cause.errno).lower()
+        cause = cause.__cause__ or cause.__context__
+    return ""
+
+
+def check_folder(folder: Path) -> None:
+    """See whether a folder can be written or made.
+
+    Raises:
+        UnwritableError: the system forbids it.
+    """
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if there.is_dir() and not os.access(there, os.W_OK | os.X_OK):
+        raise UnwritableError(f"{folder}: cannot be written (no right to write into {there})")
 
 
 def beside(path: Path, ending: str) -> Path:
@@ -92,3 +127,24 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
 
     with whole(path, durable=True) as growing:
         save_file(dict(tensors), growing, metadata=dict(metadata))
+
+
+def lock(file: IO[Any], path: Path) -> bool:
+    """Take the lock of an open file, which ends with its process. False: another process has it.
+
+    Where the system or the file system has no locks, nothing keeps others out: that is said, once a disk.
+    """
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):  # Windows; some network drives
+        device = str(path.stat().st_dev)
+        if device not in _unlocked:
+            _unlocked.add(device)
+            log.warning(
+                "%s: no file locks there; let one process at a time work in this folder, or use shards", path.parent
+            )
+    return True

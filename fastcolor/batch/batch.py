@@ -16,16 +16,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from ..bar import bar
+from ..atomic import UnwritableError, check_folder
+from ..bar import Journal, bar
+from ..constants import WRITTEN_FILMS, is_film
 from ..formats.writing import check_target
+from ..models import named
 from ..options.batch import BatchOptions
 from ..pictures import targets
 from ..pictures.targets import Conversion
 from .items import Item, Result, Status, stamp
 
 log = logging.getLogger("fastcolor")
-_WRITTEN = {".mp4", ".m4v", ".mov", ".mkv", ".webm"}
-_FILMS = _WRITTEN | set(".avi .mpg .mpeg .ts .mts .m2ts .wmv .flv .ogv .3gp .vob .mxf .dv".split())
 _ROWS: dict[Status, str] = {
     "coloured": "coloured",
     "kept": "kept (in colour)",
@@ -43,6 +44,7 @@ class Summary:
     failed: list[str] = field(default_factory=list)
     damaged: list[Path] = field(default_factory=list)  # films of which a part could not be read
     left_out: list[Path] = field(default_factory=list)  # neither pictures nor films by their names
+    earlier: list[Path] = field(default_factory=list)  # folders of earlier runs' results
 
     def add(self, item: Item, result: Result) -> None:
         self.counts[item.kind, result.status] += 1
@@ -66,6 +68,7 @@ class Summary:
         if self.left_out:
             names = ", ".join(path.name for path in self.left_out[:3]) + (", ..." if len(self.left_out) > 3 else "")
             lines.append(f"  left out, no picture or film by their names: {len(self.left_out)} ({names})")
+        lines += [f"  left out, results of an earlier run: {path} (to colour it, name it)" for path in self.earlier]
         return "\n".join(lines)
 
 
@@ -81,27 +84,38 @@ def batch(options: BatchOptions) -> Summary:
 
     Raises:
         FileNotFoundError, ValueError, ImportError: nothing could be started; the message says why.
+        UnwritableError: the disk is full, or the output folder cannot be written.
         KeyboardInterrupt: what is done stays, and the table so far goes to the log.
 
     Example:
         >>> print(batch(BatchOptions(Path("gray"), Path("colour"))))  # doctest: +SKIP
     """
     options.check()
+    named.check(options.weights)
     summary = Summary()
     items = _items(options, summary)
+    check_folder(options.dst)
     if options.ray is None:
         work = _locally(options, items)
     else:
         from .ray import on_ray
 
         work = on_ray(options, items)
+    targets.mark(options.dst, [options.src])
     try:
-        for item, result in bar(work, len(items), "items"):
-            if result.status == "fatal":
-                raise ValueError(result.words)
-            for words in result.warnings:
-                log.warning(words)
-            summary.add(item, result)
+        with Journal(options.log) as journal:
+            for item, result in bar(work, len(items), "items"):
+                if result.status == "fatal":
+                    raise ValueError(result.words)
+                for words in result.warnings:
+                    log.warning(words)
+                summary.add(item, result)
+                journal.add(item.source, item.target, result.status, result.words)
+                if result.reason:
+                    log.warning("%s", summary)
+                    raise UnwritableError(
+                        f"{options.dst}: cannot be written ({result.reason}); the same command once more does the rest"
+                    )
     except KeyboardInterrupt:
         log.warning("%s\nstopped; the same command once more goes on from there", summary)
         raise
@@ -122,12 +136,13 @@ def _items(options: BatchOptions, summary: Summary) -> list[Item]:
     ending, film_ending = targets.ending(options.format), targets.ending(options.film_format)
     if ending is not None:
         check_target(Path("output" + ending))
-    if film_ending not in {None, *_WRITTEN}:
-        raise ValueError(f"film_format: must be one of {', '.join(sorted(_WRITTEN))}, got {options.film_format}")
+    if film_ending not in {None, *WRITTEN_FILMS}:
+        raise ValueError(f"film_format: must be one of {', '.join(sorted(WRITTEN_FILMS))}, got {options.film_format}")
     found = targets.walk(src, dst)
-    films = [path for path in found.others if path.suffix.lower() in _FILMS]
-    summary.left_out = [path for path in found.others if path.suffix.lower() not in _FILMS]
+    films = [path for path in found.others if is_film(path)]
+    summary.left_out = [path for path in found.others if not is_film(path)]
     summary.failed += found.unreadable
+    summary.earlier += found.earlier
     films.sort(key=lambda path: (-path.stat().st_size, path))
 
     def conversion(path: Path, ending: str | None) -> Conversion:
@@ -135,7 +150,7 @@ def _items(options: BatchOptions, summary: Summary) -> list[Item]:
         return Conversion(path, target if ending is None else target.with_suffix(ending))
 
     def film_conversion(path: Path) -> Conversion:
-        writable = path.suffix.lower() in _WRITTEN
+        writable = path.suffix.lower() in WRITTEN_FILMS
         return conversion(path, film_ending or (None if writable else ".mkv"))
 
     conversions = targets.distinct(

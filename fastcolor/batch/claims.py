@@ -6,7 +6,6 @@ so what a killed worker had in hands is free at once; the lock's file then stays
 
 from __future__ import annotations
 
-import logging
 import os
 import socket
 from collections.abc import Iterator
@@ -16,9 +15,6 @@ from pathlib import Path
 from typing import IO
 
 from .. import atomic
-
-log = logging.getLogger("fastcolor")
-_unlocked: set[str] = set()  # devices whose missing locks were told of
 
 
 @dataclass(frozen=True)
@@ -86,28 +82,12 @@ def _locked(path: Path) -> IO[str] | None:
     while True:
         file = path.open("a+", errors="replace")
         file.seek(0)
-        try:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not atomic.lock(file, path):
             file.close()
             return None
-        except (ImportError, OSError):  # Windows; a file system without locks
-            _tell_unlocked(path)
-            return file
         try:
             if os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 return file
         except FileNotFoundError:
             pass
         file.close()  # its last holder has removed it: what is locked here bears no name any more
-
-
-def _tell_unlocked(path: Path) -> None:
-    device = str(path.stat().st_dev)
-    if device not in _unlocked:
-        _unlocked.add(device)
-        log.warning(
-            "%s: no file locks there; let one process at a time work in this folder, or use shards", path.parent
-        )

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ..options.batch import BatchOptions
+from .claims import clear
+
 Status = Literal["coloured", "kept", "exists", "elsewhere", "failed", "held", "fatal"]
 
 
@@ -21,12 +24,14 @@ class Item:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of an item. words: of a failure. warnings: that the item's own machine had."""
+    """What became of an item. words: of a failure. warnings: that the item's own machine had. reason: why no other
+    item could be written either."""
 
     status: Status
     words: str = ""
     damaged: bool = False
     warnings: tuple[str, ...] = ()
+    reason: str = ""
 
 
 def stamp(path: Path) -> tuple[int, int] | None:
@@ -36,3 +41,11 @@ def stamp(path: Path) -> tuple[int, int] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     return status.st_ino, status.st_mtime_ns
+
+
+def exists(item: Item, options: BatchOptions) -> bool:
+    """Whether an item is to be skipped."""
+    if not item.before or options.overwrite:
+        return False
+    clear(item.target)
+    return True

@@ -6,21 +6,24 @@ import functools
 import logging
 import os
 import pickle
+import queue
 import socket
+import threading
 import time
 import uuid
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from ..options.batch import BatchOptions
-from .items import Item, Result
-from .worker import Painter, exists
+from .items import Item, Result, exists
+
+if TYPE_CHECKING:
+    from .worker import Painter
 
 log = logging.getLogger("fastcolor")
 _PICTURES_A_TASK = 32
+_BEAT, _SILENCE = 10.0, 180.0  # seconds between two signs of life, and without any until a run is given up
 
 
 def on_ray(options: BatchOptions, items: list[Item]) -> Generator[tuple[Item, Result]]:
@@ -57,6 +60,7 @@ def on_ray(options: BatchOptions, items: list[Item]) -> Generator[tuple[Item, Re
         context.enable_progress_bars = context.print_on_execution_start = False
         pool = ray.data.ActorPoolStrategy(size=shape.workers, max_tasks_in_flight_per_actor=1)
         run = uuid.uuid4().hex
+        roll = _roll(run)
         while todo:
             rows = [{"items": pickle.dumps(task)} for task in _tasks(todo, shape.workers)]
             results = ray.data.from_items(rows, override_num_blocks=len(rows)).flat_map(
@@ -67,7 +71,7 @@ def on_ray(options: BatchOptions, items: list[Item]) -> Generator[tuple[Item, Re
                 num_gpus=shape.gpus,
             )
             todo = []
-            for row in results.iter_rows():
+            for row in _watched(results.iter_rows(), roll):
                 item, result = pickle.loads(row["result"])
                 if result.status == "held":
                     todo.append(item)
@@ -77,6 +81,67 @@ def on_ray(options: BatchOptions, items: list[Item]) -> Generator[tuple[Item, Re
     finally:
         if mine:
             ray.shutdown()
+
+
+def _roll(run: str) -> Any:
+    """A place in the cluster where the workers of a run say that they live. It takes no core of theirs."""
+    import ray
+
+    class Roll:
+        def __init__(self) -> None:
+            self._heard = time.monotonic()
+
+        def live(self) -> None:
+            self._heard = time.monotonic()
+
+        def silence(self) -> float:
+            return time.monotonic() - self._heard
+
+    return ray.remote(num_cpus=0)(Roll).options(name=f"fastcolor-{run}").remote()
+
+
+def _watched(rows: Iterator[dict[str, Any]], roll: Any) -> Generator[dict[str, Any]]:
+    """The rows as they come, as long as there is a worker that lives.
+
+    Ray itself waits for ever for cores that a dead worker or another program holds, and for workers that die at their
+    start, time and again.
+
+    Raises:
+        ValueError: no worker has been heard of for _SILENCE seconds.
+    """
+    import ray
+
+    arrived: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+
+    def take() -> None:
+        try:
+            for row in rows:
+                arrived.put(("row", row))
+            arrived.put(("end", None))
+        except BaseException as error:
+            arrived.put(("error", error))
+
+    threading.Thread(target=take, name="fastcolor-ray", daemon=True).start()
+    while True:
+        try:
+            kind, value = arrived.get(timeout=_BEAT)
+        except queue.Empty:
+            try:
+                silence = ray.get(roll.silence.remote(), timeout=_SILENCE)
+            except (ray.exceptions.RayError, TimeoutError) as error:
+                raise ValueError(f"ray: the cluster does not answer any more ({type(error).__name__})") from None
+            if silence > _SILENCE:
+                free = ray.available_resources()
+                raise ValueError(
+                    f"ray: no worker has started or been heard of for {_SILENCE:.0f} s; the cluster has "
+                    f"{free.get('CPU', 0):g} cores and {free.get('GPU', 0):g} GPUs free"
+                ) from None
+            continue
+        if kind == "end":
+            return
+        if kind == "error":
+            raise value
+        yield value
 
 
 def _connect(address: str) -> None:
@@ -139,14 +204,29 @@ class _Worker:
     """A process of the cluster, which Ray starts anew when it dies, and gives the task again."""
 
     def __init__(self, options: BatchOptions, run: str, cores: int) -> None:
+        import torch
+
         torch.set_num_threads(max(1, cores))
         self._said: list[str] = []
         handler = logging.Handler(logging.WARNING)
         handler.emit = lambda record: self._said.append(record.getMessage())  # type: ignore[method-assign]
         log.addHandler(handler)
         log.propagate = False
+        from .worker import Painter
+
         self._start = functools.partial(Painter, options, run, progress=False)
+        threading.Thread(target=self._live, args=(run,), name="fastcolor-live", daemon=True).start()
         self._painter: Painter | None = None
+
+    @staticmethod
+    def _live(run: str) -> None:
+        """Say from time to time that this worker lives, whatever it is at."""
+        import ray
+
+        roll = ray.get_actor(f"fastcolor-{run}")
+        while True:
+            roll.live.remote()
+            time.sleep(_BEAT)
 
     def __call__(self, row: dict[str, Any]) -> list[dict[str, bytes]]:
         return [{"result": pickle.dumps((item, self._do(item)))} for item in pickle.loads(row["items"])]

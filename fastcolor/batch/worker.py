@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
+from ..atomic import no_more
 from ..film.video import video
 from ..options.batch import BatchOptions
 from ..options.film import Films
@@ -13,18 +14,10 @@ from ..pictures.colorize import Colorizer
 from ..pictures.line import color_file
 from ..pictures.outcome import Outcome
 from ..pictures.targets import Conversion
-from .claims import claim, clear
-from .items import Item, Result, stamp
+from .claims import claim
+from .items import Item, Result, exists, stamp
 
 _DEATHS = 3  # so many workers may die at an item
-
-
-def exists(item: Item, options: BatchOptions) -> bool:
-    """Whether an item is to be skipped."""
-    if not item.before or options.overwrite:
-        return False
-    clear(item.target)
-    return True
 
 
 class Painter:
@@ -57,7 +50,8 @@ class Painter:
             words = str(error) or type(error).__name__
             if isinstance(error, OSError) and error.strerror:
                 words = f"{error.filename or item.target}: {error.strerror.lower()}"
-            return Result("failed", words if str(item.source) in words else f"{item.source}: {words}")
+            words = words if str(item.source) in words else f"{item.source}: {words}"
+            return Result("failed", words, reason=no_more(error))
 
     def _film(self, item: Item, *, resume: bool) -> Result:
         asked = _those_of(Films, self.options)

@@ -63,7 +63,10 @@ def _unframed(box: str) -> str:
 _PLACES = {"src": "IN", "dst": "OUT"}
 # What tyro says, and how it is said here.
 _SENTENCES = [
-    (r"Error parsing (\S+): no type .*\[HH:\]MM:SS.*?'(.*?)'", "{}: must be seconds or [HH:]MM:SS, got '{}'"),
+    (
+        r"Error parsing (\S+): no type .*\[HH:\]MM:SS could be instantiated from \['(.*?)'\]",
+        "{}: must be seconds or [HH:]MM:SS, got '{}'",
+    ),
     (r"Error parsing (\S+): (?:no type|could not).* (?:float|FLOAT)\b.*?'(.*?)'", "{}: must be a number, got '{}'"),
     (r"Error parsing (\S+): (?:no type|invalid).*?\b(?:int|INT)\b.*?'(.*?)'", "{}: must be a whole number, got '{}'"),
     (r"Missing value for argument '(?:-\w/)?(-\S+)'", "{}: needs a value"),

@@ -1,13 +1,14 @@
 """`fastcolor ...` and `fastcolor-video IN OUT`: the same functions and options as in Python, through tyro.
 
-Exit codes: 0 done; 1 failed or partly failed; 2 bad input or options; 3 film done, but its input was damaged; 130
-Ctrl-C; 143 a request to stop (SIGTERM). Messages are one sentence on stderr; FASTCOLOR_DEBUG=1 shows where an
-error came from.
+Exit codes: 0 done; 1 failed or partly failed; 2 bad input or options; 3 film done, but its input was damaged; 4 the
+disk is full or the output folder cannot be written; 130 Ctrl-C; 143 a request to stop (SIGTERM). Messages are one
+sentence on stderr; FASTCOLOR_DEBUG=1 shows where an error came from.
 """
 
 from __future__ import annotations
 
 import difflib
+import io
 import logging
 import os
 import sys
@@ -18,6 +19,7 @@ from typing import Annotated, Any
 import tyro
 
 from .. import commands
+from ..atomic import UnwritableError
 from ..constants import is_film
 from ..options.film import VideoOptions
 from . import color as colour
@@ -32,6 +34,9 @@ def _fail(message: str, code: int) -> int:
 
 def _guard(program: str, work: Callable[[], int]) -> int:
     """Run, and turn every failure into one sentence and an exit code."""
+    for stream in (sys.stdout, sys.stderr):  # a name in another encoding is shown in some way, and ends no run
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     if os.environ.get("FASTCOLOR_DEBUG") == "1":
         return work()
@@ -43,6 +48,8 @@ def _guard(program: str, work: Callable[[], int]) -> int:
         return _fail(f"{program}: {str(stop) or 'stopped'}", 128 + getattr(stop, "signal", 2))
     except BrokenPipeError:
         return 1
+    except UnwritableError as error:
+        return _fail(f"{program}: {error}", 4)
     except OSError as error:
         if error.filename is not None and error.strerror:
             return _fail(f"{program}: {error.filename}: {error.strerror.lower()}", 2)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..atomic import publish, write_bytes
+from ..atomic import beside, lock, publish, write_bytes
 
 FRAMES = 240  # of a part, or a little less: what a kill loses at most
 
@@ -58,7 +59,8 @@ class Parts:
     """
 
     def __init__(self, dst: Path, job: Job, *, resume: bool, overwrite: bool) -> None:
-        self.dst, self.folder = dst, dst.with_name(f"{dst.name}.part")
+        fits = len(os.fsencode(dst.name)) <= 250  # file systems take names of 255 bytes
+        self.dst, self.folder = dst, dst.with_name(f"{dst.name}.part") if fits else beside(dst, "part")
         self._lock: Any = None
         self.painted_by: str | None = None  # the engine of the parts there are
         there = self.folder.exists()
@@ -144,16 +146,10 @@ class Parts:
     def _take(self) -> None:
         """Keep other processes out, for as long as this one lives."""
         self._lock = (self.folder / "lock").open("w")
-        try:
-            import fcntl
-        except ImportError:  # not on Windows
-            return
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not lock(self._lock, self.folder / "lock"):
             self._lock.close()
             self._lock = None
-            raise OSError(f"another process works in {self.folder}") from None
+            raise OSError(f"another process works in {self.folder}")
 
     def _clear(self) -> None:
         for path in self.folder.iterdir():

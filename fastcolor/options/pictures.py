@@ -21,6 +21,8 @@ class Pictures(Painting):
     """Read what is left of truncated pictures."""
     shard: Annotated[str, tyro.conf.arg(metavar="I/N")] = "1/1"
     """Do the I-th of N equal shares of a folder."""
+    log: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Add a line of JSON for each file: time, input, output, status, seconds, error, warnings."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..bar import bar
+from ..atomic import UnwritableError, check_folder, no_more
+from ..bar import Journal, bar
 from ..formats.writing import check_target
 from ..models import named
 from ..options.pictures import ColorizeOptions
@@ -27,6 +28,7 @@ def colorize_files(options: ColorizeOptions, colorizer: Colorizer | None = None)
 
     Raises:
         FileNotFoundError, FileExistsError, ValueError: nothing could be started; the message says why.
+        UnwritableError: with several pictures, the disk is full or the output folder cannot be written.
     """
     if not options.inputs:
         raise ValueError("inputs: name at least one picture or folder")
@@ -34,28 +36,44 @@ def colorize_files(options: ColorizeOptions, colorizer: Colorizer | None = None)
     if options.format is not None:
         check_target(Path(f"output{targets.ending(options.format)}"))
     outcome = Outcome()
-    single = len(options.inputs) == 1 and not options.inputs[0].is_dir()
+    inputs = targets.expanded(options.inputs)
+    single = inputs == list(options.inputs) and len(inputs) == 1 and not inputs[0].is_dir()
     if single:
-        conversions = [targets.single(options.inputs[0], options.output, options.format)]
+        conversions = [targets.single(inputs[0], options.output, options.format)]
+        if conversions[0].target.exists() and not options.overwrite:
+            raise FileExistsError(f"{conversions[0].target}: exists already; --overwrite replaces it")
     else:
-        conversions, found = targets.several(options.inputs, options.output, options.format)
-        outcome.no_pictures, outcome.failed = found.others, found.unreadable
+        conversions, found = targets.several(inputs, options.output, options.format)
+        outcome.no_pictures, outcome.failed, outcome.earlier = found.others, found.unreadable, found.earlier
     conversions = targets.share(conversions, options.shard)
     named.check(options.weights)
+    if not single:
+        check_folder(Path(options.output))
     # Only from here on is there need of torch, which takes a second to load.
     from .colorize import Colorizer
     from .line import Line, finish
 
     colorizer = colorizer or Colorizer(options.weights, options.device, options.engine, size=options.size)
-    with Line(colorizer, conversions, options, single) as passages:
-        for _ in bar(conversions):
+    if not single:
+        targets.mark(Path(options.output), inputs)
+    with Journal(options.log) as journal, Line(colorizer, conversions, options, single) as passages:
+        for conversion in bar(conversions):
             passage = next(passages)
+            status, words = "exists" if passage.skipped else "kept" if passage.keep else "coloured", ""
             try:
                 if passage.error is not None:
                     raise passage.error
                 finish(passage, options, outcome)
             except Exception as error:  # each is in words that name the file
-                if single:
-                    raise
-                outcome.failed.append(str(error))
+                status, words = "failed", str(error)
+                if single or (reason := no_more(error)):
+                    journal.add(conversion.source, conversion.target, status, words)
+                    if single:
+                        raise
+                    raise UnwritableError(
+                        f"{options.output}: cannot be written ({reason}); {len(outcome.done)} of {len(conversions)} "
+                        "pictures are coloured, the same command once more does the rest"
+                    ) from None
+                outcome.failed.append(words)
+            journal.add(conversion.source, conversion.target, status, words)
     return outcome

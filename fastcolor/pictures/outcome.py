@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..constants import is_film
+
 
 @dataclass
 class Outcome:
@@ -15,6 +17,7 @@ class Outcome:
     skipped: list[Path] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     no_pictures: list[Path] = field(default_factory=list)  # other files in the folders
+    earlier: list[Path] = field(default_factory=list)  # folders of earlier runs' results
     recolored: int = 0  # in colour before
     deep: int = 0  # of 16 bits a channel
 
@@ -35,5 +38,7 @@ class Outcome:
         if self.no_pictures:
             names = ", ".join(path.name for path in self.no_pictures[:3])
             more = ", ..." if len(self.no_pictures) > 3 else ""
-            notes.append(f"left out, no picture by their names: {len(self.no_pictures)} ({names}{more})")
+            films = "; fastcolor batch colours films too" if any(map(is_film, self.no_pictures)) else ""
+            notes.append(f"left out, no picture by their names: {len(self.no_pictures)} ({names}{more}){films}")
+        notes += [f"left out, results of an earlier run: {path} (to colour it, name it)" for path in self.earlier]
         return notes

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..constants import is_film
 from ..formats.writing import GRAY_ONLY, SUFFIXES, check_target
 
+MARK = ".fastcolor-output"  # of a folder that was written into the folder which it was made from
 _SAME_FORMAT = {
     ".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".apng": ".png", ".tiff": ".tif", ".heif": ".heic", ".pnm": ".ppm"
 }  # fmt: skip
@@ -25,11 +28,12 @@ class Conversion:
 
 @dataclass
 class Tree:
-    """What lies in folders: pictures by their names, other files, and words about folders that cannot be read."""
+    """What lies in folders: pictures by their names, other files, words about folders that cannot be read."""
 
     pictures: list[Path] = field(default_factory=list)
     others: list[Path] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
+    earlier: list[Path] = field(default_factory=list)  # folders that earlier runs wrote
 
 
 def ending(format: str | None) -> str | None:
@@ -52,6 +56,7 @@ def single(source: Path, output: str, format: str | None) -> Conversion:
     out, suffix = Path(output), ending(format)
     if not source.exists():
         raise FileNotFoundError(f"{source}: no such file")
+    _no_film(source)
     if out.is_dir() or _names_folder(output):
         target = out / source.name
         target = target if suffix is None else target.with_suffix(suffix)
@@ -82,6 +87,7 @@ def several(sources: Sequence[Path], output: str, format: str | None) -> tuple[l
     for source in sources:
         if not source.exists():
             raise FileNotFoundError(f"{source}: no such file or folder")
+        _no_film(source)
         files = [source]
         if source.is_dir():
             if out.resolve() == source.resolve():
@@ -91,24 +97,56 @@ def several(sources: Sequence[Path], output: str, format: str | None) -> tuple[l
             tree = walk(source, out)
             whole.others += tree.others
             whole.unreadable += tree.unreadable
+            whole.earlier += tree.earlier
             files = tree.pictures
             if not files:
-                raise ValueError(f"{source}: holds no pictures")
+                films = ", but films; fastcolor batch colours both" if any(map(is_film, tree.others)) else ""
+                raise ValueError(f"{source}: holds no pictures{films}")
         for path in files:
             target = out / (path.relative_to(source) if source.is_dir() else path.name)
             conversions.append(Conversion(path, target if suffix is None else target.with_suffix(suffix)))
     return distinct(conversions), whole
 
 
+def expanded(sources: Sequence[Path]) -> list[Path]:
+    """The inputs, with the files that a pattern such as album/*.jpg stands for, which some shells pass on as it is.
+
+    Raises:
+        FileNotFoundError: no file fits a pattern.
+    """
+    found: list[Path] = []
+    for source in sources:
+        if os.path.lexists(source) or not glob.has_magic(str(source)):
+            found.append(source)
+            continue
+        fitting = sorted(glob.glob(str(source), recursive=True))
+        if not fitting:
+            raise FileNotFoundError(f"{source}: no file fits this pattern")
+        found += map(Path, fitting)
+    return found
+
+
 def walk(folder: Path, out: Path) -> Tree:
-    """A folder's whole tree, without hidden files and what lies under the output folder `out`."""
+    """A folder's whole tree, links to folders followed, without hidden files, what lies under the output folder `out`
+    and what earlier runs wrote into other folders here."""
     tree, written = Tree(), out.resolve()
+    above: dict[str, tuple[str, ...]] = {str(folder): (os.path.realpath(folder),)}  # a folder and those it lies in
 
     def unreadable(error: OSError) -> None:
         tree.unreadable.append(f"{error.filename}: cannot be read ({(error.strerror or str(error)).lower()})")
 
-    for root, folders, names in os.walk(folder, onerror=unreadable):
-        folders[:] = [name for name in folders if not name.startswith(".") and Path(root, name).resolve() != written]
+    for root, folders, names in os.walk(folder, onerror=unreadable, followlinks=True):
+        known, entered = above.pop(root), []
+        for name in sorted(folders):
+            path, real = Path(root, name), os.path.realpath(Path(root, name))
+            if name.startswith(".") or real == str(written) or real in known:  # a link that leads back
+                continue
+            if (path / MARK).exists():
+                tree.earlier.append(path)
+                continue
+            above[str(path)] = (*known, real)
+            entered.append(name)
+        folders[:] = entered
         for name in sorted(names):
             path = Path(root, name)
             if name.startswith(".") or not path.is_file():
@@ -117,6 +155,14 @@ def walk(folder: Path, out: Path) -> Tree:
             (tree.pictures if known else tree.others).append(path)
     tree.pictures.sort()
     return tree
+
+
+def mark(out: Path, sources: Sequence[Path]) -> None:
+    """Leave a hidden file in an output folder that lies inside an input, so that later runs leave it out."""
+    real = Path(os.path.realpath(out))
+    if any(Path(os.path.realpath(source)) in real.parents for source in sources if source.is_dir()):
+        out.mkdir(parents=True, exist_ok=True)
+        (out / MARK).touch()
 
 
 def distinct(conversions: list[Conversion]) -> list[Conversion]:
@@ -150,3 +196,8 @@ def share(conversions: list[Conversion], shard: str) -> list[Conversion]:
 
 def _names_folder(name: str) -> bool:
     return name.endswith(("/", os.sep))
+
+
+def _no_film(source: Path) -> None:
+    if is_film(source) and source.is_file():
+        raise ValueError(f"{source}: is a film; fastcolor video colours it")

@@ -203,8 +203,9 @@ def test_ctrl_c_is_quiet(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and errors.strip() == "fastcolor: stopped"
-    for path in (tmp_path / "out").iterdir():
+    for path in (tmp_path / "out").glob("[!.]*"):
         Image.open(path).load()  # what is there is whole
+    assert {path.name for path in (tmp_path / "out").glob(".*")} == {".fastcolor-output"}
 
 
 def test_the_readmes_python(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
