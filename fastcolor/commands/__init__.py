@@ -34,3 +34,8 @@ def command(name: str) -> tuple[Any, Callable[[Any], int]]:
         case "info":
             return machine.InfoOptions, machine.run_info
     raise ValueError(f"command: must be one of {', '.join(NAMES)}, got {name!r}")
+
+
+def table() -> dict[str, tuple[Any, Callable[[Any], int]]]:
+    """All commands."""
+    return {name: command(name) for name in NAMES}

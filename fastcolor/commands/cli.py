@@ -74,8 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if arguments and not arguments[0].startswith("-"):
             raise ValueError(_no_command(arguments[0]))
         union: Any = None
-        for name in commands.NAMES:
-            member: Any = Annotated[commands.command(name)[0], tyro.conf.subcommand(name)]
+        for name, (kind, _) in commands.table().items():
+            member: Any = Annotated[kind, tyro.conf.subcommand(name)]
             union = member if union is None else union | member
         parse(union, arguments, "fastcolor")
         return 2  # what names no command ends there
