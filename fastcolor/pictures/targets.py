@@ -151,8 +151,8 @@ def walk(folder: Path, out: Path) -> Tree:
             path = Path(root, name)
             if name.startswith(".") or not path.is_file():
                 continue
-            known = path.suffix.lower() in SUFFIXES | GRAY_ONLY
-            (tree.pictures if known else tree.others).append(path)
+            picture = path.suffix.lower() in SUFFIXES | GRAY_ONLY
+            (tree.pictures if picture else tree.others).append(path)
     tree.pictures.sort()
     return tree
 

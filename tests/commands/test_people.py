@@ -50,7 +50,8 @@ def test_the_right_command_is_named(tmp_path: Path) -> None:
     moving = film(tmp_path / "films" / "a.mp4")
     fails(run("colorize", moving, "-o", tmp_path / "a.png"), f"{moving}: is a film; fastcolor video colours it")
     fails(
-        run("colorize", moving.parent, "-o", tmp_path / "o"), "holds no pictures, but films; fastcolor batch colours both"
+        run("colorize", moving.parent, "-o", tmp_path / "o"),
+        "holds no pictures, but films; fastcolor batch colours both",
     )
     fails(run("colorise", moving), "got 'colorise'; did you mean colorize?")
     fails(run(moving, tmp_path / "o.mp4"), "; fastcolor video colours that")
