@@ -41,8 +41,8 @@ gpu:
 
 # Its name says of which weights it is, so one of others would never be used.
 int8: $(VENV)/.installed-test
-	rm -f fastcolor/assets/*-int8-*.onnx
-	$(BIN)/python -c 'import fastcolor; from fastcolor.engines.cache import shipped_path; from fastcolor.models.weights import load; \
+	rm -f fastcolor/assets/*-int8.onnx
+	$(BIN)/python -c 'import fastcolor; from fastcolor.engines.files import shipped_path; from fastcolor.models.weights import load; \
 	  print(fastcolor.export("default", shipped_path(load("default")), precision="int8"))'
 
 # Torch comes first, pinned: the package itself is built without it. The install is editable: tests and demo run on

@@ -27,6 +27,7 @@ from PIL import Image
 
 import fastcolor
 from fastcolor import ops
+from fastcolor.device import bf16_is_fast
 from fastcolor.film.smoothing import Smoother
 from fastcolor.formats import picture, reading, writing
 from fastcolor.models import weights
@@ -351,7 +352,7 @@ def network(device: str) -> dict[str, float]:
     multiply_adds = count_multiply_adds(model, lightness)
     result = {"multiply_adds": multiply_adds}
     for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-        if dtype == torch.bfloat16 and device == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        if dtype == torch.bfloat16 and not bf16_is_fast(torch.device(device)):
             continue
         model = model.to(dtype)
         side = 2048 if device == "cpu" else 8192

@@ -17,7 +17,7 @@ from torch import Tensor
 
 import fastcolor
 from fastcolor.engines.choose import Engine, choose
-from fastcolor.engines.export import load
+from fastcolor.engines.load import load
 from fastcolor.film.smoothing import warp_error
 
 from . import timing

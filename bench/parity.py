@@ -20,17 +20,18 @@ import torch
 from torch import Tensor
 
 from fastcolor import models
-from fastcolor.device import bf16_is_fast, device_of
-from fastcolor.engines import onnx as ort
-from fastcolor.engines import openvino as ov
-from fastcolor.engines import tensorrt as trt
-from fastcolor.engines.export import to_onnx
-from fastcolor.engines.parity import BOUNDS, DTYPES, Precision, compare, photographs
+from fastcolor.device import device_of
+from fastcolor.engines.onnx import OnnxEngine
+from fastcolor.engines.openvino import OpenVinoEngine
+from fastcolor.engines.openvino import precisions as openvino_precisions
+from fastcolor.engines.parity import BOUNDS, DTYPES, compare, photographs
 from fastcolor.engines.quantize import to_int8
-from fastcolor.engines.timings import versions
-from fastcolor.engines.torch import TorchEngine
+from fastcolor.engines.tensorrt import TensorRtEngine, build, runtime, shapes_of
+from fastcolor.engines.torch import TorchEngine, precisions
+from fastcolor.engines.tracing import to_onnx
+from fastcolor.engines.versions import versions
 from fastcolor.models import weights
-from fastcolor.models.weights import Weights
+from fastcolor.models.generator import Generator, Precision
 from fastcolor.palette import Palette
 
 from . import timing
@@ -40,7 +41,7 @@ LIBRARIES = ("onnx", "onnxruntime", "openvino", "tensorrt", "tensorrt_rtx")
 Run = Callable[[Tensor], Tensor]
 
 
-def network(name: str) -> Weights:
+def network(name: str) -> Generator:
     if name == "default":
         given = weights.load(name)
         given.model.requires_grad_(False)
@@ -51,10 +52,10 @@ def network(name: str) -> Weights:
         model(torch.rand(2, 1, 2 * model.stride, 2 * model.stride) * 100)
     palette = Palette.grid() if model.kind == "classifier" else None
     model = model.eval().requires_grad_(False)
-    return Weights(model, name, {}, palette, temperature=0.38, size=256, card={"weights": "fresh"})
+    return Generator.of(model, name, {}, palette, temperature=0.38, size=256, card={"weights": "fresh"})
 
 
-def rows(given: Weights, device: torch.device) -> Iterator[dict[str, Any]]:
+def rows(given: Generator, device: torch.device) -> Iterator[dict[str, Any]]:
     """One network in every engine and precision: what was measured, or why nothing was."""
     files: dict[Precision, bytes] = {}
 
@@ -84,37 +85,37 @@ def rows(given: Weights, device: torch.device) -> Iterator[dict[str, Any]]:
         status = "refused" if problem is not None and precision == "int8" else "run"
         return said | {"status": status, "problem": problem} | facts | asdict(parity)
 
-    for precision in ("fp32", "bf16") if bf16_is_fast(device) else ("fp32",):
+    for precision in sorted(precisions(device), reverse=True):
         yield row("torch", precision, lambda p=precision: (TorchEngine(given.model, device, DTYPES[p]), {}))
     if device.type == "cpu":
         for precision in ("fp32", "fp16", "int8"):
-            yield row("onnx", precision, lambda p=precision: (ort.OnnxEngine(onnx(p), p), megabytes(onnx(p))))
-        for precision in openvino_precisions():
+            yield row("onnx", precision, lambda p=precision: (OnnxEngine(onnx(p), p), megabytes(onnx(p))))
+        for precision in precisions_of_openvino():
             body = "int8" if precision == "int8" else "fp32"
-            yield row("openvino", precision, lambda p=precision, b=body: (ov.OpenVinoEngine(onnx(b), p), {}))
+            yield row("openvino", precision, lambda p=precision, b=body: (OpenVinoEngine(onnx(b), p), {}))
     for precision in ("fp32", "fp16", "bf16"):
         yield row("tensorrt", precision, lambda p=precision: tensorrt(onnx(p), given, device, p))
 
 
-def openvino_precisions() -> tuple[Precision, ...]:
+def precisions_of_openvino() -> tuple[Precision, ...]:
     try:
-        return (*reversed(ov.precisions()), "int8")
+        return (*reversed(openvino_precisions()), "int8")
     except ValueError:  # the row will say so
         return ("fp32",)
 
 
 def tensorrt(
-    onnx: bytes, given: Weights, device: torch.device, precision: Precision
+    onnx: bytes, given: Generator, device: torch.device, precision: Precision
 ) -> tuple[Run | None, dict[str, Any]]:
     """The engine, where there is a GPU, and what building took: TensorRT-RTX builds without one.
 
     Builds are not repeated, so the machine's load average (of runnable threads, over a minute) goes with the seconds.
     """
-    library = trt.runtime().__name__
+    library = runtime().__name__
     start = time.perf_counter()
-    plan = trt.build(onnx, trt.shapes_of(given))
+    plan = build(onnx, shapes_of(given))
     facts = {"library": library, "build_s": time.perf_counter() - start, "load": os.getloadavg()[0], **megabytes(plan)}
-    return (trt.TensorRtEngine(plan, device, precision) if device.type == "cuda" else None), facts
+    return (TensorRtEngine(plan, device, precision) if device.type == "cuda" else None), facts
 
 
 def megabytes(content: bytes) -> dict[str, float]:

@@ -7,9 +7,13 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 from .constants import __version__
+
+# Nothing leaves the machine: ONNX Runtime reads this when it is imported, here and in processes started from here.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from . import models as models

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from . import ops
-from .engines import choose as engines
-from .models import weights
+from .engines.choose import choose
+from .engines.load import load
+from .engines.torch import TorchEngine
 from .options.base import check_value, rules
 from .options.look import Look
 
@@ -20,7 +21,8 @@ class Predictor:
     """A network that is loaded once and predicts the colours of many pictures or frames.
 
     Args:
-        weights, device, engine, size: as `fastcolor.Colorizer` takes them, which adds pictures.
+        weights, device, engine, size: as `fastcolor.Colorizer` takes them, which adds pictures. amount: about how many
+            will be coloured, if that is known: for many, preparing a faster engine pays.
 
     Raises:
         ValueError, FileNotFoundError: unknown or damaged weights, a device or engine that is not there.
@@ -37,15 +39,14 @@ class Predictor:
         engine: str = "auto",
         *,
         size: int | None = None,
+        amount: int = 1,
     ) -> None:
-        loaded = _load(weights)
-        self._engine = engines.choose(loaded, device, engine)
-        self._palette, self._kind = loaded.palette, loaded.model.kind
-        self._stride = loaded.model.stride
-        self._loaded = loaded
-        self._interactive: engines.TorchEngine | None = None
+        self._generator = load(weights)
+        self._engine = choose(self._generator, device, engine, amount=amount)
+        self._interactive: TorchEngine | None = None
         check_value("size", size, rules(Look)["size"])
-        self.size, self.temperature, self.saturation = size or loaded.size, loaded.temperature, loaded.saturation
+        self.size, self.temperature = size or self._generator.size, self._generator.temperature
+        self.saturation = self._generator.saturation
         self.device: torch.device = self._engine.device
 
     @property
@@ -59,8 +60,8 @@ class Predictor:
         scale = self.size / math.sqrt(height * width)
 
         def side(length: int) -> int:
-            steps = round(min(length * scale, 4 * self.size) / self._stride)
-            return max(steps, 2) * self._stride
+            steps = round(min(length * scale, 4 * self.size) / self._generator.stride)
+            return max(steps, 2) * self._generator.stride
 
         return side(height), side(width)
 
@@ -129,24 +130,22 @@ class Predictor:
         if hints is not None:
             ab, mask = hints
             hints = (ab.to(self.device) / (self.saturation or 1.0), mask.to(self.device))
-        return self._decode(self._hinted().colours(seen, hints), temperature)
+        return self._generator.ab_of(self._hinted().colours(seen, hints), temperature)
 
-    def _hinted(self) -> engines.TorchEngine:
+    def _hinted(self) -> TorchEngine:
         """The network in torch, which alone takes hints."""
         if self._interactive is None:
-            if engines.is_exported(self._loaded):
+            generator = self._generator
+            if "torch" not in generator.runs_on:
                 raise ValueError("hints: need the network in torch; an exported file is the plain network without them")
-            if not hasattr(self._loaded.model, "colours"):
-                raise ValueError(f"hints: need a network that follows them, got {self._loaded.name}")
-            own = isinstance(self._engine, engines.TorchEngine)
-            self._interactive = self._engine if own else engines.TorchEngine(self._loaded.model, self.device)
+            if not hasattr(generator.model, "colours"):
+                raise ValueError(f"hints: need a network that follows them, got {generator.name}")
+            found = self._engine
+            if not isinstance(found, TorchEngine):
+                found = choose(generator, str(self.device), "torch")
+            assert isinstance(found, TorchEngine)
+            self._interactive = found
         return self._interactive
-
-    def _decode(self, output: Tensor, temperature: float | None) -> Tensor:
-        if self._kind == "classifier":
-            temperature = self.temperature if temperature is None else temperature
-            output = ops.annealed_mean(output, palette=self._palette, temperature=temperature)
-        return output.float() * self.saturation
 
     def _replay(
         self, key: Hashable, lightness: Callable[[Tensor], Tensor], temperature: float | None, source: Tensor
@@ -154,16 +153,8 @@ class Predictor:
         temperature = self.temperature if temperature is None else temperature
 
         def ab(source: Tensor) -> Tensor:
-            return self._decode(self._engine(lightness(source)), temperature)
+            return self._generator.ab_of(self._engine(lightness(source)), temperature)
 
-        if isinstance(self._engine, engines.TorchEngine):
+        if isinstance(self._engine, TorchEngine):
             return self._engine.replay((key, temperature), ab, source)
         return ab(source)
-
-
-def _load(name_or_path: str | os.PathLike[str]) -> weights.Weights:
-    if os.path.splitext(name_or_path)[1] in (".onnx", ".engine"):
-        from .engines.export import load
-
-        return load(name_or_path)
-    return weights.load(name_or_path)

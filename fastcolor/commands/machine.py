@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
+
+_SHOWN = (  # distributions whose versions `info` tells
+    "av",
+    "safetensors",
+    "pillow",
+    "onnx",
+    "onnxruntime",
+    "openvino",
+    "scikit-image",
+    "opencv-python-headless",
+    "pillow-heif",
+    "ray",
+)
 
 
 @dataclass(frozen=True)
@@ -74,7 +86,8 @@ def run_info(options: InfoOptions) -> int:
 
     from .. import _native
     from ..constants import __version__
-    from ..engines import choose as engines
+    from ..engines.choose import describe
+    from ..engines.versions import versions
     from ..models import named
 
     able = _native.capabilities()
@@ -87,10 +100,8 @@ def run_info(options: InfoOptions) -> int:
             f"usable ({able['cuda_devices']} devices)" if able["cuda_devices"] else f"no: {able['cuda_problem']}",
         ),
     ]
-    lines += [(f"engine {name}", told) for name, told in engines.describe(measure=options.measure).items()]
+    lines += [(f"engine {name}", told) for name, told in describe(measure=options.measure).items()]
     lines += [("weights", ", ".join(named.names()))]
-    for name in ("av", "safetensors", "PIL", "onnx", "onnxruntime", "openvino", "skimage", "cv2", "pillow_heif", "ray"):
-        with contextlib.suppress(ImportError):
-            lines.append((name, str(__import__(name).__version__)))
+    lines += versions(_SHOWN).items()
     print("\n".join(f"{name:16} {value}" for name, value in lines))
     return 0

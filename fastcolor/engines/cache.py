@@ -11,19 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ..atomic import write_bytes
-from ..device import int8_is_fast
-from ..models.weights import Weights
-from .exported import digest
-from .parity import Precision
+from ..models.home import home
 
-_FORMAT = 1  # counts up when exports change, which makes those kept stale
-_ASSETS = Path(__file__).parent.parent / "assets"
 _MOST = 16  # exported networks that are kept
-
-
-def home() -> Path:
-    """The folder, which may not exist."""
-    return Path(os.environ.get("FASTCOLOR_HOME") or "~/.cache/fastcolor").expanduser()
 
 
 def writable() -> bool:
@@ -78,24 +68,3 @@ def remember(kind: str, key: str, value: object) -> None:
     of_kind[key] = value
     records[kind] = dict(list(of_kind.items())[-200:])
     keep(home() / "engines.json", json.dumps(records, indent=1).encode())
-
-
-def path_of(weights: Weights, precision: Precision) -> Path:
-    """Where an exported network is kept."""
-    return home() / "onnx" / f"{digest(weights)[:32]}-{precision}-{_FORMAT}.onnx"
-
-
-def shipped_path(weights: Weights) -> Path:
-    """Where a network in INT8 lies if one comes with the package for these very weights."""
-    return _ASSETS / path_of(weights, "int8").name
-
-
-def shipped(weights: Weights) -> Path | None:
-    """The network in INT8 that comes with the package, if one does and the CPU is fast at it.
-
-    No other is used unasked: what rounding to 8 bits does to colours and their flicker has to be looked at.
-    """
-    if not int8_is_fast():
-        return None
-    path = shipped_path(weights)
-    return path if path.exists() else None

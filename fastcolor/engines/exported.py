@@ -1,15 +1,15 @@
-"""What an exported network is: a file that stands for a generator, the facts in it, and the name it is kept under."""
+"""What an exported network is: a file that stands for a generator, and the facts in it."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..constants import __version__
-from ..models.weights import Weights
+from ..models.generator import Generator, Network
 
 FORMAT = "fastcolor-onnx-1"
 _INPUT = "CIE L in [0, 100] of sRGB, D65, float32 (n, 1, h, w), h and w multiples of stride"
@@ -19,62 +19,54 @@ _OUTPUT = {
 }
 
 
-class Network(nn.Module):
-    """A network that is an exported file. It takes and returns what the generator it came from does, on a CPU.
+@dataclass(frozen=True, eq=False)
+class Exported(Network):
+    """A network that is an exported file, which torch does not run.
 
     Attributes:
-        content: the file's bytes. on_cpu: whether it is an ONNX file, else a TensorRT engine. precision: of its body.
-        kind, stride: as a generator's.
+        content: the file's bytes. The rest: see `Network`.
     """
 
-    def __init__(self, content: bytes, precision: str, kind: str, stride: int, *, on_cpu: bool = True) -> None:
-        super().__init__()
-        self.content, self.precision, self.kind, self.stride, self.on_cpu = content, precision, kind, stride, on_cpu
-        self._run: Any = None
-
-    def forward(self, lightness: Tensor) -> Tensor:
-        if not self.on_cpu:
-            raise RuntimeError("weights: a TensorRT engine runs on its GPU alone")
-        if self._run is None:
-            from .onnx import OnnxEngine
-
-            self._run = OnnxEngine(self.content)
-        return self._run(lightness.float())
+    content: bytes = field(default=b"", repr=False)
 
 
-def describe(weights: Weights, precision: str) -> dict[str, str]:
-    kind: str = weights.model.kind  # type: ignore[assignment]
+def describe(generator: Generator, precision: str) -> dict[str, str]:
+    """The metadata of a generator's exported file."""
     return {
         "format": FORMAT,
         "fastcolor": __version__,
-        "weights_sha256": digest(weights),
-        "model": weights.name,
-        "options": json.dumps(weights.options),
-        "kind": kind,
-        "stride": str(weights.model.stride),
+        "weights_sha256": generator.digest,
+        "kind": generator.kind,
+        "stride": str(generator.stride),
         "precision": precision,
-        "palette": json.dumps(None if weights.palette is None else weights.palette.points.tolist()),
-        "temperature": repr(weights.temperature),
-        "saturation": repr(weights.saturation),
-        "size": str(weights.size),
         "input": _INPUT,
-        "output": _OUTPUT[kind],
-        "card": json.dumps(weights.card),
+        "output": _OUTPUT[generator.kind],
+        **generator.facts(),
     }
 
 
-def digest(weights: Weights) -> str:
-    """SHA-256 of all that an export depends on: tensors, network, palette and how it wants to be used."""
-    if isinstance(weights.model, Network):
-        return hashlib.sha256(weights.model.content).hexdigest()
-    points = None if weights.palette is None else weights.palette.key
-    facts = [weights.name, weights.options, points, weights.temperature, weights.saturation, weights.size]
-    result = hashlib.sha256(json.dumps(facts).encode())
-    for key, value in sorted(weights.model.state_dict().items()):
-        result.update(key.encode())
-        result.update(value.detach().contiguous().cpu().numpy().tobytes())
-    return result.hexdigest()
+def generator_of(
+    content: bytes,
+    description: Mapping[str, str],
+    runs_on: tuple[str, ...],
+    make: Callable[[], Callable[[Tensor], Tensor]],
+) -> Generator:
+    """The generator that an exported file stands for.
 
+    Args:
+        content: the file's bytes. description: its metadata. runs_on: the engines that can run it. make: its own
+            engine, which others are compared with.
 
-class TakesLong(RuntimeError):
-    """The network has to be traced with symbols."""
+    Raises:
+        KeyError, TypeError, ValueError: the description does not fit.
+    """
+    network = Exported(
+        description["kind"],
+        int(description["stride"]),
+        make,
+        source=hashlib.sha256(content).hexdigest(),
+        precision=description["precision"],  # type: ignore[arg-type]
+        runs_on=runs_on,
+        content=content,
+    )
+    return Generator.from_facts(network, description)

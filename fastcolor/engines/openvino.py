@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import sys
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
 _MOST = 4  # sizes whose memory is kept
+_once = threading.RLock()
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 
 
@@ -19,14 +23,27 @@ def runtime() -> Any:
     Raises:
         ValueError: it is not installed or does not load.
     """
-    try:
-        import openvino
-    except (ImportError, OSError) as error:
-        raise ValueError(f"engine: openvino is not usable: {error}; pip install 'fastcolor[openvino]'") from None
+    with _once:
+        try:
+            with _without_telemetry():
+                import openvino
+        except (ImportError, OSError) as error:
+            raise ValueError(f"engine: openvino is not usable: {error}; pip install 'fastcolor[openvino]'") from None
     return openvino
 
 
-_once = threading.Lock()
+@contextlib.contextmanager
+def _without_telemetry() -> Iterator[None]:
+    """OpenVINO's import tells an analytics host of itself, unless the package that does is not to be had: then it uses
+    a stub of its own. Its switch is a file in the user's home, which is not ours to write."""
+    absent = "openvino_telemetry" not in sys.modules
+    if absent:
+        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if absent:
+            del sys.modules["openvino_telemetry"]
 
 
 @functools.cache

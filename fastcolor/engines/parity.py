@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -13,10 +12,9 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from .. import ops
-from ..models.weights import Weights
+from ..models.generator import Generator
 
-Precision = Literal["fp32", "fp16", "bf16", "int8"]
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+DTYPES: dict[str, torch.dtype] = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 # Highest relative error (root mean square over that of the output) and mean dE that rounding alone explains: several
 # times what the networks were measured at; of INT8, which not all bear, twice what the default one was.
 BOUNDS = {"fp32": (1e-4, 0.02), "fp16": (1e-2, 0.5), "bf16": (6e-2, 3.0), "int8": (0.1, 3.0)}
@@ -57,12 +55,6 @@ class Parity:
         return None
 
 
-def side_of(weights: Weights) -> int:
-    """The side of a square picture in pixels as the network sees it."""
-    stride: int = weights.model.stride  # type: ignore[assignment]
-    return max(round(weights.size / stride), 2) * stride
-
-
 def photographs() -> Tensor:
     """(4, 256, 256) uint8, gray: the ones that come with the package."""
     with Image.open(_PHOTOGRAPHS) as strip:
@@ -82,28 +74,28 @@ def read_pictures(source: str | Path, side: int, limit: int = 16) -> Tensor:
 
 
 @torch.inference_mode()
-def compare(run: Callable[[Tensor], Tensor], weights: Weights, gray: Tensor | None = None) -> Parity:
-    """Run pictures through an engine and through the network as it is in `weights`.
+def compare(run: Callable[[Tensor], Tensor], generator: Generator, gray: Tensor | None = None) -> Parity:
+    """Run pictures through an engine and through the generator's own network.
 
     Args:
-        run: the engine. weights: its network, on the CPU, float32. gray: (N, H, W) uint8; None: `photographs()`.
+        run: the engine. generator: its network runs on the CPU. gray: (N, H, W) uint8; None: `photographs()`.
 
     Returns:
         The differences; NaN where the engine gave NaN or infinity.
 
     Example:
-        >>> compare(weights.model, weights).de_mean  # doctest: +SKIP
+        >>> compare(generator.model, generator).de_mean  # doctest: +SKIP
         0.0
     """
     gray = photographs() if gray is None else gray
-    side = side_of(weights)
+    side = generator.side
     rows = []
     for picture in gray.split(4):
         lightness = ops.luma_to_input(picture, (side, side))
-        truth, output = weights.model(lightness).float(), run(lightness).float().cpu()
+        truth, output = generator.model(lightness).float(), run(lightness).float().cpu()
         if output.shape != truth.shape:
             raise ValueError(f"the engine's output must have shape {tuple(truth.shape)}, got {tuple(output.shape)}")
-        colors = [_decode(result, weights) for result in (output, truth)]
+        colors = [generator.ab_of(result) for result in (output, truth)]
         lab = [ops.rgb_to_lab(ops.paint_rgb(ab.nan_to_num(), picture), layout="hwc") for ab in colors]
         error, distance = output - truth, (colors[0] - colors[1]).norm(dim=1)
         de = (lab[0] - lab[1]).norm(dim=1)
@@ -114,10 +106,3 @@ def compare(run: Callable[[Tensor], Tensor], weights: Weights, gray: Tensor | No
     output_max, ab_max, de_max = table[:, 5:].amax(0).tolist()
     relative = (error_2 / max(truth_2, 1e-12)) ** 0.5
     return Parity(relative, output_max, output_mean, ab_max, ab_mean, de_max, de_mean)
-
-
-def _decode(output: Tensor, weights: Weights) -> Tensor:
-    if weights.model.kind == "regressor":
-        return output * weights.saturation
-    ab = ops.annealed_mean(output, palette=weights.palette, temperature=weights.temperature)
-    return ab * weights.saturation

@@ -16,9 +16,10 @@ from pathlib import Path
 from torch import Tensor
 
 from .. import ops
-from ..models.weights import Weights
+from ..models.generator import Generator
 from .exported import describe
-from .onnx import require_onnx
+from .onnx import require_exporter
+from .session import runtime
 
 # GroupNorm's statistics want float (and its reshaping comes out wrong), as do attention's shares, all below 1.
 _IN_FLOAT = ("InstanceNormalization", "Softmax")
@@ -38,17 +39,17 @@ def _quiet() -> Iterator[None]:
         logging.getLogger().removeFilter(serious)
 
 
-def to_int8(weights: Weights, content: bytes, gray: Tensor) -> bytes:
+def to_int8(generator: Generator, content: bytes, gray: Tensor) -> bytes:
     """A network's ONNX file in float32 as one in INT8, float32 in and out, with metadata.
 
     Args:
-        weights: the network. content: its ONNX file. gray: (N, H, W) uint8, pictures at network size to calibrate on;
-            two do as well as a hundred.
+        generator: whose network it is. content: its ONNX file. gray: (N, H, W) uint8, pictures at network size to
+            calibrate on; two do as well as a hundred.
 
     Raises:
         ValueError: onnx, onnxscript or onnxruntime is not installed.
     """
-    onnx = require_onnx()
+    onnx, _ = require_exporter(), runtime()
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -84,5 +85,5 @@ def to_int8(weights: Weights, content: bytes, gray: Tensor) -> bytes:
     kept = [opset for opset in model.opset_import if opset.domain in used]
     del model.opset_import[:], model.graph.value_info[:]
     model.opset_import.extend(kept)
-    onnx.helper.set_model_props(model, describe(weights, "int8"))
+    onnx.helper.set_model_props(model, describe(generator, "int8"))
     return model.SerializeToString()

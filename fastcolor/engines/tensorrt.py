@@ -11,25 +11,19 @@ import functools
 import hashlib
 import importlib
 import json
-import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..models.weights import Weights
+from ..models.generator import Generator
 from . import cache
-from .exported import Network, describe, digest
-from .parity import Parity, Precision, compare, side_of
 
-log = logging.getLogger(__name__)
 FORMAT = "fastcolor-engine-1"
 _BATCH = (1, 8, 16)  # least, best, most
-_LADDER: tuple[Precision, ...] = ("fp16", "bf16", "fp32")
 
 
 @functools.lru_cache(maxsize=1)
@@ -68,10 +62,10 @@ def _logger(trt: Any, errors: list[str]) -> Any:
     return Logger()
 
 
-def shapes_of(weights: Weights) -> list[tuple[int, int, int, int]]:
+def shapes_of(generator: Generator) -> list[tuple[int, int, int, int]]:
     """The least, best and largest input that an engine takes: all that `Colorizer.input_size` asks for."""
-    stride: int = weights.model.stride  # type: ignore[assignment]
-    sides = (2 * stride, side_of(weights), max(4 * weights.size // stride, 2) * stride)
+    stride = generator.stride
+    sides = (2 * stride, generator.side, max(4 * generator.size // stride, 2) * stride)
     return [(n, 1, side, side) for n, side in zip(_BATCH, sides, strict=True)]
 
 
@@ -164,81 +158,6 @@ def kept_or(path: Path, key: Callable[[str], dict[str, Any]], make: Callable[[],
     content = make()
     cache.keep(path, content)
     return content
-
-
-@dataclass(frozen=True)
-class Built:
-    """An engine file within its bound. `problems`: precisions that were tried and left, and why."""
-
-    content: bytes
-    precision: Precision
-    parity: Parity
-    problems: tuple[str, ...]
-
-
-def build_checked(
-    weights: Weights, device: torch.device, *, precision: Precision | None = None, gray: Tensor | None = None
-) -> Built:
-    """Build engines until one agrees with torch: fp16, then bf16, then fp32, or the one asked for.
-
-    Args:
-        weights: with their network, or an exported file of the wanted precision. device: the GPU. gray: as
-            `parity.compare` takes it.
-
-    Raises:
-        ValueError: TensorRT or the GPU is not there. RuntimeError: no engine agrees; the message says how each fails.
-    """
-    if device.type != "cuda":
-        raise ValueError(f"device: must be a CUDA device for TensorRT, got {device}")
-    own = weights.model.precision if isinstance(weights.model, Network) else None
-    ladder = (own,) if own else (precision,) if precision else _LADDER
-    shapes, problems = shapes_of(weights), []
-    for rung in ladder:
-        try:
-            onnx = cache.exported(weights, rung)
-            plan = build(onnx, shapes)
-            parity = compare(TensorRtEngine(plan, device, rung), weights, gray)
-            problem = parity.problem(rung)
-        except RuntimeError as error:
-            problem = str(error).splitlines()[0]
-        if problem is None:
-            key = key_of(onnx, shapes, device)
-            header = {"key": key, "precision": rung, "parity": str(parity), "network": describe(weights, rung)}
-            return Built(pack(header, plan), rung, parity, tuple(problems))
-        problems.append(f"{rung}: {problem}")
-        log.warning(f"engine tensorrt {rung} is not used: {problem}")
-    raise RuntimeError(f"no TensorRT engine agrees with torch ({'; '.join(problems)})")
-
-
-def path_of(weights: Weights, device: torch.device) -> Path:
-    """Where the engine of these weights and this GPU is kept."""
-    gpu = hashlib.sha256(torch.cuda.get_device_name(device).encode()).hexdigest()[:8]
-    return cache.home() / "tensorrt" / f"{digest(weights)[:32]}-{gpu}.engine"
-
-
-def load(weights: Weights, device: torch.device) -> TensorRtEngine:
-    """The engine of these weights, from `cache.home()` or built now.
-
-    Raises:
-        ValueError, RuntimeError: as `build_checked`.
-    """
-    if isinstance(weights.model, Network) and not weights.model.on_cpu:
-        header, plan = unpack(weights.model.content)
-        trt = runtime()
-        built, here = header["key"], (torch.cuda.get_device_name(device), f"{trt.__name__} {trt.__version__}")
-        if (built["gpu"], built["library"]) != here:
-            raise ValueError(
-                f"weights: the engine was built for {built['gpu']} by {built['library']}, here are "
-                f"{here[0]} and {here[1]}; export it again"
-            )
-        return TensorRtEngine(plan, device, header["precision"])
-    content = kept_or(
-        path_of(weights, device),
-        lambda precision: key_of(cache.exported(weights, precision), shapes_of(weights), device),
-        lambda: build_checked(weights, device).content,
-    )
-    header, plan = unpack(content)
-    return TensorRtEngine(plan, device, header["precision"])
 
 
 class TensorRtEngine:

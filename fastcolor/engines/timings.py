@@ -1,4 +1,4 @@
-"""Which engine is fastest here: measured once a machine, then remembered."""
+"""Which way to run a network is fastest here: measured once a machine, then remembered."""
 
 from __future__ import annotations
 
@@ -7,20 +7,31 @@ import math
 import platform
 import statistics
 import time
-from importlib import metadata
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
-from ..models.weights import Weights
+from ..models.generator import Generator
 from . import cache
-from .parity import side_of
 from .torch import TorchEngine
+from .versions import versions
 
 _LIBRARIES = ("torch", "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx")
 _BATCHES = (1, 8)
-_ROUNDS, _SECONDS = 7, 0.4  # at most, for each batch size; but three rounds, of which the first warms up
+_ROUNDS, _SECONDS = 7, 0.4  # at most, for each engine and batch size; but two runs, of which the first warms up
+
+
+class Engine(Protocol):
+    """Runs one generator on one device."""
+
+    name: str
+    device: torch.device
+
+    def __call__(self, lightness: Tensor) -> Tensor:
+        """L (N, 1, h, w) float32 on the device -> logits (N, Q, h/4, w/4) or ab (N, 2, h, w)."""
 
 
 def processor() -> str:
@@ -34,66 +45,60 @@ def processor() -> str:
     return f"{name}, {torch.get_num_threads()} threads"
 
 
-def versions(libraries: tuple[str, ...]) -> dict[str, str]:
-    """Of those that are installed."""
-    found = {}
-    for library in libraries:
-        try:
-            found[library] = metadata.version(library)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def key_of(weights: Weights, device: torch.device, candidates: list[str]) -> str:
+def key_of(generator: Generator, device: torch.device, candidates: Sequence[str]) -> str:
     """All that the choice depends on."""
     machine = processor() if device.type == "cpu" else torch.cuda.get_device_name(device)
-    shipped = device.type == "cpu" and cache.shipped(weights)
-    body = "int8" if shipped else getattr(weights.model, "precision", None)
-    network = [weights.name, weights.options, type(weights.model).__name__, side_of(weights), body]
-    return json.dumps([machine, versions(_LIBRARIES), network, candidates])
+    network = [generator.name, generator.options, generator.kind, generator.stride, generator.side]
+    return json.dumps([machine, versions(_LIBRARIES), network, list(candidates)])
 
 
-def recall(weights: Weights, device: torch.device, candidates: list[str]) -> dict[str, Any] | None:
-    """{"engine": name, "ms": {name: [a picture in a batch of 1, of 8]}, ...}, or None if this was not measured."""
-    found = cache.recall("choices", key_of(weights, device, candidates))
-    return found if isinstance(found, dict) and found.get("engine") in candidates and "ms" in found else None
+def recall(generator: Generator, device: torch.device, candidates: Sequence[str]) -> dict[str, Any] | None:
+    """{"fastest": candidate, "ms": {candidate: [a picture in a batch of 1, of 8]}}, or None if this was not measured.
+    What was wrong or did not load when it was measured has no times."""
+    found = cache.recall("choices", key_of(generator, device, candidates))
+    return found if isinstance(found, dict) and found.get("fastest") in candidates and "ms" in found else None
 
 
 def measure(
-    engines: dict[str, Any], weights: Weights, device: torch.device, candidates: list[str], left_out: list[str]
+    engines: dict[str, Engine], generator: Generator, device: torch.device, candidates: Sequence[str]
 ) -> dict[str, Any]:
     """Time engines side by side and remember the fastest: the lowest product of both medians.
 
     Args:
-        engines: by name. candidates: all that were thought of. left_out: those not made, as that takes long.
+        engines: by candidate. candidates: all that were thought of, in the order that `recall` will be asked for.
 
     Returns:
         What `recall` will.
     """
-    side = side_of(weights)
     times: dict[str, list[list[float]]] = {name: [[] for _ in _BATCHES] for name in engines}
     for row, batch in enumerate(_BATCHES):
-        lightness = torch.full((batch, 1, side, side), 50.0, device=device)
-        begun = time.perf_counter()
+        lightness = torch.full((batch, 1, generator.side, generator.side), 50.0, device=device)
+        spent = dict.fromkeys(engines, 0.0)
         for turn in range(_ROUNDS):
-            if turn > 2 and time.perf_counter() - begun > _SECONDS:
-                break
             for name, engine in engines.items():
-                _wait(device)
-                start = time.perf_counter()
-                if isinstance(engine, TorchEngine):
-                    engine.replay("timing", engine, lightness)
-                else:
-                    engine(lightness)
-                _wait(device)
+                if turn > 1 and spent[name] > _SECONDS:
+                    continue
+                seconds = one_run(engine, lightness)
+                spent[name] += seconds
                 if turn > 0:
-                    times[name][row].append((time.perf_counter() - start) * 1e3 / batch)
+                    times[name][row].append(seconds * 1e3 / batch)
     medians = {name: [round(statistics.median(row), 3) for row in rows] for name, rows in times.items()}
     fastest = min(medians, key=lambda name: math.prod(medians[name]))
-    result = {"engine": fastest, "ms": medians, "left_out": left_out}
-    cache.remember("choices", key_of(weights, device, candidates), result)
+    result = {"fastest": fastest, "ms": medians}
+    cache.remember("choices", key_of(generator, device, candidates), result)
     return result
+
+
+def one_run(engine: Engine, lightness: Tensor) -> float:
+    """Seconds that a batch takes."""
+    _wait(lightness.device)
+    start = time.perf_counter()
+    if isinstance(engine, TorchEngine):
+        engine.replay("timing", engine, lightness)
+    else:
+        engine(lightness)
+    _wait(lightness.device)
+    return time.perf_counter() - start
 
 
 def _wait(device: torch.device) -> None:

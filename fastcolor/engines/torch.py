@@ -10,20 +10,27 @@ import torch
 from torch import Tensor, nn
 
 from ..device import bf16_is_fast
+from ..models.generator import Precision
 from ..models.layers import fold_batch_norm
+
+
+def precisions(device: torch.device) -> tuple[Precision, ...]:
+    """What the processor has instructions for. Which of them is the fastest on a CPU has to be measured."""
+    if device.type == "cuda":
+        return ("bf16",)
+    return ("bf16", "fp32") if bf16_is_fast(device) else ("fp32",)
 
 
 class TorchEngine:
     """A generator on one device.
 
     Args:
-        precision: of the network; None: bfloat16 where the processor has instructions for it, else float32.
+        model: the network. precision: of its body.
     """
 
-    def __init__(self, model: nn.Module, device: torch.device, precision: torch.dtype | None = None) -> None:
+    def __init__(self, model: nn.Module, device: torch.device, precision: torch.dtype = torch.float32) -> None:
         self.device = device
         folded = fold_batch_norm(copy.deepcopy(model).eval().requires_grad_(False))
-        precision = precision or (torch.bfloat16 if bf16_is_fast(device) else torch.float32)
         self._model = folded.to(device, precision, memory_format=torch.channels_last)
         self._graphs = Graphs() if device.type == "cuda" else None
 

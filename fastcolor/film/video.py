@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..engines import session
 from ..models import named
 from ..options.base import takes
 from ..options.film import VideoOptions
@@ -86,13 +87,15 @@ def video(options: VideoOptions) -> VideoReport:
         compare=options.compare,
     )
     streams = choose(film, encoding.container)
-    # Only from here on is there need of torch, which takes a second to load.
+    # Only from here on is there need of torch, which takes a second to load; meanwhile the network gets ready.
+    session.begin(options.weights, options.device, options.engine)
     from ..predictor import Predictor
     from . import gpu
     from .job import FilmJob
     from .parts import Parts
 
-    colorizer = Predictor(options.weights, options.device, options.engine, size=options.size)
+    amount = film.frames or 1000
+    colorizer = Predictor(options.weights, options.device, options.engine, size=options.size, amount=amount)
     found = gpu.choose(film, encoding, options, colorizer.device)
     encoding = found.encoding
     made_from = _made_from(src, options, encoding.encoder) | {"painted by": {"engine": colorizer.engine}}

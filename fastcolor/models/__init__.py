@@ -82,6 +82,17 @@ def build(name: str, **options: object) -> nn.Module:
     return __getattr__(_BUILDERS[name])(**options)
 
 
+def traits(name: str, **options: object) -> tuple[str, int]:
+    """(kind, stride) of the network that `build` would make, without its weights."""
+    network = __getattr__(_BUILDERS[name]) if name in _BUILDERS else None
+    if not (hasattr(network, "kind") and hasattr(network, "stride")):
+        import torch  # it depends on the options, or the name is unknown
+
+        with torch.device("meta"):
+            network = build(name, **options)
+    return network.kind, network.stride
+
+
 def build_discriminator(name: str = "patch70", **options: object) -> nn.Module:
     """Make a discriminator with fresh weights, which takes (L, ab) and returns a map of logits, positive for true.
 

@@ -25,6 +25,7 @@ from urllib.parse import urlsplit
 from tqdm import tqdm
 
 from ..atomic import publish
+from .home import home
 
 try:
     import fcntl
@@ -95,13 +96,6 @@ PUBLISHED: dict[str, Remote] = {
         limit=1 << 20,
     ),
 }
-
-
-def home() -> Path:
-    """The cache folder: FASTCOLOR_HOME, else `fastcolor` under XDG_CACHE_HOME, else ~/.cache/fastcolor."""
-    if own := os.environ.get("FASTCOLOR_HOME"):
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "fastcolor"
 
 
 def fetch(name: str) -> Path:

@@ -6,13 +6,13 @@ import difflib
 import os
 from pathlib import Path
 
-_NAMED = {"default": Path(__file__).parents[1] / "assets" / "default.safetensors"}
+NAMED = {"default": Path(__file__).parents[1] / "assets" / "default.safetensors"}
 PUBLISHED = ("eccv16", "siggraph17")  # state dicts that are downloaded at first use
 
 
 def names() -> list[str]:
     """The weights that are known by name; all but "default" are downloaded at first use."""
-    return [*_NAMED, *PUBLISHED]
+    return [*NAMED, *PUBLISHED]
 
 
 def check(name_or_path: str | os.PathLike[str]) -> Path | None:
@@ -24,7 +24,7 @@ def check(name_or_path: str | os.PathLike[str]) -> Path | None:
     name = str(name_or_path)
     if name in PUBLISHED:
         return None
-    path = _NAMED.get(name) or Path(name_or_path)
+    path = NAMED.get(name) or Path(name_or_path)
     if not path.exists():
         if path.suffix or path.parent != Path("."):
             raise FileNotFoundError(f"weights: no such file: {path}")

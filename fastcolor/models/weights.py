@@ -6,47 +6,31 @@ Published state dicts (`.pth`) are read too, by name or as a file; torch's restr
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
 import pickle
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from .. import models
 from ..atomic import write_tensors
 from ..palette import Palette
 from . import download
+from .generator import Generator, Network
 from .layers import check_state
-from .named import PUBLISHED, locate
+from .named import NAMED, PUBLISHED, locate
 
 _FORMAT = "fastcolor-1"
 _FIRST_DEFAULT = "features.0.0.weight"  # a tensor that the first default network has, and its successor has not
 # The tensor that tells each published state dict from the other.
 _PUBLISHED = dict(zip(PUBLISHED, ("model_out.weight", "model_out.0.weight"), strict=True))
-
-
-@dataclass(frozen=True)
-class Weights:
-    """A generator ready to colour, and how it wants to be used.
-
-    Attributes:
-        model: in evaluation mode, float32. name, options: as `models.build` takes them. palette: of a classifier, else
-        None. temperature: of the annealed mean. saturation: factor on ab that the weights want. size: short side in
-        pixels that the network sees. card: facts about the training, by name.
-    """
-
-    model: nn.Module
-    name: str
-    options: dict[str, object]
-    palette: Palette | None
-    temperature: float
-    size: int
-    saturation: float = 1.0
-    card: dict[str, str] = field(default_factory=dict)
 
 
 def save(
@@ -65,7 +49,7 @@ def save(
 
     Args:
         path: ends in `.safetensors`; an existing file is replaced. model: its state is written as float16. The rest:
-            see `Weights`.
+            see `Generator`.
     """
     path = Path(path)
     if path.suffix != ".safetensors":
@@ -75,35 +59,30 @@ def save(
         for key, value in model.state_dict().items()
         if not key.endswith("num_batches_tracked")
     }
-    description = {
-        "format": _FORMAT,
-        "model": name,
-        "options": json.dumps(options),
-        "palette": json.dumps(None if palette is None else palette.points.tolist()),
-        "temperature": repr(float(temperature)),
-        "saturation": repr(float(saturation)),
-        "size": str(size),
-        "card": json.dumps(card or {}),
-    }
-    write_tensors(path, state, description)
+    facts = Generator.of(
+        model, name, options, palette, temperature=temperature, size=size, saturation=saturation, card=card
+    ).facts()
+    write_tensors(path, state, {"format": _FORMAT, **facts})
 
 
-def load(name_or_path: str | os.PathLike[str]) -> Weights:
+def load(name_or_path: str | os.PathLike[str]) -> Generator:
     """Read weights by name or from a file: one that `save` or `fastcolor.train` wrote, or a published state dict, whose
     network is known by the names of its tensors.
 
     Returns:
-        The weights, on the CPU.
+        The generator, on the CPU. The package's own network is made when it is first needed.
 
     Raises:
         ValueError: an unknown name, or a file that holds no such weights. FileNotFoundError: no such file.
         DownloadError: published weights that cannot be had.
 
     Example:
-        >>> load("default").model.kind
+        >>> load("default").kind
         'classifier'
     """
     path = locate(name_or_path)
+    if path in NAMED.values():
+        return _own(path)  # known to fit, so nobody waits for its tensors
     with open(path, "rb") as file:
         start = file.read(64)
     if start.lstrip()[:9].lower().startswith(download.WEB_PAGE):
@@ -111,7 +90,9 @@ def load(name_or_path: str | os.PathLike[str]) -> Weights:
     # A pickle or a zip of one, as torch.save writes them; a safetensors file starts with the length of its header.
     if start.startswith((b"PK\x03\x04", b"\x80")) and start[8:9] != b"{":
         return _published(path, state_dict(path))
-    return _own(path)
+    generator = _own(path)
+    assert isinstance(generator.model, nn.Module)  # made now: what does not fit is said before anything else
+    return generator
 
 
 def state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:
@@ -133,7 +114,7 @@ def state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     return state
 
 
-def _published(path: Path, state: dict[str, Tensor]) -> Weights:
+def _published(path: Path, state: dict[str, Tensor]) -> Generator:
     name = next((name for name, key in _PUBLISHED.items() if key in state), None)
     if name is None:
         raise ValueError(
@@ -149,7 +130,8 @@ def _published(path: Path, state: dict[str, Tensor]) -> Weights:
         _fill(model, state)
     except (ValueError, RuntimeError) as error:
         raise ValueError(f"weights: {path} does not fit the network {name} ({error})") from None
-    return Weights(model.eval(), name, options, palette, temperature=1.0, size=256, card={"published as": path.name})
+    card = {"published as": path.name}
+    return Generator.of(model.eval(), name, options, palette, temperature=1.0, size=256, card=card)
 
 
 def _published_palette(last: Tensor) -> Palette:
@@ -166,34 +148,39 @@ def _fill(model: nn.Module, state: dict[str, Tensor]) -> None:
     model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()}, strict=False)
 
 
-def _own(path: Path) -> Weights:
+def _own(path: Path) -> Generator:
     try:
         with safe_open(path, framework="pt") as file:
-            description = file.metadata() or {}
-            state = {key: file.get_tensor(key) for key in file.keys()}
+            description, tensors = file.metadata() or {}, set(file.keys())
     except (SafetensorError, OSError) as error:
         raise ValueError(f"weights: {path} is not a safetensors file or is damaged ({error})") from None
     if description.get("format") != _FORMAT:
         raise ValueError(
             f"weights: {path} is a safetensors file, but not one of fastcolor's (no {_FORMAT} in its metadata)"
         )
-    try:
+    with _fitting(path):
         name, options = description["model"], json.loads(description["options"])
-        if name == "default" and _FIRST_DEFAULT in state:
+        if name == "default" and _FIRST_DEFAULT in tensors:
             name = "default-mobilenet"  # as files of the first default network call it
+        kind, stride = models.traits(name, **options)
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        network = Network(kind, stride, lambda: _made(path, name, options), source=content)
+        return Generator.from_facts(network, {**description, "model": name})
+
+
+def _made(path: Path, name: str, options: dict[str, object]) -> nn.Module:
+    """The network of a file, filled."""
+    with _fitting(path):
         model = models.build(name, **options)
-        _fill(model, state)
-        points = json.loads(description["palette"])
-        return Weights(
-            model=model.eval(),
-            name=name,
-            options=options,
-            palette=None if points is None else Palette(torch.tensor(points)),
-            temperature=float(description["temperature"]),
-            saturation=float(description["saturation"]),
-            size=int(description["size"]),
-            card=json.loads(description["card"]),
-        )
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        _fill(model, load_file(path))
+        return model.eval()
+
+
+@contextlib.contextmanager
+def _fitting(path: Path) -> Iterator[None]:
+    """What goes wrong inside means that the file is of another version or damaged."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"weights: {path} does not fit this version of fastcolor ({reason})") from None

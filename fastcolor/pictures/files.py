@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..atomic import UnwritableError, check_folder, no_more
 from ..bar import Journal, bar
+from ..engines import session
 from ..formats.writing import check_target
 from ..models import named
 from ..options.pictures import ColorizeOptions
@@ -49,11 +50,15 @@ def colorize_files(options: ColorizeOptions, colorizer: Colorizer | None = None)
     named.check(options.weights)
     if not single:
         check_folder(Path(options.output))
-    # Only from here on is there need of torch, which takes a second to load.
+    # Only from here on is there need of torch, which takes a second to load; meanwhile the network gets ready.
+    if colorizer is None:
+        session.begin(options.weights, options.device, options.engine)
     from .colorize import Colorizer
     from .line import Line, finish
 
-    colorizer = colorizer or Colorizer(options.weights, options.device, options.engine, size=options.size)
+    if colorizer is None:
+        amount = len(conversions)
+        colorizer = Colorizer(options.weights, options.device, options.engine, size=options.size, amount=amount)
     if not single:
         targets.mark(Path(options.output), inputs)
     with Journal(options.log) as journal, Line(colorizer, conversions, options, single) as passages:

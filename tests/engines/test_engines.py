@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,35 +20,32 @@ import pytest
 import torch
 from film_clips import clip, in_process
 from test_export import PHOTOGRAPH, Attends, Cancels, Chooses, weights_of
-from torch import Tensor, nn
 
 from fastcolor import Colorizer, ops
 from fastcolor.device import int8_is_fast
-from fastcolor.engines import cache, timings
-from fastcolor.engines import choose as engines
-from fastcolor.engines import openvino as ov
-from fastcolor.engines import tensorrt as trt
-from fastcolor.engines.export import load
-from fastcolor.engines.exported import Network, describe
-from fastcolor.engines.onnx import OnnxEngine, metadata
+from fastcolor.engines import choose, files, openvino, tensorrt, timings
+from fastcolor.engines.exported import describe
+from fastcolor.engines.load import load
+from fastcolor.engines.onnx import OnnxEngine
 from fastcolor.engines.parity import compare, photographs
+from fastcolor.engines.torch import precisions
 from fastcolor.models import weights
-from fastcolor.models.weights import Weights
+from fastcolor.models.generator import Generator
 
 CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
-def default() -> Weights:
+def default() -> Generator:
     loaded = weights.load("default")
     loaded.model.requires_grad_(False)
     return loaded
 
 
 @pytest.fixture(scope="module")
-def own(default: Weights) -> Weights:
+def own(default: Generator) -> Generator:
     """Somebody's own weights, which nothing in the package was made for."""
-    return Weights(**{**vars(default), "temperature": 0.71})
+    return replace(default, temperature=0.71)
 
 
 @pytest.fixture
@@ -67,6 +65,16 @@ def plant(content: bytes) -> bytes:
     return model.SerializeToString()
 
 
+def names_of(generator: Generator) -> list[str]:
+    """What "auto" chooses among on the CPU."""
+    return [str(candidate) for candidate in choose.candidates(generator, CPU)]
+
+
+def in_torch() -> list[str]:
+    """Torch's ways on the CPU."""
+    return [f"torch {precision}" for precision in precisions(CPU)]
+
+
 def said(caplog: pytest.LogCaptureFixture) -> str:
     """Our own warnings so far, and a clean page."""
     lines = [record.getMessage() for record in caplog.records if record.name.startswith("fastcolor")]
@@ -75,13 +83,13 @@ def said(caplog: pytest.LogCaptureFixture) -> str:
 
 
 @pytest.mark.parametrize("name", ["onnx", "openvino"])
-def test_engines_on_the_cpu_colour_as_torch_does(name: str, default: Weights) -> None:
-    engine = engines.choose(default, "auto", name)
+def test_engines_on_the_cpu_colour_as_torch_does(name: str, default: Generator) -> None:
+    engine = choose.choose(default, "auto", name)
     assert engine.device == CPU and engine.name.startswith(f"{name} cpu ")
     precision = engine.name.split()[-1]
-    assert precision == ("int8" if int8_is_fast() else ov.precisions()[0] if name == "openvino" else "fp32")
+    assert precision == ("int8" if int8_is_fast() else openvino.precisions()[0] if name == "openvino" else "fp32")
     if name == "openvino":
-        exact = ov.OpenVinoEngine(cache.exported(default, "fp32"), "fp32")
+        exact = openvino.OpenVinoEngine(files.exported(default, "fp32"), "fp32")
         assert compare(exact, default).problem("fp32") is None
     for shape in ((2, 1, 64, 96), (1, 1, 128, 64), (2, 1, 64, 96)):
         lightness = (torch.rand(shape) * 100).transpose(2, 3).contiguous().transpose(2, 3)  # not contiguous
@@ -93,153 +101,151 @@ def test_engines_on_the_cpu_colour_as_torch_does(name: str, default: Weights) ->
     colorizer = Colorizer(device="cpu", engine=name)
     assert np.ptp(np.asarray(colorizer(PHOTOGRAPH)).astype(int), axis=2).max() > 10
     with pytest.raises(ValueError, match=f"engine: {name} runs on the CPU, got device cuda"):
-        engines._make(name, default, torch.device("cuda:0"))
+        choose.check_fits(default, name, torch.device("cuda:0"))
 
 
-def test_the_package_s_network_in_int8_is_that_of_the_default_weights(home: Path, default: Weights) -> None:
-    path = cache.shipped_path(default)
-    told, known = metadata(path.read_bytes()), describe(default, "int8")
+def test_the_package_s_network_in_int8_is_that_of_the_default_weights(home: Path, default: Generator) -> None:
+    path = files.shipped_path(default)
+    told, known = OnnxEngine(path.read_bytes()).metadata(), describe(default, "int8")
     assert told.pop("fastcolor") and known.pop("fastcolor")  # the version that made it may be an earlier one
     assert told == known and told["weights_sha256"] and told["precision"] == "int8"
-    assert list(cache._ASSETS.glob("*.onnx")) == [path]
+    assert list(files._ASSETS.glob("*.onnx")) == [path]
     assert compare(OnnxEngine(path.read_bytes(), "int8"), default, photographs()[1::2]).problem("int8") is None
 
 
 @pytest.mark.skipif(not int8_is_fast(), reason="this CPU has no VNNI")
 def test_int8_is_used_for_the_default_weights_alone_and_exports_nothing(
-    home: Path, default: Weights, own: Weights, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    home: Path, default: Generator, own: Generator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert engines.choose(default, "cpu", "onnx").name == "onnx cpu int8"
-    assert engines.choose(default, "cpu", "openvino").name == "openvino cpu int8"
-    assert engines.choose(default, "cpu").name.startswith(("onnx cpu int8", "openvino cpu int8", "torch cpu "))
+    assert choose.choose(default, "cpu", "onnx").name == "onnx cpu int8"
+    assert choose.choose(default, "cpu", "openvino").name == "openvino cpu int8"
+    assert choose.choose(default, "cpu").name.startswith(("onnx cpu int8", "openvino cpu int8", "torch cpu "))
     assert not (home / "onnx").exists()
-    assert engines.choose(own, "cpu", "onnx").name == "onnx cpu fp32"
-    assert timings.key_of(own, CPU, []) != timings.key_of(default, CPU, [])
-    monkeypatch.setattr(cache, "int8_is_fast", lambda: False)
-    assert engines.choose(default, "cpu", "onnx").name == "onnx cpu fp32"
+    assert choose.choose(own, "cpu", "onnx").name == "onnx cpu fp32"
+    assert timings.key_of(own, CPU, names_of(own)) != timings.key_of(default, CPU, names_of(default))
+    monkeypatch.setattr(files, "int8_is_fast", lambda: False)
+    assert choose.choose(default, "cpu", "onnx").name == "onnx cpu fp32"
     assert not said(caplog)
 
 
 @pytest.mark.skipif(not int8_is_fast(), reason="this CPU has no VNNI")
 def test_a_network_in_int8_that_is_wrong_or_damaged_gives_way(
-    home: Path, default: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    home: Path, default: Generator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    good = cache.shipped(default).read_bytes()
-    monkeypatch.setattr(cache, "_ASSETS", tmp_path)
+    good = files.shipped(default).read_bytes()
+    monkeypatch.setattr(files, "_ASSETS", tmp_path)
     wrong = onnx.load_from_string(good)
     scale = [x for x in wrong.graph.initializer if x.name.endswith("_scale") and x.dims][-1]
     scale.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(scale) * 3, scale.name))
     for bad, words in ((wrong.SerializeToString(), "more than int8's bound"), (good[: len(good) // 2], "PROTOBUF")):
-        cache.shipped_path(default).write_bytes(bad)
+        files.shipped_path(default).write_bytes(bad)
         for _ in range(2):  # the second time from what was remembered, if it could be run at all
-            assert engines.choose(default, "cpu", "onnx").name == "onnx cpu fp32"
+            assert choose.choose(default, "cpu", "onnx").name == "onnx cpu fp32"
             warning = said(caplog)
             assert "engine onnx int8 is not used: " in warning and words in warning
 
 
 def test_a_kept_export_that_is_wrong_or_damaged_is_made_again(
-    home: Path, own: Weights, caplog: pytest.LogCaptureFixture
+    home: Path, own: Generator, caplog: pytest.LogCaptureFixture
 ) -> None:
-    good = cache.exported(own, "fp32")
+    good = files.exported(own, "fp32")
     (path,) = home.glob("onnx/*.onnx")
     assert path.read_bytes() == good
     for bad, words in ((plant(good), "relative error of the output"), (good[: len(good) // 2], "INVALID_PROTOBUF")):
         path.write_bytes(bad)
-        engine = engines.choose(own, "cpu", "onnx")
+        engine = choose.choose(own, "cpu", "onnx")
         assert engine.name == "onnx cpu fp32" and compare(engine, own).problem("fp32") is None
         warning = said(caplog)
         assert "engine onnx fp32 is not used: " in warning and words in warning
         assert path.read_bytes() != bad
-        assert engines.choose(own, "cpu", "onnx").name == "onnx cpu fp32" and not said(caplog)
+        assert choose.choose(own, "cpu", "onnx").name == "onnx cpu fp32" and not said(caplog)
 
 
-def test_a_wrong_exported_file_is_not_run_by_another_engine(home: Path, default: Weights, tmp_path: Path) -> None:
+def test_a_wrong_exported_file_is_not_run_by_another_engine(home: Path, default: Generator, tmp_path: Path) -> None:
     """ONNX Runtime is what other engines are compared with, when the network is an exported file."""
-    (tmp_path / "net.onnx").write_bytes(cache.exported(default, "fp32"))
+    (tmp_path / "net.onnx").write_bytes(files.exported(default, "fp32"))
     given = load(tmp_path / "net.onnx")
-    assert engines.choose(given, "cpu", "openvino").name.startswith("openvino cpu")
-    assert engines.choose(given, "cpu", "auto").name.split()[0] in ("onnx", "openvino")
-    planted = OtherReference(plant(given.model.content), given.model)
+    assert choose.choose(given, "cpu", "openvino").name.startswith("openvino cpu")
+    assert choose.choose(given, "cpu", "auto").name.split()[0] in ("onnx", "openvino")
+    content = plant(given.network.content)
+    source = hashlib.sha256(content).hexdigest()
+    planted = replace(given.network, content=content, source=source)  # beside the results that it should give
     with pytest.raises(RuntimeError, match="relative error of the output"):
-        engines.choose(Weights(**{**vars(given), "model": planted}), "cpu", "openvino")
-
-
-class OtherReference(Network):
-    """An exported file beside the results that it should give."""
-
-    def __init__(self, content: bytes, truth: nn.Module) -> None:
-        super().__init__(content, "fp32", "classifier", 32)
-        self.truth = truth
-
-    def forward(self, lightness: Tensor) -> Tensor:
-        return self.truth(lightness)
+        choose.choose(replace(given, network=planted), "cpu", "openvino")
 
 
 def test_torch_takes_over_for_a_network_that_cannot_be_exported(home: Path, caplog: pytest.LogCaptureFixture) -> None:
     given = weights_of(Chooses())
-    engine = engines.choose(given, "cpu", "onnx")
+    engine = choose.choose(given, "cpu", "onnx")
     assert engine.name.startswith("torch cpu")
     warning = said(caplog)
     assert "engine onnx: " in warning and "torch is used instead" in warning
-    assert engines.choose(given, "cpu", "auto").name.startswith("torch cpu") and not said(caplog)
+    assert choose.choose(given, "cpu", "auto").name.startswith("torch cpu") and not said(caplog)
 
 
 def test_auto_leaves_out_what_is_wrong_on_photographs(home: Path, caplog: pytest.LogCaptureFixture) -> None:
     given = weights_of(Chooses(limit=200))  # right at the sizes of the trace and its check
-    assert engines.choose(given, "cpu").name.startswith("torch cpu")
+    assert choose.choose(given, "cpu").name.startswith("torch cpu")
     warning = said(caplog)
-    assert "engine onnx is left out: relative error of the output" in warning and "engine openvino is left" in warning
-    assert set(timings.recall(given, CPU, engines.ready(given, CPU))["ms"]) == {"torch"}
-    assert engines.choose(given, "cpu").name.startswith("torch cpu") and not said(caplog)
+    assert "engine onnx fp32 is not used: relative error of the output" in warning and "engine openvino " in warning
+    assert set(timings.recall(given, CPU, names_of(given))["ms"]) == set(in_torch())
+    assert choose.choose(given, "cpu").name.startswith("torch cpu") and not said(caplog)
 
 
 def test_a_precision_that_differs_gives_way_to_the_next(home: Path, caplog: pytest.LogCaptureFixture) -> None:
-    if ov.precisions() == ("fp32",):
+    if openvino.precisions() == ("fp32",):
         pytest.skip("this CPU has no bfloat16")
-    engine = engines.choose(weights_of(Cancels()), "cpu", "openvino")
+    engine = choose.choose(weights_of(Cancels()), "cpu", "openvino")
     assert engine.name == "openvino cpu fp32"
     assert "engine openvino bf16 is not used: " in said(caplog)
     (check,) = [v for k, v in json.loads((home / "engines.json").read_text())["checks"].items() if " fp32 " in k]
     assert check["problem"] is None
 
 
-def test_auto_measures_once_and_remembers(home: Path, default: Weights, caplog: pytest.LogCaptureFixture) -> None:
-    names = engines.ready(default, CPU)
-    assert names == ["torch", "onnx", "openvino"]
+def way_of(engine: timings.Engine) -> str:
+    """Such as "torch bf16"."""
+    name, _, precision = engine.name.split()
+    return f"{name} {precision.replace('bfloat16', 'bf16').replace('float32', 'fp32')}"
+
+
+def test_auto_measures_once_and_remembers(home: Path, default: Generator, caplog: pytest.LogCaptureFixture) -> None:
+    names = names_of(default)
+    assert list(dict.fromkeys(name.split()[0] for name in names)) == ["onnx", "openvino", "torch"]
     assert timings.recall(default, CPU, names) is None
-    engine = engines.choose(default, "cpu")
+    engine = choose.choose(default, "cpu")
     found = timings.recall(default, CPU, names)
     assert set(found["ms"]) == set(names) and all(0 < t < 60_000 for row in found["ms"].values() for t in row)
-    assert engine.name.split()[0] == found["engine"] == min(names, key=lambda n: np.prod(found["ms"][n]))
+    assert way_of(engine) == found["fastest"] == min(names, key=lambda n: np.prod(found["ms"][n]))
     record = (home / "engines.json").read_text()
-    assert engines.choose(default, "cpu").name.split()[0] == found["engine"]
+    assert way_of(choose.choose(default, "cpu")) == found["fastest"]
     assert (home / "engines.json").read_text() == record  # nothing was measured again
 
     records = json.loads(record)
     ((key, choice),) = records["choices"].items()
     for other in names:  # the choice is what the file says
-        records["choices"][key] = {**choice, "engine": other}
+        records["choices"][key] = {**choice, "fastest": other}
         (home / "engines.json").write_text(json.dumps(records))
-        assert engines.choose(default, "cpu").name.split()[0] == other
+        assert way_of(choose.choose(default, "cpu")) == other
     threads = torch.get_num_threads()
     torch.set_num_threads(threads + 1)
     assert timings.recall(default, CPU, names) is None  # another machine, so to speak
     torch.set_num_threads(threads)
-    for damage in ("{", "[]", '{"choices": 3}', json.dumps({"choices": {key: {"engine": "caffe", "ms": {}}}})):
+    for damage in ("{", "[]", '{"choices": 3}', json.dumps({"choices": {key: {"fastest": "caffe", "ms": {}}}})):
         (home / "engines.json").write_text(damage)
         assert timings.recall(default, CPU, names) is None
-    assert engines.choose(default, "cpu").name and timings.recall(default, CPU, names) is not None
+    assert choose.choose(default, "cpu").name and timings.recall(default, CPU, names) is not None
     assert not said(caplog)
 
 
 def test_auto_starts_no_long_export_but_counts_one_that_is_there(home: Path) -> None:
     given = weights_of(Attends())
-    assert engines.choose(given, "cpu").name.startswith("torch cpu")
-    names = engines.ready(given, CPU)
-    assert set(timings.recall(given, CPU, names)["ms"]) == {"torch"} and not list(home.glob("onnx/*"))
-    assert engines.choose(given, "cpu").name.startswith("torch cpu")
-    assert engines.choose(given, "cpu", "onnx").name == "onnx cpu fp32"
-    engines.choose(given, "cpu")
+    assert choose.choose(given, "cpu").name.startswith("torch cpu")
+    assert set(timings.recall(given, CPU, names_of(given))["ms"]) == set(in_torch()) and not list(home.glob("onnx/*"))
+    assert choose.choose(given, "cpu").name.startswith("torch cpu")
+    assert choose.choose(given, "cpu", "onnx").name == "onnx cpu fp32"
+    choose.choose(given, "cpu")
+    names = names_of(given)
+    assert {"onnx", "openvino"} <= {name.split()[0] for name in names}
     assert set(timings.recall(given, CPU, names)["ms"]) == set(names)
 
 
@@ -250,11 +256,20 @@ def python(code: str, **environment: str) -> str:
     return run.stdout
 
 
-def test_torch_alone_is_not_measured(tmp_path: Path) -> None:
-    absent = "import sys; sys.modules.update(dict.fromkeys(['onnx', 'onnxscript', 'onnxruntime', 'openvino']))\n"
-    code = "import fastcolor; c = fastcolor.Colorizer(device='cpu'); print(c.engine)"
-    assert python(absent + code, FASTCOLOR_HOME=str(tmp_path)).startswith("torch cpu ")
-    assert not list(tmp_path.iterdir())
+ABSENT = "import sys; sys.modules.update(dict.fromkeys(['onnx', 'onnxscript', 'onnxruntime', 'openvino']))\n"
+CHOSEN = "import fastcolor; print(fastcolor.Colorizer(device='cpu').engine)"
+
+
+def test_torch_alone_is_measured_for_its_precisions(tmp_path: Path) -> None:
+    assert python(ABSENT + CHOSEN, FASTCOLOR_HOME=str(tmp_path)).startswith("torch cpu ")
+    if len(in_torch()) > 1:
+        (choice,) = json.loads((tmp_path / "engines.json").read_text())["choices"].values()
+        assert set(choice["ms"]) == set(in_torch())
+    else:
+        assert not list(tmp_path.iterdir())
+
+
+def test_a_package_that_is_not_there_is_named(tmp_path: Path) -> None:
     code = """
 import fastcolor
 for name in ('onnx', 'openvino'):
@@ -263,11 +278,29 @@ for name in ('onnx', 'openvino'):
     except ValueError as error:
         print(error)
 """
-    told = python(absent + code, FASTCOLOR_HOME=str(tmp_path))
+    told = python(ABSENT + code, FASTCOLOR_HOME=str(tmp_path))
     assert "onnx is not usable" in told and "pip install 'fastcolor[openvino]'" in told
-    (tmp_path / "plain").write_text("")  # where nothing can be kept, torch is used without ado
-    code = "import fastcolor; print(fastcolor.Colorizer(device='cpu').engine)"
-    assert python(code, FASTCOLOR_HOME=str(tmp_path / "plain" / "home")).startswith("torch cpu ")
+
+
+def test_where_nothing_can_be_kept_nothing_is_measured_or_exported(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_text("")
+    home = str(tmp_path / "plain" / "home")
+    expected = "onnx cpu int8" if int8_is_fast() else "torch cpu "
+    assert python(CHOSEN, FASTCOLOR_HOME=home).startswith(expected)
+    assert [path.name for path in tmp_path.iterdir()] == ["plain"]
+
+
+def test_the_plain_install_is_the_fast_one(tmp_path: Path) -> None:
+    """With ONNX Runtime alone, without what exporting needs, and without openvino."""
+    without = "import sys; sys.modules.update(dict.fromkeys(['onnx', 'onnxscript', 'openvino']))\n"
+    told = python(without + "from fastcolor.commands.cli import main; main(['info'])", FASTCOLOR_HOME=str(tmp_path))
+    line = next(line for line in told.splitlines() if line.startswith("engine onnx"))
+    if int8_is_fast():
+        assert "int8" in line and "chosen by auto" in line
+    code = "import fastcolor; print(fastcolor.Colorizer(device='cpu', engine='onnx').engine)"
+    if int8_is_fast():
+        assert python(without + code, FASTCOLOR_HOME=str(tmp_path)) == "onnx cpu int8\n"
+    assert not (tmp_path / "onnx").exists()
 
 
 def test_a_signal_does_no_harm_when_openvino_s_engines_come_and_go(tmp_path: Path) -> None:
@@ -289,8 +322,8 @@ signal.raise_signal(signal.SIGUSR1)
     assert python(code) == "heard\n"
 
 
-def test_openvino_in_threads_and_beside_forked_workers(default: Weights) -> None:
-    engine = ov.OpenVinoEngine(cache.exported(default, "fp32"), "fp32")
+def test_openvino_in_threads_and_beside_forked_workers(default: Generator) -> None:
+    engine = openvino.OpenVinoEngine(files.exported(default, "fp32"), "fp32")
     pictures = [torch.rand(1, 1, 64, 64 + 32 * (i % 6)) * 100 for i in range(12)]  # more sizes than are kept
     expected = [engine(picture) for picture in pictures]
 
@@ -305,8 +338,8 @@ def test_openvino_in_threads_and_beside_forked_workers(default: Weights) -> None
     assert len(got) == 12 and all(map(torch.equal, got, expected))
 
 
-def test_ctrl_c_under_openvino(default: Weights, tmp_path: Path) -> None:
-    cache.exported(default, "fp32")
+def test_ctrl_c_under_openvino(default: Generator, tmp_path: Path) -> None:
+    files.exported(default, "fp32")
     src, dst = clip(tmp_path / "gray.mp4", frames=1000, options={"preset": "ultrafast"}), tmp_path / "colour.mp4"
     process = in_process(
         f"from fastcolor.commands import cli; cli.main_video([{str(src)!r}, {str(dst)!r}, '--engine', 'openvino'])"
@@ -324,30 +357,31 @@ def test_ctrl_c_under_openvino(default: Weights, tmp_path: Path) -> None:
 def test_information_tells_choice_and_timings(tmp_path: Path) -> None:
     code = "from fastcolor.commands.cli import main; main(['info'])"
     before = python(code, FASTCOLOR_HOME=str(tmp_path))
-    assert before.count("not measured yet") == 3 and not list(tmp_path.iterdir())
+    ways = 2 + len(in_torch())
+    assert before.count("not measured yet") == ways and not list(tmp_path.iterdir())
     after = python(code.replace("'info'", "'info', '--measure'"), FASTCOLOR_HOME=str(tmp_path))
-    assert after.count("ms in batches of 8") == 3 and after.count("; chosen by auto") == 1
+    assert after.count("ms in batches of 8") == ways and after.count("; chosen by auto") == 1
     assert python(code, FASTCOLOR_HOME=str(tmp_path)) == after
     assert torch.cuda.is_available() or "engine tensorrt  no: " in after
 
 
-def test_a_stale_or_damaged_tensorrt_engine_is_built_again(home: Path, default: Weights) -> None:
+def test_a_stale_or_damaged_tensorrt_engine_is_built_again(home: Path, default: Generator) -> None:
     """Built for real; TensorRT-RTX needs no GPU for that."""
     path = home / "tensorrt" / "net.engine"
-    shapes, built = trt.shapes_of(default), []
-    source = cache.exported(default, "fp32")
+    shapes, built = tensorrt.shapes_of(default), []
+    source = files.exported(default, "fp32")
 
     def get(onnx_file: bytes, shapes: list[tuple[int, int, int, int]] = shapes) -> bytes:
-        key = trt.key_of(onnx_file, shapes, None)
+        key = tensorrt.key_of(onnx_file, shapes, None)
 
         def make() -> bytes:
             built.append(key)
-            return trt.pack({"key": key, "precision": "fp32"}, trt.build(onnx_file, shapes))
+            return tensorrt.pack({"key": key, "precision": "fp32"}, tensorrt.build(onnx_file, shapes))
 
-        return trt.kept_or(path, lambda precision: key, make)
+        return tensorrt.kept_or(path, lambda precision: key, make)
 
     first = get(source)
-    header, plan = trt.unpack(first)
+    header, plan = tensorrt.unpack(first)
     assert header["key"]["onnx"] == hashlib.sha256(source).hexdigest() and "gpu" in header["key"]
     assert len(plan) > 1e7 and path.read_bytes() == first
     assert get(source) == first and len(built) == 1
@@ -355,20 +389,20 @@ def test_a_stale_or_damaged_tensorrt_engine_is_built_again(home: Path, default: 
     get(source, [shapes[0], shapes[1], (16, 1, 512, 512)])
     assert len(built) == 3
     stale = dict(header["key"], library="tensorrt 10.0.0")
-    path.write_bytes(trt.pack({"key": stale, "precision": "fp32"}, plan))
-    assert trt.unpack(get(source))[0]["key"] == header["key"] and len(built) == 4
+    path.write_bytes(tensorrt.pack({"key": stale, "precision": "fp32"}, plan))
+    assert tensorrt.unpack(get(source))[0]["key"] == header["key"] and len(built) == 4
     for damage in (b"", b"\xff\xff\xff\xff{}", first[:100]):
         path.write_bytes(damage)
-        assert trt.unpack(get(source))[0]["key"] == header["key"]
+        assert tensorrt.unpack(get(source))[0]["key"] == header["key"]
     assert len(built) == 7
     with pytest.raises(RuntimeError, match="TensorRT does not take the network"):
-        trt.build(source[: len(source) // 2], shapes)
+        tensorrt.build(source[: len(source) // 2], shapes)
 
 
-def test_an_engine_file_of_another_gpu_is_refused(default: Weights, tmp_path: Path) -> None:
+def test_an_engine_file_of_another_gpu_is_refused(default: Generator, tmp_path: Path) -> None:
     file = tmp_path / "net.engine"
     key = {"gpu": "NVIDIA Nothing", "library": "tensorrt 10.0.0", "onnx": "", "shapes": []}
-    file.write_bytes(trt.pack({"key": key, "precision": "fp16", "network": describe(default, "fp16")}, b"plan"))
+    file.write_bytes(tensorrt.pack({"key": key, "precision": "fp16", "network": describe(default, "fp16")}, b"plan"))
     given = load(file)
     assert given.palette == default.palette and given.temperature == default.temperature
     words = (
@@ -380,15 +414,15 @@ def test_an_engine_file_of_another_gpu_is_refused(default: Weights, tmp_path: Pa
         Colorizer(weights=file)
 
 
-def test_tensorrt_on_a_gpu(device: torch.device, home: Path, default: Weights, tmp_path: Path) -> None:
+def test_tensorrt_on_a_gpu(device: torch.device, home: Path, default: Generator, tmp_path: Path) -> None:
     if device.type == "cpu":
         with pytest.raises(ValueError, match="tensorrt runs on a GPU, got device cpu"):
-            engines.choose(default, "cpu", "tensorrt")
+            choose.choose(default, "cpu", "tensorrt")
         return
-    engine = engines.choose(default, str(device), "tensorrt")
+    engine = choose.choose(default, str(device), "tensorrt")
     assert engine.name.startswith("tensorrt")
     assert compare(engine, default).problem(engine.name.split()[-1]) is None
-    assert "tensorrt" in engines.ready(default, engine.device)
+    assert "tensorrt" in map(str, choose.candidates(default, engine.device))
     stream = torch.cuda.Stream()
     with torch.cuda.stream(stream):
         lightness = torch.rand(3, 1, 96, 128, device=device) * 100

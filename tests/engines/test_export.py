@@ -19,29 +19,29 @@ from torch import Tensor, nn
 import fastcolor
 from bench import parity, table
 from fastcolor import Colorizer, models
-from fastcolor.engines import openvino as ov
-from fastcolor.engines import tensorrt as trt
-from fastcolor.engines.choose import NAMES, _make, _on_gpu
-from fastcolor.engines.export import load, to_onnx
-from fastcolor.engines.exported import Network
-from fastcolor.engines.onnx import OnnxEngine, metadata
+from fastcolor.engines import openvino, tensorrt
+from fastcolor.engines.choose import _runs_on_gpu, check_fits
+from fastcolor.engines.exported import Exported
+from fastcolor.engines.load import load
+from fastcolor.engines.onnx import OnnxEngine
 from fastcolor.engines.parity import BOUNDS, compare, photographs
 from fastcolor.engines.quantize import to_int8
+from fastcolor.engines.tracing import to_onnx
 from fastcolor.models import weights
-from fastcolor.models.weights import Weights
+from fastcolor.models.generator import ENGINES, Generator
 from fastcolor.palette import Palette
 
 PHOTOGRAPH = Path(__file__).parents[2] / "bench" / "demo" / "chelsea.jpg"
 
 
-def weights_of(model: nn.Module, name: str = "test") -> Weights:
+def weights_of(model: nn.Module, name: str = "test") -> Generator:
     palette = Palette.grid() if model.kind == "classifier" else None
     model = model.eval().requires_grad_(False)
-    return Weights(model=model, name=name, options={}, palette=palette, temperature=0.38, size=256)
+    return Generator.of(model, name, {}, palette, temperature=0.38, size=256)
 
 
 @functools.lru_cache(maxsize=1)
-def fresh(name: str) -> Weights:
+def fresh(name: str) -> Generator:
     """A network whose BatchNorms have seen something, so that folding them matters."""
     torch.manual_seed(1)
     model = models.build(name)
@@ -75,7 +75,10 @@ def test_every_network_gives_the_same_at_every_size_and_builds_in_tensorrt(name:
         assert output.shape == truth.shape and output.dtype == torch.float32
         assert float((output - truth).norm() / truth.norm()) <= BOUNDS[precision][0]
 
-    assert len(trt.build(content, trt.shapes_of(given))) > sum(len(x.raw_data) for x in graph.graph.initializer) / 2
+    assert (
+        len(tensorrt.build(content, tensorrt.shapes_of(given)))
+        > sum(len(x.raw_data) for x in graph.graph.initializer) / 2
+    )
 
 
 def test_bfloat16_builds_in_tensorrt() -> None:
@@ -89,19 +92,19 @@ def test_bfloat16_builds_in_tensorrt() -> None:
             False,
             False,
         ]
-        assert trt.build(content, trt.shapes_of(given))
+        assert tensorrt.build(content, tensorrt.shapes_of(given))
 
 
 def test_default_weights_are_themselves_again_from_an_onnx_file(tmp_path: Path) -> None:
     report = fastcolor.export("default", tmp_path / "new" / "net.onnx")
     assert report.precision == "fp32" and report.parity.problem("fp32") is None and report.pictures == 4
     assert 0 < report.parity.output_max < 0.01 and "dE" in str(report)
-    told = metadata(report.path.read_bytes())
+    told = OnnxEngine(report.path.read_bytes()).metadata()
     assert told["fastcolor"] == fastcolor.__version__ and told["kind"] == "classifier" and told["stride"] == "32"
     assert len(told["weights_sha256"]) == 64 and "L in [0, 100]" in told["input"]
 
     again, known = load(report.path), weights.load("default")
-    assert isinstance(again.model, Network)
+    assert isinstance(again.network, Exported)
     for field in ("name", "options", "palette", "temperature", "saturation", "size", "card"):
         assert getattr(again, field) == getattr(known, field)
     ours = Colorizer(weights=report.path, device="cpu", engine="onnx")
@@ -152,8 +155,8 @@ def test_int8_is_calibrated_on_some_pictures_and_compared_on_others(tmp_path: Pa
     assert copy.path.read_bytes() == content and copy.pictures == 4
     given = load(report.path)
     with pytest.raises(ValueError, match="an exported file in int8 runs on the CPU, got device cuda:0"):
-        _make("tensorrt", given, torch.device("cuda:0"))
-    assert not _on_gpu(given, torch.device("cuda:0"))
+        check_fits(given, "tensorrt", torch.device("cuda:0"))
+    assert not _runs_on_gpu(given, "auto")
 
 
 @pytest.mark.parametrize(("name", "relative"), [("cgan-attention", 0.1), ("resnet-unet", 0.3)])
@@ -274,9 +277,9 @@ def test_the_parity_table_tells_what_ran_and_what_is_beyond_its_bound() -> None:
         exact.enter.bias.zero_()
         exact.head.bias.zero_()
     told = {(row["engine"], row["precision"]): row for row in parity.rows(weights_of(exact), torch.device("cpu"))}
-    assert {name for name, _ in told} == set(NAMES)
+    assert {name for name, _ in told} == set(ENGINES)
     assert {p for name, p in told if name == "onnx"} == {"fp32", "fp16", "int8"}
-    assert {p for name, p in told if name == "openvino"} == {*ov.precisions(), "int8"}
+    assert {p for name, p in told if name == "openvino"} == {*openvino.precisions(), "int8"}
     for (name, precision), row in told.items():
         if name == "tensorrt":  # TensorRT-RTX, which needs no GPU for that
             assert row["status"] == "built" and row["mb"] > 0.01 and table.parity_cell(row).startswith("built, ")
@@ -333,7 +336,7 @@ def test_the_default_network_pads_within_its_convolutions() -> None:
     """Padding of its own would be a pass over memory at every halving of the size, and be rounded apart in INT8."""
     onnx = pytest.importorskip("onnx")
     torch.manual_seed(0)
-    given = Weights(models.build("default").eval(), "default", {}, Palette.grid(), 0.7, 256)
+    given = weights_of(models.build("default"), "default")
     nodes = onnx.load_from_string(to_onnx(given, "fp32")).graph.node
     assert not [node for node in nodes if node.op_type == "Pad"]
     pads = [list(a.ints) for node in nodes for a in node.attribute if node.op_type == "Conv" and a.name == "pads"]

@@ -210,7 +210,7 @@ def test_network_precisions_agree() -> None:
 
     loaded = weights.load("default")
     light = torch.rand(1, 1, 128, 128) * 100
-    engine = TorchEngine(loaded.model, torch.device("cpu"))
+    engine = TorchEngine(loaded.model, torch.device("cpu"), torch.bfloat16)
     with torch.no_grad():
         exact = ops.annealed_mean(loaded.model(light), temperature=loaded.temperature)
     assert float((ops.annealed_mean(engine(light), temperature=loaded.temperature) - exact).abs().mean()) < 1.5
