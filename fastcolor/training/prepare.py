@@ -16,6 +16,7 @@ from .. import models, ops
 from ..data import Item
 from ..device import bf16_is_fast, device_of
 from ..models import download, weights
+from ..models.generator import Generator
 from ..palette import Palette, load_prior, prior, smooth_prior
 from .crops import Crops, batches
 from .folder import RunFolder, SilentFolder
@@ -109,7 +110,7 @@ def prepared(preset: Preset, items: list[Item], options: TrainOptions) -> Iterat
         yield Run(preset, model_options, learner, crops, folder, group, skipped)
 
 
-def _palette(preset: Preset, started: weights.Weights | None, options: TrainOptions) -> Palette:
+def _palette(preset: Preset, started: Generator | None, options: TrainOptions) -> Palette:
     """That of the options, of weights to start from, or the preset's own. ValueError where one is given and nothing is
     chosen among its bins."""
     if started is not None and started.palette is not None:
@@ -121,7 +122,7 @@ def _palette(preset: Preset, started: weights.Weights | None, options: TrainOpti
     return given if isinstance(given, Palette) else Palette.load(given)
 
 
-def _going_on(preset: Preset, loaded: weights.Weights, start: str | os.PathLike[str]) -> Preset:
+def _going_on(preset: Preset, loaded: Generator, start: str | os.PathLike[str]) -> Preset:
     """The preset for weights that a run goes on from. ValueError where it is one of another network."""
     if preset.model != START:
         check(preset.model == loaded.name, "start", f"be weights of {preset.model}, as the preset says", loaded.name)
