@@ -9,19 +9,13 @@ from __future__ import annotations
 import math
 import os
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from .. import ops
-from ..models.layers import ConvNormAct, check_state
-from ..models.mobilenet import MobileNetGenerator
-from ..models.weights import state_dict
 from ..palette import Palette
 
 _LARGEST = 150  # ab distance at which the AuC ends
@@ -123,7 +117,7 @@ def load_program(path: str | os.PathLike[str], what: str) -> nn.Module:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(f"{what}: no such file: {path}")
-    kind = _kind(path)
+    kind = kind_of_file(path)
     try:
         if kind == "torchscript":
             return torch.jit.load(path, map_location="cpu").eval()
@@ -134,7 +128,7 @@ def load_program(path: str | os.PathLike[str], what: str) -> nn.Module:
     raise ValueError(f"{what}: must be a file made by torch.jit.save or torch.export.save, got {path}")
 
 
-def _kind(path: Path) -> str:
+def kind_of_file(path: Path) -> str:
     """ "torchscript", "export", "state" (what torch.save writes), or "" for another kind of file."""
     if not zipfile.is_zipfile(path):
         return ""
@@ -166,7 +160,7 @@ class FrechetDistance:
     def add(self, rgb: np.ndarray, *, real: bool) -> None:
         """(H, W, 3) uint8."""
         with torch.no_grad():
-            self._metric.update(_chw(rgb), real=real)
+            self._metric.update(chw(rgb), real=real)
 
     def compute(self) -> float:
         """Of at least two pictures; too low a rank (fewer pictures than features) makes it larger than it is."""
@@ -196,70 +190,8 @@ class PerceptualDistance:
 
     @torch.no_grad()
     def __call__(self, rgb: np.ndarray, truth: np.ndarray) -> float:
-        return float(self._program(*(_chw(picture).float() / 127.5 - 1 for picture in (rgb, truth))).mean())
+        return float(self._program(*(chw(picture).float() / 127.5 - 1 for picture in (rgb, truth))).mean())
 
 
-def _chw(rgb: np.ndarray) -> Tensor:
+def chw(rgb: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))[None]
-
-
-class MobileNetV2(nn.Module):
-    """The classifier (Sandler et al. 2018) under torchvision's names, RGB (N, 3, H, W) in [-1, 1] -> logits."""
-
-    def __init__(self, classes: int = 1000) -> None:
-        super().__init__()
-        blocks = MobileNetGenerator(bins=8).features[1:]
-        self.features = nn.Sequential(ConvNormAct(3, 32, stride=2), *blocks, ConvNormAct(320, 1280, 1))
-        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(1280, classes))
-
-    def forward(self, rgb: Tensor) -> Tensor:
-        return self.classifier(self.features(rgb).mean((2, 3)))
-
-
-class Classifier:
-    """Tells the class of a picture, by a network that the user has.
-
-    Args:
-        path: a program, RGB (N, 3, 224, 224) float32 normalised by ImageNet's mean and deviation -> logits; or a
-            MobileNetV2 state dict under torchvision's names, for RGB in [-1, 1].
-
-    Pictures are resized to 256 pixels at the short side (bilinear, antialiased) and cropped to their central 224.
-    """
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        path = Path(path)
-        self._network: Callable[[Tensor], Any]
-        if path.exists() and _kind(path) in ("state", "") and path.suffix in (".pth", ".pt"):
-            state = {k: v.float() for k, v in state_dict(path).items() if not k.endswith("num_batches_tracked")}
-            last = state.get("classifier.1.bias")
-            network = MobileNetV2(1000 if last is None else len(last))
-            check_state(network, state, f"classifier: {path} must be a MobileNetV2 1.0 state dict")
-            network.load_state_dict(state, strict=False)
-            self._network, self._mean, self._deviation = network.eval(), (0.5,) * 3, (0.5,) * 3
-        else:
-            self._network = load_program(path, "classifier")
-            self._mean, self._deviation = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-
-    @torch.no_grad()
-    def __call__(self, rgb: np.ndarray) -> int:
-        """The likeliest class of a (H, W, 3) uint8 picture."""
-        image = Image.fromarray(rgb)
-        scale = 256 / min(image.size)
-        image = image.resize(tuple(round(side * scale) for side in image.size), Image.Resampling.BILINEAR)
-        left, top = ((side - 224) // 2 for side in image.size)
-        x = _chw(np.array(image.crop((left, top, left + 224, top + 224)))).float() / 255
-        mean, deviation = (torch.tensor(v).view(3, 1, 1) for v in (self._mean, self._deviation))
-        return int(self._network((x - mean) / deviation).flatten().argmax())
-
-
-def load_labels(path: str | os.PathLike[str]) -> dict[str, int]:
-    """The number of each class by its name: line i of a text file names class i, by the whole line and, as in lists of
-    ImageNet's synsets, by its first word."""
-    lines = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines()]
-    first = {line.split()[0]: i for i, line in reversed(list(enumerate(lines))) if line}
-    return {**first, **{line: i for i, line in enumerate(lines) if line}}
-
-
-def folder_of(name: str) -> str:
-    """The folder that a picture lies in, which names its class: of "a/cat/1.jpg" or "a.zip:cat/1.jpg" it is "cat"."""
-    return Path(name).parent.name.rpartition(":")[2]

@@ -12,20 +12,11 @@ from .. import ops
 from ..models import download
 from ..palette import load_prior
 from .color_errors import ColorErrors, kinds
-from .measures import (
-    AreaUnderCurve,
-    Classifier,
-    FrechetDistance,
-    PerceptualDistance,
-    colorfulness,
-    folder_of,
-    load_labels,
-    psnr,
-    ssim,
-)
+from .measures import AreaUnderCurve, FrechetDistance, PerceptualDistance, colorfulness, psnr, ssim
 from .options import EvaluateOptions
 from .perceptual import SqueezeDistance
 from .protocols import PROTOCOLS
+from .recognition import Classifier, folder_of, load_labels
 from .report import Shown, small
 
 _MANY = 60  # pictures of a report, of the best and of the worst

@@ -32,7 +32,7 @@ class EvaluateOptions(Look):
     """Colour prior of the rebalanced AuC over the grid: from `fastcolor prior`, a .npy file, or imagenet for the
     published one (downloaded)."""
     classifier: FilePath | None = None
-    """Network of the semantic interpretability: TorchScript, torch.export, or a state dict of MobileNetV2."""
+    """Network of recognition: TorchScript, torch.export, or a state dict of MobileNetV2 or EfficientNet-Lite0."""
     labels: FilePath | None = None
     """Names of its classes, one a line; pictures lie in folders of those names."""
     fid: FilePath | None = None

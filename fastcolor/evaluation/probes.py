@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from .. import ops
 from ..data import Source, pictures
 from ..models.weights import load
-from .measures import folder_of
+from .recognition import folder_of
 
 _WIDEST = 2048  # features a picture and block, after pooling over places
 

@@ -50,18 +50,6 @@ class Difference(nn.Module):
         return (x - y).abs().mean((1, 2, 3))
 
 
-class Expects(nn.Module):
-    """Class 1 when the channels' means are those given, else class 0."""
-
-    def __init__(self, *means: float) -> None:
-        super().__init__()
-        self.register_buffer("means", torch.tensor(means))
-
-    def forward(self, rgb: Tensor) -> Tensor:
-        error = (rgb.mean((0, 2, 3)) - self.means).abs().max()
-        return torch.stack([error, torch.full_like(error, 1e-4)])[None]
-
-
 def scripted(module: nn.Module, path: Path, *_: Tensor) -> Path:
     torch.jit.script(module).save(path)
     return path
@@ -156,35 +144,6 @@ def test_perceptual_distance(tmp_path: Path, save: object) -> None:
     assert lpips(constant(1, 2, 3), constant(1, 2, 3)) == 0
 
 
-def test_a_classifier_sees_what_it_was_trained_on(tmp_path: Path) -> None:
-    """Normalised by ImageNet's numbers, the central part of the picture only."""
-    rgb = np.zeros((300, 600, 3), np.uint8)
-    rgb[:, 160:440] = (51, 102, 255)  # what lies in the central square and a little more
-    expected = [(0.2 - 0.485) / 0.229, (0.4 - 0.456) / 0.224, (1 - 0.406) / 0.225]
-    classifier = measures.Classifier(scripted(Expects(*expected), tmp_path / "net.pt"))
-    assert classifier(rgb) == 1 and classifier(rgb[..., ::-1].copy()) == 0
-    network = exported(Expects(*expected), tmp_path / "net.pt2", torch.zeros(1, 3, 224, 224))
-    assert measures.Classifier(network)(rgb) == 1
-
-
-def test_mobilenet(tmp_path: Path) -> None:
-    """Its size is the published one; a state dict gives the same answers through a file."""
-    assert sum(p.numel() for p in measures.MobileNetV2().parameters()) == 3_504_872
-    network = measures.MobileNetV2(classes=7).eval()
-    state = {k: v.half() for k, v in network.state_dict().items() if not k.endswith("num_batches_tracked")}
-    torch.save(state, tmp_path / "net.pth")
-    classifier = measures.Classifier(tmp_path / "net.pth")
-    network.load_state_dict({k: v.float() for k, v in state.items()}, strict=False)
-    rgb = picture(3, 256, 256)
-    x = torch.from_numpy(rgb[16:240, 16:240].copy()).permute(2, 0, 1)[None] / 127.5 - 1
-    with torch.no_grad():
-        assert classifier(rgb) == int(network(x).argmax())
-    for wrong in ({"conv.weight": torch.zeros(2)}, {**state, "features.0.0.weight": torch.zeros(8, 3, 3, 3)}):
-        torch.save(wrong, tmp_path / "wrong.pth")
-        with pytest.raises(ValueError, match=r"wrong\.pth must be a MobileNetV2 1\.0 state dict, got"):
-            measures.Classifier(tmp_path / "wrong.pth")
-
-
 def test_files_that_are_no_programs(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"fid: no such file: .*no\.pt"):
         measures.FrechetDistance(tmp_path / "no.pt")
@@ -199,11 +158,3 @@ def test_files_that_are_no_programs(tmp_path: Path) -> None:
             damaged.writestr(name, b"def" if name.endswith(".py") else whole.read(name))
     with pytest.raises(ValueError, match=r"fid: .*damaged\.pt cannot be loaded"):
         measures.FrechetDistance(tmp_path / "damaged.pt")
-
-
-def test_labels_and_folders(tmp_path: Path) -> None:
-    (tmp_path / "labels.txt").write_text("n01 tench, Tinca\ngolden retriever\ncat\n")
-    labels = measures.load_labels(tmp_path / "labels.txt")
-    assert labels["n01"] == 0 and labels["golden retriever"] == 1 and labels["cat"] == 2
-    assert measures.folder_of("/a/cat/1.jpg") == "cat" == measures.folder_of("/a/b.zip:cat/1.jpg")
-    assert measures.folder_of("/a/b.zip:val/cat/1.jpg") == "cat"
