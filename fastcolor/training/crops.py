@@ -15,11 +15,11 @@ from ..data import Item, decode
 from .presets import View
 
 
-class Crops(torch.utils.data.Dataset[tuple[Tensor, list[str]]]):
+class Crops(torch.utils.data.Dataset[tuple[Tensor | None, list[str]]]):
     """Random crops, each determined by (seed, number) alone: a run can stop after any and go on at the next.
 
-    `crops[number, view]` is (the crop, (crop, crop, 3) uint8, and what was wrong with pictures it had to pass over).
-    Numbers run through the pictures in a new order every epoch.
+    `crops[number, view]` is (the crop, (crop, crop, 3) uint8, and what was wrong with pictures it had to pass over);
+    after eight of these in a row there is no crop. Numbers run through the pictures in a new order every epoch.
     """
 
     def __init__(self, items: list[Item], seed: int) -> None:
@@ -32,7 +32,7 @@ class Crops(torch.utils.data.Dataset[tuple[Tensor, list[str]]]):
             self._epoch, self._order = epoch, np.random.default_rng((self.seed, 0, epoch)).permutation(len(self.items))
         return self.items[self._order[at]]
 
-    def __getitem__(self, key: tuple[int, View]) -> tuple[Tensor, list[str]]:
+    def __getitem__(self, key: tuple[int, View]) -> tuple[Tensor | None, list[str]]:
         number, view = key
         random = np.random.default_rng((self.seed, 1, number))
         problems: list[str] = []
@@ -48,7 +48,7 @@ class Crops(torch.utils.data.Dataset[tuple[Tensor, list[str]]]):
             box = (left, top, left + side, top + side)
             crop = np.array(picture.resize((view.crop, view.crop), Image.Resampling.BICUBIC, box=box))
             return torch.from_numpy(crop[:, ::-1].copy() if random.random() < 0.5 else crop), problems
-        raise ValueError(f"data: eight pictures in a row cannot be read, the last {item.name}")
+        return None, problems
 
 
 class Batch(NamedTuple):
@@ -61,8 +61,16 @@ class Batch(NamedTuple):
         return Batch(self.rgb.pin_memory(), self.problems)
 
 
-def _collate(crops: list[tuple[Tensor, list[str]]]) -> Batch:
-    return Batch(torch.stack([crop for crop, _ in crops]), [problem for _, ours in crops for problem in ours])
+def _collate(crops: list[tuple[Tensor | None, list[str]]]) -> Batch | str:
+    """The batch, or what was wrong with the last of too many pictures: raised by the main process, whose error has no
+    traceback of another in it."""
+    made, problems = [], []
+    for crop, ours in crops:
+        if crop is None:
+            return ours[-1]
+        made.append(crop)
+        problems += ours
+    return Batch(torch.stack(made), problems)
 
 
 def batches(
@@ -73,6 +81,9 @@ def batches(
     Args:
         requests: for every batch the number of its first crop, its size and its view.
         workers: processes; 0 makes the batches in this one. pin_memory: for a faster copy to a GPU.
+
+    Raises:
+        ValueError: eight pictures in a row cannot be read.
     """
     keys = ([(first + i, view) for i in range(size)] for first, size, view in requests)
     loader = torch.utils.data.DataLoader(
@@ -86,7 +97,10 @@ def batches(
     )
     feed = iter(loader)
     try:
-        yield from feed
+        for batch in feed:
+            if isinstance(batch, str):
+                raise ValueError(f"data: eight pictures in a row cannot be read, the last {batch}")
+            yield batch
     finally:
         if workers:
             feed._shutdown_workers()  # torch has no public name for it, and else leaves it to the garbage collector

@@ -23,7 +23,7 @@ from .prepare import Run
 from .presets import Preset, View
 from .processes import Processes
 from .sheet import sample_sheet
-from .watches import GrayData, GrayWatch, Interrupted, Stopped
+from .watches import GrayData, GrayWatch, Interrupted, Stopped, killed_readers
 
 _WATCH_EVERY = 50  # steps between looks at how colourful the network is
 _MOST_SKIPPED = 10  # steps in a row that change nothing
@@ -34,7 +34,12 @@ def take_steps(run: Run, options: TrainOptions, board: Any) -> dict[str, float]:
     preset, learner, folder, group, device = run.preset, run.learner, run.folder, run.group, run.learner.device
     watch, gray_data, in_a_row = GrayWatch(), GrayData(len(run.crops.items)), 0
     feed = batches(run.crops, _requests(preset, learner.step, group), options.workers, pin_memory=device.type == "cuda")
-    with folder.log(learner.step, preset.steps, board) as log, Interrupted() as interrupted, closing(feed):
+    with (
+        folder.log(learner.step, preset.steps, board) as log,
+        Interrupted() as interrupted,
+        killed_readers(folder.path),
+        closing(feed),
+    ):
         while learner.step < preset.steps:
             start, number = time.perf_counter(), learner.step + 1
             batch = next(feed)

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import math
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from torch import Tensor
+
+from .checkpoints import TrainingError, describe_last
 
 
 class GrayWatch:
@@ -57,6 +62,23 @@ class GrayData:
             f"{100 * self._gray / self._seen:.0f} % of the pictures are gray (no |a| or |b| above {self.LEAST:g}), and "
             "a network learns gray from them; leave them out of the data"
         )
+
+
+@contextmanager
+def killed_readers(folder: Path) -> Iterator[None]:
+    """Say in words that a process that reads pictures was killed, as for want of memory. torch's signal handler raises
+    that wherever the main process is; in words of its own.
+
+    Raises:
+        TrainingError: one was; the message says which checkpoint is left in the folder.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        reason = str(error).splitlines()[0].rstrip(". ")
+        raise TrainingError(f"a process that reads pictures was ended ({reason}); {describe_last(folder)}") from None
 
 
 class Stopped(KeyboardInterrupt):

@@ -59,5 +59,8 @@ def test_crops_replace_unreadable_pictures_and_name_them(folder: Path) -> None:
         assert batch.problems == problems and len(batch.rgb) == 6
     for path in folder.rglob("*.png"):
         path.write_bytes(b"")
-    with pytest.raises(ValueError, match="eight pictures in a row cannot be read, the last"):
-        crops[0, view]
+    for workers in (0, 1):
+        with pytest.raises(
+            ValueError, match=r"^data: eight pictures in a row cannot be read, the last \S+png: [^\n]+$"
+        ):
+            next(batches(crops, [(0, 6, view)], workers))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
 import re
+import signal
 import sys
 import zipfile
 from dataclasses import replace
@@ -21,10 +23,11 @@ from train_runs import OPTIONS, checkpoint_steps, entries, losses, meadows, two_
 
 import fastcolor
 from fastcolor import models, ops
+from fastcolor.data import Item
 from fastcolor.models import weights
 from fastcolor.palette import Palette, save_prior
 from fastcolor.palette import prior as measure_prior
-from fastcolor.training import checkpoints
+from fastcolor.training import checkpoints, crops
 from fastcolor.training.checkpoints import TrainingError
 from fastcolor.training.presets import L1, L2, PRESETS, START, Gan, Optimiser, Preset, Stage, View
 
@@ -147,7 +150,8 @@ def test_bad_pictures_are_named_once_or_stop_the_run(
     result = fastcolor.train(folder, out=tmp_path / "skip", **options)
     assert (result.steps, result.skipped) == (12, 2)
     assert sorted(caplog.messages) == [
-        f"skipped {folder}/{name}: not a readable picture (no known format)" for name in ("bad.png", "worse.jpg")
+        f"skipped {folder}/bad.png: not a readable picture (is not a picture in a known format)",
+        f"skipped {folder}/worse.jpg: not a readable picture (is empty)",
     ]
     (folder / "worse.jpg").unlink()
     with pytest.raises(TrainingError, match=r"step \d: .*bad\.png: not a readable picture.*last whole checkpoint is"):
@@ -155,8 +159,27 @@ def test_bad_pictures_are_named_once_or_stop_the_run(
     assert checkpoint_steps(tmp_path / "stop")[-1] == len(losses(tmp_path / "stop"))
     for path in folder.iterdir():
         path.write_bytes(b"")
-    with pytest.raises(ValueError, match="eight pictures in a row cannot be read"):
+    with pytest.raises(ValueError, match=r"^data: eight pictures in a row cannot be read, the last .*\(is empty\)$"):
         fastcolor.train(folder, out=tmp_path / "none", **{**options, "workers": 1}, prior=save_uniform(tmp_path))
+
+
+def test_a_reader_that_is_killed_is_said_with_the_checkpoint_to_go_on_from(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for want of memory: from its fortieth picture on, which is some steps ahead of the training."""
+    decode, count = crops.decode, itertools.count()
+
+    def decode_or_die(item: Item) -> Image.Image:
+        if next(count) == 40:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return decode(item)
+
+    monkeypatch.setattr(crops, "decode", decode_or_die)
+    options = {**OPTIONS, "crop": 32, "steps": 60, "workers": 1, "checkpoint_every": 1}
+    with pytest.raises(
+        TrainingError, match=r"^a process that reads pictures was ended \(.*Killed\); the last whole checkpoint is \S+$"
+    ):
+        fastcolor.train(photographs, out=tmp_path / "run", **options, prior=save_uniform(tmp_path))
 
 
 @pytest.mark.parametrize(("gray", "said"), [(8, []), (12, ["60 % of the pictures are gray (no |a| or |b| above 5)"])])
