@@ -285,17 +285,21 @@ def film_row(
 @torch.inference_mode()
 def film_stages(colorizer: fastcolor.Colorizer, source: Path) -> dict[str, float]:
     """What each step costs a frame, in the pieces that `fastcolor.film` works in."""
-    from fastcolor.film.encoding import plan
+    from fastcolor.film.clock import Cut
+    from fastcolor.film.encoding import choose_encoding
+    from fastcolor.film.frames import plane_view
     from fastcolor.film.probe import probe
-    from fastcolor.film.read import Reader, plane_view
+    from fastcolor.film.read import Reader
     from fastcolor.film.write import PartWriter
 
     film = probe(source)
     clock = Clock(colorizer.device)
     target = source.with_name("part.mp4")
-    fast, usual = (plan(film, target, codec=None, crf=None, fast=fast, lossless=False) for fast in (True, False))
+    fast, usual = (
+        choose_encoding(film, target, codec=None, crf=None, fast=fast, lossless=False) for fast in (True, False)
+    )
     size = colorizer.input_size(*film.shown)
-    reader = Reader(film, fast.layout, size=8, start=None, end=None, warn=print, note=print)
+    reader = Reader(film, fast.layout, size=8, cut=Cut.of(film, None, None), warn=print, note=print)
     with clock("decode"):
         batches = list(reader)
     smoother = Smoother("fast")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from threading import Condition, Thread
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     import torch
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 def painters(device: torch.device) -> int:
@@ -22,6 +24,19 @@ def painters(device: torch.device) -> int:
     import torch
 
     return min(4, torch.get_num_threads()) if device.type == "cpu" else 1
+
+
+def in_order(items: Iterable[T], work: Callable[[T], R], workers: int) -> Iterator[tuple[T, R]]:
+    """Each item with what `work` makes of it, in the items' order; up to `workers` of them are worked on at once."""
+    coming: deque[tuple[T, Future[R]]] = deque()
+    with ThreadPoolExecutor(workers, "fastcolor-work") as pool:
+        for item in items:
+            coming.append((item, pool.submit(work, item)))
+            if len(coming) > workers:
+                first, made = coming.popleft()
+                yield first, made.result()
+        for first, made in coming:
+            yield first, made.result()
 
 
 class Stopped(Exception):

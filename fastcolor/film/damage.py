@@ -1,51 +1,58 @@
-"""Signs of damage that no exception tells of: errors that libav only logs, and a file shorter than it says."""
+"""What of a film's picture is lost or damaged: counted while it is read, told in sentences."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
-_SEGMENT = b"\x18\x53\x80\x67"  # Matroska: everything after the file's header
-_EBML = b"\x1a\x45\xdf\xa3"
+from .probe import Film, reason
 
 
-def missing_bytes(path: Path) -> int:
-    """How many bytes a Matroska, MP4 or AVI file lacks by its own count; 0 where nothing is missing or known."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        head = file.read(1 << 12)
-        if head.startswith(_EBML):
-            return max(0, _matroska_end(head, size) - size)
-        if head[:4] == b"RIFF" and head[8:12] == b"AVI ":  # longer ones go on in further chunks
-            return max(0, 8 + int.from_bytes(head[4:8], "little") - size)
-        if head[4:8] not in (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide"):
-            return 0
-        at = 0
-        while at + 8 <= size:  # the boxes on the top level, each with its length
-            file.seek(at)
-            box = file.read(16)
-            length = int.from_bytes(box[:4], "big")
-            if length == 1:
-                length = int.from_bytes(box[8:16], "big")
-            if length < 8:  # 0: to the end of the file
-                return 0
-            at += length
-        return max(0, at - size)
+@dataclass
+class Damage:
+    """What was met on the way through a film's picture."""
 
+    film: Film
+    read: int = 0  # packets
+    position: int = 0  # of the last packet in the file, in bytes
+    reached: Fraction = Fraction(0)  # seconds at which the last frame ends
+    lost: int = 0  # packets that could not be decoded
+    packets: int = 0  # that came with damage, decoded as far as they go
+    frames: int = 0  # that decoded with damage
+    errors: int = 0  # that only the log told of
+    first_error: str = ""
 
-def _matroska_end(head: bytes, size: int) -> int:
-    """Where the segment ends; `size` where it does not say."""
-    at = head.find(_SEGMENT)
-    if at < 0 or at + 12 > len(head):
-        return size
-    first = head[at + 4]
-    width = 9 - first.bit_length()  # leading zeros tell how many bytes the number has
-    if not 1 <= width <= 8:
-        return size
-    length = int.from_bytes(head[at + 4 : at + 4 + width], "big") & ((1 << 7 * width) - 1)
-    unknown = length == (1 << 7 * width) - 1
-    return size if unknown else at + 4 + width + length
+    def sentences(self, *, whole: bool) -> Iterator[str]:
+        """One for each kind of damage there is. whole: all of the film was read, so that its length can be judged."""
+        film = self.film
+        if self.errors:
+            yield (
+                f"{film.path} is damaged: {self.errors} errors reported, the first {self.first_error!r}; "
+                "painted as far as it decodes"
+            )
+        if film.missing:
+            yield f"{film.path} is cut off: {film.missing} bytes are missing by its own count"
+        if self.frames:
+            yield f"{film.path}: {self.frames} frames are damaged, painted as far as they decode"
+        if self.packets:
+            yield f"{film.path}: {self.packets} packets of stream {film.stream} are damaged"
+        if self.lost:
+            yield f"{film.path}: {self.lost} damaged packets of stream {film.stream} were dropped"
+        if not whole:
+            return
+        # A last frame may stand long; but then little of the file is left behind it.
+        size = film.path.stat().st_size
+        unread = size - self.position > size // 20 + 4096
+        ends = film.ends + float(film.lead) if film.ends else 0.0
+        if unread and self.reached < ends - max(0.25, 2 / float(film.rate)):
+            yield (
+                f"{film.path} should end after {ends:.2f} s, but its picture breaks off at {float(self.reached):.2f} s"
+            )
+        # Some recorders count one frame more than they write.
+        if film.stated and self.read < film.stated - 1:
+            yield f"{film.path}: {film.stated - self.read} of {film.stated} frames could not be read"
 
 
 class Reported:
@@ -81,3 +88,21 @@ class Reported:
                 self.count += 1
                 self.first = self.first or message.strip()
         self._logs.clear()
+
+
+def failure(work: Callable[[], Any]) -> str | None:
+    """Why something fails, in libav's words where it says any; None if it does not fail."""
+    import av.logging
+
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.ERROR)
+    before, _ = av.logging.get_last_error()
+    try:
+        with av.logging.Capture():
+            work()
+    except Exception as error:  # of whatever kind: what asks goes on another way
+        count, last = av.logging.get_last_error()
+        return (last[2].strip() if count > before and last else "") or reason(error)
+    finally:
+        av.logging.set_level(level)
+    return None

@@ -25,20 +25,26 @@ class Encoder:
     crf: int | None
     crf_most: int
     even: bool  # subsampled planes need even sizes
+    least: int = 1  # pixels that a side must have
+    captions: bool = False  # it writes closed captions
 
 
 # x264's ultrafast encodes 2.4 times as many frames a second as SVT-AV1's preset 12 (2 cores, 360p and 720p), into files
 # about three times the size.
 ENCODERS = {
-    "h264": Encoder("libx264", {"preset": "veryfast"}, {"preset": "ultrafast"}, {"qp": "0"}, 18, 51, True),
+    "h264": Encoder("libx264", {"preset": "veryfast"}, {"preset": "ultrafast"}, {"qp": "0"}, 18, 51, True,
+                    captions=True),
     "hevc": Encoder("libx265", {"preset": "veryfast"}, {"preset": "ultrafast"}, {"x265-params": "lossless=1"}, 20, 51,
-                    True),
-    "av1": Encoder("libsvtav1", {"preset": "8"}, {"preset": "12"}, None, 24, 63, False),
+                    True, least=64, captions=True),
+    "av1": Encoder("libsvtav1", {"preset": "8"}, {"preset": "12"}, None, 24, 63, False,
+                   least=64),
     "vp9": Encoder("libvpx-vp9", {"deadline": "good", "cpu-used": "5", "row-mt": "1", "b": "0"},
                    {"deadline": "realtime", "cpu-used": "8", "row-mt": "1", "b": "0"}, {"lossless": "1"}, 24, 63,
                    False),
     "ffv1": Encoder("ffv1", {}, {}, {}, None, 0, False),
 }  # fmt: skip
+# Marks fields in its stream: of the others none does.
+INTERLACED = ("h264", "ffv1")
 # Planes, and the same samples as a surface of luma and, by turns, Cb and Cr: what NVDEC gives and NVENC takes here.
 SURFACES = {"yuv420p": "nv12", "yuvj420p": "nv12", "yuv420p10le": "p010le"}
 CONTAINERS = {
@@ -77,7 +83,8 @@ class Encoding:
     options: dict[str, str]
     layout: Layout
     pictures: int  # side by side: 1, or 2 with the gray film on the left
-    interlaced: bool
+    interlaced: bool  # fields are coded as such
+    captions: bool  # closed captions are kept
     notes: tuple[str, ...]
     surfaces: torch.device | None = None  # where its frames are surfaces; None: planes on the host
 
@@ -117,15 +124,22 @@ def _luma_source(name: str) -> tuple[str | None, str, int, str | None]:
 _NEAREST = {"420": ("420", "422", "444"), "422": ("422", "444", "420"), "444": ("444", "422", "420")}
 
 
+def _is_odd(film: Film, family: str, subsampling: str) -> bool:
+    """Whether a chroma sample would hang over the edge; each field of an interlaced picture has its own."""
+    rows = (2 if subsampling == "420" else 1) * (2 if film.field_order and family == "h264" else 1)
+    return bool(film.width % 2 and subsampling != "444") or bool(film.height % rows)
+
+
 def _fit(film: Film, family: str, wanted: str, bits: int) -> tuple[str, str] | None:
     """(pixel format, subsampling) nearest to `wanted` that an encoder takes at this depth and the film's size."""
     import av
 
     encoder = ENCODERS[family]
+    if min(film.width, film.height) < encoder.least:
+        return None
     taken = {f.name for f in av.codec.Codec(encoder.name, "w").video_formats or ()}
     for subsampling in _NEAREST[wanted]:
-        odd = (film.width % 2 and subsampling != "444") or (film.height % 2 and subsampling == "420")
-        if encoder.even and odd:
+        if encoder.even and _is_odd(film, family, subsampling):
             continue
         for name in (f"yuvj{subsampling}p", f"yuv{subsampling}p{_suffix(bits)}"):
             if name in taken and (not name.startswith("yuvj") or (film.full_range and bits == 8)):
@@ -133,7 +147,7 @@ def _fit(film: Film, family: str, wanted: str, bits: int) -> tuple[str, str] | N
     return None
 
 
-def plan(
+def choose_encoding(
     film: Film, dst: Path, *, codec: str | None, crf: int | None, fast: bool, lossless: bool, compare: bool = False
 ) -> Encoding:
     """Choose container, encoder and pixel format: the input's own wherever the output can hold it.
@@ -152,12 +166,16 @@ def plan(
         raise ValueError(f"codec {codec!r} does not go into {dst.suffix}, which holds {', '.join(held)}")
     first = film.codec if film.codec in ENCODERS and not fast else "h264"
     order = [families[codec]] if codec else [f for f in dict.fromkeys((first, *ENCODERS)) if f in held]
+    refused = None
+    if min(film.width, film.height) < ENCODERS[order[0]].least:
+        refused = f"{order[0]} is not written at {film.width}x{film.height}, below {ENCODERS[order[0]].least} pixels"
+        order = [f for f in dict.fromkeys((*order, "h264", *ENCODERS)) if f in held]
     if lossless:
         order = [f for f in order if ENCODERS[f].lossless is not None]
         if not order:
             raise ValueError(f"lossless needs h264, hevc, vp9 or ffv1 and a file that holds it, got {codec} in {dst}")
     convert, wanted, bits, note = _luma_source(film.pixel_format)
-    odd = bool(film.width % 2 or film.height % 2)
+    odd = any(_is_odd(film, family, wanted) for family in order)
     # The first encoder that keeps depth and subsampling wins, then one that keeps the depth, then the deepest left.
     for depth in (bits, *(d for d in (12, 10, 8) if d < bits)):
         for strict in (True, False):
@@ -174,9 +192,9 @@ def plan(
                     note = f"written as {output}, since {who} takes no 4:{wanted[1]}:{wanted[2]}"
                 layout = Layout(convert, output, subsampling, depth, note)
                 options = _options(family, crf, fast, lossless)
-                notes = [] if note is None else [note]
+                notes = [text for text in (note, refused and f"{refused}, but as {family}") if text]
                 notes += _tell_encoder(film, family, options)
-                interlaced = film.field_order is not None and family == "h264"
+                interlaced = film.field_order is not None and family in INTERLACED
                 return Encoding(
                     container=container,
                     family=family,
@@ -185,6 +203,7 @@ def plan(
                     layout=layout,
                     pictures=2 if compare else 1,
                     interlaced=interlaced,
+                    captions=ENCODERS[family].captions,
                     notes=tuple(notes),
                 )
     raise ValueError(f"{' or '.join(order)} cannot hold {film.width}x{film.height} {film.pixel_format}")
@@ -195,7 +214,7 @@ def _tell_encoder(film: Film, family: str, options: dict[str, str]) -> list[str]
     lost = []
     if film.field_order and family == "h264":
         _add(options, "x264-params", "tff=1" if film.field_order == "top" else "bff=1")
-    elif film.field_order:
+    elif film.field_order and family not in INTERLACED:
         lost.append(f"{family} is written without the mark of an interlaced film")
     if film.mastering:
         told = film.mastering.options(family)
@@ -223,6 +242,7 @@ def _options(family: str, crf: int | None, fast: bool, lossless: bool) -> dict[s
         options |= encoder.lossless or {}
     elif encoder.crf is not None:
         options["crf"] = str(encoder.crf if crf is None else crf)
-    if family == "hevc":  # x265 writes to stderr by itself
-        _add(options, "x265-params", "log-level=error")
+    if family == "hevc":
+        _add(options, "x265-params", "log-level=error")  # it writes to stderr by itself
+        options["a53cc"] = "1"  # the other's default
     return options

@@ -6,15 +6,16 @@ tensors by DLPack, without a copy. What is refused is done in software, and told
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from .damage import failure
 from .encoding import SURFACES, Encoding, Layout
-from .probe import Film, first_frame, opened, reason
+from .probe import Film, first_frame
 from .write import set_up
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Hardware:
     notes: tuple[str, ...] = ()
 
 
-def choose(film: Film, encoding: Encoding, options: VideoOptions, painter: torch.device) -> Hardware:
+def choose_hardware(film: Film, encoding: Encoding, options: VideoOptions, painter: torch.device) -> Hardware:
     """Try the chip's codecs on a film, unless it or the options need software's.
 
     Args:
@@ -103,24 +104,6 @@ def _unencodable(film: Film, encoding: Encoding, options: VideoOptions) -> str |
     return next((why for why, holds in reasons.items() if holds), None)
 
 
-def _failure(work: Callable[[], Any]) -> str | None:
-    """Why something fails, in libav's words where it says any; None if it does not fail."""
-    import av.logging
-
-    level = av.logging.get_level()
-    av.logging.set_level(av.logging.ERROR)
-    before, _ = av.logging.get_last_error()
-    try:
-        with av.logging.Capture():
-            work()
-    except Exception as error:  # of whatever kind: the film goes on in software
-        count, last = av.logging.get_last_error()
-        return (last[2].strip() if count > before else "") or reason(error)
-    finally:
-        av.logging.set_level(level)
-    return None
-
-
 # ---- decoding ----
 
 
@@ -151,7 +134,7 @@ def _decoding_fails(film: Film, device: torch.device) -> str | None:
     """Why NVDEC does not give a film's first frame as software gives it."""
 
     def first_luma(hwaccel: Any = None) -> Tensor:
-        with opened(film.path, hwaccel) as container:
+        with film.opened(hwaccel) as container:
             stream = container.streams[film.stream]
             stream.codec_context.thread_count = 1  # threads that log and are closed at once wait for each other
             codec = stream.codec_context.codec
@@ -163,7 +146,7 @@ def _decoding_fails(film: Film, device: torch.device) -> str | None:
         if not torch.equal(first_luma(), first_luma(nvdec(device, or_software=False))):
             raise ValueError("its first frame is another than software's")
 
-    return _failure(compare)
+    return failure(compare)
 
 
 # ---- encoding ----
@@ -242,4 +225,4 @@ def _encoding_fails(film: Film, encoding: Encoding) -> str | None:
         if not session.encode(surface) + session.encode(None):
             raise ValueError("a frame went in and nothing came out")
 
-    return _failure(encode)
+    return failure(encode)

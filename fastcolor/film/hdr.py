@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ..reference import _gray_to_l, _linear_to_srgb
+
 PQ, HLG = 16, 18  # transfer functions as ITU-T H.273 numbers them
 REFERENCE_NITS = 203.0  # of diffuse white (ITU-R BT.2408)
 _HLG_A, _HLG_B, _HLG_C = 0.17883277, 0.28466892, 0.55991073  # ITU-R BT.2100
@@ -34,13 +36,7 @@ def ordinary_codes(code: Tensor, transfer: int) -> Tensor:
     light = _relative_light(code, transfer)
     knee = 0.5
     light = torch.where(light <= knee, light, 1 - (1 - knee) * torch.exp(-(light - knee) / (1 - knee)))
-    return torch.where(light <= 0.0031308, 12.92 * light, 1.055 * light.clamp(min=0.0031308) ** (1 / 2.4) - 0.055)
-
-
-def _lightness(code: Tensor) -> Tensor:
-    """sRGB gray in [0, 1] to L in [0, 100]."""
-    light = torch.where(code <= 0.04045, code / 12.92, ((code.clamp(min=0.04045) + 0.055) / 1.055) ** 2.4)
-    return torch.where(light > 0.008856, 116 * light.clamp(min=0.008856) ** (1 / 3) - 16, 903.3 * light)
+    return _linear_to_srgb(light)
 
 
 def eyes(lightness: Tensor, transfer: int) -> Tensor:
@@ -57,7 +53,7 @@ def eyes(lightness: Tensor, transfer: int) -> Tensor:
         return lightness
     # Both ways are functions of the code value alone: a table of them joins the two.
     codes = torch.linspace(0, 1, 4097, dtype=torch.float64)
-    taken, wanted = _lightness(codes), _lightness(ordinary_codes(codes, transfer))
+    taken, wanted = _gray_to_l(codes), _gray_to_l(ordinary_codes(codes, transfer))
     at = torch.searchsorted(taken, lightness.double().cpu()).clamp(1, len(codes) - 1)
     fraction = (lightness.double().cpu() - taken[at - 1]) / (taken[at] - taken[at - 1])
     mapped = wanted[at - 1] + fraction.clamp(0, 1) * (wanted[at] - wanted[at - 1])

@@ -9,23 +9,24 @@ from __future__ import annotations
 import logging
 import sys
 from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from .. import ops
-from ..threads import Pipe, Stopped, Worker, painters
+from ..threads import Pipe, Stopped, Worker, in_order, painters
 from . import hdr, parts
+from .clock import Cut
 from .encoding import Encoding
+from .frames import beside_gray, plane_view
 from .gpu import Surfaces
 from .parts import Parts
 from .probe import Film, reason
-from .read import Batch, Reader, plane_view
+from .read import Batch, Reader
 from .smoothing import Smoother
 from .streams import Streams
 from .write import PartWriter, join
@@ -53,6 +54,7 @@ class FilmJob:
     ) -> None:
         self.film, self.encoding, self.streams, self.decoder = film, encoding, streams, decoder
         self.colorizer, self.options, self.parts = colorizer, options, work
+        self.cut = Cut.of(film, options.start, options.end)
         self.warnings: list[str] = []  # what was lost
         self.notes: list[str] = []
         # About 2^24 pixels a batch at most, so that queues of 4K frames stay small.
@@ -79,24 +81,24 @@ class FilmJob:
         log.warning(message)
 
     def run(self, dst: Path, progress: bool | None) -> int:
-        """Paint what is not yet painted, join all, give the film its name. Returns the frames painted by this run."""
+        """Paint what is not yet painted, and join all. Returns the frames painted by this run."""
         begun = self.parts.frames
         if self.parts.ended is None:
             self._paint_parts(dst, sys.stderr.isatty() if progress is None else progress)
         else:
             for warning in self.parts.ended:
                 self.warn(warning)
-        start, end = self.options.start, self.options.end
         if self.parts.frames == 0:
-            raise ValueError(f"{self.film.path} has no frame from second {start or 0} to {end or 'its end'}")
+            start, end = self.options.start or 0, self.options.end or "its end"
+            raise ValueError(f"{self.film.path} has no frame from second {start} to {end}")
         try:
-            dropped = join(
-                self.film, self.encoding, self.streams, self.parts.done, self.parts.whole, start, end, self.warn
+            refused = join(
+                self.film, self.encoding, self.streams, self.parts.done, self.parts.whole, self.cut, self.warn
             )
         except Exception as error:
             raise OSError(f"cannot write {dst}: {reason(error)}") from None
-        if dropped:
-            self.warn(f"{self.film.path}: {dropped} packets of copied streams were refused by {dst.suffix} and dropped")
+        for index, count in refused.items():
+            self.warn(f"{self.film.path}: {count} packets of stream {index} were refused by {dst.suffix} and dropped")
         painted = self.parts.frames - begun
         return painted
 
@@ -111,10 +113,10 @@ class FilmJob:
             self.film,
             self.encoding.layout,
             size=self.size,
-            start=options.start,
-            end=options.end,
+            cut=self.cut,
             skip=self.parts.frames,
             keep_colored=options.skip_colored,
+            captions=self.encoding.captions,
             decoder=self.decoder,
             warn=self.warn,
             note=self.note,
@@ -162,60 +164,50 @@ class FilmJob:
                 raise worker.error
         self.parts.end(self.warnings)
 
-    def _write(self, batches: Pipe[Batch]) -> None:
+    def _write(self, batches: Iterable[Batch]) -> None:
         """Encode part after part; each counts once it is complete."""
         writer: PartWriter | None = None
-        state: dict[str, Tensor] = {}
         try:
             for batch in batches:
-                if writer is None:
-                    writer = PartWriter(self.film, self.encoding, self.parts.next())
+                writer = writer or PartWriter(self.film, self.encoding, self.parts.next())
                 writer.write(batch.frames)
                 if batch.state is not None:
-                    writer.finish()
-                    self.parts.add(writer.frames, writer.delay, batch.state)
+                    self._finish(writer, batch.state)
                     writer = None
             if writer is not None:
-                writer.finish()
-                self.parts.add(writer.frames, writer.delay, state)
+                self._finish(writer, {})
                 writer = None
         finally:
             if writer is not None:
                 writer.abandon()
                 self.parts.next().unlink(missing_ok=True)
 
-    def _painted(self, batches: Pipe[Batch]) -> Iterator[Batch]:
-        """Batches with their chroma planes written, some of them held back for smoothing."""
-        waiting: deque[Batch] = deque()
-        ahead = self.parts.frames  # frames given on
+    def _finish(self, writer: PartWriter, state: dict[str, Tensor]) -> None:
+        writer.finish()
+        self.parts.add(writer.frames, writer.delay, state)
 
-        def finish(ab: Tensor) -> Batch:
-            nonlocal ahead
-            batch = waiting.popleft()
+    def _painted(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """Batches with their chroma planes written; the last one of each part brings what the next part begins with."""
+        frames = self.parts.frames
+        for batch, ab in self._smoothed(in_order(batches, self._colours, self.painters)):
             self._write_chroma(batch, ab)
-            ahead += len(batch.frames)
-            if ahead % self.part_frames == 0:
+            frames += len(batch.frames)
+            if frames % self.part_frames == 0:
                 batch.state = self.smoother.state()
-            return batch
+            yield batch
 
-        coming: deque[tuple[Batch, Future[tuple[Tensor | None, Tensor]]]] = deque()
-
-        def smoothed() -> Tensor:
-            batch, colours = coming.popleft()
-            lightness, ab = colours.result()
-            waiting.append(batch)
-            return ab if lightness is None else self.smoother.push(lightness, ab)
-
-        with ThreadPoolExecutor(self.painters, "fastcolor-paint") as pool:
-            for batch in batches:
-                coming.append((batch, pool.submit(self._colours, batch)))
-                if len(coming) > self.painters and len(ab := smoothed()):
-                    yield finish(ab)
-            while coming:
-                if len(ab := smoothed()):
-                    yield finish(ab)
-        for ab in self.smoother.finish():
-            yield finish(ab)
+    def _smoothed(
+        self, painted: Iterable[tuple[Batch, tuple[Tensor | None, Tensor]]]
+    ) -> Iterator[tuple[Batch, Tensor]]:
+        """Batches with their colours as they stay; the oldest come first, some are held back until later ones came."""
+        held: deque[Batch] = deque()
+        for batch, (lightness, ab) in painted:
+            held.append(batch)
+            done = ab if lightness is None else self.smoother.push(lightness, ab)
+            if len(done):
+                yield held.popleft(), done
+        for done in self.smoother.finish():
+            yield held.popleft(), done
 
     @torch.inference_mode()
     def _colours(self, batch: Batch) -> tuple[Tensor | None, Tensor]:
@@ -223,11 +215,11 @@ class FilmJob:
         film, temperature = self.film, self.options.temperature
         luma = self._luma(batch)
         codes = {"full_range": film.full_range, "bits": self.encoding.layout.bits}
-        ordinary = film.tags[2] not in hdr.COLOUR_FACTOR
+        ordinary = film.transfer not in hdr.COLOUR_FACTOR
         if ordinary and self.options.temporal == "off":  # nobody else needs to see the lightness
             predict = partial(self.colorizer.predict_ab_of_luma, size=self.input_size, turns=film.turns, **codes)
             return None, self._predicted(partial(predict, temperature=temperature), luma)
-        lightness = hdr.eyes(ops.luma_to_input(luma, self.input_size, **codes), film.tags[2])
+        lightness = hdr.eyes(ops.luma_to_input(luma, self.input_size, **codes), film.transfer)
         predict = partial(self.colorizer.predict_ab, temperature=temperature)
         ab = self._predicted(predict, lightness.rot90(film.turns, (2, 3)))
         return lightness, ab.rot90(-film.turns, (2, 3))
@@ -254,7 +246,7 @@ class FilmJob:
         """Write what a batch's frames still lack: chroma, and luma that was decoded on a GPU."""
         film, layout = self.film, self.encoding.layout
         luma = self._luma(batch)
-        factor = hdr.COLOUR_FACTOR.get(film.tags[2], 1.0)
+        factor = hdr.COLOUR_FACTOR.get(film.transfer, 1.0)
         chroma = ops.paint_chroma(
             ab,
             luma,
@@ -273,21 +265,7 @@ class FilmJob:
                 if not keeps:
                     plane_view(frame, index, layout.dtype)[:] = samples
         if self.encoding.pictures == 2:
-            batch.frames = [self._beside_gray(frame) for frame in batch.frames]
-
-    def _beside_gray(self, frame: Any) -> Any:
-        """A frame twice as wide: the gray picture on the left, the painted one on the right."""
-        import av
-
-        film, layout = self.film, self.encoding.layout
-        wide = av.VideoFrame(2 * film.width, film.height, layout.output)
-        for index in range(3):
-            painted, both = plane_view(frame, index, layout.dtype), plane_view(wide, index, layout.dtype)
-            right = both.shape[1] - painted.shape[1]
-            both[:, :right] = painted[:, :right] if index == 0 else 2 ** (layout.bits - 1)
-            both[:, right:] = painted
-        wide.pts, wide.time_base, wide.duration = frame.pts, frame.time_base, frame.duration
-        return wide
+            batch.frames = [beside_gray(frame, layout.bits, layout.dtype) for frame in batch.frames]
 
     def _frames_expected(self) -> int | None:
         start, end = self.options.start or 0, self.options.end

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from .damage import missing_bytes
+from .frames import field_order_of
 from .mastering import Mastering, mastering_of
+from .missing import missing_bytes
 
 if TYPE_CHECKING:
     import av
@@ -20,36 +21,69 @@ if TYPE_CHECKING:
 # Demuxers that read pictures, texts and raw bytes: their "streams" are no film.
 NO_FILM = ("image2", "tty", "bin", "xbin", "ilbc", "lrc", "srt", "ass", "webvtt", "apng_pipe")
 
+# Bare pictures one after the other are a film under these names.
+MOTION_JPEG = (".mjpeg", ".mjpg")
+
+# How far libav looks into a file for its streams: as far as it usually does, then further, where a stream that begins
+# late is not yet known.
+PROBING: tuple[dict[str, str], ...] = (
+    {},
+    {"probesize": "100000000", "analyzeduration": "100000000"},  # bytes, microseconds
+    {"probesize": "400000000", "analyzeduration": "600000000"},
+)
+SEEN = 64  # packets whose times are looked at
+USUAL_BYTES = 5_000_000
+
+# Codecs that mark the fields of each frame themselves; of others the container's mark counts.
+MARK_FIELDS = ("h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vc1")
+
+PRIMING = Fraction(1, 10)  # seconds around 0 that count as 0: sound below it only warms decoders up
+
 MATRICES = {1: "bt709", 4: "bt601", 5: "bt601", 6: "bt601", 7: "bt709", 9: "bt2020", 10: "bt2020"}  # ITU-T H.273
 UNSPECIFIED = 2
 
 
 @dataclass(frozen=True)
 class Film:
-    """What a look at the head of a film says. Times are in units of `time_base` (seconds)."""
+    """What a look at the head of a film says."""
 
     path: Path
+    probing: dict[str, str]  # how far its streams are looked for
     stream: int  # index of the picture stream to be painted
+    covers: frozenset[int]  # streams of a single picture: cover art, a still beside a moving one
     codec: str  # its family: h264, hevc, av1, vp9, ...
     width: int
     height: int
     pixel_format: str
     rate: Fraction  # mean frames per second, for the encoder's rate control and for estimates
-    time_base: Fraction
-    origin: Fraction  # seconds at which the film begins
+    steady: bool  # as far as its head shows, all frames last the same
+    time_base: Fraction  # seconds
+    lead: Fraction  # seconds by which the file's times are moved, so that none is below 0
+    origin: Fraction  # seconds at which the film then begins
+    jumps: bool  # its format lets times jump, as where recordings were joined
+    seekable: bool  # a time in it can be gone to
+    coding_order: bool  # times are those of decoding, though frames are shown in another order
     frames: int | None  # an estimate, where the file gives grounds for one
     sample_aspect: Fraction | None
     display_matrix: tuple[int, ...] | None  # rotation and mirroring, nine numbers as in ISO 14496-12
     turns: int  # quarter turns counter-clockwise until the picture stands upright
     matrix: Literal["bt601", "bt709", "bt2020"]
     full_range: bool
-    tags: tuple[int, int, int]  # colour matrix, primaries, transfer as ITU-T H.273 numbers them
-    field_order: str | None  # of an interlaced film: which field is first, "top" or "bottom"
+    colorspace: int  # the matrix, primaries and transfer as ITU-T H.273 numbers them
+    primaries: int
+    transfer: int
+    field_order: Literal["top", "bottom"] | None  # of an interlaced film: which field is first
+    mark_fields: bool  # only the container knows of that, its frames do not
+    alpha: bool  # there is transparency that is decoded apart from the picture
     mastering: Mastering | None
     stated: int | None  # packets of the picture that the file's index lists
     missing: int  # bytes that the file lacks by its own count
     ends: float | None  # second at which the picture ends, where the file's head or index says so
     notes: tuple[str, ...]
+
+    def opened(self, hwaccel: Any = None) -> AbstractContextManager[av.container.InputContainer]:
+        """The film's container, with all streams that `probe` found."""
+        return opened(self.path, hwaccel, probing=self.probing)
 
     @property
     def shown(self) -> tuple[int, int]:
@@ -74,15 +108,22 @@ def url(path: Path) -> str:
 
 
 @contextmanager
-def opened(path: Path, hwaccel: Any = None) -> Iterator[av.container.InputContainer]:
-    """An input container; an unreadable one is a ValueError of one sentence. hwaccel: an av HWAccel that decodes it."""
+def opened(
+    path: Path, hwaccel: Any = None, *, probing: dict[str, str] | None = None
+) -> Iterator[av.container.InputContainer]:
+    """An input container; an unreadable one is a ValueError of one sentence.
+
+    Args:
+        hwaccel: an av HWAccel that decodes it. probing: libav's options for how far streams are looked for.
+    """
     import av
 
+    options = {"hwaccel": hwaccel, "container_options": probing or {}}
     try:
         try:
-            container = av.open(url(path), hwaccel=hwaccel)
+            container = av.open(url(path), **options)
         except UnicodeDecodeError:  # tags of an old file
-            container = av.open(url(path), metadata_encoding="latin-1", hwaccel=hwaccel)
+            container = av.open(url(path), metadata_encoding="latin-1", **options)
     except (av.error.FFmpegError, OSError) as error:
         if path.suffix.lower() in (".mp4", ".m4v", ".mov") and isinstance(error, av.error.InvalidDataError):
             raise ValueError(
@@ -93,13 +134,47 @@ def opened(path: Path, hwaccel: Any = None) -> Iterator[av.container.InputContai
         yield container
 
 
+def moving(container: av.container.InputContainer) -> list[av.video.VideoStream]:
+    """The streams of moving pictures: no cover art, and no still beside them."""
+    from av.stream import Disposition
+
+    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic and s.codec_context]
+    return [s for s in streams if s.frames != 1] or streams
+
+
 def choose_stream(container: av.container.InputContainer) -> av.video.VideoStream | None:
     """The picture stream to paint: marked as default, else the largest; of several defaults the largest."""
     from av.stream import Disposition
 
-    moving = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic and s.codec_context]
-    default = [s for s in moving if s.disposition & Disposition.default]
-    return max(default or moving, key=lambda s: s.codec_context.width * s.codec_context.height, default=None)
+    streams = moving(container)
+    default = [s for s in streams if s.disposition & Disposition.default]
+    return max(default or streams, key=lambda s: s.codec_context.width * s.codec_context.height, default=None)
+
+
+def lacks_parameters(stream: Any) -> bool:
+    """Whether nothing of a stream's sound or picture was found yet but that it is there."""
+    context = stream.codec_context
+    if context is None:
+        return False
+    return (stream.type == "audio" and not context.sample_rate) or (stream.type == "video" and not context.width)
+
+
+def _probing(path: Path) -> dict[str, str]:
+    """How far into a file its streams have to be looked for: as far as usual, unless that leaves some unknown."""
+    if path.stat().st_size <= USUAL_BYTES:
+        return {}
+    before: tuple[int, dict[str, str]] | None = None
+    for probing in PROBING:
+        with opened(path, probing=probing) as container:
+            if any(map(lacks_parameters, container.streams)):
+                continue
+            if container.format.name != "mpeg":
+                return probing
+            found = len(container.streams)  # which nothing lists, so that there may be more
+        if before and before[0] == found:
+            break
+        before = found, probing
+    return before[1] if before else {}
 
 
 def probe(path: Path) -> Film:
@@ -114,15 +189,43 @@ def probe(path: Path) -> Film:
         raise IsADirectoryError(f"{path} is a folder, not a film")
     if path.stat().st_size == 0:
         raise ValueError(f"{path} is empty")
-    with opened(path) as container:
+    probing = _probing(path)
+    coding_order = _in_coding_order(path, probing)
+    with opened(path, probing=probing) as container:
         name = container.format.name
-        if name in NO_FILM or name.endswith("_pipe"):
+        motion_jpeg = name == "jpeg_pipe" and path.suffix.lower() in MOTION_JPEG
+        if name in NO_FILM or (name.endswith("_pipe") and not motion_jpeg):
             raise ValueError(f"{path} is not a film (it reads as {name}); pictures go through `fastcolor colorize`")
         stream = choose_stream(container)
         if stream is None:
             kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
             raise ValueError(f"{path} has no moving picture, only {kinds}")
-        return _describe(path, container, stream, first_frame(path, container, stream))
+        return _describe(path, probing, coding_order, container, stream, first_frame(path, container, stream))
+
+
+def _in_coding_order(path: Path, probing: dict[str, str]) -> bool:
+    """Whether a film that reorders its frames has times that grow from packet to packet, as in AVI: they are times of
+    decoding then. What else libav makes up from those is wrong."""
+    import av
+    from av.container import Flags
+
+    with opened(path, probing=probing) as container:
+        stream = choose_stream(container)
+        if stream is None or not stream.codec_context.has_b_frames:
+            return False
+        container.flags &= ~Flags.gen_pts.value
+        times: list[int] = []
+        try:
+            for packet in container.demux(stream):
+                at = packet.dts if packet.pts is None else packet.pts
+                if not packet.size or len(times) == SEEN:
+                    break
+                if at is None or (times and at <= times[-1]):
+                    return False
+                times.append(at)
+        except av.error.FFmpegError:
+            pass
+        return len(times) > 1
 
 
 def first_frame(path: Path, container: Any, stream: Any) -> Any:
@@ -158,19 +261,57 @@ def _end(container: Any, stream: Any) -> float | None:
     return ((container.start_time or 0) + container.duration) / 1_000_000 if alone else None
 
 
-def _field_order(context: Any, frame: Any) -> str | None:
-    # libav's AVFieldOrder: 0 unknown, 1 progressive, 2 and 4 top field first, 3 and 5 bottom field first.
-    if not frame.interlaced_frame:
-        return None
-    return "bottom" if int(context.field_order or 0) in (3, 5) else "top"
+def _stated(container: Any, stream: Any) -> int | None:
+    """How many packets of the picture there should be. AVI counts the times at which nothing new is shown as frames,
+    its index does not."""
+    listed = len(stream.index_entries) if container.format.name == "avi" else 0
+    return listed or stream.frames or None
 
 
-def _describe(path: Path, container: Any, stream: Any, frame: Any) -> Film:
+def _rate(stream: Any, clocked: bool) -> Fraction:
+    """Mean frames per second. Without a clock of its own, or where it tells no frame from a tick, a stream has the rate
+    that its codec states."""
+    mean, guessed = fraction(stream.average_rate), fraction(stream.guessed_rate)
+    if guessed and (not clocked or not mean or (mean > 300 and guessed < mean)):
+        return guessed
+    return mean or Fraction(25)
+
+
+def _lead(container: Any, stream: Any, jumps: bool, covers: frozenset[int]) -> tuple[Fraction, Fraction]:
+    """(seconds by which times are moved, seconds at which the film then begins).
+
+    A broadcast's clock has no zero that means anything, so its film begins at 0, if not near enough to that anyway.
+    Others keep theirs, unless something to be shown lies below 0, where no output can have it.
+    """
+    begins = {
+        s.index: s.start_time * fraction(s.time_base)
+        for s in container.streams
+        if s.type in ("video", "audio") and s.start_time is not None and s.index not in covers
+    }
+    first = min(begins.values(), default=Fraction(container.start_time or 0, 1_000_000))
+    origin = Fraction(container.start_time or 0, 1_000_000)
+    if (jumps and first > PRIMING) or first < -PRIMING or begins.get(stream.index, 0) < 0:
+        return -first, Fraction(0)
+    return Fraction(0), origin
+
+
+def _describe(path: Path, probing: dict[str, str], coding_order: bool, container: Any, stream: Any, frame: Any) -> Film:
+    from av.format import Flags
+
     context = stream.codec_context
-    rate = fraction(stream.average_rate) or fraction(stream.guessed_rate) or Fraction(25)
+    kind = Flags(container.format.flags)
+    clocked = Flags.no_timestamps not in kind and not container.format.name.endswith("_pipe")
+    jumps = clocked and Flags.ts_discont in kind
+    rate = _rate(stream, clocked)
+    shown = {s.index for s in moving(container)}
+    covers = frozenset(s.index for s in container.streams.video if s.index not in shown)
+    lead, origin = _lead(container, stream, jumps, covers)
+    codec = context.codec.canonical_name
+    order = field_order_of(frame, 0 if codec in MARK_FIELDS else int(context.field_order or 0))
+    alpha = stream.metadata.get("alpha_mode", stream.metadata.get("ALPHA_MODE", "0")) != "0"
     seconds = stream.duration * stream.time_base if stream.duration else (container.duration or 0) / 1_000_000
     notes = []
-    others = [s for s in container.streams.video if s.index != stream.index]
+    others = [s for s in container.streams.video if s.index != stream.index and s.index not in covers]
     if others:
         notes.append(
             f"stream {stream.index} ({frame.width}x{frame.height}) is painted; "
@@ -184,32 +325,45 @@ def _describe(path: Path, container: Any, stream: Any, frame: Any) -> Film:
             notes.append(f"colour matrix {tag} is not supported, painted and tagged as {known}")
         tag = fallback
     gray = len(frame.format.components) <= 2
-    coded_limited = context.codec.canonical_name in ("h264", "hevc", "av1", "vp9", "vp8", "mpeg2video", "mpeg4")
+    coded_limited = codec in ("h264", "hevc", "av1", "vp9", "vp8", "mpeg2video", "mpeg4")
     coded_rgb = frame.format.is_rgb or frame.format.has_palette  # becomes limited-range luma
     full_range = not coded_rgb and (context.color_range == 2 or frame.format.name.startswith("yuvj"))
     if context.color_range == 0 and gray and not coded_rgb and not coded_limited:
         full_range = True  # a bare gray sample spans all its bits unless its codec says otherwise
+    if alpha:
+        notes.append(f"{codec}: the alpha plane was left out")
     matrix = next((bytes(s) for s in frame.side_data if s.type.name == "DISPLAYMATRIX"), None)
     return Film(
         path=path,
+        probing=probing,
         stream=stream.index,
-        codec=context.codec.canonical_name,
+        covers=covers,
+        codec=codec,
         width=frame.width,
         height=frame.height,
         pixel_format=frame.format.name,
         rate=rate,
+        steady=abs(float((fraction(stream.guessed_rate) or rate) / rate) - 1) < 0.002,
         time_base=fraction(stream.time_base) or 1 / rate,
-        origin=Fraction(container.start_time or 0, 1_000_000),
+        lead=lead,
+        origin=origin,
+        jumps=jumps,
+        seekable=clocked and not jumps,
+        coding_order=coding_order,
         frames=stream.frames or round(float(seconds * rate)) or None,
         sample_aspect=fraction(stream.sample_aspect_ratio),
         display_matrix=tuple(np.frombuffer(matrix, np.int32).tolist()) if matrix else None,
         turns=round(frame.rotation / 90) % 4,
         matrix=known,
         full_range=full_range,
-        tags=(tag, context.color_primaries, context.color_trc),
-        field_order=_field_order(context, frame),
+        colorspace=tag,
+        primaries=context.color_primaries,
+        transfer=context.color_trc,
+        field_order=order,
+        mark_fields=order is not None and not frame.interlaced_frame,
+        alpha=alpha,
         mastering=mastering_of(frame),
-        stated=stream.frames or None,
+        stated=_stated(container, stream),
         missing=missing_bytes(path),
         ends=_end(container, stream),
         notes=tuple(notes),

@@ -7,18 +7,20 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from .damage import Reported
+from .clock import Clock, Cut, demuxed, seconds_of
+from .colored import Colors
+from .damage import Damage, Reported
 from .encoding import SURFACES, Layout
+from .frames import as_interlaced, has_captions, in_shown_order, like, plane_view
 from .gpu import luma_of, nvdec
-from .probe import Film, fraction, opened, reason
+from .probe import Film
 
-# Spread of the chroma planes, in codes of 8 bits, from which a stretch counts as coloured, and below which it no longer
-# does. A tint has none, the noise of a coded gray film less than one.
-COLORED, UNCOLORED = 4.0, 2.0
+# Packets on either side of the place where recordings were joined: the count of a transport stream's pieces breaks off
+# there, which is no damage.
+SEAM = 3
 
 
 @dataclass
@@ -29,13 +31,6 @@ class Batch:
     frames: list[Any] = field(default_factory=list)  # av.VideoFrame in the output's format, luma in place if it is here
     colored: list[bool] = field(default_factory=list)  # the frame keeps the colours it has
     state: dict[str, Tensor] | None = None  # of the smoothing behind this batch, where it ends a part
-
-
-def plane_view(frame: Any, index: int, dtype: type) -> np.ndarray:
-    """The samples of one plane, (rows, columns), without copying; writing to it writes to the frame."""
-    plane = frame.planes[index]
-    rows = np.frombuffer(plane, dtype).reshape(-1, plane.line_size // np.dtype(dtype).itemsize)
-    return rows[: plane.height, : plane.width]
 
 
 def _run_dry(context: Any) -> None:
@@ -54,10 +49,10 @@ def _run_dry(context: Any) -> None:
 class Reader:
     """Decodes the painted stream, batch by batch.
 
-    Damage is survived: `warn` is told of what was lost. With `start` and `end` (seconds from the film's beginning)
-    only what lies within is passed on, moved so that the cut begins where the film began. The first `skip` frames are
-    decoded and not passed on: only so do the others come out as they would have. decoder: the GPU whose NVDEC decodes;
-    luma then stays there, and frames yet without it come along. `note` is told where software had to decode.
+    Damage is survived: `warn` is told of what was lost. Only what lies within the cut is passed on, moved so that the
+    cut begins where the film began. The first `skip` frames are decoded and not passed on: only so do the others come
+    out as they would have. decoder: the GPU whose NVDEC decodes; luma then stays there, and frames yet without it come
+    along. captions: whether the encoder writes closed captions. `note` is told what the film does not suffer from.
     """
 
     def __init__(
@@ -66,38 +61,30 @@ class Reader:
         layout: Layout,
         *,
         size: int,
-        start: float | None,
-        end: float | None,
+        cut: Cut,
         skip: int = 0,
         keep_colored: bool = False,
+        captions: bool = True,
         decoder: torch.device | None = None,
         warn: Callable[[str], None],
         note: Callable[[str], None],
     ) -> None:
-        self.film, self.layout, self.size, self.warn, self.note = film, layout, size, warn, note
-        self.skip, self.keep_colored = skip, keep_colored
-        self.shift = Fraction(str(start)) if start else Fraction(0)
-        self.first = film.origin + self.shift if start else None
-        self.last = film.origin + Fraction(str(end)) if end is not None else None
-        self.decoder, self.fell_back = decoder, False
+        self.film, self.layout, self.size, self.cut, self.warn, self.note = film, layout, size, cut, warn, note
+        self.skip, self.keep_colored, self.captions, self.decoder = skip, keep_colored, captions, decoder
         self.dtype = layout.dtype
+        self.damage = Damage(film)
+        self.colors = Colors(keep=keep_colored)
+        self.mark = as_interlaced(film.field_order) if film.field_order and film.mark_fields else None
         self.pts: int | None = None  # of the frame before
-        self.end = 0  # of what it lasts for
-        self.position = 0  # in the file, in bytes
-        self.read = 0  # packets
-        self.lost = 0  # packets that could not be decoded
-        self.damaged = 0  # packets that came with damage, decoded as far as they go
-        self.concealed = 0  # frames that decoded with damage
-        self.colored = False  # the frame before was
+        self.aspect: Fraction | None = None
         self.told: set[str] = set()
 
     def __iter__(self) -> Iterator[Batch]:
-        with opened(self.film.path, nvdec(self.decoder) if self.decoder else None) as container:
-            if self.first is not None:
-                container.seek(int(self.first * 1_000_000), backward=True)
+        with self.film.opened(nvdec(self.decoder) if self.decoder else None) as container:
             batch = self._new()
             for number, frame in enumerate(self._frames(container)):
-                colored = self.keep_colored and self._is_colored(frame)
+                colored = self.decoder is None and self.colors.keeps(frame)
+                self._tell_colors(over=False)
                 if number < self.skip:
                     continue
                 out = self._prepared(frame, colored)
@@ -109,27 +96,14 @@ class Reader:
                     batch = self._new()
             if batch.frames:
                 yield batch
-        self._tell_losses()
+        for sentence in self.damage.sentences(whole=self.cut.whole):
+            self.warn(sentence)
+        self._tell_colors(over=True)
 
-    def _tell_losses(self) -> None:
-        film = self.film
-        if film.missing:
-            self.warn(f"{film.path} is cut off: {film.missing} bytes are missing by its own count")
-        if self.concealed:
-            self.warn(f"{film.path}: {self.concealed} frames are damaged, painted as far as they decode")
-        if self.damaged:
-            self.warn(f"{film.path}: {self.damaged} packets of stream {film.stream} are damaged")
-        if self.lost:
-            self.warn(f"{film.path}: {self.lost} damaged packets of stream {film.stream} were dropped")
-        whole = self.first is None and self.last is None
-        reached = float(self.end * film.time_base)
-        # A last frame may stand long; but then little of the file is left behind it.
-        size = film.path.stat().st_size
-        unread = size - self.position > size // 20 + 4096
-        if whole and film.ends and unread and reached < film.ends - max(0.25, 2 / float(film.rate)):
-            self.warn(f"{film.path} should end after {film.ends:.2f} s, but its picture breaks off at {reached:.2f} s")
-        if whole and film.stated and self.read < film.stated:
-            self.warn(f"{film.path}: {film.stated - self.read} of {film.stated} frames could not be read")
+    def _tell_colors(self, *, over: bool) -> None:
+        if "colors" not in self.told and (sentence := self.colors.sentence(over=over)):
+            self.told.add("colors")
+            self.note(f"{self.film.path} {sentence}")
 
     def _new(self) -> Batch:
         dtype = torch.uint8 if self.layout.bits == 8 else torch.uint16
@@ -142,50 +116,74 @@ class Reader:
         if self.decoder is None:
             painted.codec_context.thread_type = "AUTO"
         with Reported((painted.codec_context.name, container.format.name)) as reported:
+            decoded = self._decoded(container, painted)
             try:
-                for frame in self._decoded(container, painted):
+                for frame in in_shown_order(decoded) if self.film.coding_order else decoded:
                     self._stamp(frame)
                     at = frame.pts * self.film.time_base
-                    if self.last is not None and at >= self.last:
+                    if self.cut.over(at):
                         break
-                    inside = self.first is None or at >= self.first
+                    inside = not self.cut.early(at)
                     reported.take(count=inside)  # where a cut begins, frames before a key frame cannot be whole
                     if inside:
-                        self.concealed += frame.is_corrupt
+                        self.damage.frames += frame.is_corrupt
+                        self._watch(frame, painted.codec_context, at)
                         yield frame
             finally:
                 _run_dry(painted.codec_context)
-        if reported.count:
-            self.warn(
-                f"{self.film.path} is damaged: {reported.count} errors reported, the first {reported.first!r}; "
-                "painted as far as it decodes"
-            )
+        self.damage.errors, self.damage.first_error = reported.count, reported.first
 
     def _decoded(self, container: Any, painted: Any) -> Iterator[Any]:
+        """Frames as the decoder gives them, from one or two key frames before the cut on."""
         import av
 
-        demuxer = container.demux()  # all streams, to see how far it comes
-        while True:
+        damage, clock = self.damage, Clock(self.film)
+        damaged: list[int] = []  # numbers of packets that came with damage
+        stretch, seam = clock.stretches, -SEAM
+        for packet in self._from_key_frame(demuxed(clock, container, self.cut, self.warn)):
+            damage.position = max(damage.position, (packet.pos or 0) + packet.size)  # of all streams
+            if packet.stream.index != self.film.stream:
+                continue
+            damage.read += 1
+            if stretch != clock.stretches:
+                stretch, seam = clock.stretches, damage.read
+                damaged = [number for number in damaged if number < seam - SEAM]
+            if packet.is_corrupt and damage.read > seam + SEAM:
+                damaged.append(damage.read)
+            damage.packets = len(damaged)
+            if self.film.coding_order and packet.pts is None:
+                packet.pts = packet.dts
             try:
-                packet = next(demuxer, None)
-            except av.error.FFmpegError as error:
-                self.warn(f"{self.film.path} breaks off: {reason(error)}")
-                packet = None
-            if packet is not None:
-                self.position = max(self.position, (packet.pos or 0) + packet.size)
-                if packet.stream.index != self.film.stream:
-                    continue
-            # The last packet is an empty one, which flushes the decoder; where the demuxer broke off there is none.
-            self.read += packet is not None and packet.size > 0
-            self.damaged += packet is not None and packet.is_corrupt
-            try:
-                yield from painted.codec_context.decode(packet if packet and packet.size else None)
+                yield from painted.codec_context.decode(packet)
             except av.error.EOFError:
                 return
             except av.error.FFmpegError:
-                self.lost += packet is not None
-            if packet is None:
-                return
+                damage.lost += 1
+        try:
+            yield from painted.codec_context.decode(None)
+        except av.error.FFmpegError:
+            return
+
+    def _from_key_frame(self, packets: Iterator[Any]) -> Iterator[Any]:
+        """Leave out what need not be decoded before a cut, where the container could not go to its beginning: all but
+        the packets since the last key frame but one, which open groups of pictures refer to."""
+        if not self.cut.start or self.film.seekable:
+            yield from packets
+            return
+        groups: list[list[Any]] = [[], []]
+        for packet in packets:
+            if packet.stream.index == self.film.stream:
+                at = seconds_of(packet)
+                if at is None or not self.cut.early(at):
+                    yield from (early for group in groups for early in group)
+                    yield packet
+                    break
+                if packet.is_keyframe:
+                    groups = [groups[1], []]
+                groups[1].append(packet)
+        else:
+            yield from (early for group in groups for early in group)
+        yield from packets
 
     def _stamp(self, frame: Any) -> None:
         """Give every frame a time stamp later than the one before, as encoders demand; good ones stay as they are."""
@@ -193,19 +191,23 @@ class Reader:
         if frame.pts is None:  # raw streams have none
             frame.pts = 0 if self.pts is None else self.pts + step
         elif self.pts is not None and frame.pts <= self.pts:
-            self._tell("has time stamps that do not increase; they were moved by a tick")
+            self._tell("times", "has time stamps that do not increase; they were moved by a tick")
             frame.pts = self.pts + 1
         self.pts = frame.pts
-        self.end = frame.pts + max(frame.duration or 0, step)
+        self.damage.reached = (frame.pts + max(frame.duration or 0, step)) * self.film.time_base
 
-    def _is_colored(self, frame: Any) -> bool:
-        """Whether a frame belongs to a coloured stretch: colours that differ within the picture, not a mere tint."""
-        shape = frame.format
-        plain = not shape.is_rgb and len(shape.components) >= 3 and shape.is_planar and shape.components[0].bits == 8
-        shown = frame if plain else frame.reformat(128, 128, "yuv444p")
-        spread = max(float(plane_view(shown, index, np.uint8)[::2, ::2].std()) for index in (1, 2))
-        self.colored = spread > (UNCOLORED if self.colored else COLORED)
-        return self.colored
+    def _watch(self, frame: Any, context: Any, at: Fraction) -> None:
+        """Tell of what a frame carries that is not written."""
+        aspect = context.sample_aspect_ratio
+        if aspect and self.aspect and aspect != self.aspect:
+            at_second = f"{float(at - self.cut.origin):.1f}"
+            self._tell(
+                "aspect", f"changes its sample aspect at second {at_second}; written with the first, {self.aspect}"
+            )
+        self.aspect = self.aspect or aspect
+        if not self.captions and "captions" not in self.told and has_captions(frame):
+            self.told.add("captions")
+            self.note(f"{self.film.path} has closed captions, which this codec is written without")
 
     def _prepared(self, frame: Any, colored: bool) -> Any:
         """The frame as it will be encoded: luma in place unless it is on a GPU, chroma yet to be written unless it is
@@ -216,10 +218,11 @@ class Reader:
             out = av.VideoFrame(self.film.width, self.film.height, self.layout.output)
         else:
             out = self._with_luma(frame, colored)
-        out.pts, out.time_base, out.duration = frame.pts, self.film.time_base, frame.duration
+        if self.mark:
+            out = self.mark(out)
+        out.time_base, out.duration = self.film.time_base, frame.duration
+        out.pts = frame.pts - self.cut.ticks(self.film.time_base)
         out.pict_type = 0  # the encoder decides, not the source
-        if self.shift:
-            out.pts -= round(self.shift / fraction(out.time_base))
         return out
 
     def _is_surface(self, frame: Any) -> bool:
@@ -234,26 +237,26 @@ class Reader:
         if self.decoder is None:
             luma.numpy()[:] = plane_view(out, 0, self.dtype)
             return
-        if not self._is_surface(frame) and not self.fell_back:
-            self.fell_back = True
+        if not self._is_surface(frame) and "NVDEC" not in self.told:
+            self.told.add("NVDEC")
             self.note(f"NVDEC refuses a part of {self.film.path}, which is decoded in software")
         luma.copy_(luma_of(frame if self._is_surface(frame) else out))
 
     def _with_luma(self, frame: Any, colored: bool) -> Any:
-        import av
-
         film, layout = self.film, self.layout
         source = frame
         changed = (frame.width, frame.height, frame.format.name) != (film.width, film.height, film.pixel_format)
         if changed:
-            self._tell(f"changes its picture format on the way; brought back to {film.width}x{film.height}")
+            self._tell("format", f"changes its picture format on the way; brought back to {film.width}x{film.height}")
         if changed or layout.convert:
             source = self._converted(frame)
         if source.format.name == layout.output:
             source.make_writable()  # the decoder may still need the original as a reference
             return source
-        out = source.reformat(format=layout.output) if colored else None
-        out = out or av.VideoFrame(film.width, film.height, layout.output)
+        if colored and self.keep_colored:
+            out = source.reformat(format=layout.output)
+        else:
+            out = like(source, film.width, film.height, layout.output)
         plane_view(out, 0, self.dtype)[:] = plane_view(source, 0, self.dtype)
         return out
 
@@ -266,7 +269,7 @@ class Reader:
         matrix = {"bt601": 5, "bt709": 1, "bt2020": 9}[film.matrix]  # as libswscale numbers them
         return frame.reformat(film.width, film.height, target, dst_colorspace=matrix, dst_color_range="MPEG")
 
-    def _tell(self, what: str) -> None:
-        if what not in self.told:
-            self.told.add(what)
+    def _tell(self, once: str, what: str) -> None:
+        if once not in self.told:
+            self.told.add(once)
             self.warn(f"{self.film.path} {what}")

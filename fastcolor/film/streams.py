@@ -1,159 +1,250 @@
-"""The streams that are not painted: which an output can hold, and their packets, as they are or as other subtitles."""
+"""The streams that are not painted: their packets, and ways to write them, as they are or rewritten."""
 
 from __future__ import annotations
 
-import io
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from .probe import Film, fraction, opened, reason
+from .clock import Clock, Cut, demuxed
+from .probe import Film, fraction
 
 if TYPE_CHECKING:
     import av
 
-# The form in which a container takes text when it does not take the film's own.
+# What is written in place of what a container does not take: text, and sound, without loss where there is a way to.
 TEXT = {"mp4": "mov_text", "mov": "mov_text", "matroska": "subrip", "webm": "webvtt"}
+SOUND = {
+    "mp4": ("flac", "aac"),
+    "mov": ("pcm_s16le", "pcm_s24le", "aac"),
+    "matroska": ("flac", "aac"),
+    "webm": ("libopus",),
+}
+BITS = {"pcm_s16le": 16, "pcm_s24le": 24}  # a codec with others takes 16 or 24 bits
+GAP = Fraction(1, 50)  # seconds
+LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
+PICTURES = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png"), "gif": ("gif", "image/gif"),
+            "bmp": ("bmp", "image/bmp"), "webp": ("webp", "image/webp")}  # fmt: skip
+# How much of a film is read for the first packets of its streams.
+HEAD_PACKETS, HEAD_BYTES, HEAD_EACH = 2000, 32_000_000, 4
+
+
+@dataclass(frozen=True)
+class Kept:
+    """How one of a film's other streams is written."""
+
+    index: int
+    how: Literal["copy", "text", "sound", "attachment"] = "copy"
+    codec: str = ""  # of text and sound that is rewritten
 
 
 @dataclass(frozen=True)
 class Streams:
     """What becomes of a film's other streams."""
 
-    copied: tuple[int, ...]  # indices
-    converted: dict[int, str]  # index -> codec of the subtitles written
-    left_out: tuple[str, ...]
-    notes: tuple[str, ...]
+    kept: tuple[Kept, ...] = ()
+    left_out: dict[str, str] = field(default_factory=dict)  # name -> why
+    notes: tuple[str, ...] = ()
 
 
-def copy_stream(output: av.container.OutputContainer, source: av.stream.Stream) -> av.stream.Stream:
-    """Add a stream that takes `source`'s packets as they are."""
-    if source.codec_context is None:
-        return output.add_stream_from_template(source)
-    stream = output.add_stream_from_template(source, opaque=True)
-    stream.metadata.update(source.metadata)
-    stream.disposition = source.disposition
-    return stream
+def name_of(stream: Any) -> str:
+    codec = stream.codec_context.codec.canonical_name if stream.codec_context else stream.name
+    return f"stream {stream.index} ({stream.type}, {codec or 'unknown'})"
 
 
-def convert_stream(output: av.container.OutputContainer, source: av.stream.Stream, codec: str) -> av.stream.Stream:
-    """Add a stream of subtitles that `converted` packets go into."""
-    source.codec_context.open(strict=False)
-    stream = output.add_stream(codec)
-    stream.codec_context.subtitle_header = source.codec_context.subtitle_header
-    stream.codec_context.time_base = stream.time_base = Fraction(1, 1000)
-    stream.metadata.update(source.metadata)
-    stream.disposition = source.disposition
-    return stream
+def ways(film: Film, stream: Any, container: str) -> list[Kept]:
+    """How a stream could be written, the best way first."""
+    index, context = stream.index, stream.codec_context
+    if index in film.covers and container == "matroska":
+        return [Kept(index, "attachment")] if context and context.codec.canonical_name in PICTURES else []
+    found = [Kept(index)]
+    if stream.type == "subtitle" and context:
+        found.append(Kept(index, "text", TEXT[container]))
+    if stream.type == "audio" and context:
+        deep = context.format is not None and context.format.bytes > 2
+        found += [Kept(index, "sound", codec) for codec in SOUND[container] if not deep or BITS.get(codec, 24) == 24]
+    return found
 
 
-def converted(packet: av.Packet, source: av.stream.Stream, target: av.stream.Stream) -> av.Packet | None:
-    """A packet of subtitles in another form; None for one that shows nothing."""
-    import av
-
-    shown = source.codec_context.decode2(packet)
-    if shown is None or not len(shown.rects):
-        return None
-    text = target.codec_context.encode_subtitle(shown)
-    out = av.Packet(bytes(text))
-    out.stream, out.time_base = target, packet.time_base
-    out.pts, out.dts, out.duration = packet.pts, packet.pts, packet.duration
-    return out
+# ---- writing ----
 
 
-def _takes(container: str, add: Callable[[Any], Any]) -> bool:
-    """Whether a container format takes a stream, by trying it in memory."""
-    import av
+class Copy:
+    """Takes a stream's packets as they are. Where recordings were joined, the last of one part may overlap the first of
+    the next: no time of decoding comes twice."""
 
-    try:
-        with av.open(io.BytesIO(), "w", format=container) as output:
-            add(output)
-            output.start_encoding()
-        return True
-    except (av.error.FFmpegError, ValueError, TypeError):
-        return False
+    def __init__(self, output: av.container.OutputContainer, source: Any, codec: str) -> None:
+        opaque = None if source.codec_context is None else True
+        self.target = output.add_stream_from_template(source, opaque=opaque)
+        self._last: int | None = None
+        self._ordered = source.type in ("audio", "video")
+        if source.type == "audio" and "channels" in source.codec_context.layout.name:  # AVI and WAV name no layout
+            self.target.codec_context.layout = _layout(source.codec_context)
+        if source.codec_context is not None:
+            _describe(self.target, source)
+
+    def packets(self, packet: Any) -> Iterator[Any]:
+        if self._ordered and packet.dts is not None:
+            if self._last is not None and packet.dts <= self._last:
+                packet.dts = self._last + 1
+                packet.pts = None if packet.pts is None else max(packet.pts, packet.dts)
+            self._last = packet.dts
+        packet.stream = self.target
+        yield packet
+
+    def rest(self) -> Iterator[Any]:
+        return iter(())
 
 
-def choose(film: Film, container: str) -> Streams:
-    """Decide, before any work starts, what the output will hold beside the painted stream."""
-    copied: list[int] = []
-    into: dict[int, str] = {}
-    left_out: list[str] = []
-    notes: list[str] = []
-    with opened(film.path) as source:
-        for stream in source.streams:
-            if stream.index == film.stream:
-                continue
-            codec = stream.codec_context.codec.canonical_name if stream.codec_context else stream.name
-            name = f"stream {stream.index} ({stream.type}, {codec or 'unknown'})"
-            text = TEXT[container]
-            if _takes(container, lambda output, stream=stream: copy_stream(output, stream)):
-                copied.append(stream.index)
-            elif stream.type == "subtitle" and _takes(
-                container, lambda output, stream=stream, text=text: convert_stream(output, stream, text)
-            ):
-                into[stream.index] = text
-                notes.append(f"{name} is written as {text}")
-            elif not (stream.type == "data" and source.chapters()):  # a chapter track: kept as chapters
-                left_out.append(name)
-    return Streams(tuple(copied), into, tuple(left_out), tuple(notes))
+class Text:
+    """Rewrites subtitles as another form of text."""
+
+    def __init__(self, output: av.container.OutputContainer, source: Any, codec: str) -> None:
+        source.codec_context.open(strict=False)
+        self.source, self.target = source, output.add_stream(codec)
+        self.target.codec_context.subtitle_header = source.codec_context.subtitle_header
+        self.target.codec_context.time_base = self.target.time_base = Fraction(1, 1000)
+        _describe(self.target, source)
+
+    def packets(self, packet: Any) -> Iterator[Any]:
+        import av
+
+        shown = self.source.codec_context.decode2(packet)
+        if shown is None or not len(shown.rects):
+            return
+        out = av.Packet(bytes(self.target.codec_context.encode_subtitle(shown)))
+        out.stream, out.time_base = self.target, packet.time_base
+        out.pts, out.dts, out.duration = packet.pts, packet.pts, packet.duration
+        yield out
+
+    def rest(self) -> Iterator[Any]:
+        return iter(())
+
+
+class Sound:
+    """Rewrites sound by another codec, at the rate and depth that it has."""
+
+    def __init__(self, output: av.container.OutputContainer, source: Any, codec: str) -> None:
+        context = source.codec_context
+        rate = 48000 if codec == "libopus" else context.sample_rate
+        self.source, self.target = source, output.add_stream(codec, rate=rate)
+        made = self.target.codec_context
+        made.layout = _layout(context)
+        if codec in ("flac", *BITS):
+            deep = BITS.get(codec, 24 if context.format.bytes > 2 else 16) > 16
+            made.format = "s32" if deep else "s16"
+        made.time_base = self.target.time_base = Fraction(1, rate)
+        self._due: Fraction | None = None  # when the next frame should begin
+        _describe(self.target, source)
+
+    def packets(self, packet: Any) -> Iterator[Any]:
+        for frame in self.source.codec_context.decode(packet):
+            yield from self._encoded(frame)
+
+    def _encoded(self, frame: Any) -> list[Any]:
+        """Encode a frame. Its time is counted in samples, unless the film leaves a gap: some containers round."""
+        second = Fraction(1, frame.sample_rate)
+        at = self._due if frame.pts is None else frame.pts * fraction(frame.time_base)
+        if self._due is not None and abs(at - self._due) < GAP:
+            at = self._due
+        at = at or Fraction(0)
+        frame.pts, frame.time_base = round(at / second), second
+        self._due = at + frame.samples * second
+        return self.target.encode(frame)
+
+    def rest(self) -> Iterator[Any]:
+        import av
+
+        try:
+            for frame in self.source.codec_context.decode(None):
+                yield from self._encoded(frame)
+        except av.error.FFmpegError:  # nothing was decoded
+            pass
+        yield from self.target.encode(None)
+
+
+WRITERS = {"copy": Copy, "text": Text, "sound": Sound}
+
+
+def attach(output: av.container.OutputContainer, source: Any, picture: bytes) -> None:
+    """Keep a cover as a file within the film, as Matroska has it."""
+    ending, kind = PICTURES[source.codec_context.codec.canonical_name]
+    tags = {name.lower(): value for name, value in source.metadata.items()}
+    output.add_attachment(tags.get("filename", f"cover.{ending}"), tags.get("mimetype", kind), picture)
+
+
+def _layout(context: Any) -> str:
+    name = context.layout.name
+    return LAYOUTS.get(context.layout.nb_channels, name) if "channels" in name else name
+
+
+def _describe(target: Any, source: Any) -> None:
+    target.metadata.update(source.metadata)
+    target.disposition = source.disposition
+
+
+# ---- reading ----
+
+
+def cover_packets(film: Film) -> dict[int, Any]:
+    """The picture of each cover, which comes before all else."""
+    found: dict[int, Any] = {}
+    if film.covers:
+        with film.opened() as source:
+            for number, packet in enumerate(source.demux(*(source.streams[index] for index in film.covers))):
+                if packet.size:
+                    found.setdefault(packet.stream.index, packet)
+                if found.keys() == film.covers or number > HEAD_PACKETS:
+                    break
+    return found
 
 
 def packets(
     film: Film,
     source: av.container.InputContainer,
-    indices: tuple[int, ...],
-    start: float | None,
-    end: float | None,
+    indices: frozenset[int],
+    cut: Cut,
     warn: Callable[[str], None],
+    *,
+    head: bool = False,
 ) -> Iterator[av.Packet]:
     """The packets of some streams in the file's order, those of a cut moved so that it begins where the film began.
 
-    Damaged ones are dropped, and `warn` is told how many.
+    Damaged ones are dropped, and `warn` is told how many. head: the first few of each stream are enough.
     """
-    import av
-
-    shift = Fraction(str(start)) if start else Fraction(0)
-    first = film.origin + shift if start else None
-    last = film.origin + Fraction(str(end)) if end is not None else None
-    streams = [source.streams[index] for index in indices]
-    ahead = {s.index for s in streams if s.type in ("video", "audio")}  # not yet past the cut's end
-    waiting = {s.index for s in streams if s.type == "video" and start}  # pictures begin at a key frame
+    kinds = {index: source.streams[index].type for index in indices}
+    ahead = {index for index, kind in kinds.items() if kind in ("video", "audio")}  # not yet past the cut's end
+    waiting = {index for index, kind in kinds.items() if kind == "video" and cut.start}  # pictures begin at a key frame
     lost: Counter[int] = Counter()
-    if first is not None:
-        source.seek(int(first * 1_000_000), backward=True)
-    demuxer = source.demux(streams) if streams else iter(())
-    while True:
-        try:
-            packet = next(demuxer, None)
-        except av.error.FFmpegError as error:
-            warn(f"{film.path} breaks off: {reason(error)}")
-            packet = None
-        if packet is None:
-            break
+    given: Counter[int] = Counter()
+    size = 0
+    for number, packet in enumerate(demuxed(Clock(film), source, cut, warn) if indices else ()):
+        size += packet.size
+        enough = indices <= given.keys() and min(given.values()) >= HEAD_EACH
+        if head and (enough or number == HEAD_PACKETS or size > HEAD_BYTES):
+            return
         index = packet.stream.index
+        if index not in indices:
+            continue
         if packet.is_corrupt:
             lost[index] += 1
             continue
-        if not packet.size:
-            continue
         ticks = packet.pts if packet.pts is not None else packet.dts
         at = None if ticks is None else ticks * fraction(packet.time_base)
-        if last is not None and at is not None and at >= last:
+        if at is not None and cut.over(at):
             over = index in ahead and len(ahead) == 1
             ahead.discard(index)
-            if over or at > last + 10:  # a stream that fell silent is not waited for
+            if over or at > cut.last + 10:  # a stream that fell silent is not waited for
                 break
-        elif not (
-            (first is not None and at is not None and at < first) or (index in waiting and not packet.is_keyframe)
-        ):
+        elif not ((at is not None and cut.early(at)) or (index in waiting and not packet.is_keyframe)):
             waiting.discard(index)
-            if shift:
-                moved = round(shift / fraction(packet.time_base))
+            if cut.start:
+                moved = cut.ticks(packet.time_base)
                 packet.pts = None if packet.pts is None else packet.pts - moved
                 packet.dts = None if packet.dts is None else packet.dts - moved
+            given[index] += 1
             yield packet
     for index, count in lost.items():
         warn(f"{film.path}: {count} damaged packets of stream {index} were dropped")

@@ -12,9 +12,10 @@ from ..engines import session
 from ..models import named
 from ..options.base import takes
 from ..options.film import VideoOptions
-from .encoding import plan
+from .clock import Cut
+from .encoding import choose_encoding
 from .probe import probe
-from .streams import choose
+from .proof import choose_streams
 
 if TYPE_CHECKING:
     from .probe import Film
@@ -53,9 +54,11 @@ def video(options: VideoOptions) -> VideoReport:
     """Paint a gray film.
 
     Luma, frame count, time stamps, sample aspect, rotation and colour tags stay as they are; sound, subtitles, chapters
-    and all other streams that the output's container can hold are copied packet for packet, or rewritten as the
-    subtitles it takes. `dst` appears under its name once it is whole; until then finished parts lie in `DST.part/`
-    beside it, where an interrupted run leaves them for `resume`.
+    and all other streams that the output's container can hold are copied packet for packet. Sound and text that it does
+    not take are rewritten, sound without loss where there is a way; what cannot be kept is left out and named. All of
+    that is proven before the first frame is painted. A film whose clock jumps, wraps or begins below 0 comes out as
+    players show it, all streams moved alike. `dst` appears under its name once it is whole; until then finished parts
+    lie in `DST.part/` beside it, where an interrupted run leaves them for `resume`.
 
     A GPU's own codecs (`hardware`) are used where they keep what this page promises, else software with a notice; an
     explicit `crf` or `lossless` is for software. `temporal` "fast" averages colours with those of the frame before
@@ -77,7 +80,7 @@ def video(options: VideoOptions) -> VideoReport:
     film = probe(src)
     if options.preview:
         options = _previewed(film, options)
-    encoding = plan(
+    encoding = choose_encoding(
         film,
         dst,
         codec=options.codec,
@@ -86,7 +89,7 @@ def video(options: VideoOptions) -> VideoReport:
         lossless=options.lossless,
         compare=options.compare,
     )
-    streams = choose(film, encoding.container)
+    streams = choose_streams(film, encoding, dst, Cut.of(film, options.start, options.end))
     # Only from here on is there need of torch, which takes a second to load; meanwhile the network gets ready.
     session.begin(options.weights, options.device, options.engine)
     from ..predictor import Predictor
@@ -96,15 +99,15 @@ def video(options: VideoOptions) -> VideoReport:
 
     amount = film.frames or 1000
     colorizer = Predictor(options.weights, options.device, options.engine, size=options.size, amount=amount)
-    found = gpu.choose(film, encoding, options, colorizer.device)
+    found = gpu.choose_hardware(film, encoding, options, colorizer.device)
     encoding = found.encoding
     made_from = _made_from(src, options, encoding.encoder) | {"painted by": {"engine": colorizer.engine}}
     parts = Parts(dst, made_from, resume=options.resume, overwrite=options.overwrite)
     if parts.painted_by not in (None, colorizer.engine):
         log.warning(f"{parts.folder} was painted by {parts.painted_by}, what follows by {colorizer.engine}")
     try:
-        if streams.left_out:
-            log.warning(f"{dst.suffix} cannot hold, so left out of {dst}: {', '.join(streams.left_out)}")
+        for name, why in streams.left_out.items():
+            log.warning(f"{name} is left out of {dst}: {why}")
         for refusal in found.refused:
             log.warning(f"{src} is {refusal}")
         job = FilmJob(film, encoding, streams, colorizer, options, parts, decoder=found.decoder)
@@ -120,7 +123,7 @@ def video(options: VideoOptions) -> VideoReport:
             log.warning(f"{parts.frames} frames are kept in {parts.folder}; --resume (resume=True) goes on from there")
             parts.close()
         raise
-    left_out = (f"{name} left out, since {dst.suffix} cannot hold it" for name in streams.left_out)
+    left_out = (f"{name} left out: {why}" for name, why in streams.left_out.items())
     return VideoReport(
         output=dst,
         frames=frames,
@@ -130,8 +133,8 @@ def video(options: VideoOptions) -> VideoReport:
         height=film.height,
         codec=encoding.encoder,
         pixel_format=encoding.layout.output,
-        copied=len(streams.copied) + len(streams.converted),
-        left_out=streams.left_out,
+        copied=len(streams.kept),
+        left_out=tuple(streams.left_out),
         notes=(*film.notes, *encoding.notes, *streams.notes, *left_out, *found.refused, *found.notes, *job.notes),
         warnings=tuple(job.warnings),
     )

@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import heapq
 import os
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from .clock import Cut
 from .encoding import Encoding
 from .parts import Done
 from .probe import Film, fraction, opened, url
-from .streams import Streams, convert_stream, converted, copy_stream, packets
+from .shape import ROOM, write_shape
+from .streams import WRITERS, Streams, attach, cover_packets, packets
 
-
-def _chapters_within(
-    chapters: list[Any], origin: Fraction, start: float | None, end: float | None
-) -> Iterator[dict[str, Any]]:
-    """Chapters that overlap a cut in seconds, moved with it."""
-    for chapter in chapters:
-        base = fraction(chapter["time_base"]) or Fraction(1, 1000)
-        first, shift = round(origin / base), round(Fraction(str(start or 0)) / base)
-        begins = max(chapter["start"] - shift, first) if start else chapter["start"]
-        ends = chapter["end"] if end is None else min(chapter["end"], first + round(Fraction(str(end)) / base))
-        if begins < ends - shift:
-            yield {**chapter, "start": begins, "end": ends - shift}
+# Tags of the input's own making that say nothing true of the output.
+OWN = ("major_brand", "minor_version", "compatible_brands", "encoder")
+# Codecs that state themselves what shape a sample has.
+OWN_SHAPE = ("h264", "hevc")
+STALE = ("encoder", "duration", "bps", "number_of_", "_statistics", "alpha_mode")
 
 
 def _muxing(film: Film, container: str) -> dict[str, str]:
@@ -46,14 +42,17 @@ def set_up(context: Any, film: Film, encoding: Encoding) -> None:
     # The film's own clock, so that no time stamp is ever rounded.
     context.time_base = film.time_base
     context.color_range = 2 if film.full_range else 1
-    context.colorspace, context.color_primaries, context.color_trc = film.tags
+    context.colorspace, context.color_primaries, context.color_trc = film.colorspace, film.primaries, film.transfer
     context.flags |= Flags.frame_duration
     if encoding.interlaced:
+        context.field_order = _field_order(film)
         context.flags |= Flags.interlaced_dct | Flags.interlaced_me
     if film.sample_aspect:
         context.sample_aspect_ratio = film.sample_aspect
-    if encoding.family == "hevc" and encoding.container in ("mp4", "mov"):
-        context.codec_tag = "hvc1"  # the tag that players of all makers accept
+
+
+def _field_order(film: Film) -> int:
+    return {"top": 2, "bottom": 3}[film.field_order]  # as libav numbers them
 
 
 def _leave_real_time() -> None:
@@ -162,60 +161,134 @@ def join(
     streams: Streams,
     parts: list[Done],
     path: Path,
-    start: float | None,
-    end: float | None,
+    cut: Cut,
     warn: Callable[[str], None],
-) -> int:
-    """Write the film: the parts' picture, all other streams, chapters and tags. Returns how many packets of other
-    streams the container refused."""
+    *,
+    head: bool = False,
+) -> Counter[int]:
+    """Write the film: the parts' picture, all other streams, chapters and tags.
+
+    Args:
+        head: of the other streams the first few packets are enough.
+
+    Returns:
+        How many packets of the other streams the container refused, by the index of the stream.
+    """
     import av
 
-    dropped = 0
+    refused: Counter[int] = Counter()
+    covers = cover_packets(film)
     with (
-        opened(film.path) as source,
+        film.opened() as source,
         opened(parts[0].path) as first,
         av.open(
             url(path), "w", format=encoding.container, container_options=_muxing(film, encoding.container)
         ) as output,
     ):
-        targets: dict[int, Any] = {}
+        writers: dict[int, Any] = {}
+        kept = {one.index: one for one in streams.kept}
         for stream in source.streams:
             if stream.index == film.stream:
-                picture = _picture_stream(output, first.streams.video[0], stream, film)
-            elif stream.index in streams.copied:
-                targets[stream.index] = copy_stream(output, stream)
-            elif stream.index in streams.converted:
-                targets[stream.index] = convert_stream(output, stream, streams.converted[stream.index])
-        own = ("major_brand", "minor_version", "compatible_brands", "encoder")  # the muxer's own tags
-        output.metadata.update({k: v for k, v in source.metadata.items() if k.lower() not in own})
-        output.set_chapters(list(_chapters_within(source.chapters(), film.origin, start, end)))
+                picture = _picture_stream(output, first.streams.video[0], stream, film, encoding, cut)
+            elif stream.index not in kept:
+                continue
+            elif kept[stream.index].how == "attachment":
+                attach(output, stream, bytes(covers[stream.index]))
+            else:
+                one = kept[stream.index]
+                writers[stream.index] = WRITERS[one.how](output, stream, one.codec)
+        output.metadata.update(_tags(source.metadata, OWN, cut))
+        output.set_chapters(list(_chapters_within(source.chapters(), film, cut)))
         output.start_encoding()
-        others = packets(film, source, tuple(targets), start, end, warn)
-        painted = ((_at(packet), True, packet) for packet in _picture(parts, film))
-        other = ((_at(packet), False, packet) for packet in others)
-        for _, is_picture, packet in heapq.merge(painted, other, key=lambda item: item[0]):
-            index = packet.stream_index
+        moving = frozenset(writers) - film.covers
+        read = packets(film, source, moving, cut, warn, head=head)
+        pictures = {index: covers[index] for index in writers if index in film.covers}
+        others = _rewritten(writers, pictures, read, refused)
+        sources = {writer.target.index: index for index, writer in writers.items()}
+        both = (((_at(packet), packet) for packet in some) for some in (_picture(parts, film), others))
+        for _, packet in heapq.merge(*both, key=lambda item: item[0]):
+            index = sources.get(packet.stream.index) if packet.stream.container is output else None
+            if index is None:
+                packet.stream = picture
             try:
-                if not is_picture and index in streams.converted:
-                    packet = converted(packet, source.streams[index], targets[index])
-                else:
-                    packet.stream = picture if is_picture else targets[index]
-                if packet is not None:
-                    output.mux_one(packet)
+                output.mux_one(packet)
             except (av.error.InvalidDataError, av.error.ArgumentError):
-                if is_picture:
+                if index is None:
                     raise
-                dropped += 1  # a packet the container refuses, out of order or damaged
-    return dropped
+                refused[index] += 1  # out of order, or damaged
+    if _shape_is_lost(film, encoding):
+        place = sum(one.how != "attachment" for one in streams.kept if one.index < film.stream)
+        size = film.width * encoding.pictures, film.height
+        try:
+            write_shape(path, place, size, film.sample_aspect)
+        except ValueError as error:
+            warn(f"{film.path}: its sample aspect, {film.sample_aspect}, is not written: {error}")
+    return refused
 
 
-def _picture_stream(output: Any, part: Any, source: Any, film: Film) -> Any:
+def _rewritten(
+    writers: dict[int, Any], covers: dict[int, Any], read: Iterable[Any], refused: Counter[int]
+) -> Iterator[Any]:
+    """Packets of the other streams as the output takes them."""
+    import av
+
+    for index, cover in covers.items():  # their own streams are closed by now
+        cover.pts = cover.dts = 0
+        yield from writers[index].packets(cover)
+    for packet in read:
+        index = packet.stream.index
+        try:
+            yield from writers[index].packets(packet)
+        except (av.error.FFmpegError, ValueError):  # damage, or sound that changes its nature on the way
+            refused[index] += 1
+    for writer in writers.values():
+        yield from writer.rest()
+
+
+def _tags(tags: dict[str, str], stale: tuple[str, ...], cut: Cut) -> dict[str, str]:
+    """Tags that are as true of the output."""
+    without = (*stale, "timecode") if cut.start else stale
+    return {name: value for name, value in tags.items() if not name.lower().startswith(without)}
+
+
+def _chapters_within(chapters: list[Any], film: Film, cut: Cut) -> Iterator[dict[str, Any]]:
+    """Chapters that overlap a cut, moved with it."""
+    for chapter in chapters:
+        base = fraction(chapter["time_base"]) or Fraction(1, 1000)
+        lead, first, shift = round(film.lead / base), round(cut.origin / base), round(cut.start / base)
+        begins, ends = chapter["start"] + lead, chapter["end"] + lead
+        begins = max(begins - shift, first) if cut.start else begins
+        ends = ends if cut.end is None else min(ends, first + round(cut.end / base))
+        if begins < ends - shift:
+            yield {**chapter, "start": begins, "end": ends - shift}
+
+
+def _picture_stream(output: Any, part: Any, source: Any, film: Film, encoding: Encoding, cut: Cut) -> Any:
     """The painted stream in the output, with the source's names and turns."""
     stream = output.add_stream_from_template(part, opaque=True)
     stream.time_base = film.time_base
+    context = stream.codec_context
+    # Matroska states it as the length of every frame.
+    context.framerate = film.rate if film.steady or encoding.container in ("mp4", "mov") else Fraction(0)
+    if film.sample_aspect:
+        context.sample_aspect_ratio = film.sample_aspect
+    if encoding.interlaced:
+        context.field_order = _field_order(film)
+    if encoding.family == "hevc" and encoding.container in ("mp4", "mov"):
+        context.codec_tag = "hvc1"  # the tag that players of all makers accept
     if film.display_matrix:
         stream.set_display_matrix(film.display_matrix)
-    stale = ("encoder", "duration", "bps", "number_of_", "_statistics")
-    stream.metadata.update({k: v for k, v in source.metadata.items() if not k.lower().startswith(stale)})
+    stream.metadata.update(_tags(source.metadata, STALE, cut))
+    if _shape_is_lost(film, encoding):
+        stream.metadata["title"] = stream.metadata.get("title", "") + ROOM
     stream.disposition = source.disposition
     return stream
+
+
+def _shape_is_lost(film: Film, encoding: Encoding) -> bool:
+    """Whether the shape of samples has to be written into the finished file."""
+    return (
+        film.sample_aspect not in (None, 1)
+        and encoding.container in ("matroska", "webm")
+        and encoding.family not in OWN_SHAPE
+    )

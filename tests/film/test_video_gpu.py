@@ -22,12 +22,13 @@ av = pytest.importorskip("av")
 from film_clips import clip, frames_of, packets_of, pattern, plane, same_luma, times_of
 
 import fastcolor
-from fastcolor.film import gpu, read
-from fastcolor.film.encoding import plan
+from fastcolor.film import damage, gpu, read
+from fastcolor.film.clock import Cut
+from fastcolor.film.encoding import choose_encoding
 from fastcolor.film.job import FilmJob
 from fastcolor.film.parts import Parts
 from fastcolor.film.probe import probe
-from fastcolor.film.streams import choose
+from fastcolor.film.proof import choose_streams
 from fastcolor.film.video import VideoReport, _made_from
 from fastcolor.options.film import VideoOptions
 from fastcolor.pictures.colorize import Colorizer
@@ -105,8 +106,8 @@ def test_a_film_that_is_cut_off_is_left_to_software(net: str, tmp_path: Path):
 
 def test_a_frame_that_dlpack_does_not_carry_is_a_refusal_in_words():
     big = av.VideoFrame(96, 64, "yuv420p10be")
-    assert "big-endian" in gpu._failure(lambda: gpu.luma_of(big))
-    assert gpu._failure(lambda: gpu.luma_of(av.VideoFrame(96, 64, "nv12"))) is None
+    assert "big-endian" in damage.failure(lambda: gpu.luma_of(big))
+    assert damage.failure(lambda: gpu.luma_of(av.VideoFrame(96, 64, "nv12"))) is None
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="here a session may open")
@@ -115,7 +116,7 @@ def test_a_frame_that_dlpack_does_not_carry_is_a_refusal_in_words():
 def test_nvenc_knows_its_options(tmp_path: Path, family: str, fast: bool):
     """It reads them before it looks for a GPU, and would name one that it does not understand."""
     film = probe(clip(tmp_path / "gray.mp4", frames=2))
-    encoding = plan(film, Path("c.mp4"), codec=family, crf=None, fast=fast, lossless=False)
+    encoding = choose_encoding(film, Path("c.mp4"), codec=family, crf=None, fast=fast, lossless=False)
     nvenc = gpu._by_nvenc(encoding, VideoOptions("in", "out", fast=fast), torch.device("cuda", 0))
     assert gpu._encoding_fails(film, nvenc) == "Cannot load libcuda.so.1"
     wrong = replace(nvenc, options={**nvenc.options, "preset": "quickest"})
@@ -160,7 +161,7 @@ def test_luma_comes_out_of_a_surface_as_it_was(planar: str, surface: str | None,
 @pytest.mark.parametrize("planar", ["yuv420p", "yuv420p10le"])
 def test_planes_become_surfaces_as_nvenc_reads_them(tmp_path: Path, planar: str):
     film = probe(clip(tmp_path / "gray.mkv", planar, frames=1, codec="ffv1", time_base=Fraction(1, 1000)))
-    layout = plan(film, Path("c.mp4"), codec="h264", crf=None, fast=True, lossless=False).layout
+    layout = choose_encoding(film, Path("c.mp4"), codec="h264", crf=None, fast=True, lossless=False).layout
     dtype = torch.uint8 if planar == "yuv420p" else torch.uint16
     planes = samples(0, dtype, 3, 64, 96), samples(1, dtype, 3, 32, 48), samples(2, dtype, 3, 32, 48)
     timed = []
@@ -184,8 +185,9 @@ def test_a_film_encoded_from_surfaces_is_the_same(net: str, tmp_path: Path, monk
     src = clip(tmp_path / "gray.mp4", frames=20, audio=("aac",))
     options = {"weights": net, "engine": "torch", "device": "cpu", "fast": True}
     fastcolor.video(src, tmp_path / "planes.mp4", **options)
+    found = gpu.Hardware
     monkeypatch.setattr(
-        gpu, "choose", lambda film, encoding, *_: gpu.Hardware(None, replace(encoding, surfaces=CPU), ("told",))
+        gpu, "choose_hardware", lambda film, encoding, *_: found(None, replace(encoding, surfaces=CPU), ("told",))
     )
     report = fastcolor.video(src, tmp_path / "surfaces.mp4", **options)
     assert "told" in report.notes
@@ -197,10 +199,11 @@ def paint(src: Path, dst: Path, net: str, **options: object) -> FilmJob:
     """Paint as where NVDEC decodes."""
     film = probe(src)
     options = VideoOptions("in", "out", weights=net, **options)
-    encoding = plan(film, dst, codec="ffv1", crf=None, fast=False, lossless=False, compare=options.compare)
+    encoding = choose_encoding(film, dst, codec="ffv1", crf=None, fast=False, lossless=False, compare=options.compare)
     parts = Parts(dst, {}, resume=False, overwrite=False)
     colorizer = Colorizer(net, "cpu", "torch")
-    job = FilmJob(film, encoding, choose(film, "matroska"), colorizer, options, parts, decoder=CPU)
+    streams = choose_streams(film, encoding, dst, Cut.of(film, options.start, options.end))
+    job = FilmJob(film, encoding, streams, colorizer, options, parts, decoder=CPU)
     job.run(dst, False)
     parts.publish()
     return job

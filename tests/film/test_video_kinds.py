@@ -29,7 +29,8 @@ from film_clips import (
 import fastcolor
 from fastcolor import reference
 from fastcolor.commands import cli
-from fastcolor.film import damage, hdr
+from fastcolor.film import hdr
+from fastcolor.film.missing import missing_bytes
 from fastcolor.film.write import PartWriter
 from fastcolor.predictor import Predictor
 
@@ -167,7 +168,7 @@ def test_a_truncated_film_is_painted_as_far_as_it_goes_and_says_so(
     src, _ = whole_and(tmp_path / f"film{ending}", time_base=Fraction(1, 30000 if ending == ".mp4" else 1000))
     if ending == ".mp4":
         src = faststart(src, tmp_path / "fast.mp4")
-    assert damage.missing_bytes(src) == 0
+    assert missing_bytes(src) == 0
     cut = tmp_path / f"cut{ending}"
     cut.write_bytes(src.read_bytes()[: src.stat().st_size * 2 // 3])
     dst = tmp_path / "colour.mkv"
@@ -244,11 +245,11 @@ def test_bytes_missing_are_counted(tmp_path: Path):
     for name in ("a.mp4", "a.mkv", "a.avi", "a.webm"):
         codec = {"webm": "libvpx-vp9", "avi": "mpeg4"}.get(name[2:], "libx264")
         src = clip(tmp_path / name, codec=codec, time_base=Fraction(1, 1000) if name != "a.avi" else Fraction(1, 30))
-        assert damage.missing_bytes(src) == 0
+        assert missing_bytes(src) == 0
         src.write_bytes(src.read_bytes()[:-100])
-        assert damage.missing_bytes(src) == 100
+        assert missing_bytes(src) == 100
     (tmp_path / "text").write_bytes(b"no film at all" * 9)
-    assert damage.missing_bytes(tmp_path / "text") == 0
+    assert missing_bytes(tmp_path / "text") == 0
 
 
 # ---- colour that is there already ----

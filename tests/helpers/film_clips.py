@@ -16,6 +16,7 @@ from av.codec.context import Flags
 
 import fastcolor
 from fastcolor import models
+from fastcolor.film.frames import as_interlaced
 from fastcolor.models import weights
 from fastcolor.palette import Palette
 
@@ -124,6 +125,8 @@ def clip(
                 samples[:] = tint[chroma - 1] * 2 ** (bits - 8)
                 if index in colored:
                     samples[:] = pattern(index + chroma, *samples.shape, bits)
+            if interlaced:  # encoders heed the frames' own marks
+                frame = as_interlaced("top" if "tff=1" in (options or {}).get("x264-params", "") else "bottom")(frame)
             frame.pts = pts[index] if pts else round(index * Fraction(1001, 30000) / time_base)
             frame.time_base = time_base
             output.mux(stream.encode(frame))

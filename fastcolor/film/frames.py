@@ -1,0 +1,117 @@
+"""Decoded frames: their samples, fields, order, and ways to make others of them that keep what else they carry."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal
+
+import numpy as np
+
+REORDERED = 17  # frames among which those of one decoder change places at most, and one more
+
+
+def plane_view(frame: Any, index: int, dtype: type) -> np.ndarray:
+    """The samples of one plane, (rows, columns), without copying; writing to it writes to the frame."""
+    plane = frame.planes[index]
+    rows = np.frombuffer(plane, dtype).reshape(-1, plane.line_size // np.dtype(dtype).itemsize)
+    return rows[: plane.height, : plane.width]
+
+
+class Filter:
+    """One of libav's filters for frames of one kind; what goes in comes out, or is dropped."""
+
+    def __init__(self, name: str, arguments: str) -> None:
+        self.name, self.arguments = name, arguments
+        self._kind: tuple[int, int, str] | None = None
+        self._graph: Any = None  # its filters do not keep it
+        self._source: Any = None
+        self._sink: Any = None
+
+    def __call__(self, frame: Any) -> Any | None:
+        import av
+        from av.filter import Graph
+
+        kind = (frame.width, frame.height, frame.format.name)
+        if kind != self._kind:
+            self._kind, graph = kind, Graph()
+            size = f"video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}:time_base=1/1000"
+            chain = graph.add("buffer", size), graph.add(self.name, self.arguments), graph.add("buffersink")
+            chain[0].link_to(chain[1])
+            chain[1].link_to(chain[2])
+            graph.configure()
+            self._graph, self._source, self._sink = graph, chain[0], chain[2]
+        pts, time_base = frame.pts, frame.time_base
+        frame.pts = 0  # of no account here, and filters drop frames without one
+        self._source.push(frame)
+        frame.pts = pts
+        try:
+            passed = self._sink.pull()
+        except (av.error.BlockingIOError, av.error.EOFError):
+            return None
+        passed.pts = pts
+        if time_base is not None:
+            passed.time_base = time_base
+        return passed
+
+
+def field_order_of(frame: Any, container: int) -> Literal["top", "bottom"] | None:
+    """Which field of an interlaced frame comes first.
+
+    Args:
+        container: what the file says, as libav numbers it: 2 and 4 top field first, 3 and 5 bottom field first.
+    """
+    if frame.interlaced_frame:
+        return "top" if Filter("select", "eq(interlace_type\\,TOPFIRST)")(frame) else "bottom"
+    return {2: "top", 4: "top", 3: "bottom", 5: "bottom"}.get(container)
+
+
+def as_interlaced(order: Literal["top", "bottom"]) -> Filter:
+    """Marks frames as two fields, the top or the bottom one first."""
+    return Filter("setfield", "tff" if order == "top" else "bff")
+
+
+def has_captions(frame: Any) -> bool:
+    """Whether closed captions come with a frame (ATSC A/53)."""
+    return any(data.type.name == "A53_CC" for data in frame.side_data)
+
+
+def like(frame: Any, width: int, height: int, pixel_format: str) -> Any:
+    """A new frame to be written to, with the marks of fields and the captions that another carries."""
+    import av
+    from av.video.reformatter import Interpolation
+
+    if frame.interlaced_frame or has_captions(frame):  # PyAV copies those only together with the picture
+        return frame.reformat(width, height, pixel_format, interpolation=Interpolation.POINT)
+    return av.VideoFrame(width, height, pixel_format)
+
+
+def beside_gray(frame: Any, bits: int, dtype: type) -> Any:
+    """A frame twice as wide: the gray picture on the left, the painted one on the right."""
+    wide = like(frame, 2 * frame.width, frame.height, frame.format.name)
+    for index in range(3):
+        painted, both = plane_view(frame, index, dtype), plane_view(wide, index, dtype)
+        right = both.shape[1] - painted.shape[1]
+        both[:, :right] = painted[:, :right] if index == 0 else 2 ** (bits - 1)
+        both[:, right:] = painted
+    wide.pts, wide.time_base, wide.duration = frame.pts, frame.time_base, frame.duration
+    return wide
+
+
+def in_shown_order(frames: Iterable[Any]) -> Iterator[Any]:
+    """Frames in the order in which they are shown, but with the times of their decoding: each gets its own time."""
+    waiting: deque[Any] = deque()
+    times: list[int] = []
+    for frame in frames:
+        if frame.pts is None:  # damage
+            continue
+        waiting.append(frame)
+        heapq.heappush(times, frame.pts)
+        if len(waiting) == REORDERED:
+            first = waiting.popleft()
+            first.pts = heapq.heappop(times)
+            yield first
+    for frame in waiting:
+        frame.pts = heapq.heappop(times)
+        yield frame
