@@ -79,7 +79,7 @@ def survey(
 
     with bar, ThreadPoolExecutor(threads) as pool:
         shares = list(pool.map(count, [items[i::threads] for i in range(threads)]))
-    counts = sum(share[0] for share in shares).cpu().double().view(HISTOGRAM, HISTOGRAM)
+    counts = torch.stack([share[0] for share in shares]).sum(0).cpu().double().view(HISTOGRAM, HISTOGRAM)
     pictures, skipped = sum(share[1] for share in shares), [problem for share in shares for problem in share[2]]
     if not pictures:
         raise ValueError(f"data: no readable picture in {source}, such as {skipped[0]}")

@@ -50,9 +50,9 @@ def evaluate(options: EvaluateOptions) -> dict[str, float]:
 
     colorizer = Colorizer(options.weights, options.device, options.engine, size=options.size)
     meter, gallery = Meter(options), Gallery()
-    look = {"temperature": options.temperature, "saturation": options.saturation}
     for name, truth in islice(_squares(options.data, options.square), options.limit):
-        colored = np.array(colorizer.paint([of_array(truth)], **look)[0].convert("RGB"))
+        (painted,) = colorizer.paint([of_array(truth)], temperature=options.temperature, saturation=options.saturation)
+        colored = np.array(painted.convert("RGB"))
         gray, gain = meter.add(name, colored, truth)
         if options.report is not None:
             gallery.add(name, gain, (gray, colored, truth))
@@ -61,7 +61,13 @@ def evaluate(options: EvaluateOptions) -> dict[str, float]:
         result |= probe_weights(options.weights, options.data, colorizer.size, colorizer.device)
     if options.report is not None:
         lines = [Line(name, value, *protocol(name)) for name, value in result.items()]
-        changed = {**look, "detail": options.size, "limit": options.limit, "square": options.square}
+        changed = {
+            "temperature": options.temperature,
+            "saturation": options.saturation,
+            "detail": options.size,
+            "limit": options.limit,
+            "square": options.square,
+        }
         given = "".join(f" --{name} {value}" for name, value in changed.items() if value not in (None, 1.0))
         title = f"fastcolor evaluate {os.fspath(options.weights)} {_names(options.data)}{given} ({colorizer.engine})"
         Report(title, lines, gallery.sections()).save(options.report)

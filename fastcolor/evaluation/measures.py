@@ -170,7 +170,9 @@ class FrechetDistance:
 class _Features(nn.Module):
     def __init__(self, program: nn.Module) -> None:
         super().__init__()
-        knows = isinstance(program, torch.jit.ScriptModule) and "return_features" in str(program.forward.schema)
+        knows = isinstance(program, torch.jit.ScriptModule) and "return_features" in str(
+            getattr(program.forward, "schema", "")
+        )
         self._program, self._options = program, {"return_features": True} if knows else {}
 
     def forward(self, rgb: Tensor) -> Tensor:

@@ -54,7 +54,7 @@ class SqueezeNet(nn.Module):
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """What is compared of RGB (N, 3, H, W)."""
+        """The layers that are compared, of RGB (N, 3, H, W)."""
         found = []
         for number, layer in enumerate(self.features):
             x = layer(x)

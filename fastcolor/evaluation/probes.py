@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,14 +23,16 @@ from .recognition import folder_of
 _WIDEST = 2048  # features a picture and block, after pooling over places
 
 
-def blocks(model: nn.Module) -> list[tuple[str, nn.Module]]:
+def blocks(model: Any) -> list[tuple[str, nn.Module]]:
     """The parts of a network to probe, in order: those of its encoder where it has one, else its own."""
     if hasattr(model, "encoder_blocks"):
         return [(f"encoder.{i}", part) for i, part in enumerate(model.encoder_blocks)]
     found: list[tuple[str, nn.Module]] = []
     for name, part in model.named_children():
-        several = isinstance(part, nn.ModuleList)
-        found += [(f"{name}.{i}", p) for i, p in enumerate(part)] if several else [(name, part)]
+        if isinstance(part, nn.ModuleList):
+            found += [(f"{name}.{i}", inner) for i, inner in enumerate(part)]
+        else:
+            found.append((name, part))
     return found
 
 

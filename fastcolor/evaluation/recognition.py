@@ -28,7 +28,7 @@ class MobileNetV2(nn.Module):
 
     def __init__(self, classes: int = 1000) -> None:
         super().__init__()
-        blocks = MobileNetGenerator(bins=8).features[1:]
+        blocks = list(MobileNetGenerator(bins=8).features)[1:]
         self.features = nn.Sequential(ConvNormAct(3, 32, stride=2), *blocks, ConvNormAct(320, 1280, 1))
         self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(1280, classes))
 

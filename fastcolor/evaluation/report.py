@@ -105,13 +105,13 @@ class Report:
         for heading, shown in self.sections.items():
             write(8, y + line // 2, f"{heading}: gray, ours, truth")
             y += 2 * line
-            for i, one in enumerate(shown):
+            for i, picture in enumerate(shown):
                 x, top = i % columns * width + 8, y + i // columns * cell
-                for k, image in enumerate(one.triple):
+                for k, image in enumerate(picture.triple):
                     tile = image.copy()
                     tile.thumbnail((side, side))
                     sheet.paste(tile, (x + k * (side + 2), top))
-                write(x, top + side, f"{one.note}  {one.name[-40:]}", "gray")
+                write(x, top + side, f"{picture.note}  {picture.name[-40:]}", "gray")
             y += -(-len(shown) // columns) * cell
         data = io.BytesIO()
         sheet.save(data, format="PNG")

@@ -103,7 +103,7 @@ def batches(
             yield batch
     finally:
         if workers:
-            feed._shutdown_workers()  # torch has no public name for it, and else leaves it to the garbage collector
+            feed._shutdown_workers()  # type: ignore[attr-defined]  # torch has no public name for it, and else leaves it to the garbage collector
 
 
 def _quiet_worker(_: int) -> None:

@@ -49,7 +49,11 @@ class RunFolder:
             ValueError: other settings, or a damaged checkpoint.
         """
         settings = json.loads(json.dumps(settings))
-        checkpoint = self._go_on(settings, check_steps) if resume else self._start(settings)
+        checkpoint = None
+        if resume:
+            checkpoint = self._go_on(settings, check_steps)
+        else:
+            self._start(settings)
         self._group.wait()
         return checkpoint
 

@@ -1,4 +1,4 @@
-"""What learns in a run: a generator, its average over steps and, where a stage has one, a discriminator.
+"""The learner of a run: a generator, its average over steps and, where a stage has one, a discriminator.
 
 A step has two halves, so that what its losses are can be looked at before it changes the generator: `backward` makes
 gradients, and `update` follows them. What is not finite is not followed, and leaves no trace in a network.
@@ -30,6 +30,14 @@ Painted = tuple[Tensor | None, Tensor | None]  # (logits, ab) of a piece of a ba
 
 
 @dataclass(frozen=True)
+class Adversary:
+    """A discriminator and its optimiser."""
+
+    network: nn.Module
+    optimiser: torch.optim.Optimizer
+
+
+@dataclass(frozen=True)
 class Phase:
     """Steps that share an optimiser, from `first` up to `end`, and what is theirs alone: that optimiser and, where one
     of their stages has a discriminator, this with its own."""
@@ -37,17 +45,21 @@ class Phase:
     first: int
     end: int
     optimiser: torch.optim.Optimizer
-    discriminator: nn.Module | None = None
-    discriminator_optimiser: torch.optim.Optimizer | None = None
+    adversary: Adversary | None = None
 
     def parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
         """By the names that they have in a checkpoint."""
-        named = {name: getattr(self, name) for name in ("optimiser", "discriminator", "discriminator_optimiser")}
-        return {name: part for name, part in named.items() if part is not None}
+        if self.adversary is None:
+            return {"optimiser": self.optimiser}
+        return {
+            "optimiser": self.optimiser,
+            "discriminator": self.adversary.network,
+            "discriminator_optimiser": self.adversary.optimiser,
+        }
 
     def set_rates(self, factor: float) -> None:
         """The learning rates of this step: their own times a factor."""
-        for optimiser in filter(None, (self.optimiser, self.discriminator_optimiser)):
+        for optimiser in (self.optimiser, *([self.adversary.optimiser] if self.adversary else ())):
             for group in optimiser.param_groups:
                 group["lr"] = group["base"] * factor
 
@@ -160,8 +172,7 @@ class Learner:
             logits, made = painted or self._paint(piece, number, objective)
             if watch is not None and number == 0:  # before the loss, which may overwrite logits
                 with torch.no_grad():
-                    ab = decode(self.model, logits, self.palette, self.preset.temperature)[1] if made is None else made
-                    watch(ab, piece[:, 1:])
+                    watch(self._colours(logits, made), piece[:, 1:])
             scores, features = self._judge(piece, made, objective) if objective.adversarial else (None, None)
             loss, terms = objective(made, logits, piece[:, 1:], scores, features, piece[:, :1])
             share = len(piece) / len(lab)
@@ -221,7 +232,7 @@ class Learner:
         discriminator = models.build_discriminator(preset.discriminator, **preset.discriminator_options)
         discriminator = self._processes.synchronise(discriminator.to(self.device), self.device)
         of_it = _optimiser(discriminator, preset, replace(settings, encoder_learning_rate=None))
-        return Phase(first, end, optimiser, discriminator, of_it)
+        return Phase(first, end, optimiser, Adversary(discriminator, of_it))
 
     def _paint(self, lab: Tensor, piece: int, objective: Objective) -> Painted:
         """(logits, ab) that the generator makes of a piece of this step's batch, with noise that these determine."""
@@ -243,16 +254,26 @@ class Learner:
             return output, None
         return decode(self.model, output, self.palette, self.preset.temperature)
 
+    def _colours(self, logits: Tensor | None, made: Tensor | None) -> Tensor:
+        """The ab that was painted; of logits alone it is decoded."""
+        if made is None:
+            assert logits is not None
+            made = decode(self.model, logits, self.palette, self.preset.temperature)[1]
+        return made
+
     def _teach_discriminator(self, pieces: tuple[Tensor, ...], objective: Objective, step: Step) -> Painted | None:
         """A step of the discriminator. Returns what was painted for it, for the generator's turn, if that is one piece;
         several are painted again there, with the same noise."""
-        discriminator, optimiser = self._phase.discriminator, self._phase.discriminator_optimiser
+        adversary = self._phase.adversary
+        assert adversary is not None
+        discriminator, optimiser = adversary.network, adversary.optimiser
         discriminator.requires_grad_(True)
         optimiser.zero_grad(set_to_none=True)
         before, count = _buffers(discriminator), sum(map(len, pieces))
         for number, piece in enumerate(pieces):
             with torch.set_grad_enabled(len(pieces) == 1):
                 logits, made = self._paint(piece, number, objective)
+            assert made is not None
             true = shrink(piece, made, self.preset.target)
             with self._autocast():
                 fake_scores = discriminator(true[:, :1], made.detach())
@@ -269,16 +290,17 @@ class Learner:
         discriminator.requires_grad_(False)
         return (logits, made) if len(pieces) == 1 else None
 
-    def _judge(self, lab: Tensor, made: Tensor, objective: Objective) -> tuple[Tensor, tuple[list, list] | None]:
+    def _judge(self, lab: Tensor, made: Tensor | None, objective: Objective) -> tuple[Tensor, tuple[list, list] | None]:
         """The discriminator's scores of painted colours and, where they are to be matched, its features of these and of
         the true ones."""
-        true = shrink(lab, made, self.preset.target)
+        assert made is not None and self._phase.adversary is not None
+        discriminator, true = self._phase.adversary.network, shrink(lab, made, self.preset.target)
         with self._autocast():
-            scores, made_features = self._phase.discriminator(true[:, :1], made, features=True)
+            scores, made_features = discriminator(true[:, :1], made, features=True)
             if not objective.matches_features:
                 return scores, None
             with torch.no_grad():
-                _, true_features = self._phase.discriminator(true[:, :1], true[:, 1:], features=True)
+                _, true_features = discriminator(true[:, :1], true[:, 1:], features=True)
         return scores, (made_features, true_features)
 
     def _autocast(self) -> torch.autocast:
@@ -290,11 +312,12 @@ def _optimiser(model: nn.Module, preset: Preset, settings: Optimiser) -> torch.o
     for module in _frozen(model, preset)[1]:
         module.requires_grad_(False)
     own = settings.encoder_learning_rate
-    encoder, rest = [], []
+    encoder: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             (encoder if own is not None and name.startswith(preset.encoder) else rest).append(parameter)
-    groups = [{"params": encoder, "base": own}, {"params": rest, "base": settings.learning_rate}]
+    groups: list[dict[str, Any]] = [{"params": encoder, "base": own}, {"params": rest, "base": settings.learning_rate}]
     kind = torch.optim.AdamW if settings.kind == "adamw" else torch.optim.Adam
     return kind(
         [g for g in groups if g["params"]],

@@ -40,7 +40,7 @@ class Log:
         """A step; what is not finite becomes null. TrainingError when the disk is full."""
         finite = {name: value if math.isfinite(value) else None for name, value in entry.items()}
         self.recent.append(finite)
-        if self._file is None:
+        if self._file is None or self.folder is None:
             return
         try:
             self._file.write(json.dumps(finite) + "\n")
@@ -64,7 +64,7 @@ class Log:
         if not self.recent:
             return {}
         names = [name for name in self.recent[-1] if name != "step" and all(name in entry for entry in self.recent)]
-        known = {name: [entry[name] for entry in self.recent if entry[name] is not None] for name in names}
+        known = {name: [value for entry in self.recent if (value := entry[name]) is not None] for name in names}
         return {name: float(np.mean(values)) for name, values in known.items() if values}
 
     def __enter__(self) -> Log:

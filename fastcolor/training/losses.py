@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -15,9 +16,11 @@ from .imports import imported
 from .preset_checks import check_terms
 from .presets import L1, L2, CrossEntropy, FeatureMatching, Gan, Huber, Own, Term
 
+_T = TypeVar("_T")
+
 
 def discriminator_loss(real: Tensor, fake: Tensor, kind: str = "vanilla") -> Tensor:
-    """What a discriminator learns from: half the sum of its losses on true and on made colours.
+    """The loss of a discriminator: half the sum of its losses on true and on made colours.
 
     Args:
         real, fake: scores of any shape, larger meaning true. kind: "vanilla" (binary cross entropy on logits),
@@ -42,7 +45,7 @@ def discriminator_loss(real: Tensor, fake: Tensor, kind: str = "vanilla") -> Ten
 
 
 def generator_loss(fake: Tensor, kind: str = "vanilla") -> Tensor:
-    """What a generator learns from the scores of its colours: to have them taken for true. See `discriminator_loss`."""
+    """The loss of a generator by the scores of its colours: it wants them taken for true. See `discriminator_loss`."""
     return -fake.mean() if kind == "hinge" else _verdict(fake, True, kind)
 
 
@@ -139,20 +142,19 @@ class Objective:
         parts: dict[str, Tensor] = {}
         for term in self.terms:
             if isinstance(term, CrossEntropy):
-                parts[term.name] = self._cross_entropy(term, logits, shrink(true, logits, self.target))
+                parts[term.name] = self._cross_entropy(term, _given(logits, "logits"), true)
             elif isinstance(term, L1):
-                parts[term.name] = self._distance(term, made, shrink(true, made, self.target))
+                parts[term.name] = self._distance(term, _given(made, "made"), true)
             elif isinstance(term, Gan):
-                parts[term.name] = generator_loss(scores.float(), term.kind)
+                parts[term.name] = generator_loss(_given(scores, "scores").float(), term.kind)
             elif isinstance(term, Own):
-                parts[term.name] = self._own(term, made, true, lightness)
+                parts[term.name] = self._own(term, _given(made, "made"), true, _given(lightness, "lightness"))
             else:
-                parts[term.name] = feature_matching(*features)
-        total = sum(term.weight * parts[term.name] for term in self.terms)
-        return total, parts
+                parts[term.name] = feature_matching(*_given(features, "features"))
+        return functools.reduce(torch.add, (term.weight * parts[term.name] for term in self.terms)), parts
 
     def _cross_entropy(self, term: CrossEntropy, logits: Tensor, true: Tensor) -> Tensor:
-        mask = None
+        true, mask = shrink(true, logits, self.target), None
         if term.gray_below > 0:
             mask = _coloured(true, term.gray_below).expand(-1, *true.shape[2:])
         loss = ops.rebalanced_cross_entropy(
@@ -169,6 +171,7 @@ class Objective:
         return loss * (true.shape[2] * true.shape[3]) if term.reduction == "pictures" else loss
 
     def _distance(self, term: L1, made: Tensor, true: Tensor) -> Tensor:
+        true = shrink(true, made, self.target)
         difference = (made.float() - true) / term.scale
         if isinstance(term, L2):
             loss = difference.square()
@@ -191,6 +194,13 @@ class Objective:
             shape = tuple(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
             raise TypeError(f"losses: {term.function} must return a scalar tensor, got {shape}")
         return loss
+
+
+def _given(value: _T | None, name: str) -> _T:
+    """What a term needs. ValueError where it is missing."""
+    if value is None:
+        raise ValueError(f"{name}: must be given for these losses, got None")
+    return value
 
 
 def _coloured(true: Tensor, gray_below: float) -> Tensor:

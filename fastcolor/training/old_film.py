@@ -1,4 +1,4 @@
-"""What time, emulsions and cheap copies do to a picture, so that training sees the gray pictures that people have.
+"""The marks of time, emulsions and cheap copies on a picture, so that training sees the gray pictures that people have.
 
 Only the network's input is changed: the true colours stay.
 """

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,8 @@ from ..data import Item
 from ..device import bf16_is_fast, device_of
 from ..models import download, weights
 from ..models.generator import Generator
-from ..palette import Palette, load_prior, prior, smooth_prior
+from ..palette import Palette, load_prior, prior_of_histogram, smooth_prior
+from ..survey import histogram
 from .crops import Crops, batches
 from .folder import RunFolder, SilentFolder
 from .initialise import balance_gradients, data_dependent
@@ -56,7 +58,7 @@ def prepared(preset: Preset, items: list[Item], options: TrainOptions) -> Iterat
     """A run in its folder, at its beginning or where its last checkpoint left it."""
     started = None if options.start is None else weights.load(options.start)
     if started is not None:
-        preset = _going_on(preset, started, options.start)
+        preset = _going_on(preset, started, os.fspath(options.start or ""))
     palette = _palette(preset, started, options)
     weighs = options.prior is None or preset.needs_prior
     check(weighs, "prior", f"be left out: no loss of {preset.model} weighs colours", options.prior)
@@ -86,7 +88,7 @@ def prepared(preset: Preset, items: list[Item], options: TrainOptions) -> Iterat
             class_prior = folder.prior(lambda: _measured_prior(items, palette) if own_prior is None else own_prior)
 
         crops = Crops(items, options.seed)
-        model = model.to(device, memory_format=torch.channels_last)
+        model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if preset.initialise == "kmeans" and checkpoint is None:
             _start_from_data(model, preset, crops, device, options.seed)
         group.broadcast(model)
@@ -119,7 +121,7 @@ def _palette(preset: Preset, started: Generator | None, options: TrainOptions) -
     if given is None:
         return Palette.square() if preset.palette == "square" else Palette.grid()
     check(preset.classifies, "palette", f"be left out: {preset.model} has no classes here", given)
-    return given if isinstance(given, Palette) else Palette.load(given)
+    return given if isinstance(given, Palette) else Palette.load(str(given))
 
 
 def _going_on(preset: Preset, loaded: Generator, start: str | os.PathLike[str]) -> Preset:
@@ -131,8 +133,10 @@ def _going_on(preset: Preset, loaded: Generator, start: str | os.PathLike[str]) 
     check(loaded.model.kind == "classifier", "start", rule, start)
     hears = hasattr(loaded.model, "colours")
     stages = tuple(replace(stage, hints=stage.hints if hears else None) for stage in preset.stages)
-    look = {"temperature": loaded.temperature, "saturation": loaded.saturation, "size": loaded.size}
-    return replace(preset, model=loaded.name, options=loaded.options, stages=stages, **look)
+    return replace(
+        preset, model=loaded.name, options=loaded.options, stages=stages,
+        temperature=loaded.temperature, saturation=loaded.saturation, size=loaded.size,
+    )  # fmt: skip
 
 
 def _generator(preset: Preset, model_options: dict[str, object], palette: Palette, options: TrainOptions) -> nn.Module:
@@ -151,11 +155,11 @@ def _generator(preset: Preset, model_options: dict[str, object], palette: Palett
     if str(encoder) == "resnet18":
         check(isinstance(model, models.ResNetUNet), "encoder", "be a file: resnet18 is that of resnet-unet", encoder)
         encoder = download.fetch("resnet18")
-    model.load_imagenet(weights.state_dict(encoder))
+    model.load_imagenet(weights.state_dict(encoder))  # type: ignore[operator]
     return model
 
 
-def check_crops(model: nn.Module, preset: Preset, accumulate: int) -> None:
+def check_crops(model: Any, preset: Preset, accumulate: int) -> None:
     """Every stage's crop must fit the network and, at the network's output size, the discriminator; and a single
     picture in a piece of the batch must leave BatchNorm more than one value a channel."""
     for stage in preset.stages:
@@ -181,9 +185,10 @@ def _takes_one(model: nn.Module, crop: int) -> bool:
 
 def _measured_prior(items: list[Item], palette: Palette) -> Tensor:
     """The smoothed prior of at most 4,000 of the pictures."""
-    crops, view = Crops(items, seed=0), View(64, 0.9, 1.0)
-    labs = (ops.rgb_to_lab(crops[i, view][0][None], layout="hwc")[:, 1:] for i in range(min(len(items), 4000)))
-    return smooth_prior(prior(labs, palette), palette)
+    requests = ((i, 1, View(64, 0.9, 1.0)) for i in range(min(len(items), 4000)))
+    with closing(batches(Crops(items, seed=0), requests, 0)) as feed:
+        counts = histogram(ops.rgb_to_lab(batch.rgb, layout="hwc")[:, 1:] for batch in feed)
+    return smooth_prior(prior_of_histogram(counts, palette), palette)
 
 
 def _start_from_data(model: nn.Module, preset: Preset, crops: Crops, device: torch.device, seed: int) -> None:

@@ -39,14 +39,13 @@ def fit(
     return replace(preset, steps=steps or preset.steps, stages=stages)
 
 
-def _found(preset: str | Preset) -> Preset:
-    if isinstance(preset, str) and ":" in preset:
-        name, preset = preset, imported(preset, "preset")
-        check(isinstance(preset, Preset), "preset", "be a Preset", f"{type(preset).__name__} at {name!r}")
-    elif not isinstance(preset, Preset):
+def _found(name_or_preset: str | Preset) -> Preset:
+    if isinstance(name_or_preset, str) and ":" not in name_or_preset:
         known = f"be one of {', '.join(PRESETS)}, or the import path of your own, package.module:name"
-        check(preset in PRESETS, "preset", known, repr(preset))
-        return PRESETS[preset]
+        check(name_or_preset in PRESETS, "preset", known, repr(name_or_preset))
+        return PRESETS[name_or_preset]
+    preset: Preset = imported(name_or_preset, "preset") if isinstance(name_or_preset, str) else name_or_preset
+    check(isinstance(preset, Preset), "preset", "be a Preset", f"{type(preset).__name__} at {name_or_preset!r}")
     for stage in preset.stages:
         check_terms(stage.losses)
     _check_plain(asdict(preset), "preset")
@@ -66,7 +65,7 @@ def check_terms(terms: Sequence[Term]) -> None:
 
 
 def _check_plain(value: object, place: str) -> None:
-    """What a run is made by is kept as JSON: a resumed run is compared with it."""
+    """ValueError unless JSON can keep it: a resumed run is compared with the settings that it began with."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             _check_plain(inner, f"{place}.{key}")

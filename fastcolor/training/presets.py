@@ -76,7 +76,7 @@ class Huber(L1):
 
 @dataclass(frozen=True)
 class Gan:
-    """What the discriminator holds against the generator; it sees (L, ab), of a classifier the annealed mean."""
+    """The discriminator's verdict on the generator's colours; it sees (L, ab), of a classifier the annealed mean."""
 
     weight: float = 1.0
     kind: Literal["vanilla", "least_squares", "hinge"] = "vanilla"
