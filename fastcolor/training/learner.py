@@ -18,13 +18,13 @@ from torch import Tensor, nn
 
 from .. import models
 from ..models.efficientnet import depthwise
+from ..models.generator import decode
 from ..palette import Palette
 from .checkpoints import Checkpoint
 from .hints import random_hints, random_strokes
 from .losses import Objective, discriminator_loss, shrink
 from .presets import Optimiser, Preset, Stage
 from .processes import Processes
-from .sheet import decode
 
 Painted = tuple[Tensor | None, Tensor | None]  # (logits, ab) of a piece of a batch, what there is of them
 
@@ -250,15 +250,15 @@ class Learner:
             output = self._forward(lab[:, :1], **extra)
         if isinstance(output, tuple):
             return output
-        if self.model.kind == "classifier" and not objective.needs_colour:
-            return output, None
-        return decode(self.model, output, self.palette, self.preset.temperature)
+        if self.model.kind != "classifier":
+            return None, output
+        return output, self._colours(output, None) if objective.needs_colour else None
 
     def _colours(self, logits: Tensor | None, made: Tensor | None) -> Tensor:
         """The ab that was painted; of logits alone it is decoded."""
         if made is None:
             assert logits is not None
-            made = decode(self.model, logits, self.palette, self.preset.temperature)[1]
+            made = decode(logits, "classifier", self.palette, self.preset.temperature)
         return made
 
     def _teach_discriminator(self, pieces: tuple[Tensor, ...], objective: Objective, step: Step) -> Painted | None:
