@@ -56,9 +56,10 @@ class Run:
 @contextmanager
 def prepared(preset: Preset, items: list[Item], options: TrainOptions) -> Iterator[Run]:
     """A run in its folder, at its beginning or where its last checkpoint left it."""
-    started = None if options.start is None else weights.load(options.start)
-    if started is not None:
-        preset = _going_on(preset, started, os.fspath(options.start or ""))
+    started = None
+    if options.start is not None:
+        started = weights.load(options.start)
+        preset = _going_on(preset, started, options.start)
     palette = _palette(preset, started, options)
     weighs = options.prior is None or preset.needs_prior
     check(weighs, "prior", f"be left out: no loss of {preset.model} weighs colours", options.prior)
