@@ -1,6 +1,6 @@
 """Thousands of damaged picture files, read and written again: each is done or refused in words, and none ends the run.
 
-    python -m bench.fuzz --count 10000 --seed 0
+    python -m bench.fuzz --count 10000 --seed 0 --weights FILE
 
 A file of every kind that is read is changed at random, by a generator that the seed and the file's number fix. A
 process does some hundred files, so that one that ends it, or never comes back, is known by its number. A fault is an
@@ -16,7 +16,6 @@ import functools
 import io
 import json
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -35,6 +34,8 @@ from PIL import Image, ImageCms
 from fastcolor.formats import reading, writing
 from fastcolor.formats.picture import Picture, PictureError, compose
 from fastcolor.formats.pixels import eight_bit
+
+from . import timing
 
 SECONDS = 60.0  # for a file, on a machine that others use too
 PIXELS = 1_000_000  # more are refused here, so that ten thousand files take minutes
@@ -294,7 +295,7 @@ def main() -> int:
     print(json.dumps({
         "seed": options.seed, "files": options.count, "kinds": len(seeds()), **results, "faults": faults,
         "seconds": round(time.monotonic() - began), "slowest": round(slowest, 1),
-        "machine": platform.processor() or platform.machine(),
+        "machine": timing.machine()["cpu"],
         "pillow": Image.__version__, "imagecodecs": imagecodecs.__version__, "tifffile": tifffile.__version__,
     }, indent=1))  # fmt: skip
     return bool(faults)
