@@ -156,7 +156,7 @@ struct PaintChromaParams {
   Target target;
 };
 
-// Motion of blocks of 8x8 pixels from luma to the frame before it: luma[y, x] is like previous[y + dy, x + dx].
+// Motion of patches of 8x8 pixels from luma to the frame before it: luma[y, x] is like previous[y + dy, x + dx].
 struct BlockMotionParams {
   const uint8_t* luma;      // (N,height,width)
   const uint8_t* previous;  // (N,height,width)

@@ -206,6 +206,12 @@ def luma_to_input(luma: Tensor, size: tuple[int, int], *, full_range: bool = Tru
     return _gray_to_l(rows @ gray @ columns.T)[:, None]
 
 
+def chroma_share(lightness: Tensor) -> Tensor:
+    """The share of a predicted chroma that a lightness can have: none in black and white (csrc/math/paint.h)."""
+    x = torch.minimum((lightness - 1) / 8, (98 - lightness) / 3).clamp(0, 1)
+    return x * x * (3 - 2 * x)
+
+
 def paint_rgb(
     ab: Tensor, l_or_rgb: Tensor, *, saturation: float = 1.0, gamut: Literal["clip", "chroma"] = "clip"
 ) -> Tensor:
@@ -218,7 +224,8 @@ def paint_rgb(
         lightness = _gray_to_l(_luma_unit(l_or_rgb, True, _bits(l_or_rgb, None)))[:, None]
     if lightness.numel() == 0:
         return torch.empty((*lightness.shape[:1], *lightness.shape[2:], 3), dtype=torch.uint8, device=ab.device)
-    full = F.interpolate(ab.float(), lightness.shape[-2:], mode="bilinear", align_corners=False) * saturation
+    full = F.interpolate(ab.float(), lightness.shape[-2:], mode="bilinear", align_corners=False)
+    full = full * saturation * chroma_share(lightness)
     return lab_to_rgb(torch.cat([lightness, full], dim=1), layout="hwc", gamut=gamut)
 
 
@@ -261,8 +268,9 @@ def paint_chroma(
         fraction = fraction[:, None] if dim == 2 else fraction
         return t.index_select(dim, low) * (1 - fraction) + t.index_select(dim, high) * fraction
 
-    color = interpolate(interpolate(ab.float(), at_y, 2), at_x, 3) * saturation
-    red, green, blue = lab_to_rgb(torch.cat([_gray_to_l(y)[:, None], color], dim=1), dtype=torch.float32).unbind(1)
+    lightness = _gray_to_l(y)[:, None]
+    color = interpolate(interpolate(ab.float(), at_y, 2), at_x, 3) * saturation * chroma_share(lightness)
+    red, green, blue = lab_to_rgb(torch.cat([lightness, color], dim=1), dtype=torch.float32).unbind(1)
     k_red, k_blue = LUMA_WEIGHTS[matrix]
     painted = k_red * red + (1 - k_red - k_blue) * green + k_blue * blue
     excursion = 2**depth - 1 if full_range else 224 * 2 ** (depth - 8)

@@ -178,7 +178,7 @@ void lab_to_rgb(const ColorParams& p) {
       if constexpr (std::is_same_v<T, float>) {
         if (p.dtype == DType::kU8) {
           Planes<float> codes;
-          lab_run_to_255(l, a, b, 1.0f, n, codes);
+          lab_run_to_255(l, a, b, n, codes);
           uint8_t* to = static_cast<uint8_t*>(p.destination) + w.start;
           if (p.interleaved) {
             interleave(codes, n, to);

@@ -1,9 +1,9 @@
 // The annealed mean and its gradient. Forward per pixel at 313 bins in f32: 1252 bytes read, 16 written.
 #include "../math/decode.h"
 
+#include "lanes.h"
 #include "pages.h"
 #include "parallel.h"
-#include "softmax.h"
 #include "stream.h"
 
 namespace fastcolor::cpu::FASTCOLOR_ISA {
@@ -11,8 +11,8 @@ namespace fastcolor::cpu::FASTCOLOR_ISA {
 namespace {
 
 // Measured (csrc/README.md). Pixels of a tile: 128, too short a run for the processor to read ahead in, take twice as
-// long in bf16; 2048 up to 5 % longer. Channels of a block: 4 take up to 50 %, 16 up to 15 % longer.
-constexpr int kTilePixels = 512, kBlockBins = 8;
+// long in bf16; 2048 up to 5 % longer. Channels of a group: 4 take up to 50 %, 16 up to 15 % longer.
+constexpr int kTilePixels = 512, kGroupBins = 8;
 
 // The running sums of a tile, math::AnnealedMean of every pixel.
 template <class C>
@@ -22,16 +22,16 @@ struct Sums {
 
 // Channels c to c + channels of the pixels i to i + lanes.
 template <int channels, class V, class T, class C>
-FC_INLINE void add_block_at(const T* logits, int64_t stride, const float* bin_a, const float* bin_b, C k, int i,
+FC_INLINE void add_group_at(const T* logits, int64_t stride, const float* bin_a, const float* bin_b, C k, int i,
                             Sums<C>& s) {
   math::AnnealedMean<V> mean{
       {load_lanes<V>(s.largest + i), load_lanes<V>(s.weight + i)}, load_lanes<V>(s.a + i), load_lanes<V>(s.b + i)};
   V v[channels], raised = mean.softmax.largest;
   for (int c = 0; c < channels; c++) {
     v[c] = load_lanes<V>(logits + c * stride + i);
-    // The next block: a run of a tile is too short to be seen coming, and some placements of the planes in memory took
-    // 1.4 times as long without (measured, f32; 16-bit logits gain nothing). Past the last one it
-    // asks for what nobody reads.
+    // The next group: a run of a tile is too short to be seen coming, and some placements of the planes in memory took
+    // 1.4 times as long without (measured, f32; 16-bit logits gain nothing). Past the last one it asks for what nobody
+    // reads.
     if constexpr (sizeof(T) >= 4) __builtin_prefetch(logits + (c + channels) * stride + i, 0, 3);
     raised = math::Lanes<V>::max(v[c], raised);
   }
@@ -43,11 +43,11 @@ FC_INLINE void add_block_at(const T* logits, int64_t stride, const float* bin_a,
   store_lanes(s.b + i, mean.b);
 }
 template <int channels, class T, class C>
-void add_block(const T* logits, int64_t stride, const float* bin_a, const float* bin_b, C k, int n, Sums<C>& s) {
+void add_group(const T* logits, int64_t stride, const float* bin_a, const float* bin_b, C k, int n, Sums<C>& s) {
   using V = Widest<C>;
   int i = 0;
-  for (; i + lanes_of<V>() <= n; i += lanes_of<V>()) add_block_at<channels, V>(logits, stride, bin_a, bin_b, k, i, s);
-  for (; i < n; i++) add_block_at<channels, C>(logits, stride, bin_a, bin_b, k, i, s);
+  for (; i + lanes_of<V>() <= n; i += lanes_of<V>()) add_group_at<channels, V>(logits, stride, bin_a, bin_b, k, i, s);
+  for (; i < n; i++) add_group_at<channels, C>(logits, stride, bin_a, bin_b, k, i, s);
 }
 
 template <class T>
@@ -62,11 +62,11 @@ void planar_tile(const DecodeParams& p, int64_t image, int64_t first, int n) {
     s.weight[i] = s.a[i] = s.b[i] = 0;
   }
   int c = 0;
-  for (; c + kBlockBins <= bins; c += kBlockBins) {
-    add_block<kBlockBins, T, C>(logits + c * p.pixels, p.pixels, p.palette.a + c, p.palette.b + c, k, n, s);
+  for (; c + kGroupBins <= bins; c += kGroupBins) {
+    add_group<kGroupBins, T, C>(logits + c * p.pixels, p.pixels, p.palette.a + c, p.palette.b + c, k, n, s);
   }
   for (; c < bins; c++) {
-    add_block<1, T, C>(logits + c * p.pixels, p.pixels, p.palette.a + c, p.palette.b + c, k, n, s);
+    add_group<1, T, C>(logits + c * p.pixels, p.pixels, p.palette.a + c, p.palette.b + c, k, n, s);
   }
   const int64_t out = image * 2 * p.pixels + first;
   C *ab = static_cast<C*>(p.ab) + out, *stats = static_cast<C*>(p.stats) + out;
@@ -93,32 +93,32 @@ struct PaddedPalette {
   }
 };
 
-// `rows` pixels at once, so that their sums, each a chain of additions, go on side by side: four, whose sums fill
+// `count` pixels at once, so that their sums, each a chain of additions, go on side by side: four, whose sums fill
 // twelve registers.
-template <int rows, class T>
-void row_tile(const DecodeParams& p, int64_t image, int64_t first, const PaddedPalette<Compute<T>>& palette) {
+template <int count, class T>
+void interleaved_pixels(const DecodeParams& p, int64_t image, int64_t first, const PaddedPalette<Compute<T>>& palette) {
   using C = Compute<T>;
   using V = Widest<C>;
   const int bins = p.palette.bins, width = padded(bins);
   const C k = static_cast<C>(math::kLog2E / p.temperature);
-  alignas(64) C row[rows][kMaxBins];
-  C largest[rows];
-  math::AnnealedMean<V> mean[rows];
+  alignas(64) C logit[count][kMaxBins];
+  C largest[count];
+  math::AnnealedMean<V> mean[count];
   const T* logits = static_cast<const T*>(p.logits) + (image * p.pixels + first) * bins;
-  for (int r = 0; r < rows; r++) {
-    // Rows ahead: without, f32 takes 1.14 times as long (measured; bf16 the same). Past the last one it asks for what
+  for (int r = 0; r < count; r++) {
+    // Pixels ahead: without, f32 takes 1.14 times as long (measured; bf16 the same). Past the last one it asks for what
     // nobody reads.
-    if constexpr (sizeof(T) >= 4) prefetch_rows(logits + (2 * rows + r) * bins, bins, 1, bins);
-    largest[r] = widen_row(logits + r * bins, bins, row[r]);
+    if constexpr (sizeof(T) >= 4) prefetch_runs(logits + (2 * count + r) * bins, bins, 1, bins);
+    largest[r] = widen_pixel(logits + r * bins, bins, logit[r]);
     mean[r].softmax.largest = all_lanes<V>(largest[r]);
   }
   for (int c = 0; c < width; c += lanes_of<V>()) {
     const V bin_a = load_lanes<V>(palette.a + c), bin_b = load_lanes<V>(palette.b + c);
-    for (int r = 0; r < rows; r++) mean[r].add(load_lanes<V>(row[r] + c), bin_a, bin_b, k);
+    for (int r = 0; r < count; r++) mean[r].add(load_lanes<V>(logit[r] + c), bin_a, bin_b, k);
   }
   const int64_t out = image * 2 * p.pixels + first;
   C *ab = static_cast<C*>(p.ab) + out, *stats = static_cast<C*>(p.stats) + out;
-  for (int r = 0; r < rows; r++) {
+  for (int r = 0; r < count; r++) {
     const C inverse = math::annealed_inverse(sum_of_lanes<C>(mean[r].softmax.sum));
     ab[r] = sum_of_lanes<C>(mean[r].a) * inverse;
     ab[r + p.pixels] = sum_of_lanes<C>(mean[r].b) * inverse;
@@ -128,11 +128,11 @@ void row_tile(const DecodeParams& p, int64_t image, int64_t first, const PaddedP
 }
 
 template <class T>
-void row_tiles(const DecodeParams& p, int64_t image, int64_t first, int n) {
+void interleaved_tile(const DecodeParams& p, int64_t image, int64_t first, int n) {
   const PaddedPalette<Compute<T>> palette(p.palette);
   int i = 0;
-  for (; i + 4 <= n; i += 4) row_tile<4, T>(p, image, first + i, palette);
-  for (; i < n; i++) row_tile<1, T>(p, image, first + i, palette);
+  for (; i + 4 <= n; i += 4) interleaved_pixels<4, T>(p, image, first + i, palette);
+  for (; i < n; i++) interleaved_pixels<1, T>(p, image, first + i, palette);
 }
 
 // Temperature 0: the bin of the largest logit, the lowest index on ties; NaN anywhere gives NaN.
@@ -178,9 +178,9 @@ void backward_tile(const DecodeParams& p, int64_t image, int64_t first, int n) {
   };
   if (p.channels_last) {
     for (int i = 0; i < n; i++) {
-      const int64_t row = (first + i) * bins;
+      const int64_t pixel = (first + i) * bins;
 #pragma omp simd
-      for (int c = 0; c < bins; c++) math::store(grad + row + c, of(logits + row + c, c, i));
+      for (int c = 0; c < bins; c++) math::store(grad + pixel + c, of(logits + pixel + c, c, i));
     }
   } else {
     for (int c = 0; c < bins; c++) {
@@ -200,7 +200,7 @@ void annealed_mean(const DecodeParams& p) {
       if (p.temperature == 0) {
         for (int i = 0; i < n; i++) mode_pixel<T>(p, image, first + i);
       } else {
-        p.channels_last ? row_tiles<T>(p, image, first, n) : planar_tile<T>(p, image, first, n);
+        p.channels_last ? interleaved_tile<T>(p, image, first, n) : planar_tile<T>(p, image, first, n);
       }
     });
   });

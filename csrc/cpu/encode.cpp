@@ -29,11 +29,11 @@ struct Table32 {
   Ints operator[](const Ints& at) const { return __builtin_shuffle(low, high, at); }
 };
 
-// As math::lattice_rows for the first pixels, whole vectors of them; returns how many. From memory each pixel
+// As math::lattice_lines for the first pixels, whole vectors of them; returns how many. From memory each pixel
 // would gather four numbers.
-int look_up_rows(const int32_t* lattice, int n, LatticeRun& run) {
-  static_assert(math::kLatticeNodes == 2 * kLanes, "a table of rows is two vectors");
-  const Table32 row(lattice),
+int look_up_lines(const int32_t* lattice, int n, LatticeRun& run) {
+  static_assert(math::kLatticeNodes == 2 * kLanes, "a table of lines is two vectors");
+  const Table32 line(lattice),
       whole[4] = {Table32(lattice + 32), Table32(lattice + 64), Table32(lattice + 96), Table32(lattice + 128)};
   int p = 0;
   for (; p + kLanes <= n; p += kLanes) {
@@ -43,16 +43,16 @@ int look_up_rows(const int32_t* lattice, int n, LatticeRun& run) {
     std::memcpy(&towards_x, run.towards_x + p, sizeof(x));
     std::memcpy(&towards_y, run.towards_y + p, sizeof(y));
     x += math::kLatticeMiddle;
-    store_lanes(run.bin_0 + p, row[x] + y);
-    store_lanes(run.bin_x + p, row[x + towards_x] + y);
-    store_lanes(run.bin_mx + p, row[x - towards_x] + y);
+    store_lanes(run.bin_0 + p, line[x] + y);
+    store_lanes(run.bin_x + p, line[x + towards_x] + y);
+    store_lanes(run.bin_mx + p, line[x - towards_x] + y);
     const Ints above = towards_x < 0 ? whole[1][x] : whole[0][x], below = towards_x < 0 ? whole[3][x] : whole[2][x];
     store_lanes(run.found + p, (towards_y < 0 ? below : above) >> (y + math::kLatticeMiddle) & 1);
   }
   return p;
 }
 #else
-int look_up_rows(const int32_t*, int, LatticeRun&) { return 0; }
+int look_up_lines(const int32_t*, int, LatticeRun&) { return 0; }
 #endif
 
 // Five neighbours by the lattice. Returns how many of the n <= kEncodeRun pixels it could not answer; their places, in
@@ -70,13 +70,13 @@ int lattice_run(const float* __restrict__ a, const float* __restrict__ b, int n,
     run.towards_x[p] = x.towards;
     run.towards_y[p] = y.towards;
   }
-  for (int p = look_up_rows(lattice, n, run); p < n; p++) {
-    const math::LatticeRows rows =
-        math::lattice_rows(run.node_x[p], run.node_y[p], run.towards_x[p], run.towards_y[p], lattice);
-    run.bin_0[p] = rows.bin_0;
-    run.bin_x[p] = rows.bin_x;
-    run.bin_mx[p] = rows.bin_mx;
-    run.found[p] = rows.found;
+  for (int p = look_up_lines(lattice, n, run); p < n; p++) {
+    const math::LatticeLines lines =
+        math::lattice_lines(run.node_x[p], run.node_y[p], run.towards_x[p], run.towards_y[p], lattice);
+    run.bin_0[p] = lines.bin_0;
+    run.bin_x[p] = lines.bin_x;
+    run.bin_mx[p] = lines.bin_mx;
+    run.found[p] = lines.found;
   }
   int misses = 0;
   for (int p = 0; p < n; p++) {

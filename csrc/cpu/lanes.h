@@ -3,8 +3,6 @@
 // wanted here.
 #pragma once
 
-#include <limits>
-
 #include "../math/scalar.h"
 #include "parallel.h"
 #ifdef __SSE2__
@@ -106,15 +104,26 @@ FC_INLINE Floats min_lanes(const Floats& x, const Floats& m) {
 #endif
 }
 
-// 2^x, as math::exp2_fast.
-template <class V>
-FC_INLINE V exp2_lanes(const V& x) {
-  if constexpr (std::is_same_v<V, Floats>) {
-    return math::exp2_polynomial<Floats, Words>(max_lanes(all_lanes<Floats>(-126.0f), x));
-  } else {
-    return math::exp2_fast(x);
+}  // namespace fastcolor::cpu::FASTCOLOR_ISA
+
+namespace fastcolor::math {
+
+template <>
+struct Lanes<cpu::FASTCOLOR_ISA::Floats> {
+  using Floats = cpu::FASTCOLOR_ISA::Floats;
+  using Signed = cpu::FASTCOLOR_ISA::Ints;
+  using Unsigned = cpu::FASTCOLOR_ISA::Words;
+  FC_INLINE static Floats lowest() { return cpu::FASTCOLOR_ISA::all_lanes<Floats>(kLowest<float>); }
+  FC_INLINE static Floats max(const Floats& x, const Floats& m) { return cpu::FASTCOLOR_ISA::max_lanes(x, m); }
+  FC_INLINE static Floats not_below_zero(const Floats& x) { return max(Floats{}, x); }
+  FC_INLINE static Floats exp2(const Floats& x) {
+    return exp2_polynomial(max(cpu::FASTCOLOR_ISA::all_lanes<Floats>(-126.0f), x));
   }
-}
+};
+
+}  // namespace fastcolor::math
+
+namespace fastcolor::cpu::FASTCOLOR_ISA {
 
 // Lane k of the result: lane k ^ half.
 template <int half>
@@ -145,19 +154,19 @@ FC_INLINE C largest_of_lanes(const V& v) {
   }
 }
 
-// ---- one pixel's row of channels (channels_last) ----
+// ---- the channels of one pixel (interleaved logits) ----
 
 constexpr int kMaxBins = 1024;
 
-// Rows are widened and filled up to whole vectors: a loop over 313 channels would spend as long on its last nine as on
+// They are widened and filled up to whole vectors: a loop over 313 channels would spend as long on its last nine as on
 // the rest.
 inline int padded(int bins) { return (bins + kLanes - 1) / kLanes * kLanes; }
 
-// row: (bins) -> out: (padded(bins)), the rest -infinity, whose exponential is as good as 0. Returns the largest; NaN
-// is passed over, and the lowest finite number comes out when nothing is larger: a difference of infinities would be
-// NaN.
+// logits: (bins) -> out: (padded(bins)), the rest -infinity, whose exponential is as good as 0. Returns the largest;
+// NaN is passed over, and the lowest finite number comes out when nothing is larger: a difference of infinities would
+// be NaN.
 template <class T, class C>
-inline C widen_row(const T* row, int bins, C* out) {
+inline C widen_pixel(const T* logits, int bins, C* out) {
   using V = Widest<C>;
   constexpr int kStep = lanes_of<V>();
   V most[4];  // four chains, because each maximum waits for the one before
@@ -165,19 +174,19 @@ inline C widen_row(const T* row, int bins, C* out) {
   int c = 0;
   for (; c + 4 * kStep <= bins; c += 4 * kStep) {
     for (int u = 0; u < 4; u++) {
-      const V v = load_lanes<V>(row + c + u * kStep);
+      const V v = load_lanes<V>(logits + c + u * kStep);
       store_lanes(out + c + u * kStep, v);
       most[u] = max_lanes(v, most[u]);
     }
   }
   for (; c + kStep <= bins; c += kStep) {
-    const V v = load_lanes<V>(row + c);
+    const V v = load_lanes<V>(logits + c);
     store_lanes(out + c, v);
     most[0] = max_lanes(v, most[0]);
   }
   C largest = largest_of_lanes<C>(max_lanes(max_lanes(most[0], most[1]), max_lanes(most[2], most[3])));
   for (; c < bins; c++) {
-    out[c] = math::load(row + c);
+    out[c] = math::load(logits + c);
     largest = out[c] > largest ? out[c] : largest;
   }
   for (; c < padded(bins); c++) out[c] = -std::numeric_limits<C>::infinity();
@@ -185,15 +194,3 @@ inline C widen_row(const T* row, int bins, C* out) {
 }
 
 }  // namespace fastcolor::cpu::FASTCOLOR_ISA
-
-namespace fastcolor::math {
-template <>
-struct IntegerOf<cpu::FASTCOLOR_ISA::Floats> {
-  using type = cpu::FASTCOLOR_ISA::Ints;
-};
-template <>
-struct NotBelowZero<cpu::FASTCOLOR_ISA::Floats> {
-  using Floats = cpu::FASTCOLOR_ISA::Floats;
-  FC_INLINE static Floats of(const Floats& x) { return cpu::FASTCOLOR_ISA::max_lanes(Floats{}, x); }
-};
-}  // namespace fastcolor::math

@@ -5,8 +5,9 @@
 #include "../math/loss.h"
 
 #include "../math/encode.h"
+#include "../math/softmax.h"
+#include "lanes.h"
 #include "parallel.h"
-#include "softmax.h"
 #include "stream.h"
 
 namespace fastcolor::cpu::FASTCOLOR_ISA {
@@ -55,10 +56,10 @@ void finish_tile(const LossParams& p, int n, double grad_scale, Tile<C>& t, C* _
 #pragma omp simd
     for (int i = 0; i < n; i++) {
       const C log_p = target[i] - t.largest[i] - log_sum[i];
-      const C z = static_cast<C>(weight[i]);
-      total[i] += z * math::focal<focal>(log_p, gamma);
-      h_k[i] = z * math::focal_vjp<focal>(log_p, gamma);
-      h_sum[i] += h_k[i];
+      const auto terms = math::target_terms<focal>(static_cast<C>(weight[i]), log_p, gamma);
+      total[i] += terms.loss;
+      h_k[i] = terms.h;
+      h_sum[i] += terms.h;
       target[i] = math::exp_fast(log_p);
     }
   }
@@ -66,14 +67,14 @@ void finish_tile(const LossParams& p, int n, double grad_scale, Tile<C>& t, C* _
   for (int i = 0; i < n; i++) {
     const C scale = static_cast<C>(t.pixel_weight[i]) * grad;
     pixel_loss[i] = t.keep[i] == C(0) ? C(0) : static_cast<C>(t.pixel_weight[i]) * total[i];
-    t.factor[i] = t.keep[i] == C(0) ? C(0) : scale * h_sum[i] / t.sum[i];
+    t.factor[i] = t.keep[i] == C(0) ? C(0) : math::gradient_factor(scale, h_sum[i], t.sum[i]);
   }
   for (int k = 0; k < p.neighbours; k++) {
     C *target = t.target + k * kTilePixels, *h_k = h + k * kTilePixels;
 #pragma omp simd
     for (int i = 0; i < n; i++) {
       const C scale = static_cast<C>(t.pixel_weight[i]) * grad;
-      target[i] = t.keep[i] == C(0) ? C(0) : scale * (target[i] * h_sum[i] - h_k[i]);
+      target[i] = t.keep[i] == C(0) ? C(0) : math::target_gradient(scale, target[i], h_sum[i], h_k[i]);
     }
   }
 }

@@ -77,6 +77,18 @@ void source_row(const PaintRgbParams& p, int64_t image, int64_t y, float* __rest
   }
 }
 
+// math::saturate in place: (n).
+template <Gamut gamut>
+void saturate_run(const float* __restrict__ lightness, float saturation, int64_t n, float* __restrict__ a,
+                  float* __restrict__ b) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++) {
+    const math::Vec3<float> lab = math::saturate({lightness[i], a[i], b[i]}, saturation, gamut);
+    a[i] = lab.y;
+    b[i] = lab.z;
+  }
+}
+
 // The mean of two luma rows, in [0, 1]: (width).
 template <class T>
 void mean_of_rows(const T* __restrict__ top, const T* __restrict__ bottom, const LumaCode code, int64_t width,
@@ -105,9 +117,9 @@ void luma_at_sites(const float* __restrict__ luma, int64_t width, int step, bool
   }
 }
 
-// Codes of a run of one chroma row.
+// Codes of a run of one chroma row, from luma and, which it changes, ab.
 template <class T>
-void chroma_run(const PaintChromaParams& p, const float* __restrict__ luma, const float* a, const float* b, int n,
+void chroma_run(const PaintChromaParams& p, const float* __restrict__ luma, float* a, float* b, int n,
                 T* __restrict__ cb, T* __restrict__ cr) {
   const float k_red = p.k_red, k_blue = p.k_blue;
   const float scale = p.chroma_scale, middle = p.chroma_middle, largest = p.chroma_max;
@@ -115,7 +127,8 @@ void chroma_run(const PaintChromaParams& p, const float* __restrict__ luma, cons
 #pragma omp simd
   for (int i = 0; i < n; i++) lightness[i] = math::gray_to_lightness(luma[i]);
   Planes<float> rgb;
-  lab_run_to_255(lightness, a, b, p.saturation, n, rgb);
+  saturate_run<Gamut::kClip>(lightness, p.saturation, n, a, b);
+  lab_run_to_255(lightness, a, b, n, rgb);
 #pragma omp simd
   for (int i = 0; i < n; i++) {
     const float y = math::luma_of({rgb.x[i], rgb.y[i], rgb.z[i]}, k_red, k_blue);
@@ -150,17 +163,14 @@ void paint_rgb(const PaintRgbParams& p) {
     source_row(p, image, y, lightness);
     uint8_t* rgb = p.rgb + 3 * i * p.width;
     if (p.gamut == Gamut::kChroma) {
-      for (int64_t x = 0; x < p.width; x++) {
-        const math::Vec3<float> lab = math::saturate({lightness[x], a[x], b[x]}, p.saturation, p.gamut);
-        a[x] = lab.y;
-        b[x] = lab.z;
-      }
+      saturate_run<Gamut::kChroma>(lightness, p.saturation, p.width, a, b);
+    } else {
+      saturate_run<Gamut::kClip>(lightness, p.saturation, p.width, a, b);
     }
-    const float saturation = p.gamut == Gamut::kChroma ? 1.0f : p.saturation;
     for (int64_t first = 0; first < p.width; first += kRun) {
       const int n = static_cast<int>(std::min<int64_t>(kRun, p.width - first));
       Planes<float> codes;
-      lab_run_to_255(lightness + first, a + first, b + first, saturation, n, codes);
+      lab_run_to_255(lightness + first, a + first, b + first, n, codes);
       interleave(codes, n, rgb + 3 * first);
     }
   });

@@ -22,18 +22,16 @@ inline void linear_run_to_255(float* c, int n) {
   for (; i + kLanes <= n; i += kLanes) {
     const Floats zero = all_lanes<Floats>(0.0f), one = all_lanes<Floats>(1.0f);
     const Floats unit = min_lanes(max_lanes(load_lanes<Floats>(c + i), zero), one);
-    store_lanes(c + i, math::srgb_255_from_root(unit, math::fourth_root_polynomial<Floats, Words>(unit)));
+    store_lanes(c + i, math::srgb_255_from_root(unit, math::fourth_root_polynomial(unit)));
   }
   for (; i < n; i++) c[i] = c[i] == c[i] ? math::linear_to_srgb_255(c[i]) : 0.0f;
 }
 
-// l, a, b: (n), a and b are multiplied by `saturation`. rgb: codes in 0..255, not rounded.
-inline void lab_run_to_255(const float* l, const float* a, const float* b, float saturation, int n,
-                           Planes<float>& rgb) {
+// l, a, b: (n). rgb: codes in 0..255, not rounded.
+inline void lab_run_to_255(const float* l, const float* a, const float* b, int n, Planes<float>& rgb) {
   const auto convert = [&](auto v, int i) __attribute__((always_inline)) {
     using V = decltype(v);
-    const auto linear = math::lab_to_linear<V>(
-        {load_lanes<V>(l + i), load_lanes<V>(a + i) * saturation, load_lanes<V>(b + i) * saturation});
+    const auto linear = math::lab_to_linear<V>({load_lanes<V>(l + i), load_lanes<V>(a + i), load_lanes<V>(b + i)});
     store_lanes(rgb.x + i, linear.x);
     store_lanes(rgb.y + i, linear.y);
     store_lanes(rgb.z + i, linear.z);

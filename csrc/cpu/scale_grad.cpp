@@ -10,13 +10,13 @@ void scale_grad(const ScaleGradParams& p) {
     using T = decltype(t);
     using C = Compute<T>;
     // Runs along the memory: pixels of one channel, or channels of one pixel.
-    const int64_t rows = p.channels_last ? p.pixels : p.bins, length = p.channels_last ? p.bins : p.pixels;
-    parallel_for(p.images * rows, 0.2 * static_cast<double>(length), p.target.threads, [&](int64_t row) {
-      T* grad = static_cast<T*>(p.grad) + row * length;
-      const int64_t image = row / rows;
+    const int64_t runs = p.channels_last ? p.pixels : p.bins, length = p.channels_last ? p.bins : p.pixels;
+    parallel_for(p.images * runs, 0.2 * static_cast<double>(length), p.target.threads, [&](int64_t run) {
+      T* grad = static_cast<T*>(p.grad) + run * length;
+      const int64_t image = run / runs;
       const bool along = p.per_pixel && !p.channels_last;
       const C* factor = static_cast<const C*>(p.factor);
-      if (p.per_pixel) factor += image * p.pixels + (along ? 0 : row % rows);
+      if (p.per_pixel) factor += image * p.pixels + (along ? 0 : run % runs);
 #pragma omp simd
       for (int64_t i = 0; i < length; i++) {
         math::store(grad + i, C(math::load(grad + i)) * factor[along ? i : 0]);

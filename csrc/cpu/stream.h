@@ -49,12 +49,12 @@ inline void stream_copy(T* to_elements, const T* from_elements, int64_t n) {
   std::memcpy(to, from, static_cast<size_t>(bytes));
 }
 
-// Asks for `rows` rows of n elements, `stride` apart, ahead of their use: a plane of channels is too short a run for
+// Asks for `runs` runs of n elements, `stride` apart, ahead of their use: a plane of channels is too short a run for
 // the processor to see where reading goes next.
 template <class T>
-inline void prefetch_rows(const T* first, int64_t stride, int rows, int64_t n) {
-  for (int row = 0; row < rows; row++) {
-    const char* from = reinterpret_cast<const char*>(first + row * stride);
+inline void prefetch_runs(const T* first, int64_t stride, int runs, int64_t n) {
+  for (int run = 0; run < runs; run++) {
+    const char* from = reinterpret_cast<const char*>(first + run * stride);
     for (int64_t at = 0; at < n * static_cast<int64_t>(sizeof(T)); at += 64) __builtin_prefetch(from + at, 0, 2);
   }
 }

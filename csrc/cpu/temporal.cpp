@@ -7,7 +7,7 @@ namespace fastcolor::cpu::FASTCOLOR_ISA {
 
 namespace {
 
-using math::kMotionBlock;
+using math::kPatch;
 
 // `rows` rows of luma from row `first` on, as 16-bit values for lanes of one width, edges repeated: `margin` columns on
 // either side, and rows beyond the plane.
@@ -22,7 +22,7 @@ void fill_band(const uint8_t* luma, int64_t height, int64_t width, int64_t first
   }
 }
 
-// Sums of absolute differences of every column of a band: (width). `Rows`: of the block, known where it is whole.
+// Sums of absolute differences of every column of a band: (width). `Rows`: of the patch, known where it is whole.
 template <int Rows>
 void column_sums(const int16_t* __restrict__ now, const int16_t* __restrict__ before, int64_t stride, int64_t width,
                  int rows, int16_t* __restrict__ sum) {
@@ -41,34 +41,33 @@ void column_sums(const int16_t* __restrict__ now, const int16_t* __restrict__ be
 }  // namespace
 
 void block_motion(const BlockMotionParams& p) {
-  const int64_t across = (p.width + kMotionBlock - 1) / kMotionBlock,
-                down = (p.height + kMotionBlock - 1) / kMotionBlock;
-  const int64_t radius = p.radius, stride = across * kMotionBlock + 2 * radius, side = 2 * radius + 1;
+  const int64_t across = (p.width + kPatch - 1) / kPatch, down = (p.height + kPatch - 1) / kPatch;
+  const int64_t radius = p.radius, stride = across * kPatch + 2 * radius, side = 2 * radius + 1;
   const double cost = static_cast<double>(side * side * p.width) * 0.4;
   parallel_for(p.images * down, cost, p.target.threads, [&](int64_t i) {
-    const int64_t image = i / down, row = i % down, first = row * kMotionBlock;
-    const int rows = static_cast<int>(std::min<int64_t>(kMotionBlock, p.height - first));
+    const int64_t image = i / down, row = i % down, first = row * kPatch;
+    const int rows = static_cast<int>(std::min<int64_t>(kPatch, p.height - first));
     // 16-bit: now, before, column sums; then 32-bit ranks.
-    const int64_t shorts = (kMotionBlock + kMotionBlock + 2 * radius) * stride + across * kMotionBlock;
+    const int64_t shorts = (kPatch + kPatch + 2 * radius) * stride + across * kPatch;
     int16_t* now = scratch<int16_t>(shorts + 2 * across + 2);
-    int16_t *before = now + kMotionBlock * stride, *sum = before + (kMotionBlock + 2 * radius) * stride;
+    int16_t *before = now + kPatch * stride, *sum = before + (kPatch + 2 * radius) * stride;
     uint32_t* best = reinterpret_cast<uint32_t*>(now + (shorts + 1) / 2 * 2);
     fill_band(p.luma + image * p.height * p.width, p.height, p.width, first, rows, 0, stride, now);
     fill_band(p.previous + image * p.height * p.width, p.height, p.width, first - radius, rows + 2 * radius, radius,
               stride, before);
-    std::fill(sum, sum + across * kMotionBlock, int16_t{0});  // columns beyond the plane stay 0
+    std::fill(sum, sum + across * kPatch, int16_t{0});  // columns beyond the plane stay 0
     std::fill(best, best + across, UINT32_MAX);
     for (int64_t dy = -radius; dy <= radius; dy++) {
       for (int64_t dx = -radius; dx <= radius; dx++) {
         const int16_t* moved = before + (dy + radius) * stride + dx + radius;
-        rows == kMotionBlock ? column_sums<kMotionBlock>(now, moved, stride, p.width, rows, sum)
-                             : column_sums<0>(now, moved, stride, p.width, rows, sum);
+        rows == kPatch ? column_sums<kPatch>(now, moved, stride, p.width, rows, sum)
+                       : column_sums<0>(now, moved, stride, p.width, rows, sum);
         const uint32_t rank =
             math::motion_rank(0, static_cast<int>(dy), static_cast<int>(dx), static_cast<int>(radius));
 #pragma omp simd
         for (int64_t b = 0; b < across; b++) {
           uint32_t total = 0;
-          for (int k = 0; k < kMotionBlock; k++) total += static_cast<uint32_t>(sum[b * kMotionBlock + k]);
+          for (int k = 0; k < kPatch; k++) total += static_cast<uint32_t>(sum[b * kPatch + k]);
           const uint32_t ranked = rank + (total << 10);
           best[b] = ranked < best[b] ? ranked : best[b];
         }
@@ -85,8 +84,7 @@ void block_motion(const BlockMotionParams& p) {
 }
 
 void temporal_average(const TemporalAverageParams& p) {
-  const int64_t across = (p.width + kMotionBlock - 1) / kMotionBlock,
-                down = (p.height + kMotionBlock - 1) / kMotionBlock;
+  const int64_t across = (p.width + kPatch - 1) / kPatch, down = (p.height + kPatch - 1) / kPatch;
   const int64_t pixels = p.height * p.width;
   const float inverse_luma = 1.0f / (p.tolerance * p.tolerance);
   const float inverse_ab = 1.0f / (p.tolerance_ab * p.tolerance_ab);
@@ -96,13 +94,13 @@ void temporal_average(const TemporalAverageParams& p) {
     const float *now_a = p.ab + image * 2 * pixels + y * p.width, *before_a = p.previous_ab + image * 2 * pixels;
     float* out_a = p.out + image * 2 * pixels + y * p.width;
     const float keep = p.keep[image];
-    const int32_t* motion = p.motion + (image * 2 * down + y / kMotionBlock) * across;
+    const int32_t* motion = p.motion + (image * 2 * down + y / kPatch) * across;
     for (int64_t b = 0; b < across; b++) {
-      const int64_t x = b * kMotionBlock, n = std::min<int64_t>(kMotionBlock, p.width - x);
+      const int64_t x = b * kPatch, n = std::min<int64_t>(kPatch, p.width - x);
       const int64_t dx = motion[down * across + b];
       const int64_t from = std::clamp<int64_t>(y + motion[b], 0, p.height - 1) * p.width;
-      int64_t column[kMotionBlock];
-      float weight[kMotionBlock];
+      int64_t column[kPatch];
+      float weight[kPatch];
       for (int64_t k = 0; k < n; k++) column[k] = from + std::clamp<int64_t>(x + k + dx, 0, p.width - 1);
       for (int64_t k = 0; k < n; k++) {
         const float d = static_cast<float>(luma[x + k]) - static_cast<float>(previous[column[k]]);

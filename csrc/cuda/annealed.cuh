@@ -1,5 +1,4 @@
-// The annealed mean of a few pixels by one block: shared by the op alone (decode.cu) and the one that paints at once
-// (decode_paint.cu). Each logit is read once and nothing is kept.
+// The annealed mean of a few pixels by one block, for decode.cu. Each logit is read once and nothing is kept.
 #pragma once
 
 #include "../math/decode.h"
@@ -144,17 +143,18 @@ __device__ __forceinline__ void decode_planar_tile(const DecodeParams& p, int64_
 
 // Logits (N,pixels,bins): one pixel by one warp, lanes over channels.
 template <template <class> class Sums, class T>
-__device__ __forceinline__ void decode_row_pixel(const DecodeParams& p, int64_t image, int64_t pixel, Compute<T> k) {
+__device__ __forceinline__ void decode_interleaved_pixel(const DecodeParams& p, int64_t image, int64_t pixel,
+                                                         Compute<T> k) {
   using C = Compute<T>;
   const int lane = threadIdx.x % kWarpThreads, bins = p.palette.bins;
-  const T* row = static_cast<const T*>(p.logits) + (image * p.pixels + pixel) * bins;
+  const T* logits = static_cast<const T*>(p.logits) + (image * p.pixels + pixel) * bins;
   Sums<C> sums;
   for (int first = lane; first < bins + lane; first += kWarpThreads * kUnroll) {
     C v[kUnroll];
 #pragma unroll
     for (int u = 0; u < kUnroll; u++) {
       const int c = first + u * kWarpThreads;
-      v[u] = c < bins ? C(math::load(row + c)) : absent_logit<C>();
+      v[u] = c < bins ? C(math::load(logits + c)) : absent_logit<C>();
     }
     sums.add(v, first, kWarpThreads, p.palette, k);
   }

@@ -21,10 +21,10 @@ __global__ void __launch_bounds__(kDecodeThreads, kResidentBlocks<T>)
 
 template <class T, template <class> class Sums>
 __global__ void __launch_bounds__(kDecodeThreads, kResidentBlocks<T>)
-    row_decode_kernel(DecodeParams p, unsigned tiles, Compute<T> k) {
+    interleaved_decode_kernel(DecodeParams p, unsigned tiles, Compute<T> k) {
   const Tile tile = tile_of_block(tiles, kDecodeWarps);
   const int64_t pixel = tile.first + threadIdx.x / kWarpThreads;
-  if (pixel < p.pixels) decode_row_pixel<Sums, T>(p, tile.image, pixel, k);
+  if (pixel < p.pixels) decode_interleaved_pixel<Sums, T>(p, tile.image, pixel, k);
 }
 
 // ---- backward: what a pixel's logits share ----
@@ -67,7 +67,7 @@ __global__ void __launch_bounds__(kDecodeThreads, kResidentBlocks<T>)
 
 template <class T>
 __global__ void __launch_bounds__(kDecodeThreads, kResidentBlocks<T>)
-    row_decode_backward_kernel(DecodeParams p, unsigned tiles, Compute<T> k) {
+    interleaved_decode_backward_kernel(DecodeParams p, unsigned tiles, Compute<T> k) {
   const Tile tile = tile_of_block(tiles, kDecodeWarps);
   const int64_t pixel = tile.first + threadIdx.x / kWarpThreads;
   if (pixel >= p.pixels) return;
@@ -86,7 +86,7 @@ void launch_decode(const DecodeParams& p) {
   if (p.channels_last) {
     const int64_t tiles = ceil_div(p.pixels, kDecodeWarps);
     return dispatch_float(p.dtype, [&](auto t) {
-      launch(p.target, Launch(p.images * tiles, kDecodeThreads), row_decode_kernel<decltype(t), Sums>, p, tiles,
+      launch(p.target, Launch(p.images * tiles, kDecodeThreads), interleaved_decode_kernel<decltype(t), Sums>, p, tiles,
              exponent_scale(p));
     });
   }
@@ -113,7 +113,7 @@ void annealed_mean_backward(const DecodeParams& p) {
   dispatch_float(p.dtype, [&](auto t) {
     using T = decltype(t);
     launch(p.target, Launch(p.images * tiles, kDecodeThreads),
-           p.channels_last ? row_decode_backward_kernel<T> : planar_decode_backward_kernel<T>, p, tiles,
+           p.channels_last ? interleaved_decode_backward_kernel<T> : planar_decode_backward_kernel<T>, p, tiles,
            inverse_temperature);
   });
 }

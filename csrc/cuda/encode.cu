@@ -1,6 +1,5 @@
 // encode_bins, pixel_weight: one thread a pixel. 8 bytes read and 40 written a pixel at five neighbours.
-#include "../math/encode.h"
-
+#include "encode.cuh"
 #include "vec.cuh"
 
 namespace fastcolor::cuda {
@@ -15,7 +14,7 @@ __global__ void __launch_bounds__(kBlockThreads) encode_bins_kernel(EncodeParams
   if (pixel >= p.pixels) return;
   const float* ab = p.ab + tile.image * 2 * p.pixels + pixel;
   const int64_t out = tile.image * p.neighbours * p.pixels + pixel;
-  math::encode_pixel(ab[0], ab[p.pixels], p.palette, p.neighbours, p.sigma_ab, p.pixels, p.index + out, p.weight + out);
+  encode_pixel(ab[0], ab[p.pixels], p.palette, p.neighbours, p.sigma_ab, p.pixels, p.index + out, p.weight + out);
 }
 
 __global__ void __launch_bounds__(kBlockThreads) pixel_weight_kernel(PixelWeightParams p, unsigned tiles) {
@@ -26,7 +25,7 @@ __global__ void __launch_bounds__(kBlockThreads) pixel_weight_kernel(PixelWeight
   float weight = p.mask == nullptr || p.mask[at] != 0 ? 1.0f : 0.0f;
   if (weight != 0.0f && p.class_weight != nullptr) {
     const float* ab = p.ab + tile.image * 2 * p.pixels + pixel;
-    weight = p.class_weight[math::nearest_bin(ab[0], ab[p.pixels], p.palette)];
+    weight = p.class_weight[nearest_bin(ab[0], ab[p.pixels], p.palette)];
   }
   p.weight[at] = weight;
 }

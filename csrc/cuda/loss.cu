@@ -7,6 +7,6 @@
 
 namespace fastcolor::cuda {
 
-void loss(const LossParams& p) { p.channels_last ? loss_rows(p) : loss_planar(p); }
+void loss(const LossParams& p) { p.channels_last ? loss_interleaved(p) : loss_planar(p); }
 
 }  // namespace fastcolor::cuda

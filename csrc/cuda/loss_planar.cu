@@ -29,9 +29,9 @@ struct PlanarShared {
     logits = keep_logits ? reinterpret_cast<T*>(index + p.neighbours * tile) : nullptr;
   }
   static size_t bytes(const LossParams& p, bool keep_logits) {
-    const size_t row = (kSlots + 2) * sizeof(C) + static_cast<size_t>(p.neighbours) * 8 +
-                       (keep_logits ? static_cast<size_t>(p.palette.bins) * sizeof(T) : 0);
-    return row * tile;
+    const size_t pixel = (kSlots + 2) * sizeof(C) + static_cast<size_t>(p.neighbours) * 8 +
+                         (keep_logits ? static_cast<size_t>(p.palette.bins) * sizeof(T) : 0);
+    return pixel * tile;
   }
 };
 
@@ -92,18 +92,18 @@ __device__ __forceinline__ Compute<T> finish_pixel(const LossParams& p, const Pl
   for (int k = 0; k < p.neighbours; k++) {
     const C z = static_cast<C>(shared.weight[k * tile + slot]);
     const C log_p = logit(shared.index[k * tile + slot]) - softmax.largest - log_sum;
-    const C h = z * math::focal_vjp(log_p, gamma);
-    total += z * math::focal(log_p, gamma);
-    shared.slots[k * tile + slot] = h;
-    h_sum += h;
+    const math::TargetTerms<C> terms = math::target_terms(z, log_p, gamma);
+    total += terms.loss;
+    shared.slots[k * tile + slot] = terms.h;
+    h_sum += terms.h;
   }
   const float pixel_weight = class_weight_of(p, shared.index[slot]);
   const C scale = static_cast<C>(pixel_weight) * gradient_scale<C>(p);
   shared.largest[slot] = softmax.largest;
-  shared.factor[slot] = scale * h_sum / softmax.sum;
+  shared.factor[slot] = math::gradient_factor(scale, h_sum, softmax.sum);
   for (int k = 0; k < p.neighbours; k++) {
     const C probability = math::exp_fast(logit(shared.index[k * tile + slot]) - softmax.largest - log_sum);
-    shared.slots[k * tile + slot] = scale * (probability * h_sum - shared.slots[k * tile + slot]);
+    shared.slots[k * tile + slot] = math::target_gradient(scale, probability, h_sum, shared.slots[k * tile + slot]);
   }
   return static_cast<C>(pixel_weight) * total;
 }
@@ -140,23 +140,24 @@ __global__ void __launch_bounds__(kBlockThreads, kResidentBlocks<T, per_lane>)
   constexpr int kTilePixels = kWarpThreads * per_lane;
   const PlanarShared<T, kTilePixels> shared(p, keep_logits);
   const Tile tile = tile_of_block(tiles, kTilePixels);
-  const int64_t start = tile.image * p.palette.bins * p.pixels, row = tile.image * p.pixels;
+  const int64_t start = tile.image * p.palette.bins * p.pixels, start_pixel = tile.image * p.pixels;
   const T* logits = static_cast<const T*>(p.logits) + start;
   T* grad = static_cast<T*>(p.grad_logits) + start;
 
   const int64_t mine = tile.first + static_cast<int64_t>(threadIdx.x % kWarpThreads) * per_lane;  // this lane's pixels
   bool kept[per_lane];
 #pragma unroll
-  for (int i = 0; i < per_lane; i++) kept[i] = mine < p.pixels && is_kept(p, row + mine + i);
+  for (int i = 0; i < per_lane; i++) kept[i] = mine < p.pixels && is_kept(p, start_pixel + mine + i);
   read_channels<T, per_lane>(p, logits + mine, kept, shared);
 
   const int slot = threadIdx.x;  // the first threads finish one pixel each
   const int64_t pixel = tile.first + slot;
-  const bool finishes = slot < kTilePixels && pixel < p.pixels, finishes_kept = finishes && is_kept(p, row + pixel);
+  const bool finishes = slot < kTilePixels && pixel < p.pixels,
+             finishes_kept = finishes && is_kept(p, start_pixel + pixel);
   if (finishes_kept) {
-    const float* ab = p.ab + 2 * row + pixel;
-    math::encode_pixel(ab[0], ab[p.pixels], p.palette, p.neighbours, p.sigma_ab, kTilePixels, shared.index + slot,
-                       shared.weight + slot);
+    const float* ab = p.ab + 2 * start_pixel + pixel;
+    encode_pixel(ab[0], ab[p.pixels], p.palette, p.neighbours, p.sigma_ab, kTilePixels, shared.index + slot,
+                 shared.weight + slot);
   }
   __syncthreads();
   if (finishes) {
@@ -164,7 +165,7 @@ __global__ void __launch_bounds__(kBlockThreads, kResidentBlocks<T, per_lane>)
       return C(math::load(shared.logits != nullptr ? shared.logits + bin * kTilePixels + slot
                                                    : logits + bin * p.pixels + pixel));
     });
-    static_cast<C*>(p.pixel_loss)[row + pixel] = loss;
+    static_cast<C*>(p.pixel_loss)[start_pixel + pixel] = loss;
   }
   if (p.grad_logits == nullptr) return;
   __syncthreads();
@@ -173,7 +174,7 @@ __global__ void __launch_bounds__(kBlockThreads, kResidentBlocks<T, per_lane>)
   // The target bins were written as if they were none; the slots hold what belongs there.
   for (int i = threadIdx.x; i < p.neighbours * kTilePixels; i += kBlockThreads) {
     const int64_t at = tile.first + i % kTilePixels;
-    if (at >= p.pixels || !is_kept(p, row + at)) continue;
+    if (at >= p.pixels || !is_kept(p, start_pixel + at)) continue;
     math::store(grad + shared.index[i] * p.pixels + at, shared.slots[i]);
   }
 }

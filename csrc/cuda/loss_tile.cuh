@@ -3,8 +3,8 @@
 
 #include "../math/loss.h"
 
-#include "../math/encode.h"
 #include "../math/softmax.h"
+#include "encode.cuh"
 #include "reduce.cuh"
 
 namespace fastcolor::cuda {
@@ -30,8 +30,8 @@ __device__ __forceinline__ float class_weight_of(const LossParams& p, int32_t bi
   return p.class_weight == nullptr ? 1.0f : p.class_weight[bin];
 }
 
-// The launch for each layout: loss_planar.cu, loss_rows.cu.
+// The launch for each layout: loss_planar.cu, loss_interleaved.cu.
 void loss_planar(const LossParams& p);
-void loss_rows(const LossParams& p);
+void loss_interleaved(const LossParams& p);
 
 }  // namespace fastcolor::cuda

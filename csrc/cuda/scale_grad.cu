@@ -26,18 +26,18 @@ __global__ void __launch_bounds__(kBlockThreads) scale_grad_kernel(T* grad, cons
   }
 }
 
-// One factor a pixel. A row is what lies side by side: the pixels of a channel, or the channels of a pixel. A warp
-// scales kUnroll * kWarpThreads elements of one row.
+// One factor a pixel. A run is what lies side by side: the pixels of a channel, or the channels of a pixel. A warp
+// scales kUnroll * kWarpThreads elements of one run.
 template <class T>
 __global__ void __launch_bounds__(kBlockThreads)
-    scale_grad_per_pixel_kernel(ScaleGradParams p, int64_t rows, int64_t length, int64_t parts) {
-  const int64_t warp = static_cast<int64_t>(blockIdx.x) * kBlockWarps + threadIdx.x / kWarpThreads, row = warp / parts;
-  if (row >= rows) return;
-  T* grad = static_cast<T*>(p.grad) + row * length;
-  // The factor of a row's first element, and how far the next element's is from it.
-  const int64_t at = p.channels_last ? row : row / p.bins * p.pixels, step = p.channels_last ? 0 : 1;
+    scale_grad_per_pixel_kernel(ScaleGradParams p, int64_t runs, int64_t length, int64_t parts) {
+  const int64_t warp = static_cast<int64_t>(blockIdx.x) * kBlockWarps + threadIdx.x / kWarpThreads, run = warp / parts;
+  if (run >= runs) return;
+  T* grad = static_cast<T*>(p.grad) + run * length;
+  // The factor of a run's first element, and how far the next element's is from it.
+  const int64_t at = p.channels_last ? run : run / p.bins * p.pixels, step = p.channels_last ? 0 : 1;
   const Compute<T>* factor = static_cast<const Compute<T>*>(p.factor) + at;
-  const int64_t first = (warp - row * parts) * (kUnroll * kWarpThreads) + threadIdx.x % kWarpThreads;
+  const int64_t first = (warp - run * parts) * (kUnroll * kWarpThreads) + threadIdx.x % kWarpThreads;
 #pragma unroll
   for (int u = 0; u < kUnroll; u++) {
     const int64_t i = first + u * kWarpThreads;
@@ -57,10 +57,10 @@ void scale_grad(const ScaleGradParams& p) {
              static_cast<T*>(p.grad), static_cast<const Compute<T>*>(p.factor), count);
       return;
     }
-    const int64_t length = p.channels_last ? p.bins : p.pixels, rows = count == 0 ? 0 : count / length;
+    const int64_t length = p.channels_last ? p.bins : p.pixels, runs = count == 0 ? 0 : count / length;
     const int64_t parts = ceil_div(length, kUnroll * kWarpThreads);
-    launch(p.target, Launch(ceil_div(rows * parts, kBlockWarps), kBlockThreads), scale_grad_per_pixel_kernel<T>, p,
-           rows, length, parts);
+    launch(p.target, Launch(ceil_div(runs * parts, kBlockWarps), kBlockThreads), scale_grad_per_pixel_kernel<T>, p,
+           runs, length, parts);
   });
 }
 

@@ -7,39 +7,38 @@ namespace fastcolor::cuda {
 
 namespace {
 
-using math::kMotionBlock;
+using math::kPatch;
 constexpr int kAverageThreads = 256;  // of a block, a thread a pixel
 
 __device__ __forceinline__ int64_t clamped(int64_t x, int64_t size) { return x < 0 ? 0 : x < size ? x : size - 1; }
 
-// One warp a block of pixels; its lanes share the candidates. Shared memory, in codes as floats, which are exact here
-// and which the emulation can fill with NaN: the block, and the window of the frame before that the search reads.
+// One warp a patch; its lanes share the candidates. Shared memory, in codes as floats, which are exact here
+// and which the emulation can fill with NaN: the patch, and the window of the frame before that the search reads.
 __global__ void __launch_bounds__(kWarpThreads)
     block_motion_kernel(BlockMotionParams p, unsigned down, unsigned across) {
-  float* now = reinterpret_cast<float*>(shared_memory());  // (kMotionBlock, kMotionBlock)
-  float* before = now + kMotionBlock * kMotionBlock;       // (side, side)
+  float* now = reinterpret_cast<float*>(shared_memory());  // (kPatch, kPatch)
+  float* before = now + kPatch * kPatch;                   // (side, side)
   const unsigned image = blockIdx.x / (down * across), at = blockIdx.x - image * down * across;
-  const int64_t top = static_cast<int64_t>(at / across) * kMotionBlock,
-                left = static_cast<int64_t>(at % across) * kMotionBlock;
-  const int radius = p.radius, side = kMotionBlock + 2 * radius, candidates = 2 * radius + 1;
+  const int64_t top = static_cast<int64_t>(at / across) * kPatch, left = static_cast<int64_t>(at % across) * kPatch;
+  const int radius = p.radius, side = kPatch + 2 * radius, candidates = 2 * radius + 1;
   const uint8_t *luma = p.luma + image * p.height * p.width, *previous = p.previous + image * p.height * p.width;
-  for (int i = threadIdx.x; i < kMotionBlock * kMotionBlock; i += kWarpThreads) {
-    now[i] = luma[clamped(top + i / kMotionBlock, p.height) * p.width + clamped(left + i % kMotionBlock, p.width)];
+  for (int i = threadIdx.x; i < kPatch * kPatch; i += kWarpThreads) {
+    now[i] = luma[clamped(top + i / kPatch, p.height) * p.width + clamped(left + i % kPatch, p.width)];
   }
   for (int i = threadIdx.x; i < side * side; i += kWarpThreads) {
     before[i] =
         previous[clamped(top - radius + i / side, p.height) * p.width + clamped(left - radius + i % side, p.width)];
   }
   __syncthreads();
-  const int rows = p.height - top < kMotionBlock ? static_cast<int>(p.height - top) : kMotionBlock;
-  const int columns = p.width - left < kMotionBlock ? static_cast<int>(p.width - left) : kMotionBlock;
+  const int rows = p.height - top < kPatch ? static_cast<int>(p.height - top) : kPatch;
+  const int columns = p.width - left < kPatch ? static_cast<int>(p.width - left) : kPatch;
   uint32_t best = UINT32_MAX;
   for (int i = threadIdx.x; i < candidates * candidates; i += kWarpThreads) {
     const int dy = i / candidates, dx = i % candidates;
     float sum = 0;
     for (int y = 0; y < rows; y++) {
       for (int x = 0; x < columns; x++) {
-        const float d = now[y * kMotionBlock + x] - before[(y + dy) * side + x + dx];
+        const float d = now[y * kPatch + x] - before[(y + dy) * side + x + dx];
         sum += d < 0.0f ? -d : d;
       }
     }
@@ -53,10 +52,10 @@ __global__ void __launch_bounds__(kWarpThreads)
   }
   if (threadIdx.x > 0) return;
   const math::Motion found = math::motion_of_rank(best, radius);
-  const int64_t blocks = static_cast<int64_t>(down) * across;
-  p.motion[image * 2 * blocks + at] = found.dy;
-  p.motion[image * 2 * blocks + blocks + at] = found.dx;
-  p.error[image * blocks + at] = found.sum;
+  const int64_t patches = static_cast<int64_t>(down) * across;
+  p.motion[image * 2 * patches + at] = found.dy;
+  p.motion[image * 2 * patches + patches + at] = found.dx;
+  p.error[image * patches + at] = found.sum;
 }
 
 // One thread a pixel.
@@ -66,10 +65,9 @@ __global__ void __launch_bounds__(kAverageThreads)
   const int64_t pixels = p.height * p.width, at = tile.first + threadIdx.x;
   if (at >= pixels) return;
   const int64_t y = at / p.width, x = at - y * p.width;
-  const int64_t across = (p.width + kMotionBlock - 1) / kMotionBlock,
-                blocks = (p.height + kMotionBlock - 1) / kMotionBlock * across;
-  const int32_t* motion = p.motion + tile.image * 2 * blocks + y / kMotionBlock * across + x / kMotionBlock;
-  const int64_t from = clamped(y + motion[0], p.height) * p.width + clamped(x + motion[blocks], p.width);
+  const int64_t across = (p.width + kPatch - 1) / kPatch, patches = (p.height + kPatch - 1) / kPatch * across;
+  const int32_t* motion = p.motion + tile.image * 2 * patches + y / kPatch * across + x / kPatch;
+  const int64_t from = clamped(y + motion[0], p.height) * p.width + clamped(x + motion[patches], p.width);
   const float d = static_cast<float>(p.luma[tile.image * pixels + at]) -
                   static_cast<float>(p.previous_luma[tile.image * pixels + from]);
   const int64_t base = tile.image * 2 * pixels;
@@ -83,11 +81,9 @@ __global__ void __launch_bounds__(kAverageThreads)
 }  // namespace
 
 void block_motion(const BlockMotionParams& p) {
-  const int64_t across = ceil_div(p.width, kMotionBlock), down = ceil_div(p.height, kMotionBlock),
-                side = kMotionBlock + 2 * p.radius;
+  const int64_t across = ceil_div(p.width, kPatch), down = ceil_div(p.height, kPatch), side = kPatch + 2 * p.radius;
   launch(p.target,
-         Launch(p.images * down * across, kWarpThreads,
-                static_cast<size_t>(kMotionBlock * kMotionBlock + side * side) * 4),
+         Launch(p.images * down * across, kWarpThreads, static_cast<size_t>(kPatch * kPatch + side * side) * 4),
          block_motion_kernel, p, down, across);
 }
 

@@ -53,7 +53,7 @@ struct Int {
 };
 
 // Calls f(element, Int<pixels a lane>) for logits whose lanes run over pixels: a pair of 16-bit values is one word
-// where no pair straddles two rows.
+// where no pair straddles two channels.
 template <class F>
 void dispatch_planar(DType dtype, bool paired, F&& f) {
   dispatch_float(dtype, [&](auto element) {

@@ -44,15 +44,15 @@ FC_HD T linear_to_srgb_vjp(T c, T grad) {
   return c < T(0) || c > T(1) ? T(0) : grad * slope;
 }
 
-// As above times 255, for 8-bit output: a polynomial in the fourth root q, off by at most 0.002 of a level. F is float
-// or a vector of floats.
+// As above times 255, for 8-bit output: a polynomial in the fourth root q, off by at most 0.002 of a level, printed by
+// csrc/fit_polynomials.py. F is float or a vector of floats.
 template <class F>
 FC_HD F srgb_255_from_root(F c, F q) {
-  F p = q * -17.37757981f + 73.83096465f;
-  p = p * q - 147.25814595f;
-  p = p * q + 320.12815610f;
-  p = p * q + 41.31669061f;
-  p = p * q - 15.64175321f;
+  F p = q * -17.37757414f + 73.83094613f;
+  p = p * q - 147.258125f;
+  p = p * q + 320.1281364f;
+  p = p * q + 41.31669627f;
+  p = p * q - 15.64175516f;
   return c <= 0.0031308f ? c * (12.92f * 255.0f) : p;
 }
 FC_HD float linear_to_srgb_255(float c) {
@@ -60,7 +60,7 @@ FC_HD float linear_to_srgb_255(float c) {
 #ifdef __CUDA_ARCH__
   const float q = exp2_fast(log2_fast(c) * 0.25f);
 #else
-  const float q = fourth_root_polynomial<float, uint32_t>(c);
+  const float q = fourth_root_polynomial(c);
 #endif
   return srgb_255_from_root(c, q);
 }
@@ -84,7 +84,7 @@ template <class T>
 FC_HD T cie_f_inverse(T f) {
   using K = Constant<T>;
   const T cube = f * f * f, toe = f * K(1 / 7.787) - K(16.0 / 116 / 7.787);
-  return NotBelowZero<T>::of(f > K(0.2068966) ? cube : toe);
+  return Lanes<T>::not_below_zero(f > K(0.2068966) ? cube : toe);
 }
 template <class T>
 FC_HD T cie_f_inverse_vjp(T f, T grad) {

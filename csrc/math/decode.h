@@ -12,10 +12,10 @@ struct AnnealedMean {
   Softmax<V> softmax;
   V a{}, b{};  // colours under the softmax's weights
 
-  // As of the softmax; `block`: its logits, or the largest of them and of those before.
-  template <class Block, class C>
-  FC_HD void raise(const Block& block, C k) {
-    const V shrink = softmax.raise(block, k);
+  // As of the softmax; `group`: its logits, or the largest of them and of those before.
+  template <class Group, class C>
+  FC_HD void raise(const Group& group, C k) {
+    const V shrink = softmax.raise(group, k);
     a *= shrink;
     b *= shrink;
   }

@@ -5,7 +5,18 @@
 //
 // Note [Lattice]. On a full square lattice of spacing 10 with bins ordered by (a, b), let 0 be the nearest node, u and
 // v the distances to it along a and b (0 <= u, v <= 5), X and Y its neighbours towards the colour along a and b, XY the
-// one towards both, MX and MY the opposite neighbours. The five nearest nodes lie among these six:
+// one towards both, MX and MY the opposite neighbours.
+//
+//     b ^          Y ------ XY
+//       |          |        |
+//       |          |  c     |     c: the colour, u right of 0 and v above it
+//       |          |        |
+//       |  MX ---- 0 ------ X
+//       |          |
+//       |          MY
+//       +---------------------> a
+//
+// The five nearest nodes lie among these six:
 //     0 first; X before Y iff u > v;  then two of XY, MX, MY:  MX before MY iff u < v,
 //     XY before MX iff 2u + v > 5,  XY before MY iff u + 2v > 5.
 // Every other node is at least as far as MX or MY and behind them in order. u and v are exact in float (a - 10 i
@@ -55,16 +66,16 @@ FC_HD LatticeAxis lattice_axis(float x) {
 }
 
 // What the table knows about the six candidates: the bin of 0, of X and of MX, and whether all six are bins. lattice: a
-// number for each row of nodes, the bin of its node at b = 0; then for each quadrant and row a word, whose bits say of
-// which nodes the six are bins. The vectors of cpu/encode.cpp do the same.
-struct LatticeRows {
+// number for each line of nodes along b, the bin of its node at b = 0; then for each quadrant and line a word, whose
+// bits say of which nodes the six are bins. The vectors of cpu/encode.cpp do the same.
+struct LatticeLines {
   int32_t bin_0, bin_x, bin_mx, found;
 };
-FC_HD LatticeRows lattice_rows(int32_t node_x, int32_t node_y, int32_t towards_x, int32_t towards_y,
-                               const int32_t* lattice) {
+FC_HD LatticeLines lattice_lines(int32_t node_x, int32_t node_y, int32_t towards_x, int32_t towards_y,
+                                 const int32_t* lattice) {
   const int quadrant = (towards_x < 0 ? 1 : 0) + (towards_y < 0 ? 2 : 0);
-  const int32_t *row = lattice + kLatticeMiddle, *whole = row + (1 + quadrant) * kLatticeNodes;
-  return {row[node_x] + node_y, row[node_x + towards_x] + node_y, row[node_x - towards_x] + node_y,
+  const int32_t *line = lattice + kLatticeMiddle, *whole = line + (1 + quadrant) * kLatticeNodes;
+  return {line[node_x] + node_y, line[node_x + towards_x] + node_y, line[node_x - towards_x] + node_y,
           (whole[node_x] >> (node_y + kLatticeMiddle)) & 1};
 }
 
@@ -76,7 +87,8 @@ FC_HD void lattice_order(float u, float v, int32_t towards_x, int32_t towards_y,
   // Squared distances minus u^2 + v^2.
   const float to_x = 100.0f - 20.0f * u, to_y = 100.0f - 20.0f * v, to_mx = 100.0f + 20.0f * u,
               to_my = 100.0f + 20.0f * v;
-  // Equal distances: X and XY have a lower index than 0's row, MX a higher one, when the colour lies on the lower side.
+  // Equal distances: X and XY have a lower index than 0's line, MX a higher one, when the colour lies on the lower
+  // side.
   const int32_t lower_a = truth(towards_x < 0), equal = truth(u == v);
   const int32_t x_first = truth(u > v) | (equal & lower_a), mx_first = truth(u < v) | (equal & (1 - lower_a));
   const int32_t xy_before_mx = truth(sum_against_five(2.0f * u, v) + lower_a > 0);
@@ -101,9 +113,9 @@ FC_HD void lattice_order(float u, float v, int32_t towards_x, int32_t towards_y,
 template <class Put>
 FC_HD bool lattice_nearest(float a, float b, const int32_t* lattice, Put&& put) {
   const LatticeAxis x = lattice_axis(a), y = lattice_axis(b);
-  const LatticeRows rows = lattice_rows(x.node, y.node, x.towards, y.towards, lattice);
-  lattice_order(x.distance, y.distance, x.towards, y.towards, rows.bin_0, rows.bin_x, rows.bin_mx, put);
-  return rows.found != 0;
+  const LatticeLines lines = lattice_lines(x.node, y.node, x.towards, y.towards, lattice);
+  lattice_order(x.distance, y.distance, x.towards, y.towards, lines.bin_0, lines.bin_x, lines.bin_mx, put);
+  return lines.found != 0;
 }
 
 // The bins that Note [Candidates] leaves for a colour: palette.candidates[first..last), or all bins first..last.
@@ -112,9 +124,9 @@ struct Candidates {
   bool in_table;
 };
 FC_HD Candidates candidates_of(float a, float b, const Palette& palette) {
-  const float row = (a - kCellOrigin) * (1.0f / kCell), column = (b - kCellOrigin) * (1.0f / kCell);
-  if (!(row >= 0.0f && row < kCells && column >= 0.0f && column < kCells)) return {0, palette.bins, false};
-  const int cell = static_cast<int>(row) * kCells + static_cast<int>(column);
+  const float cell_a = (a - kCellOrigin) * (1.0f / kCell), cell_b = (b - kCellOrigin) * (1.0f / kCell);
+  if (!(cell_a >= 0.0f && cell_a < kCells && cell_b >= 0.0f && cell_b < kCells)) return {0, palette.bins, false};
+  const int cell = static_cast<int>(cell_a) * kCells + static_cast<int>(cell_b);
   return {palette.cell_start[cell], palette.cell_start[cell + 1], true};
 }
 
@@ -187,73 +199,6 @@ FC_HD void gaussian_weights(float a, float b, float* excess, int neighbours, int
   const float inverse = 1.0f / sum;
   excess[0] = inverse;
   for (int k = 1; k < neighbours; k++) excess[k * stride] *= inverse;
-}
-
-// ---- CUDA: one pixel without arrays, because a GPU's registers cannot be indexed ----
-
-struct Neighbour {
-  double squared;  // distance
-  int bin;
-};
-// x^2 + y^2, each operation rounded (on the host by -ffp-contract=off, CMakeLists.txt, as all of encode.cpp): fused to
-// one multiply-add it would tell (x, y) from (y, x), and ties with it.
-FC_HD double squared_length(double x, double y) {
-#ifdef __CUDA_ARCH__
-  return __dadd_rn(__dmul_rn(x, x), __dmul_rn(y, y));
-#else
-  return x * x + y * y;
-#endif
-}
-// The neighbour that follows `after` in the order of (distance, bin); {-1, -1} comes before all. NaN gives 0, 1, ...
-FC_HD Neighbour next_neighbour(float a, float b, const Palette& palette, const Candidates& among, Neighbour after) {
-  Neighbour best = {0.0, -1};
-  for (int i = among.first; i < among.last; i++) {
-    const int bin = among.in_table ? palette.candidates[i] : i;
-    const double squared =
-        squared_length(static_cast<double>(a) - palette.a[bin], static_cast<double>(b) - palette.b[bin]);
-    const bool follows = squared > after.squared || (!(squared < after.squared) && bin > after.bin);
-    if (follows && (best.bin < 0 || squared < best.squared)) best = {squared, bin};
-  }
-  return best;
-}
-
-// The pixel's bins, nearest first, and their weights. stride: between two neighbours in index and weight.
-FC_HD void encode_pixel(float a, float b, const Palette& palette, int neighbours, float sigma_ab, int64_t stride,
-                        int32_t* index, float* weight) {
-  if (palette.lattice != nullptr && neighbours == 5) {
-    int32_t bins[5];
-    float excess[5];
-    const auto put = [&](int k, int32_t bin, float more) {
-      bins[k] = bin;
-      excess[k] = more;
-    };
-    if (lattice_nearest(a, b, palette.lattice, put)) {
-      gaussian_weights(a, b, excess, 5, 1, sigma_ab);
-      for (int k = 0; k < 5; k++) {
-        index[k * stride] = bins[k];
-        weight[k * stride] = excess[k];
-      }
-      return;
-    }
-  }
-  const Candidates among = candidates_of(a, b, palette);
-  Neighbour at = next_neighbour(a, b, palette, among, {-1.0, -1});
-  const double nearest = at.squared;
-  for (int k = 0; k < neighbours; k++) {
-    if (k > 0) at = next_neighbour(a, b, palette, among, at);
-    index[k * stride] = at.bin;
-    weight[k * stride] = static_cast<float>(at.squared - nearest);
-  }
-  gaussian_weights(a, b, weight, neighbours, stride, sigma_ab);
-}
-
-FC_HD int nearest_bin(float a, float b, const Palette& palette) {
-  if (palette.lattice != nullptr) {
-    int nearest = 0;
-    const auto put = [&](int k, int32_t bin, float) { nearest = k == 0 ? bin : nearest; };
-    if (lattice_nearest(a, b, palette.lattice, put)) return nearest;
-  }
-  return next_neighbour(a, b, palette, candidates_of(a, b, palette), {-1.0, -1}).bin;
 }
 
 }  // namespace fastcolor::math

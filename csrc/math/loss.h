@@ -27,14 +27,30 @@ FC_HD T focal_vjp(T log_p, T gamma) {
   return pow_positive(miss, gamma - T(1)) * (miss - gamma * p * log_p) + (log_p - log_p);
 }
 
-// Where gamma is only known at run time.
+// What one target bin of weight z adds to the loss, and its h.
 template <class T>
-FC_HD T focal(T log_p, T gamma) {
-  return gamma == T(0) ? focal<false>(log_p, gamma) : focal<true>(log_p, gamma);
+struct TargetTerms {
+  T loss, h;
+};
+template <bool with_gamma, class T>
+FC_HD TargetTerms<T> target_terms(T z, T log_p, T gamma) {
+  return {z * focal<with_gamma>(log_p, gamma), z * focal_vjp<with_gamma>(log_p, gamma)};
 }
+template <class T>  // where gamma is only known at run time
+FC_HD TargetTerms<T> target_terms(T z, T log_p, T gamma) {
+  return gamma == T(0) ? target_terms<false>(z, log_p, gamma) : target_terms<true>(z, log_p, gamma);
+}
+
+// The gradient of a bin that is no target, over its exponential: H p_q = (H / sum) exponential_q. scale: what the
+// pixel's loss counts for.
 template <class T>
-FC_HD T focal_vjp(T log_p, T gamma) {
-  return gamma == T(0) ? focal_vjp<false>(log_p, gamma) : focal_vjp<true>(log_p, gamma);
+FC_HD T gradient_factor(T scale, T h_sum, T sum) {
+  return scale * h_sum / sum;
+}
+// The gradient of a target bin.
+template <class T>
+FC_HD T target_gradient(T scale, T probability, T h_sum, T h) {
+  return scale * (probability * h_sum - h);
 }
 
 }  // namespace fastcolor::math

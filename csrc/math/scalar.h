@@ -1,10 +1,11 @@
 // Elementary functions on host and device, float and double. The host's float versions are polynomials that a compiler
-// can vectorise; their bounds are asserted by tests/ops/test_color.py, test_loss.py and test_decode.py through the ops. NaN
-// in, NaN out. The device's are single instructions of its special function unit, off by 2^-22 or less (PTX ISA, ex2
-// and lg2).
+// can vectorise; their bounds are asserted by tests/ops/test_color.py, test_loss.py and test_decode.py through the ops.
+// NaN in, NaN out. The device's are single instructions of its special function unit, off by 2^-22 or less (PTX ISA,
+// ex2 and lg2).
 #pragma once
 
 #include <cmath>
+#include <limits>
 #include <type_traits>
 
 #include "../common.h"
@@ -27,19 +28,22 @@ FC_HD T clamp(T x, T low, T high) {
 // 1.5 * 2^23: adding it rounds a float of magnitude below 2^22 to the nearest integer, which then sits in the low bits.
 constexpr float kRounder = 12582912.0f;
 
-// The signed integer of a float's size; lanes.h adds vectors.
-template <class F>
-struct IntegerOf;
-template <>
-struct IntegerOf<float> {
-  using type = int32_t;
-};
+FC_HD float exp2_fast(float x);
+FC_HD double exp2_fast(double x);
 
-// x, or 0 where it is below; NaN stays. A compiler that may not forget NaN makes two instructions of it: lanes.h has
-// the processors' maximum for vectors.
-template <class T>
-struct NotBelowZero {
-  FC_HD static T of(T x) { return x < T(0) ? T(0) : x; }
+template <class C>
+constexpr C kLowest = std::numeric_limits<C>::lowest();
+
+// What formulas ask of V beyond arithmetic: here a number; csrc/cpu/lanes.h adds vectors of floats. A compiler that may
+// not forget NaN makes two instructions of max and of not_below_zero, the processors' maximum of vectors is one.
+template <class V>
+struct Lanes {
+  using Signed = int32_t;  // the integers of a float's size
+  using Unsigned = uint32_t;
+  static FC_HD V lowest() { return kLowest<V>; }
+  static FC_HD V max(V x, V m) { return x > m ? x : m; }              // m when either is NaN
+  static FC_HD V not_below_zero(V x) { return x < V(0) ? V(0) : x; }  // NaN stays
+  static FC_HD V exp2(V x) { return exp2_fast(x); }
 };
 
 // Each number to another type, by value; of vectors too, where the compiler has them.
@@ -56,23 +60,23 @@ FC_HD To convert(From from) {
 #endif
 }
 
-// Coefficients below that are no series were fitted to a small largest relative error on their interval. The error
-// beside them is that of exact arithmetic; those of the functions include float's rounding.
+// Coefficients below that are no series, and the roots' first guesses, are printed by csrc/fit_polynomials.py, which
+// makes the largest relative error smallest. The error beside them is that of exact arithmetic; those of the functions
+// include float's rounding. F is float, or a vector of floats on a compiler that has them.
 
-// 2^x for x in [-126, 127]; F is float, or a vector of floats on a compiler that has them, U the unsigned integer of
-// its size. Relative error 1e-7.
-template <class F, class U>
+// 2^x for x in [-126, 127]. Relative error 1e-7.
+template <class F>
 FC_HD F exp2_polynomial(F x) {
   constexpr float kBiased = kRounder + 127.0f;  // the integer then is the exponent field of its power of two
   const F rounded = x + kBiased;
-  const F f = x - (rounded - kBiased);            // in [-0.5, 0.5]
-  F p = f * 1.5345809516e-4f + 1.3399932068e-3f;  // fitted, exact at 0: 1.6e-8
-  p = p * f + 9.6184890717e-3f;
-  p = p * f + 5.5503286421e-2f;
-  p = p * f + 2.4022646248e-1f;
-  p = p * f + 6.9314718246e-1f;
+  const F f = x - (rounded - kBiased);          // in [-0.5, 0.5]
+  F p = f * 0.0001535336195f + 0.00133988744f;  // fitted, exact at 0: 2e-9
+  p = p * f + 0.009618437357f;
+  p = p * f + 0.05550332471f;
+  p = p * f + 0.2402264791f;
+  p = p * f + 0.6931472029f;
   p = p * f + 1.0f;
-  return p * bit_cast<F>(bit_cast<U>(rounded) << 23);
+  return p * bit_cast<F>(bit_cast<typename Lanes<F>::Unsigned>(rounded) << 23);
 }
 
 // 2^x for x <= 127; below -126 it is 2^-126, which sums of exponentials cannot tell from 0.
@@ -82,7 +86,7 @@ FC_HD float exp2_fast(float x) {
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
 #else
-  return exp2_polynomial<float, uint32_t>(x < -126.0f ? -126.0f : x);
+  return exp2_polynomial(x < -126.0f ? -126.0f : x);
 #endif
 }
 FC_HD double exp2_fast(double x) { return exp2(x); }
@@ -124,20 +128,21 @@ FC_HD float pow_positive(float x, float y) {
 }
 FC_HD double pow_positive(double x, double y) { return pow(x, y); }
 
-// x^(1/3) for x in [1e-4, 1e4]; relative error 2e-7, on the device 1e-6. F as above, I the signed integer of its size.
+// x^(1/3) for x in [1e-4, 1e4]; relative error 2e-7, on the device 1e-6.
 #ifndef __CUDA_ARCH__
-template <class F, class I>
+template <class F>
 FC_HD F cbrt_polynomial(F x) {
   // r = x^(-1/3) from the exponent bits, to 3.5 %. Then x^(1/3) = x r^2 (1 - e)^(-2/3) for the e that is left,
-  // |e| <= 0.1023; as e is made from x r^2, most of the rounding of x r^2 cancels. The guess's constant is one for
-  // which e reaches about equally far to both sides.
-  const F guess = 1419899116.0f - convert<F>(bit_cast<I>(x)) * (1.0f / 3.0f);
-  const F r = bit_cast<F>(convert<I>(guess));
+  // |e| <= 0.102; as e is made from x r^2, most of the rounding of x r^2 cancels. The guess's constant is the one for
+  // which e reaches equally far to both sides.
+  using Signed = typename Lanes<F>::Signed;
+  const F guess = 1419900349.0f - convert<F>(bit_cast<Signed>(x)) * (1.0f / 3.0f);
+  const F r = bit_cast<F>(convert<Signed>(guess));
   const F y = x * (r * r), e = 1.0f - y * r;
-  F p = e * 0.4302511513f + 0.4585377276f;  // fitted: 2.1e-8
-  p = p * e + 0.4937819839f;
-  p = p * e + 0.5555365682f;
-  p = p * e + 0.6666667461f;
+  F p = e * 0.4287197615f + 0.4585281065f;  // fitted: 1.8e-8
+  p = p * e + 0.4938010368f;
+  p = p * e + 0.555536613f;
+  p = p * e + 0.6666666855f;
   return y + y * e * p;
 }
 #endif
@@ -146,20 +151,20 @@ FC_HD F cbrt_positive(F x) {
 #ifdef __CUDA_ARCH__
   return exp2_fast(log2_fast(x) * (1.0f / 3.0f));
 #else
-  return cbrt_polynomial<F, typename IntegerOf<F>::type>(x);
+  return cbrt_polynomial(x);
 #endif
 }
 FC_HD double cbrt_positive(double x) { return cbrt(x); }
 
-// x^(1/4) for x in [0, 1]; relative error 1e-6. F and U as above.
-template <class F, class U>
+// x^(1/4) for x in [0, 1]; relative error 1e-6.
+template <class F>
 FC_HD F fourth_root_polynomial(F x) {
-  // As the cube root, for (1 - e)^(-3/4); |e| <= 0.1239.
-  const F r = bit_cast<F>(1331171804u - (bit_cast<U>(x) >> 2));
+  // As the cube root, for (1 - e)^(-3/4); |e| <= 0.1235.
+  const F r = bit_cast<F>(1331173520u - (bit_cast<typename Lanes<F>::Unsigned>(x) >> 2));
   const F y = x * (r * r) * r, e = 1.0f - y * r;
-  F p = e * 0.5768884420f + 0.6118752360f;  // fitted: 1.2e-6
-  p = p * e + 0.6561738253f;
-  p = p * e + 0.7499611974f;
+  F p = e * 0.5745996572f + 0.6119181068f;  // fitted: 9.9e-7
+  p = p * e + 0.6562029978f;
+  p = p * e + 0.7499605139f;
   return y + y * e * p;
 }
 
@@ -167,9 +172,10 @@ FC_HD F fourth_root_polynomial(F x) {
 
 FC_HD float load(const float* p) { return *p; }
 FC_HD double load(const double* p) { return *p; }
-// The value of a 16-bit float whose bits lie in the low half of `bits`; T says which kind. F and U as above.
-template <class T, class F, class U>
-FC_HD F widen_bits(U bits) {
+// The value of a 16-bit float whose bits lie in the low half of `bits`; T says which kind.
+template <class T, class F>
+FC_HD F widen_bits(typename Lanes<F>::Unsigned bits) {
+  using U = typename Lanes<F>::Unsigned;
   if constexpr (std::is_same_v<T, BFloat16>) {
     return bit_cast<F>(bits << 16);
   } else {

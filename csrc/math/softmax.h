@@ -1,34 +1,21 @@
-// The softmax of logits that come one block after the other, on numbers and on vectors of them.
+// The softmax of logits that come one group after the other, on numbers and on vectors of them.
 //
 // Note [Running softmax]. Kept are the largest logit so far and the sum of 2^(k (z - largest)) over the logits z so
-// far; with k = log2(e) / T that is the sum below softmax(z / T). A block of logits raises the largest once and
-// rescales the sum once: 1 + 1 / block exponentials a logit. The largest starts at the lowest finite number of its
+// far; with k = log2(e) / T that is the sum below softmax(z / T). A group of logits raises the largest once and
+// rescales the sum once: 1 + 1 / group exponentials a logit. The largest starts at the lowest finite number of its
 // type, because a difference of infinities would be NaN, and takes no NaN: that reaches the sum through the
 // exponential.
 #pragma once
-
-#include <limits>
 
 #include "scalar.h"
 
 namespace fastcolor::math {
 
-template <class C>
-constexpr C kLowest = std::numeric_limits<C>::lowest();
-
-// What the softmax does to V, a number; csrc/cpu/softmax.h adds vectors.
-template <class V>
-struct Lanes {
-  static FC_HD V lowest() { return kLowest<V>; }
-  static FC_HD V max(V x, V m) { return x > m ? x : m; }  // m when either is NaN
-  static FC_HD V exp2(V x) { return exp2_fast(x); }
-};
-
 template <class V>
 struct Softmax {
   V largest = Lanes<V>::lowest(), sum{};
 
-  // Before a block of logits is added: raises `largest` to `raised`, the larger of both. Returns what sums so far under
+  // Before a group of logits is added: raises `largest` to `raised`, the larger of both. Returns what sums so far under
   // the same weights have to be multiplied by.
   template <class C>
   FC_HD V raise(V raised, C k) {

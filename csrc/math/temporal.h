@@ -1,6 +1,6 @@
-// Note [Smoothing over time]. The colours of the frame before follow the motion of luma, block by block, and are
+// Note [Smoothing over time]. The colours of the frame before follow the motion of luma, patch by patch, and are
 // averaged with what the network says now: out = new + keep * agreements * (before - new). Agreement of luma: what was
-// hidden, or moved in another way than its block, takes the new colour at once. Of colour: a thing leaves no trail
+// hidden, or moved in another way than its patch, takes the new colour at once. Of colour: a thing leaves no trail
 // on ground as bright as itself, while flicker is small against the difference of two things.
 #pragma once
 
@@ -8,9 +8,9 @@
 
 namespace fastcolor::math {
 
-constexpr int kMotionBlock = 8;  // side of a block of one motion, pixels
-// What a pixel of motion must save in the sum of differences: a quarter of a code a pixel of the block. Without it,
-// noise would move flat blocks about.
+constexpr int kPatch = 8;  // side of a patch, which has one motion, in pixels: what the field calls a block
+// What a pixel of motion must save in the sum of differences: a quarter of a code a pixel of the patch. Without it,
+// noise would move flat patches about.
 constexpr int kMotionCost = 16;
 constexpr int kMaxRadius = 15;  // of the search: a rank has ten bits for a candidate's number
 static_assert((2 * kMaxRadius + 1) * (2 * kMaxRadius + 1) <= 1 << 10);

@@ -8,7 +8,7 @@ from torch import Tensor
 from .._native import _C, address, planes, target
 from ._register import FLOATS, check, check_device, check_tensor, register
 
-BLOCK, MAX_RADIUS = 8, 15  # kMotionBlock, kMaxRadius in csrc/math/temporal.h
+BLOCK, MAX_RADIUS = 8, 15  # kPatch, kMaxRadius in csrc/math/temporal.h
 
 
 def _blocks(luma: Tensor) -> tuple[int, int]:
