@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fastcolor.reference import RGB_TO_XYZ, WHITE
+from fastcolor.reference import RGB_TO_XYZ, WHITE, chroma_share
 
 TO_XYZ = (torch.tensor(RGB_TO_XYZ, dtype=torch.float64) / torch.tensor(WHITE, dtype=torch.float64)[:, None]).float()
 FROM_XYZ = (torch.tensor(RGB_TO_XYZ, dtype=torch.float64).inverse() * torch.tensor(WHITE, dtype=torch.float64)).float()
@@ -75,4 +75,4 @@ def paint(
 ) -> Tensor:
     """Logits and full-size L (N, 1, H, W) -> uint8 (N, H, W, 3)."""
     ab = F.interpolate(decode(logits, points, temperature), lightness.shape[-2:], mode="bilinear", align_corners=False)
-    return lab_to_rgb(torch.cat([lightness, ab], dim=1), matrix)
+    return lab_to_rgb(torch.cat([lightness, ab * chroma_share(lightness)], dim=1), matrix)

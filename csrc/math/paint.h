@@ -37,13 +37,14 @@ FC_HD T to_code(float value, float largest) {
 // light in proportion. A network that knows shapes and not this limit colours letterbox bars, margins and paper. So
 // chroma is multiplied by a factor that rises from 0 to 1 over kDarkRise from L = kBlack, and over kLightRise down from
 // L = kWhite:
-//  - 0 up to L = 1 (codes 0 to 3 of 255, luma 16 to 19 of a film) and from 98 (250 to 255) on: what scanners, noise and
-//    compression leave of black and of white comes out gray to the bit;
-//  - 1 from L = 9, where CIE's f has left its linear part, to L = 95: on photographs the true chroma over the predicted
-//    rises in proportion to L up to about there (0.3 at L = 1, 0.6 at 3, 1 at 8), and is lost only in the last units
-//    below white, because a light yellow is in gamut at L = 97 (200 pictures of BSDS500, the default network);
+//  - 0 up to L = 1 (codes 0 to 3 of 255, luma 16 to 19 of a film) and from 98.25 (250 to 255) on: what scanners, noise
+//    and compression leave of black and of white comes out gray to the bit;
+//  - 1 from L = 9, where CIE's f has left its linear part: on photographs the true chroma over the predicted rises in
+//    proportion to L up to about there (0.3 at L = 1, 0.6 at 3, 1 at 8; 200 pictures of BSDS500, the default network);
+//  - 1 down from L = 97.25: below white a light yellow is in gamut, 34 units of chroma for each unit of L, and
+//    photographs hold such colours; a longer rise costs them more than margins gain;
 //  - between, 3 x^2 - 2 x^3, which has no corner that would show as an edge in a sky or a shadow.
-constexpr float kBlack = 1.0f, kDarkRise = 8.0f, kWhite = 98.0f, kLightRise = 3.0f;
+constexpr float kBlack = 1.0f, kDarkRise = 8.0f, kWhite = 98.25f, kLightRise = 1.0f;
 
 FC_HD float chroma_share(float lightness) {
   const float x = min_of((lightness - kBlack) * (1 / kDarkRise), (kWhite - lightness) * (1 / kLightRise));

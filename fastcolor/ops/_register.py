@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 _LIBRARY = torch.library.Library("fastcolor", "DEF")  # torch forgets the ops when this object goes
 
@@ -38,14 +39,50 @@ def register(
     return getattr(torch.ops.fastcolor, name).default
 
 
-def check(holds: bool, name: str, rule: str, got: object) -> None:
-    """Raise ValueError "name: must rule, got value" unless `holds`."""
+def has_tangent(*tensors: object) -> bool:
+    """Does one of these carry a derivative forwards (`torch.func.jvp`, `torch.autograd.forward_ad`)?"""
+    return any(isinstance(t, Tensor) and forward_ad.unpack_dual(t).tangent is not None for t in tensors)
+
+
+def is_transformed(*tensors: object) -> bool:
+    """Does a transform see one of these that kernels do not know: forward derivatives, `torch.func`'s grad or vmap?
+
+    Plain torch (fastcolor/reference.py) then computes the op, with more time and memory.
+    """
+    if torch.compiler.is_compiling():
+        return False
+    wrapped = torch._C._functorch.is_functorch_wrapped_tensor
+    return any(isinstance(t, Tensor) and wrapped(t) for t in tensors) or has_tangent(*tensors)
+
+
+def wants_derivative(*tensors: object) -> bool:
+    """Would a derivative with respect to one of these be asked for?"""
+    grad = torch.is_grad_enabled() and any(isinstance(t, Tensor) and t.requires_grad for t in tensors)
+    return grad or (not torch.compiler.is_compiling() and has_tangent(*tensors))
+
+
+def refuse_derivative(tensor: Tensor, name: str, op: str) -> None:
+    """Raise ValueError where a derivative is wanted that there is none of; else it would be zero without a word."""
+    if wants_derivative(tensor):
+        raise ValueError(f"{name}: must not want a derivative, {op} has none for it; pass {name}.detach()")
+
+
+def differentiable_vjp(plain: Callable[[Tensor], Tensor], at: Tensor, grad: Tensor) -> Tensor:
+    """The vector-Jacobian product of a plain torch function, which can be differentiated again: for backward passes
+    under create_graph=True. Takes plain torch's time and memory."""
+    with torch.enable_grad():
+        return torch.autograd.grad(plain(at), at, grad, create_graph=True)[0]
+
+
+def check(holds: bool, name: str, rule: str, got: object, *values: object) -> None:
+    """Raise ValueError "name: must rule, got value" unless `holds`. `values` fill the rule's {}: sizes that were
+    written into it before it is needed would bind a compiler to them."""
     if not holds:
-        raise ValueError(f"{name}: must {rule}, got {got}")
+        raise ValueError(f"{name}: must {rule.format(*values)}, got {got}")
 
 
 def check_tensor(
-    tensor: object, name: str, dtypes: Sequence[torch.dtype], shape: str, holds: bool | None = None
+    tensor: object, name: str, dtypes: Sequence[torch.dtype], shape: str | tuple[int, ...], holds: bool | None = None
 ) -> None:
     """Raise TypeError for something that is no tensor, sits on an unsupported device or has a dtype not listed."""
     if not isinstance(tensor, Tensor):

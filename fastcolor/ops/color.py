@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from .. import reference
 from .._native import _C, DTYPE_CODES, address, target
-from ._register import FLOATS, at_least_float32, check, check_tensor, register
+from ._register import (
+    FLOATS,
+    at_least_float32,
+    check,
+    check_tensor,
+    differentiable_vjp,
+    is_transformed,
+    register,
+    wants_derivative,
+)
 
 Layout = Literal["chw", "hwc"]
+
+
+def _layout(hwc: bool) -> Layout:
+    return "hwc" if hwc else "chw"
 
 
 def _lab_shape(shape: torch.Size, hwc: bool) -> list[int]:
@@ -65,6 +79,34 @@ def _lab_to_rgb_backward(grad: Tensor, lab: Tensor, hwc: bool) -> Tensor:
     return grad_lab
 
 
+def _keep(hwc: int) -> Callable[..., None]:
+    """Keeps the first input, and whether channels come last: input number `hwc`."""
+
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.save_for_backward(inputs[0])
+        ctx.hwc = inputs[hwc]
+
+    return setup_context
+
+
+def _rgb_to_lab_gradient(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+    (image,) = ctx.saved_tensors
+    if torch.is_grad_enabled():
+        return differentiable_vjp(lambda x: reference.rgb_to_lab(x, layout=_layout(ctx.hwc)), image, grad), None
+    return rgb_to_lab_backward_op(grad, image, ctx.hwc), None
+
+
+def _lab_to_rgb_gradient(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+    (lab,) = ctx.saved_tensors
+    if torch.is_grad_enabled():
+
+        def plain(x: Tensor) -> Tensor:
+            return reference.lab_to_rgb(x, dtype=x.dtype, layout=_layout(ctx.hwc))
+
+        return differentiable_vjp(plain, lab, grad), None, None, None
+    return lab_to_rgb_backward_op(grad, lab, ctx.hwc), None, None, None
+
+
 rgb_to_lab_backward_op = register(
     "rgb_to_lab_backward(Tensor grad, Tensor image, bool hwc) -> Tensor",
     _rgb_to_lab_backward,
@@ -76,11 +118,8 @@ rgb_to_lab_op = register(
     lambda image, hwc: image.new_empty(
         _lab_shape(image.shape, hwc), dtype=torch.float64 if image.dtype == torch.float64 else torch.float32
     ),
-    setup_context=lambda ctx, inputs, output: (ctx.save_for_backward(inputs[0]), setattr(ctx, "hwc", inputs[1])),
-    backward=lambda ctx, grad: (
-        rgb_to_lab_backward_op(grad, *ctx.saved_tensors, ctx.hwc) if ctx.saved_tensors[0].is_floating_point() else None,
-        None,
-    ),
+    setup_context=_keep(1),
+    backward=_rgb_to_lab_gradient,
 )
 lab_to_rgb_backward_op = register(
     "lab_to_rgb_backward(Tensor grad, Tensor lab, bool hwc) -> Tensor",
@@ -91,8 +130,8 @@ lab_to_rgb_op = register(
     "lab_to_rgb(Tensor lab, ScalarType dtype, bool hwc, bool chroma) -> Tensor",
     _lab_to_rgb,
     lambda lab, dtype, hwc, chroma: lab.new_empty(_rgb_shape(lab.shape, hwc), dtype=dtype),
-    setup_context=lambda ctx, inputs, output: (ctx.save_for_backward(inputs[0]), setattr(ctx, "hwc", inputs[2])),
-    backward=lambda ctx, grad: (lab_to_rgb_backward_op(grad, *ctx.saved_tensors, ctx.hwc), None, None, None),
+    setup_context=_keep(2),
+    backward=_lab_to_rgb_gradient,
 )
 
 
@@ -120,6 +159,8 @@ def rgb_to_lab(image: Tensor, *, layout: Layout = "chw") -> Tensor:
     shape = "(…, H, W, 3) for layout='hwc'" if hwc else "(…, 3, H, W)"
     check_tensor(image, "image", (torch.uint8, *FLOATS), shape)
     check(image.dim() >= 3 and image.shape[-1 if hwc else -3] == 3, "image", f"have shape {shape}", tuple(image.shape))
+    if is_transformed(image):
+        return reference.rgb_to_lab(image, layout=layout)
     return rgb_to_lab_op(at_least_float32(image), hwc)
 
 
@@ -153,6 +194,8 @@ def lab_to_rgb(
     lab = at_least_float32(lab)
     if dtype == torch.uint8:
         return lab_to_rgb_op(lab.detach().float(), dtype, layout == "hwc", gamut == "chroma")
-    if gamut == "chroma" and lab.requires_grad and torch.is_grad_enabled():
+    if gamut == "chroma" and wants_derivative(lab):
         raise ValueError("gamut: must be 'clip' when lab requires a gradient ('chroma' has none), got 'chroma'")
+    if is_transformed(lab):
+        return reference.lab_to_rgb(lab, dtype=dtype, layout=layout, gamut=gamut)
     return lab_to_rgb_op(lab, lab.dtype, layout == "hwc", gamut == "chroma").to(dtype)

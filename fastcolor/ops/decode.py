@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .. import reference
 from .._native import _C, address, target, volume
 from ..bins import Bins, of_key
-from ._register import FLOATS, check, check_tensor, register
+from ._register import FLOATS, check, check_tensor, differentiable_vjp, is_transformed, register
 from .encode import check_palette
 from .loss import compute_dtype, dense
 
@@ -58,7 +59,14 @@ def _setup_context(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
 
 
 def _backward(ctx, grad: Tensor, _) -> tuple[Tensor, None, None]:  # type: ignore[no-untyped-def]
-    return annealed_mean_backward_op(grad, *ctx.saved_tensors, ctx.palette, ctx.temperature), None, None
+    logits, ab, stats = ctx.saved_tensors
+    if torch.is_grad_enabled():
+
+        def plain(z: Tensor) -> Tensor:
+            return reference.annealed_mean(z, palette=of_key(ctx.palette), temperature=ctx.temperature)
+
+        return differentiable_vjp(plain, logits, grad), None, None
+    return annealed_mean_backward_op(grad, logits, ab, stats, ctx.palette, ctx.temperature), None, None
 
 
 annealed_mean_op = register(
@@ -100,4 +108,6 @@ def annealed_mean(logits: Tensor, *, palette: Bins | None = None, temperature: f
         tuple(logits.shape),
     )
     check(temperature == 0 or 1e-3 <= temperature < float("inf"), "temperature", "be 0 or at least 0.001", temperature)
+    if is_transformed(logits):
+        return reference.annealed_mean(logits, palette=palette, temperature=temperature)
     return annealed_mean_op(logits, palette.key, float(temperature))[0]

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from .._native import _C, address, planes, target
 from ..bins import Bins, of_key
-from ._register import FLOATS, check, check_tensor, register
+from ._register import FLOATS, check, check_tensor, refuse_derivative, register
 
 MAX_NEIGHBOURS = 16  # kMaxNeighbours in csrc/math/encode.h
 
@@ -65,7 +65,8 @@ def encode_bins(
 
     Returns:
         (index, weight): (N, neighbours, H, W) int32 and float32, nearest first, a tie going to the lower bin; the
-        weights sum to 1. A NaN or infinite colour has NaN weights. Not differentiable.
+        weights sum to 1. A NaN or infinite colour has NaN weights. An ab that requires a gradient is refused: there
+        is none.
 
     Raises:
         TypeError, ValueError: wrong type, dtype, shape or number; the message says which.
@@ -82,4 +83,5 @@ def encode_bins(
         ab, "ab", FLOATS, "(N, 2, H, W)", ab.dim() == 4 and ab.shape[1] == 2 if isinstance(ab, Tensor) else None
     )
     check_encoding(palette, neighbours, sigma)
+    refuse_derivative(ab, "ab", "encode_bins")
     return encode_bins_op(ab.detach().float(), palette.key, neighbours, float(sigma))

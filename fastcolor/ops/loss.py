@@ -7,9 +7,19 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from .. import reference
 from .._native import _C, address, is_channels_last, planes, target, volume
-from ..bins import Bins
-from ._register import FLOATS, check, check_device, check_tensor, register
+from ..bins import Bins, of_key
+from ._register import (
+    FLOATS,
+    check,
+    check_device,
+    check_tensor,
+    differentiable_vjp,
+    is_transformed,
+    refuse_derivative,
+    register,
+)
 from .encode import check_encoding, check_palette, palette_addresses
 
 Reduction = Literal["mean", "sum", "weighted_mean", "none"]
@@ -118,15 +128,29 @@ def _scaled(grad: Tensor, factor: Tensor) -> Tensor:
 
 
 def _keep_gradient(ctx: Any, inputs: object, output: tuple[Tensor, Tensor]) -> None:
-    # Else torch fills a volume with zeros for the gradient's own gradient, which there is not: the loss is
-    # differentiable once, and a second time says so.
+    # Else torch fills a volume with zeros for the gradient's own gradient: second derivatives take another way.
     ctx.set_materialize_grads(False)
     ctx.mark_non_differentiable(output[1])
-    ctx.save_for_backward(output[1])
+    logits, ab, ctx.palette, class_weight, mask, *ctx.rest, _ = inputs
+    # The logits are for second derivatives alone. Backward frees them with the gradient, before anything else runs.
+    ctx.save_for_backward(output[1], logits, ab, class_weight, mask)
 
 
 def _loss_backward(ctx: Any, factor: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
-    return None if factor is None else _scaled(*ctx.saved_tensors, factor), *(None,) * 9
+    gradient, logits, ab, class_weight, mask = ctx.saved_tensors
+    if factor is None:
+        return (None,) * 10
+    if torch.is_grad_enabled():
+        neighbours, sigma, gamma, reduction = ctx.rest
+
+        def plain(z: Tensor) -> Tensor:
+            return reference.rebalanced_cross_entropy(
+                z, ab, palette=of_key(ctx.palette), class_weight=class_weight, mask=mask, neighbours=neighbours,
+                sigma=sigma, gamma=gamma, reduction=reduction,
+            )  # fmt: skip
+
+        return differentiable_vjp(plain, logits, factor), *(None,) * 9
+    return _scaled(gradient, factor), *(None,) * 9
 
 
 loss_op = register(
@@ -150,6 +174,11 @@ class _InPlaceLoss(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                "rebalanced_cross_entropy: a second derivative needs the logits, which inplace=True has overwritten; "
+                "leave inplace out"
+            )
         if ctx.gradient is None:
             raise RuntimeError("rebalanced_cross_entropy: a second backward pass needs retain_graph=True in the first")
         gradient = _scaled(ctx.gradient, factor)
@@ -177,7 +206,7 @@ def rebalanced_cross_entropy(
 
     Args:
         logits: (N, Q, H, W) float32, float16, bfloat16 (sums in float32) or float64; NCHW or channels_last.
-        ab: (N, 2, H, W) float, the true colours in Lab units. No gradient flows to it.
+        ab: (N, 2, H, W) float, the true colours in Lab units. A gradient for it is refused.
         palette: of Q bins; None is the 313-point grid.
         class_weight: (Q,), see `palette.class_weights`; a pixel weighs as its nearest bin. None: 1.
         neighbours, sigma: of the encoding, see `encode_bins`.
@@ -211,9 +240,8 @@ def rebalanced_cross_entropy(
         tuple(logits.shape),
     )
     n, _, h, w = logits.shape
-    check_tensor(
-        ab, "ab", FLOATS, f"({n}, 2, {h}, {w})", tuple(ab.shape) == (n, 2, h, w) if isinstance(ab, Tensor) else None
-    )
+    check_tensor(ab, "ab", FLOATS, (n, 2, h, w), tuple(ab.shape) == (n, 2, h, w) if isinstance(ab, Tensor) else None)
+    refuse_derivative(ab, "ab", "the loss")
     check_device(ab, "ab", logits, "logits")
     check_encoding(palette, neighbours, sigma)
     check(0 <= gamma < float("inf"), "gamma", "be finite and not negative", gamma)
@@ -227,11 +255,16 @@ def rebalanced_cross_entropy(
             mask,
             "mask",
             (torch.bool, torch.uint8, torch.int32, torch.int64, *FLOATS),
-            f"({n}, {h}, {w})",
-            mask.shape == (n, h, w),
+            (n, h, w),
+            tuple(mask.shape) == (n, h, w),
         )
         check_device(mask, "mask", logits, "logits")
         mask = (mask != 0).to(torch.uint8).contiguous()
+    if is_transformed(logits, ab, class_weight, mask):
+        return reference.rebalanced_cross_entropy(
+            logits, ab.float(), palette=palette, class_weight=class_weight, neighbours=neighbours, sigma=sigma,
+            gamma=gamma, mask=mask, reduction=reduction,
+        )  # fmt: skip
     arguments = (
         ab.detach().float(),
         palette.key,

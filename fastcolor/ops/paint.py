@@ -42,7 +42,7 @@ def _check_ab(ab: object, images: int) -> Tensor:
         ab, "ab", FLOATS, "(N, 2, h, w)", ab.dim() == 4 and ab.shape[1] == 2 if isinstance(ab, Tensor) else None
     )
     assert isinstance(ab, Tensor)
-    check(ab.shape[0] == images, "ab", f"hold as many images as the picture, {images}", ab.shape[0])
+    check(ab.shape[0] == images, "ab", "hold as many images as the picture, {}", ab.shape[0], images)
     check(images == 0 or (ab.shape[2] > 0 and ab.shape[3] > 0), "ab", "have at least one pixel", tuple(ab.shape))
     return ab.detach().float()
 
@@ -190,7 +190,8 @@ def paint_rgb(
         saturation: factor on ab. gamut: "clip" or "chroma", see `lab_to_rgb`.
 
     Returns:
-        (N, H, W, 3) uint8.
+        (N, H, W, 3) uint8. Black and white are gray whatever ab says: chroma fades to nothing at both ends of lightness
+        (`Note [Neutral ends]` in csrc/math/paint.h).
 
     Raises:
         TypeError, ValueError: wrong type, dtype, shape or number; the message says which.
@@ -200,7 +201,7 @@ def paint_rgb(
         [9]
     """
     kind, source = _check_source(l_or_rgb)
-    ab = _check_ab(ab, len(source))
+    ab = _check_ab(ab, source.shape[0])
     check_device(ab, "ab", l_or_rgb, "l_or_rgb")
     _check_look(saturation, gamut)
     return paint_rgb_op(ab, source, kind, float(saturation), gamut == "chroma")
@@ -229,7 +230,8 @@ def paint_chroma(
             ("center", as JPEG has it); between two luma rows in either case.
 
     Returns:
-        (Cb, Cr), each (N, ceil(H / 2 or 1), ceil(W / 2 or 1)) of luma's dtype.
+        (Cb, Cr), each (N, ceil(H / 2 or 1), ceil(W / 2 or 1)) of luma's dtype. Neutral in black and in white, as
+        `paint_rgb` has it.
 
     Raises:
         TypeError, ValueError: wrong type, dtype, shape or choice; the message says which.

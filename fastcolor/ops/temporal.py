@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .. import reference
 from .._native import _C, address, planes, target
-from ._register import FLOATS, check, check_device, check_tensor, register
+from ._register import FLOATS, check, check_device, check_tensor, is_transformed, register, wants_derivative
 
 BLOCK, MAX_RADIUS = 8, 15  # kPatch, kMaxRadius in csrc/math/temporal.h
 
@@ -19,7 +20,8 @@ def _check_lumas(luma: object, previous: object, previous_name: str) -> None:
     for plane, name in ((luma, "luma"), (previous, previous_name)):
         check_tensor(plane, name, (torch.uint8,), "(N, H, W)", plane.dim() == 3 if isinstance(plane, Tensor) else None)
     assert isinstance(luma, Tensor) and isinstance(previous, Tensor)
-    check(previous.shape == luma.shape, previous_name, f"have luma's shape, {tuple(luma.shape)}", tuple(previous.shape))
+    same = tuple(previous.shape) == tuple(luma.shape)
+    check(same, previous_name, "have luma's shape, {}", tuple(previous.shape), tuple(luma.shape))
     check_device(previous, previous_name, luma, "luma")
 
 
@@ -146,13 +148,13 @@ def temporal_average(
     n, height, width = luma.shape
     for colours, name in ((ab, "ab"), (previous_ab, "previous_ab")):
         good = tuple(colours.shape) == (n, 2, height, width) if isinstance(colours, Tensor) else None
-        check_tensor(colours, name, FLOATS, f"(N, 2, H, W) of the luma, {(n, 2, height, width)}", good)
+        check_tensor(colours, name, FLOATS, (n, 2, height, width), good)
         check_device(colours, name, luma, "luma")
     if motion is None:
         motion = luma.new_zeros((n, 2, *_blocks(luma)), dtype=torch.int32)
     shape = (n, 2, *_blocks(luma))
     check_tensor(
-        motion, "motion", (torch.int32,), str(shape), tuple(motion.shape) == shape if hasattr(motion, "shape") else None
+        motion, "motion", (torch.int32,), shape, tuple(motion.shape) == shape if hasattr(motion, "shape") else None
     )
     check_device(motion, "motion", luma, "luma")
     if not isinstance(keep, Tensor):
@@ -162,6 +164,11 @@ def temporal_average(
     check_device(keep, "keep", luma, "luma")
     for value, name in ((tolerance, "tolerance"), (tolerance_ab, "tolerance_ab")):
         check(1e-3 <= value < float("inf"), name, "be finite and at least 0.001", value)
+    if wants_derivative(ab, previous_ab, keep) or is_transformed(ab, luma, previous_ab, previous_luma, motion, keep):
+        return reference.temporal_average(
+            ab.float(), luma, previous_ab.float(), previous_luma, motion, keep=keep, tolerance=tolerance,
+            tolerance_ab=tolerance_ab,
+        )  # fmt: skip
     return temporal_average_op(
         ab.detach().float(),
         luma,

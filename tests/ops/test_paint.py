@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+import fastcolor
 from fastcolor import ops, reference
 
 SIZES = [(90, 161, 32, 64), (33, 17, 64, 64), (1, 1, 8, 8), (7, 1, 3, 1), (1, 9, 2, 5), (540, 960, 144, 256)]
@@ -101,6 +102,69 @@ def test_chroma_shows_the_color_it_was_made_from(device: torch.device, matrix: s
     y = k_red * red + (1 - k_red - k_blue) * green + k_blue * blue
     assert torch.allclose(unit[0] * 2 * (1 - k_blue), blue - y, atol=5e-3)
     assert torch.allclose(unit[1] * 2 * (1 - k_red), red - y, atol=5e-3)
+
+
+# ---- black and white have no colour ----
+
+
+def vivid(device: torch.device, n: int = 1) -> torch.Tensor:
+    return torch.tensor([60.0, -80.0], device=device).view(1, 2, 1, 1).expand(n, 2, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("bits", "full_range", "black", "white"),
+    [(8, True, (0, 3), (250, 255)), (8, False, (0, 19), (231, 255)), (10, True, (0, 13), (1003, 1023)),
+     (10, False, (0, 76), (924, 1023)), (12, False, (0, 304), (3696, 4095)), (16, True, (0, 900), (64260, 65535))],
+)  # fmt: skip
+def test_black_and_white_of_a_film_are_neutral(
+    device: torch.device, bits: int, full_range: bool, black: tuple, white: tuple
+) -> None:
+    for low, high in (black, white):
+        codes = np.linspace(low, high, 16).round().astype(np.uint8 if bits == 8 else np.uint16)
+        luma = torch.from_numpy(codes).view(1, 16, 1).expand(1, 16, 16).contiguous().to(device)
+        for subsampling in ("420", "422", "444"):
+            options = {"subsampling": subsampling, "matrix": "bt709", "full_range": full_range, "bits": bits}
+            gray = ops.paint_chroma(torch.zeros_like(vivid(device)), luma, **options)
+            for chroma, neutral in zip(ops.paint_chroma(vivid(device), luma, **options), gray, strict=True):
+                assert torch.equal(chroma, neutral)
+                # sRGB's published matrix and white differ in the fifth digit, which 16 bits show.
+                assert levels_apart(chroma, torch.full_like(chroma.int(), 2 ** (bits - 1))) <= (bits == 16)
+    middle = torch.full_like(luma, (black[1] + white[0]) // 2)
+    for chroma in ops.paint_chroma(vivid(device), middle, **options):
+        assert int((chroma.int() - 2 ** (bits - 1)).abs().min()) > 2 ** (bits - 5)
+
+
+@pytest.mark.parametrize("gamut", ["clip", "chroma"])
+def test_black_and_white_of_a_picture_are_neutral(device: torch.device, gamut: str) -> None:
+    codes = torch.tensor([0, 1, 2, 3, 250, 251, 252, 253, 254, 255], device=device).view(1, 1, 10)
+    lightness = ops.rgb_to_lab(codes.to(torch.uint8).expand(1, 3, 1, 10).contiguous().view(1, 3, 1, 10))[:, :1]
+    for source in (codes.to(torch.uint8), (codes * 257).to(torch.uint16), lightness):
+        rgb = ops.paint_rgb(vivid(device), source, saturation=1.5, gamut=gamut)
+        assert torch.equal(rgb, codes.to(torch.uint8)[..., None].expand(1, 1, 10, 3))
+
+
+def test_shadows_and_highlights_keep_their_color(device: torch.device) -> None:
+    """From L = 9 to 97.25 nothing changes; between, chroma falls with lightness and never rises again."""
+    lightness = torch.linspace(9, 97.25, 500, device=device).view(1, 1, 1, 500)
+    ab = torch.tensor([12.0, 9.0], device=device).view(1, 2, 1, 1)
+    lab = torch.cat([lightness, ab.expand(1, 2, 1, 500)], 1)
+    assert levels_apart(ops.paint_rgb(ab, lightness), ops.lab_to_rgb(lab, layout="hwc")) == 0
+    for low, high in ((1, 9), (98.25, 97.25)):
+        share = reference.chroma_share(torch.linspace(low, high, 100, dtype=torch.float64))
+        assert share[0] == 0 and share[-1] == 1 and bool((share.diff() > 0).all())
+
+
+def test_bars_and_margins_of_a_real_run_are_gray() -> None:
+    rows, columns = np.mgrid[:160, :240]
+    scene = (150 + 60 * np.sin(columns / 31 + np.sin(rows / 23) * 2)).astype(np.uint8)
+    for frame in (0, 2, 250, 255):
+        picture = np.full((260, 320), frame, dtype=np.uint8)
+        picture[50:210, 40:280] = scene
+        colored = np.asarray(fastcolor.colorize(picture))
+        edge = np.ones_like(picture, dtype=bool)
+        edge[50:210, 40:280] = False
+        assert (colored[edge] == frame).all()
+        assert np.ptp(colored[50:210, 40:280].astype(int), axis=-1).mean() > 2
 
 
 def test_gray_film_stays_gray(device: torch.device) -> None:
