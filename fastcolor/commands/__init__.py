@@ -10,29 +10,32 @@ NAMES = ("colorize", "video", "batch", "train", "palette", "prior", "evaluate", 
 
 def command(name: str) -> tuple[Any, Callable[[Any], int]]:
     """A command's type of options, and its function, which returns the exit code."""
-    from . import color, learn, machine
-
     match name:
-        case "colorize":
-            return color.ColorizeOptions, color.run_colorize
-        case "video":
-            return color.VideoOptions, color.run_video
-        case "batch":
-            return color.BatchOptions, color.run_batch
-        case "train":
-            return learn.TrainOptions, learn.run_train
-        case "palette":
-            return learn.PaletteOptions, learn.run_palette
-        case "prior":
-            return learn.PriorOptions, learn.run_prior
-        case "evaluate":
-            return learn.EvaluateOptions, learn.run_evaluate
-        case "export":
-            return machine.ExportOptions, machine.run_export
-        case "bench":
-            return machine.BenchOptions, machine.run_bench
-        case "info":
-            return machine.InfoOptions, machine.run_info
+        case "colorize" | "video" | "batch":
+            from . import color
+
+            return {
+                "colorize": (color.ColorizeOptions, color.run_colorize),
+                "video": (color.VideoOptions, color.run_video),
+                "batch": (color.BatchOptions, color.run_batch),
+            }[name]
+        case "train" | "palette" | "prior" | "evaluate":
+            from . import learn
+
+            return {
+                "train": (learn.TrainOptions, learn.run_train),
+                "palette": (learn.PaletteOptions, learn.run_palette),
+                "prior": (learn.PriorOptions, learn.run_prior),
+                "evaluate": (learn.EvaluateOptions, learn.run_evaluate),
+            }[name]
+        case "export" | "bench" | "info":
+            from . import machine
+
+            return {
+                "export": (machine.ExportOptions, machine.run_export),
+                "bench": (machine.BenchOptions, machine.run_bench),
+                "info": (machine.InfoOptions, machine.run_info),
+            }[name]
     raise ValueError(f"command: must be one of {', '.join(NAMES)}, got {name!r}")
 
 

@@ -10,7 +10,6 @@ from typing import Annotated
 
 import tyro
 
-from ..data import find
 from ..evaluation.options import EvaluateOptions
 from ..training.options import TrainOptions
 
@@ -123,6 +122,8 @@ def _new_files(out: Path, endings: tuple[str, ...], overwrite: bool, data: Seque
         if path.exists() and not overwrite:
             raise FileExistsError(f"{path} exists already; --overwrite replaces it")
     if data:
+        from ..data import find
+
         find(data)
     out.parent.mkdir(parents=True, exist_ok=True)
     return plot

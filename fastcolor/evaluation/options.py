@@ -10,7 +10,6 @@ import tyro
 
 from ..options.base import FilePath, Must, NameOrPath, Sources
 from ..options.look import Look
-from .report import SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -55,6 +54,8 @@ class EvaluateOptions(Look):
             ValueError: one is out of range, or lacks another.
         """
         super().check()
+        from .report import SUFFIXES  # which draws: help is shown without it
+
         if self.report is not None and Path(self.report).suffix.lower() not in SUFFIXES:
             raise ValueError(f"report: must end in one of {', '.join(SUFFIXES)}, got {str(self.report)!r}")
         if self.labels is not None and self.classifier is None:
