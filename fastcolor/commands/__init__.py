@@ -10,33 +10,33 @@ NAMES = ("colorize", "video", "batch", "train", "palette", "prior", "evaluate", 
 
 def command(name: str) -> tuple[Any, Callable[[Any], int]]:
     """A command's type of options, and its function, which returns the exit code."""
-    match name:
-        case "colorize" | "video" | "batch":
-            from . import color
+    found: dict[str, tuple[Any, Callable[[Any], int]]] = {}
+    if name in ("colorize", "video", "batch"):
+        from . import color
 
-            return {
-                "colorize": (color.ColorizeOptions, color.run_colorize),
-                "video": (color.VideoOptions, color.run_video),
-                "batch": (color.BatchOptions, color.run_batch),
-            }[name]
-        case "train" | "palette" | "prior" | "evaluate":
-            from . import learn
+        found = {
+            "colorize": (color.ColorizeOptions, color.run_colorize),
+            "video": (color.VideoOptions, color.run_video),
+            "batch": (color.BatchOptions, color.run_batch),
+        }
+    elif name in ("train", "palette", "prior", "evaluate"):
+        from . import learn
 
-            return {
-                "train": (learn.TrainOptions, learn.run_train),
-                "palette": (learn.PaletteOptions, learn.run_palette),
-                "prior": (learn.PriorOptions, learn.run_prior),
-                "evaluate": (learn.EvaluateOptions, learn.run_evaluate),
-            }[name]
-        case "export" | "bench" | "info":
-            from . import machine
+        found = {
+            "train": (learn.TrainOptions, learn.run_train),
+            "palette": (learn.PaletteOptions, learn.run_palette),
+            "prior": (learn.PriorOptions, learn.run_prior),
+            "evaluate": (learn.EvaluateOptions, learn.run_evaluate),
+        }
+    elif name in ("export", "bench", "info"):
+        from . import machine
 
-            return {
-                "export": (machine.ExportOptions, machine.run_export),
-                "bench": (machine.BenchOptions, machine.run_bench),
-                "info": (machine.InfoOptions, machine.run_info),
-            }[name]
-    raise ValueError(f"command: must be one of {', '.join(NAMES)}, got {name!r}")
+        found = {
+            "export": (machine.ExportOptions, machine.run_export),
+            "bench": (machine.BenchOptions, machine.run_bench),
+            "info": (machine.InfoOptions, machine.run_info),
+        }
+    return found[name]
 
 
 def table() -> dict[str, tuple[Any, Callable[[Any], int]]]:
