@@ -115,7 +115,7 @@ def decode(item: Item, *, at_least: int | None = None) -> Image.Image:
     """
     try:
         picture = read_bytes(item.read(), item.name, at_least=at_least).frames[0]
-    except (OSError, ValueError, zlib.error) as error:
+    except Exception as error:  # of many kinds, from files and from archives
         words = str(error).removeprefix(f"{item.name}: ") or type(error).__name__
         raise ValueError(f"{item.name}: not a readable picture ({words})") from None
     return Image.fromarray(eight_bit(picture.pixels)).convert("RGB")

@@ -78,3 +78,22 @@ def test_a_picture_is_upright(tmp_path: Path) -> None:
     exif[0x0112] = 6  # turned
     Image.new("RGB", (40, 20)).save(tmp_path / "t.jpg", exif=exif)
     assert next(data.pictures(tmp_path))[1].shape == (40, 20, 3)
+
+
+def test_a_damaged_archive_costs_its_pictures_alone(tmp_path: Path) -> None:
+    Image.new("RGB", (40, 20), (9, 99, 200)).save(tmp_path / "a.png")
+    with zipfile.ZipFile(tmp_path / "b.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in ("c.png", "d.png"):
+            archive.write(tmp_path / "a.png", name)
+    content = bytearray((tmp_path / "b.zip").read_bytes())
+    content[40:60] = bytes(20)  # of the first member
+    (tmp_path / "b.zip").write_bytes(content)
+    items = data.find(tmp_path)
+    (tmp_path / "b.zip").write_bytes(content[:100])  # cut off behind it, after it had been listed
+    for item in items[1:]:
+        with pytest.raises(ValueError, match=rf"{item.member}: not a readable picture"):
+            data.decode(item)
+    with pytest.warns(UserWarning, match="skipped"):
+        (tmp_path / "b.zip").write_bytes(content)
+        assert Path(next(data.pictures(tmp_path))[0]).name == "a.png"
+        list(data.pictures(tmp_path))
