@@ -94,6 +94,7 @@ def test_information_that_measures_every_engine(tmp_path: Path, net: str) -> Non
 
 
 def test_film_and_batch(tmp_path: Path, net: str) -> None:
+    (tmp_path / "in").mkdir()
     src = clip(tmp_path / "in" / "gray.mp4", frames=6)
     shutil.copy(PHOTOGRAPH, tmp_path / "in" / "photograph.jpg")
     for i, arguments in enumerate(
@@ -106,7 +107,7 @@ def test_film_and_batch(tmp_path: Path, net: str) -> None:
         told, reached, left = watched(tmp_path / str(i), "-c", RUN, *arguments)
         assert "onnxruntime" in told.splitlines()[-1].split()
         assert not reached and not left
-    assert (tmp_path / "colour.mp4").exists() and len(list((tmp_path / "out").iterdir())) == 2
+    assert (tmp_path / "colour.mp4").exists() and {"gray.mp4", "photograph.jpg"} <= {path.name for path in (tmp_path / "out").iterdir()}
 
 
 def test_export(tmp_path: Path, net: str) -> None:
