@@ -100,14 +100,15 @@ def test_film_and_batch(tmp_path: Path, net: str) -> None:
     for i, arguments in enumerate(
         [
             ["video", str(src), str(tmp_path / "colour.mp4"), "--weights", net],
-            ["batch", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--engine", "onnx"],
+            ["batch", str(tmp_path / "in"), str(tmp_path / "out"), "--engine", "onnx"],
         ]
     ):
         (tmp_path / str(i)).mkdir()
         told, reached, left = watched(tmp_path / str(i), "-c", RUN, *arguments)
         assert "onnxruntime" in told.splitlines()[-1].split()
         assert not reached and not left
-    assert (tmp_path / "colour.mp4").exists() and {"gray.mp4", "photograph.jpg"} <= {path.name for path in (tmp_path / "out").iterdir()}
+    assert (tmp_path / "colour.mp4").exists()
+    assert {"gray.mp4", "photograph.jpg"} <= {path.name for path in (tmp_path / "out").iterdir()}
 
 
 def test_export(tmp_path: Path, net: str) -> None:
