@@ -245,12 +245,22 @@ _DEFAULT_OPTIMISER = Optimiser(
 _GAN_ADAM = Optimiser(2e-4, betas=(0.5, 0.999))
 
 PRESETS: dict[str, Preset] = {
+    # Rare colours weigh by a square root until the network knows what things look like, and in full at the end.
     "default": Preset(
         model="default",
-        steps=8_000,
+        steps=11_300,
         stages=(
-            Stage(0.5, 32, View(128, 0.5, 1.0), (CrossEntropy(alpha=0.5),), _DEFAULT_OPTIMISER, "strokes", 0.35),
-            Stage(1.0, 16, View(192, 0.6, 1.0), (CrossEntropy(alpha=0.5),), _DEFAULT_OPTIMISER, "strokes", 0.35),
+            Stage(40 / 113, 32, View(128, 0.5, 1.0), (CrossEntropy(alpha=0.5),), _DEFAULT_OPTIMISER, "strokes", 0.35),
+            Stage(80 / 113, 16, View(192, 0.6, 1.0), (CrossEntropy(alpha=0.5),), _DEFAULT_OPTIMISER, "strokes", 0.35),
+            Stage(
+                1.0,
+                16,
+                View(192, 0.6, 1.0),
+                (CrossEntropy(),),
+                replace(_DEFAULT_OPTIMISER, learning_rate=5e-4, encoder_learning_rate=1.5e-4, warmup=100),
+                "strokes",
+                0.2,
+            ),
         ),
         encoder="encoder.",
         freeze=4,
