@@ -240,6 +240,7 @@ def _page(walk: _Walk, index: int, name: str, *, lenient: bool) -> Picture:
     with suppress(Exception):  # words of its own never cost a picture
         exif.endian, exif.bigtiff = directory.parent.byteorder, directory.parent.is_bigtiff
         exif.load_from_fp(walk.file, directory.offset)
+        exif.bigtiff = False  # as it is written again: no other format has EXIF of 64 bits
     space = Space(profile=bytes(directory.iccprofile) if directory.iccprofile else None)
     return _finished(raster, space, metadata.orientation(exif), metadata.of_exif(exif, tiff=True), lenient=lenient)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from odd_pictures import deep, page, ramp, tiff, write
 from PIL import Image, TiffImagePlugin
 
@@ -147,3 +148,18 @@ def test_what_is_left_of_a_truncated_deep_tiff(tmp_path: Path) -> None:
         reading.read(path)
     picture = reading.read(path, allow_truncated=True).frames[0]
     assert np.array_equal(picture.pixels[:80], DEEP[:80]) and picture.present == (slice(0, 80), slice(0, 160))
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif"])
+def test_words_of_a_big_tiff_are_those_of_any(suffix: str, tmp_path: Path) -> None:
+    tifffile.imwrite(
+        tmp_path / "a.tif", GRAY, bigtiff=True, description="harbour", resolution=(300, 300), metadata=None
+    )
+    picture = reading.read(tmp_path / "a.tif").frames[0]
+    assert np.array_equal(picture.pixels, GRAY)
+    image = Image.fromarray(GRAY).convert("RGB")
+    image.info.update(picture.info)
+    writing.write(tmp_path / f"b.{suffix}", [image])
+    with Image.open(tmp_path / f"b.{suffix}") as again:
+        assert again.getexif()[270] == "harbour" and round(again.info.get("dpi", (300, 300))[0]) == 300
+        assert b"II+" not in again.info.get("exif", b"")[:12]
