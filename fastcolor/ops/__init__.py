@@ -4,9 +4,10 @@
 channels_last, empty batches; runs on the current CUDA stream; and works under torch.compile and torch.export with free
 sizes and batches.
 
-rgb_to_lab, lab_to_rgb, annealed_mean, rebalanced_cross_entropy and temporal_average have derivatives. The first backward
-pass of all but the last runs in kernels; second order, forward mode and torch.func run in plain torch, which is right
-but slow. What has no derivative says so, or gives integers. Wrong arguments raise TypeError or ValueError that name the argument, the rule and the value.
+rgb_to_lab, lab_to_rgb, annealed_mean, rebalanced_cross_entropy and temporal_average have derivatives. The first
+backward pass of all but the last runs in kernels; second order, forward mode and torch.func run in plain torch, which
+is right but slow. What has no derivative says so, or gives integers. Wrong arguments raise TypeError or ValueError that
+name the argument, the rule and the value.
 """
 
 from .color import lab_to_rgb, rgb_to_lab
