@@ -83,9 +83,9 @@ def test_an_output_folder_inside_the_input_is_not_walked(tmp_path: Path) -> None
     save(tmp_path / "a.png")
     assert len(colored(tmp_path, to=tmp_path / "out").done) == 1
     again = colored(tmp_path, to=tmp_path / "out", overwrite=True)
-    assert len(again.done) == 1 and tree(tmp_path) == ["a.png", "out/a.png"]
+    assert len(again.done) == 1 and tree(tmp_path) == ["a.png", "out/.fastcolor-output", "out/a.png"]
     assert len(colored(*sorted(tmp_path.iterdir()), to=tmp_path / "out", overwrite=True).done) == 1
-    assert tree(tmp_path) == ["a.png", "out/a.png"]
+    assert tree(tmp_path) == ["a.png", "out/.fastcolor-output", "out/a.png"]
 
 
 def test_every_page_of_an_album_is_coloured(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
