@@ -87,6 +87,7 @@ def main() -> None:
         for _ in range(options.rounds):
             for way in ways:
                 times[way].append(run(*ways[way]))
+                print(f"{way}: {times[way][-1]}", flush=True)
     rows = {}
     for way, found in times.items():
         wall, processor = (statistics.median(column) for column in zip(*found, strict=True))
