@@ -160,8 +160,8 @@ class Colorizer(Predictor):
         """Colour a picture by what the network saw and by hints, in a fraction of the time of a whole colouring.
 
         Args:
-            features: of this colorizer's `features`. hints: what somebody knows; none: as a call, but for the rounding of
-                another engine: hints are followed in torch.
+            features: of this colorizer's `features`. hints: what somebody knows; none: as a call, but in torch, whose
+                rounding may be another.
             temperature, saturation: as for a call.
 
         Returns:
