@@ -79,6 +79,37 @@ PUBLISHED: dict[str, Remote] = {
         ("https://colorizers.s3.us-east-2.amazonaws.com/siggraph17-df00044c.pth",),
         "df00044c0a4d7c3edcecf6f75437ce346a66e7a42612d9b968e1a7e17dbc6f66",
     ),
+    # DDColor (Apache-2.0) and DeOldify (MIT). Their authors state no hashes; these are what public projects that keep
+    # the files state of them.
+    "ddcolor-modelscope": Remote(
+        "ddcolor_modelscope.pth",
+        ("https://huggingface.co/piddnad/DDColor-models/resolve/main/ddcolor_modelscope.pth",),
+        "17c460d7e55b32a598370621d77173be59e03c24b0823f06821db23a50c263ce",
+        limit=1 << 30,
+    ),
+    "ddcolor-artistic": Remote(
+        "ddcolor_artistic.pth",
+        ("https://huggingface.co/piddnad/DDColor-models/resolve/main/ddcolor_artistic.pth",),
+        "a591ee5beedad36de703d8977e92d0c30c1eedc6453fd1b300f3b460842a23a9",
+        limit=1 << 30,
+    ),
+    "deoldify": Remote(
+        "ColorizeArtistic_gen.pth",
+        ("https://data.deepai.org/deoldify/ColorizeArtistic_gen.pth",),
+        "3f750246fa220529323b85a8905f9b49c0e5d427099185334d048fb5b5e22477",
+    ),
+    "deoldify-stable": Remote(
+        "ColorizeStable_gen.pth",
+        ("https://huggingface.co/spensercai/DeOldify/resolve/main/ColorizeStable_gen.pth",),
+        "ca9cd7f43fb8b222c9a70f7b292e305a000694b0ff9d2ae4a6747b1a2e1ee5af",
+        limit=1 << 30,
+    ),
+    "deoldify-video": Remote(
+        "ColorizeVideo_gen.pth",
+        ("https://data.deepai.org/deoldify/ColorizeVideo_gen.pth",),
+        "e3d98bb6a222354c79f95485c2f078a89dc724e9183662506d9e0f5aafac83ad",
+        limit=1 << 30,
+    ),
     # torchvision's ImageNet weights (IMAGENET1K_V1), to start an encoder from.
     "resnet18": Remote(
         "resnet18-f37072fd.pth",
@@ -97,6 +128,9 @@ PUBLISHED: dict[str, Remote] = {
     ),
 }
 
+# Published files of which nobody has stated a hash: they are used where somebody has put them, and not downloaded.
+UNSTATED = {"ddcolor": "ddcolor_paper.pth", "ddcolor-tiny": "ddcolor_paper_tiny.pth"}
+
 
 def fetch(name: str) -> Path:
     """The file of a published name, downloaded if it is not in the cache yet.
@@ -105,7 +139,7 @@ def fetch(name: str) -> Path:
     for the same file; its hash is checked whatever its origin.
 
     Args:
-        name: one of `PUBLISHED`.
+        name: one of `PUBLISHED` or `UNSTATED`.
 
     Returns:
         A whole and verified file under `home() / "weights"`.
@@ -117,10 +151,15 @@ def fetch(name: str) -> Path:
         >>> fetch("eccv16").name  # doctest: +SKIP
         'colorization_release_v2-9b330a0b.pth'
     """
-    remote = PUBLISHED[name]
-    final = home() / "weights" / remote.file
+    final = home() / "weights" / (UNSTATED.get(name) or PUBLISHED[name].file)
     if final.exists():
         return final
+    if name in UNSTATED:
+        raise DownloadError(
+            f"weights: {name} cannot be downloaded: no SHA-256 of {final.name} is publicly stated to check it by; "
+            f"get it from huggingface.co/piddnad/DDColor-models and put it at {final}, or give its path"
+        )
+    remote = PUBLISHED[name]
     advice = f"get {remote.file} by other means and put it at {final}, or set FASTCOLOR_HOME"
     try:
         final.parent.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,18 @@ import os
 from pathlib import Path
 
 NAMED = {"default": Path(__file__).parents[1] / "assets" / "default.safetensors"}
-PUBLISHED = ("eccv16", "siggraph17")  # state dicts that are downloaded at first use
+# State dicts that are downloaded at first use: the network that each is of, and the side in pixels that suits it.
+PUBLISHED = {
+    "eccv16": ("eccv16", 256),
+    "siggraph17": ("siggraph17", 256),
+    "ddcolor": ("ddcolor", 512),
+    "ddcolor-modelscope": ("ddcolor", 512),
+    "ddcolor-artistic": ("ddcolor", 512),
+    "ddcolor-tiny": ("ddcolor-tiny", 512),
+    "deoldify": ("deoldify", 560),
+    "deoldify-stable": ("deoldify-wide", 560),
+    "deoldify-video": ("deoldify-wide", 336),
+}
 
 
 def names() -> list[str]:
@@ -37,7 +48,7 @@ def check(name_or_path: str | os.PathLike[str]) -> Path | None:
 
 
 def locate(name_or_path: str | os.PathLike[str]) -> Path:
-    """The file behind a name ("default", "eccv16", "siggraph17") or path; a published one is downloaded if need be.
+    """The file behind a name such as "default" or "eccv16", or behind a path; a published one is downloaded if need be.
 
     Raises:
         ValueError: an unknown name, or a folder. FileNotFoundError: no such file. DownloadError: see

@@ -74,7 +74,7 @@ class _Pickle:
         return Unpickler(file, **options).load()
 
 
-def read(path: str | os.PathLike[str]) -> dict[str, Tensor]:
+def state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """The state dict in a `.pth` or `.bin` file, whatever lies beside it.
 
     Args:
@@ -88,7 +88,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         FileNotFoundError: no such file. ValueError: it is damaged, holds code (TorchScript), or no state dict.
 
     Example:
-        >>> read("ColorizeVideo_gen.pth")["layers.0.0.weight"].shape  # doctest: +SKIP
+        >>> state_dict("ColorizeVideo_gen.pth")["layers.0.0.weight"].shape  # doctest: +SKIP
         torch.Size([64, 3, 7, 7])
     """
     path = Path(path)
@@ -114,7 +114,7 @@ def read(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         raise ValueError(f"weights: {path} is damaged ({reason})") from None
     state = _state_in(held)
     if state is None:
-        raise ValueError(f"weights: {path} is not a state dict (names and tensors), nor holds one")
+        raise ValueError(f"weights: {path} is not a plain state dict (names and tensors), nor holds one")
     return state
 
 

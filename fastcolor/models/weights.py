@@ -1,7 +1,7 @@
 """Weights on disk: one `.safetensors` file holds the tensors (float16) and, as its metadata, all that is needed to
 colour with them: the network's name and options, the palette, temperature, size and a model card.
 
-Published state dicts (`.pth`) are read too, by name or as a file; torch's restricted reader runs none of their code.
+Published state dicts (`.pth`, `.bin`) are read too, by name or as a file, and nothing else in them (`tensors`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import json
 import os
-import pickle
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,11 +25,19 @@ from . import download
 from .generator import Generator, Network
 from .layers import check_state
 from .named import NAMED, PUBLISHED, locate
+from .tensors import state_dict
 
 _FORMAT = "fastcolor-1"
 _FIRST_DEFAULT = "features.0.0.weight"  # a tensor that the first default network has, and its successor has not
-# The tensor that tells each published state dict from the other.
-_PUBLISHED = dict(zip(PUBLISHED, ("model_out.weight", "model_out.0.weight"), strict=True))
+# A tensor by which each published network is known, and the length of its first side where sisters share the name.
+_KNOWN_BY = {
+    "eccv16": ("model_out.weight", None),
+    "siggraph17": ("model_out.0.weight", None),
+    "ddcolor": ("encoder.arch.norm3.weight", 1536),
+    "ddcolor-tiny": ("encoder.arch.norm3.weight", 768),
+    "deoldify": ("layers.1.weight", 512),
+    "deoldify-wide": ("layers.1.weight", 2048),
+}
 
 
 def save(
@@ -89,37 +96,23 @@ def load(name_or_path: str | os.PathLike[str]) -> Generator:
         raise ValueError(f"weights: {path} is a web page, not weights; delete it and download the file again")
     # A pickle or a zip of one, as torch.save writes them; a safetensors file starts with the length of its header.
     if start.startswith((b"PK\x03\x04", b"\x80")) and start[8:9] != b"{":
-        return _published(path, state_dict(path))
+        return _published(path, state_dict(path), str(name_or_path))
     generator = _own(path)
     assert isinstance(generator.model, nn.Module)  # made now: what does not fit is said before anything else
     return generator
 
 
-def state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:
-    """Read a state dict that torch.save wrote, without running code that may be in it.
+def _published(path: Path, state: dict[str, Tensor], asked: str) -> Generator:
+    """asked: the name or path that the file was asked for by."""
 
-    Raises:
-        ValueError: the file is damaged, or holds something else. FileNotFoundError: no such file.
-    """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise FileNotFoundError(f"weights: no such file: {path}") from None
-    except pickle.UnpicklingError:
-        raise ValueError(f"weights: {path} is not a plain state dict, or is damaged") from None
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
-        raise ValueError(f"weights: {path} is damaged ({str(error).splitlines()[0]})") from None
-    if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
-        raise ValueError(f"weights: {path} is not a plain state dict (names and tensors)")
-    return state
+    def is_of(tensor: str, length: int | None) -> bool:
+        return tensor in state and length in (None, len(state[tensor]))
 
-
-def _published(path: Path, state: dict[str, Tensor]) -> Generator:
-    name = next((name for name, key in _PUBLISHED.items() if key in state), None)
+    name = next((name for name, tensor in _KNOWN_BY.items() if is_of(*tensor)), None)
     if name is None:
         raise ValueError(
             f"weights: {path} is a state dict of another network (its first tensor is {next(iter(state))!r}), "
-            f"known are {', '.join(_PUBLISHED)}"
+            f"known are {', '.join(_KNOWN_BY)}"
         )
     options: dict[str, object] = {}
     try:
@@ -127,11 +120,15 @@ def _published(path: Path, state: dict[str, Tensor]) -> Generator:
         if palette is not None and len(palette) != len(Palette.grid()):
             options["bins"] = len(palette)
         model = models.build(name, **options)
-        _fill(model, state)
+        published = getattr(model, "network", model)  # of a network that is shown RGB, what stands inside ours
+        if published is not model:  # whose own loaders take files with more in them than the network
+            state = {key: value for key, value in state.items() if key in published.state_dict()}
+        _fill(published, state)
     except (ValueError, RuntimeError) as error:
         raise ValueError(f"weights: {path} does not fit the network {name} ({error})") from None
+    size = PUBLISHED.get(asked, PUBLISHED[name] if name in PUBLISHED else PUBLISHED["deoldify-stable"])[1]
     card = {"published as": path.name}
-    return Generator.of(model.eval(), name, options, palette, temperature=1.0, size=256, card=card)
+    return Generator.of(model.eval(), name, options, palette, temperature=1.0, size=size, card=card)
 
 
 def _published_palette(last: Tensor) -> Palette:

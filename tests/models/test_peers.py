@@ -7,6 +7,7 @@ their midst. The bounds are about three times how far the originals in float32 a
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import os
 from pathlib import Path
@@ -18,7 +19,7 @@ from published import weights_recipe as recipe
 from torch import Tensor, nn
 
 from fastcolor import models
-from fastcolor.models import layers
+from fastcolor.models import download, layers, weights
 
 HERE = Path(__file__).parent / "published"
 # The network's name there, ours, the bound, and what the network itself takes of a picture in [0, 1].
@@ -152,3 +153,42 @@ def test_lightness_in_lab_units_out(name: str, published: dict[str, nn.Module]) 
         assert torch.equal(ab, direct)
     with pytest.raises(ValueError, match="multiples of 32"):
         generator(torch.zeros(1, 1, 64, 65))
+
+
+@pytest.mark.parametrize("name", ["ddcolor-tiny", "deoldify-artistic"])
+def test_a_published_file_colours_a_picture(name: str, published: dict[str, nn.Module], tmp_path: Path) -> None:
+    """As the files lie on the web: DDColor's state under "params" with further keys, DeOldify's beside an optimiser in
+    torch's old format."""
+    net = network(name, published)
+    path = tmp_path / "published.pth"
+    if name == "ddcolor-tiny":
+        torch.save({"params": {**net.state_dict(), "more": torch.zeros(1)}}, path)
+    else:
+        held = {
+            "model": net.state_dict(),
+            "opt": {"lr": slice(1e-5, 1e-3), "func": functools.partial(torch.optim.Adam)},
+        }
+        torch.save(held, path, _use_new_zipfile_serialization=False)
+    generator = weights.load(path)
+    assert (generator.name, generator.kind) == (NETWORKS[name][0], "regressor")
+    assert generator.size == {"ddcolor-tiny": 512, "deoldify-artistic": 560}[name]
+    x = torch.from_numpy(recipe.picture(1, 64, 96))[None] * 100
+    with torch.no_grad():
+        direct = net(NETWORKS[name][2](layers.gray_of(x).expand(-1, 3, -1, -1)))
+        ab = generator.model(x)
+    assert ab.shape == (1, 2, 64, 96)
+    if name == "ddcolor-tiny":
+        assert torch.equal(ab, direct)
+    state = dict(net.state_dict())
+    del state[next(key for key in state if key.endswith("weight_u"))]
+    torch.save(state, path)
+    with pytest.raises(ValueError, match=f"does not fit the network {NETWORKS[name][0]} .*1 missing"):
+        weights.load(path)
+
+
+def test_names_without_a_stated_hash_are_not_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FASTCOLOR_HOME", str(tmp_path))
+    with pytest.raises(
+        download.DownloadError, match=r"ddcolor-tiny cannot be downloaded: no SHA-256 .* put it at .*tiny"
+    ):
+        weights.load("ddcolor-tiny")

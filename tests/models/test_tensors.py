@@ -46,7 +46,7 @@ class Spy:
 def test_a_state_dict_wherever_it_lies(under: str | None, zipped: bool, tmp_path: Path) -> None:
     path = tmp_path / "a.pth"
     torch.save(STATE if under is None else {under: STATE}, path, _use_new_zipfile_serialization=zipped)
-    assert same(tensors.read(path))
+    assert same(tensors.state_dict(path))
 
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["new format", "old format"])
@@ -68,31 +68,31 @@ def test_beside_an_optimiser_that_names_python_objects(zipped: bool, tmp_path: P
     torch.save({"model": STATE, "opt": beside}, path, _use_new_zipfile_serialization=zipped)
     with pytest.raises(pickle.UnpicklingError):  # torch's own restricted reader refuses it whole
         torch.load(path, weights_only=True)
-    assert same(tensors.read(path))
+    assert same(tensors.state_dict(path))
 
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["new format", "old format"])
 def test_code_in_a_file_never_runs(zipped: bool, tmp_path: Path) -> None:
     path, trace = tmp_path / "a.pth", tmp_path / "ran"
     torch.save({"model": STATE, "opt": Spy(trace)}, path, _use_new_zipfile_serialization=zipped)
-    assert same(tensors.read(path)) and not trace.exists()
+    assert same(tensors.state_dict(path)) and not trace.exists()
     torch.load(path, weights_only=False)  # it would have run
     assert trace.exists()
 
 
 def test_parameters_are_tensors(tmp_path: Path) -> None:
     torch.save({k: nn.Parameter(v, requires_grad=False) for k, v in STATE.items()}, tmp_path / "a.pth")
-    assert same(tensors.read(tmp_path / "a.pth"))
+    assert same(tensors.state_dict(tmp_path / "a.pth"))
 
 
 def test_what_holds_no_weights_is_refused_in_one_sentence(tmp_path: Path) -> None:
     def refused(name: str, words: str) -> None:
         with pytest.raises(ValueError, match=words) as error:
-            tensors.read(tmp_path / name)
+            tensors.state_dict(tmp_path / name)
         assert "\n" not in str(error.value) and name in str(error.value)
 
     with pytest.raises(FileNotFoundError, match="no such file"):
-        tensors.read(tmp_path / "missing.pth")
+        tensors.state_dict(tmp_path / "missing.pth")
     (tmp_path / "page.pth").write_text("<!DOCTYPE html><html></html>")
     refused("page.pth", "not a file of torch.save's")
     (tmp_path / "empty.pth").write_bytes(b"")
@@ -103,11 +103,11 @@ def test_what_holds_no_weights_is_refused_in_one_sentence(tmp_path: Path) -> Non
         archive.add(tmp_path / "page.pth", "storages")
     refused("old.pth", "not a file of torch.save's")
     torch.save([1, 2], tmp_path / "list.pth")
-    refused("list.pth", "not a state dict")
+    refused("list.pth", "not a plain state dict")
     torch.save({"model": {"epoch": 3}}, tmp_path / "numbers.pth")
-    refused("numbers.pth", "not a state dict")
+    refused("numbers.pth", "not a plain state dict")
     torch.save(nn.Linear(2, 2), tmp_path / "module.pth")
-    refused("module.pth", "not a state dict")
+    refused("module.pth", "not a plain state dict")
 
 
 @pytest.mark.parametrize("zipped", [True, False], ids=["new format", "old format"])
@@ -118,4 +118,4 @@ def test_a_file_that_breaks_off_is_damaged(zipped: bool, share: float, tmp_path:
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * share)])
     with pytest.raises(ValueError, match="is damaged"):
-        tensors.read(path)
+        tensors.state_dict(path)
