@@ -19,14 +19,14 @@ from torch import Tensor
 
 from .. import ops
 from ..threads import Pipe, Stopped, Worker, in_order, painters
-from . import hdr, parts
+from . import hdr, resume
 from .clock import Cut
 from .encoding import Encoding
 from .frames import beside_gray, plane_view
 from .gpu import Surfaces
-from .parts import Parts
 from .probe import Film, reason
 from .read import Batch, Reader
+from .resume import Parts
 from .smoothing import Smoother
 from .streams import Streams
 from .write import PartWriter, join
@@ -63,7 +63,7 @@ class FilmJob:
         # Frames in the network. On a CPU more than four no longer fit into its caches, layer by layer.
         self.at_once = min(self.size, 4) if colorizer.device.type == "cpu" else self.size
         self.painters = painters(colorizer.device)
-        self.part_frames = max(1, parts.FRAMES // self.size) * self.size
+        self.part_frames = max(1, resume.FRAMES // self.size) * self.size
         self.smoother = Smoother(options.temporal, chunk=self.size)
         self.surfaces = Surfaces(encoding.surfaces, encoding.layout) if encoding.surfaces else None
         # The network sees what a viewer sees: upright, in square pixels.

@@ -15,8 +15,8 @@ from .clock import Cut
 from .damage import failure
 from .encoding import Encoding
 from .frames import plane_view
-from .parts import Done
 from .probe import Film, lacks_parameters, opened
+from .resume import Done
 from .streams import HEAD_EACH, Kept, Streams, name_of, ways
 from .write import PartWriter, join
 

@@ -95,7 +95,7 @@ def video(options: VideoOptions) -> VideoReport:
     from ..predictor import Predictor
     from . import gpu
     from .job import FilmJob
-    from .parts import Parts
+    from .resume import Parts
 
     amount = film.frames or 1000
     colorizer = Predictor(options.weights, options.device, options.engine, size=options.size, amount=amount)
@@ -152,7 +152,7 @@ def _made_from(src: Path, options: VideoOptions, encoder: str) -> dict[str, dict
     import av
 
     from ..constants import __version__
-    from .parts import fingerprint
+    from .resume import fingerprint
 
     chosen = named.locate(options.weights)
     same = asdict(options)

@@ -12,8 +12,8 @@ from typing import Any
 
 from .clock import Cut
 from .encoding import Encoding
-from .parts import Done
 from .probe import Film, fraction, opened, url
+from .resume import Done
 from .shape import ROOM, write_shape
 from .streams import WRITERS, Streams, attach, cover_packets, packets
 

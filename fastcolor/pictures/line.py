@@ -12,11 +12,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image
 
-from .. import ops
 from ..atomic import whole
 from ..formats.picture import DamagedError, Picture, PictureError, PictureFile, compose
 from ..formats.pixels import eight_bit
@@ -25,13 +23,12 @@ from ..formats.writing import check_target, unsupported, write
 from ..options.pictures import ColorizeOptions
 from ..threads import Pipe, Stopped, Worker, painters
 from . import targets
+from .colored import in_color
 from .colorize import Colorizer
 from .outcome import Outcome
 from .targets import Conversion
 
 log = logging.getLogger("fastcolor")
-# Of a colour photograph at least so large a share lies so far, in Lab units, from the mean colour of its lightness.
-_COLORED_SHARE, _COLORED_DISTANCE = 0.02, 10.0
 _BATCH, _BATCH_PIXELS = 4, 1 << 23  # painted together at most
 
 
@@ -52,25 +49,6 @@ class Passage:
     def book(self) -> bool:
         """Whether the file has so many pages as it likes: they are read and painted while they are written."""
         return self.file is not None and isinstance(self.file.frames, Pages) and len(self.file.frames) > 1
-
-
-def in_color(picture: Picture) -> bool:
-    """Whether a picture is in colour already.
-
-    It is when 2 % of its pixels lie 10 Lab units or more from the mean ab of the pixels as light as they are. So a
-    tint that follows from lightness alone, of sepia or yellowed paper, is no colour. Measured at 128 pixels, which
-    averages a codec's chroma noise away; of 224 photographs 5 % are so gray that they count as gray.
-    """
-    if picture.pixels.ndim == 2:
-        return False
-    small = Image.fromarray(eight_bit(picture.pixels))
-    small.thumbnail((128, 128), Image.Resampling.BOX)
-    lab = ops.rgb_to_lab(torch.from_numpy(np.array(small)), layout="hwc").numpy()
-    level, ab = (lab[0].ravel() / 5).astype(int), lab[1:].reshape(2, -1)
-    count = np.bincount(level)
-    mean = np.stack([np.bincount(level, plane) / np.maximum(count, 1) for plane in ab])
-    distance = np.hypot(*(ab - mean[:, level]))
-    return bool((distance > _COLORED_DISTANCE).mean() > _COLORED_SHARE)
 
 
 class Line:

@@ -26,9 +26,9 @@ from fastcolor.film import damage, gpu, read
 from fastcolor.film.clock import Cut
 from fastcolor.film.encoding import choose_encoding
 from fastcolor.film.job import FilmJob
-from fastcolor.film.parts import Parts
 from fastcolor.film.probe import probe
 from fastcolor.film.proof import choose_streams
+from fastcolor.film.resume import Parts
 from fastcolor.film.video import VideoReport, _made_from
 from fastcolor.options.film import VideoOptions
 from fastcolor.pictures.colorize import Colorizer

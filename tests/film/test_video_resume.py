@@ -16,7 +16,6 @@ import pytest
 from film_clips import clip, frames_of, in_process, packets_of, plane
 
 import fastcolor
-from fastcolor.film import parts
 
 
 @pytest.fixture(scope="session")
@@ -239,6 +238,6 @@ def test_fingerprints_see_size_and_content(tmp_path: Path):
     a, b = tmp_path / "a", tmp_path / "b"
     a.write_bytes(b"x" * 3_000_000)
     b.write_bytes(b"x" * 2_000_000 + b"y" + b"x" * 999_999)
-    assert parts.fingerprint(a) != parts.fingerprint(b)
+    assert resume.fingerprint(a) != resume.fingerprint(b)
     b.write_bytes(a.read_bytes())
-    assert parts.fingerprint(a) == parts.fingerprint(b)
+    assert resume.fingerprint(a) == resume.fingerprint(b)

