@@ -16,6 +16,7 @@ import pytest
 from film_clips import clip, frames_of, in_process, packets_of, plane
 
 import fastcolor
+from fastcolor.film import resume
 
 
 @pytest.fixture(scope="session")
