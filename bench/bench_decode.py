@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -82,7 +83,7 @@ def picture(device: str, *, dtype: torch.dtype = torch.float32, channels_last: b
     )
 
 
-ROWS = [
+ROWS: list[Callable[[str], Row]] = [
     decode,
     functools.partial(decode, channels_last=True),
     functools.partial(decode, dtype=torch.bfloat16),

@@ -42,10 +42,11 @@ def encode(device: str, *, graph: bool = False) -> Row:
         def work() -> tuple[Tensor, Tensor]:
             distance, index = search.kneighbors(ab.permute(0, 2, 3, 1).reshape(-1, 2).numpy())
             weight = torch.softmax(-(torch.from_numpy(distance) ** 2) / 50, 1)
-            return tuple(
+            index, weight = (
                 t.view(32, 64, 64, 5).permute(0, 3, 1, 2).contiguous()
                 for t in (torch.from_numpy(index), weight.float())
             )
+            return index, weight
 
         return work
 

@@ -116,7 +116,7 @@ def loss(
     )
 
 
-ROWS = [
+ROWS: list[Callable[[str], Row]] = [
     loss,
     functools.partial(loss, inplace=True),
     functools.partial(loss, channels_last=True),

@@ -16,7 +16,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -244,7 +244,7 @@ def compiled(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any
     return (lambda: fast(*arguments)) if arguments else fast
 
 
-def suite(rows: list[Callable[[str], Row]]) -> Callable[..., None]:
+def suite(rows: Sequence[Callable[[str], Row]]) -> Callable[..., None]:
     """A pytest-benchmark test of our side of every row, verified against the first baseline before it is timed."""
     import pytest
 

@@ -295,7 +295,9 @@ def block_motion(luma: Tensor, previous: Tensor, *, radius: int = 6) -> tuple[Te
     """See `fastcolor.ops.block_motion`."""
     n, height, width = luma.shape
     now, before = luma.int(), previous.int()[:, None]
-    sums, ranks, ways = [], [], []
+    sums: list[Tensor] = []
+    ranks: list[Tensor] = []
+    ways: list[Tensor] = []
     for dy in range(-radius, radius + 1):
         for dx in range(-radius, radius + 1):
             way = torch.tensor([dy, dx], device=luma.device)

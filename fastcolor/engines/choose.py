@@ -9,6 +9,7 @@ are made and compared with torch on photographs; and the fastest of these, measu
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import logging
@@ -211,7 +212,11 @@ def _installed(engine: str) -> bool:
 
 def _require(engine: str) -> Any:
     """The engine's package. ValueError: it is not installed, or does not load."""
-    runtimes = {"onnx": session.runtime, "openvino": openvino.runtime, "tensorrt": tensorrt.runtime}
+    runtimes: dict[str, Callable[[], Any]] = {
+        "onnx": session.runtime,
+        "openvino": openvino.runtime,
+        "tensorrt": tensorrt.runtime,
+    }
     return runtimes.get(engine, lambda: torch)()
 
 
@@ -282,12 +287,15 @@ def _attempts(
     elif isinstance(generator.network, Exported) and candidate.engine == "onnx":
         yield lambda: (generator.digest, generator.model)
     else:
-        kind = onnx.OnnxEngine if candidate.engine == "onnx" else openvino.OpenVinoEngine
+        kind: Callable[[bytes, str], Engine] = (
+            onnx.OnnxEngine if candidate.engine == "onnx" else openvino.OpenVinoEngine
+        )
         for get in files.contents(generator, precision):
-            yield lambda get=get: _of_file(kind, get(), precision)
+            yield functools.partial(_of_file, kind, get, precision)
 
 
-def _of_file(kind: Callable[[bytes, str], Engine], content: bytes, precision: str) -> tuple[str, Engine]:
+def _of_file(kind: Callable[[bytes, str], Engine], get: Callable[[], bytes], precision: str) -> tuple[str, Engine]:
+    content = get()
     return hashlib.sha256(content).hexdigest(), kind(content, precision)
 
 

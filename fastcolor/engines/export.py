@@ -106,7 +106,8 @@ def _onnx(generator: Generator, out: Path, precision: Precision, gray: Tensor) -
         if precision == "fp16" and not isinstance(generator.network, Exported):
             # On a CPU, ONNX Runtime rounds the weights but computes in float32; what overflows, overflows in torch.
             runs.append(InPrecision(generator.model, torch.float16))
-    for run in (OnnxEngine(content), *runs):
+    runs = [OnnxEngine(content), *runs]
+    for run in runs:
         parity = compare(run, generator, gray)
         problem = parity.problem(precision)
         if problem is not None:

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..models.generator import Generator
+from ..models.generator import Generator, Precision
 from . import cache
 
 FORMAT = "fastcolor-engine-1"
@@ -92,7 +92,8 @@ def build(onnx: bytes, shapes: list[tuple[int, int, int, int]]) -> bytes:
     Raises:
         ValueError: TensorRT is not usable. RuntimeError: it refuses the network; the message names the nodes.
     """
-    trt, errors = runtime(), []
+    trt = runtime()
+    errors: list[str] = []
     logger = _logger(trt, errors)
     builder = trt.Builder(logger)
     # Later versions know no other kind of network, and may have dropped the flag.
@@ -141,7 +142,7 @@ def unpack(content: bytes) -> tuple[dict[str, Any], bytes]:
     return header, content[4 + length :]
 
 
-def kept_or(path: Path, key: Callable[[str], dict[str, Any]], make: Callable[[], bytes]) -> bytes:
+def kept_or(path: Path, key: Callable[[Precision], dict[str, Any]], make: Callable[[], bytes]) -> bytes:
     """An engine file's bytes: the kept ones while their key is still true, else made again and kept.
 
     Args:

@@ -46,7 +46,8 @@ def build_checked(
     if device.type != "cuda":
         raise ValueError(f"device: must be a CUDA device for TensorRT, got {device}")
     own = generator.precision if isinstance(generator.network, Exported) else precision
-    shapes, problems = shapes_of(generator), []
+    shapes = shapes_of(generator)
+    problems: list[str] = []
     for rung in _LADDER if own is None else (own,):
         try:
             onnx = exported(generator, rung)
@@ -77,6 +78,7 @@ def load(generator: Generator, device: torch.device) -> TensorRtEngine:
         ValueError, RuntimeError: as `build_checked`.
     """
     if generator.runs_on == ("tensorrt",):
+        assert isinstance(generator.network, Exported)
         header, plan = unpack(generator.network.content)
         trt = runtime()
         built, here = header["key"], (torch.cuda.get_device_name(device), f"{trt.__name__} {trt.__version__}")

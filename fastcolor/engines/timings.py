@@ -27,8 +27,10 @@ _ROUNDS, _SECONDS = 7, 0.4  # at most, for each engine and batch size; but two r
 class Engine(Protocol):
     """Runs one generator on one device."""
 
-    name: str
     device: torch.device
+
+    @property
+    def name(self) -> str: ...
 
     def __call__(self, lightness: Tensor) -> Tensor:
         """L (N, 1, h, w) float32 on the device -> logits (N, Q, h/4, w/4) or ab (N, 2, h, w)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable, Hashable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +32,8 @@ class TorchEngine:
     def __init__(self, model: nn.Module, device: torch.device, precision: torch.dtype = torch.float32) -> None:
         self.device = device
         folded = fold_batch_norm(copy.deepcopy(model).eval().requires_grad_(False))
-        self._model = folded.to(device, precision, memory_format=torch.channels_last)
+        # Torch's types know no memory format beside a precision.
+        self._model: Any = folded.to(device, precision, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._graphs = Graphs() if device.type == "cuda" else None
 
     @property

@@ -125,6 +125,7 @@ def _trace(generator: Generator, precision: Precision, *, symbolic: bool) -> Any
     except Exception as error:  # of several libraries
         reason = next(filter(None, map(str.strip, str(error.__cause__ or error).splitlines())), type(error).__name__)
         raise RuntimeError(f"the network cannot be exported: {reason}") from None
+    assert program is not None  # with `dynamo`
     return program.model_proto
 
 

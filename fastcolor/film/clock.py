@@ -51,7 +51,9 @@ class Cut:
 
     def ticks(self, time_base: Any) -> int:
         """How far what lies within is moved, so that the cut begins where the film began."""
-        return round(self.start / fraction(time_base))
+        base = fraction(time_base)
+        assert base is not None
+        return round(self.start / base)
 
 
 def seconds_of(packet: Any) -> Fraction | None:
@@ -104,7 +106,9 @@ class Clock:
         jumped = stretch != self._stretch.get(index, stretch)
         self._stretch[index] = stretch
         self.now = self._last[index] = at + self.offsets[stretch]
-        self._due[index] = self.now + (packet.duration or 0) * fraction(packet.time_base)
+        base = fraction(packet.time_base)
+        assert base is not None  # it has times
+        self._due[index] = self.now + (packet.duration or 0) * base
         yield _moved(packet, self.offsets[stretch])
         if picture and jumped:
             yield from self.rest()
@@ -138,7 +142,9 @@ class Clock:
 
 def _moved(packet: Any, offset: Fraction) -> Any:
     if offset:
-        ticks = round(offset / fraction(packet.time_base))
+        base = fraction(packet.time_base)
+        assert base is not None
+        ticks = round(offset / base)
         packet.pts = None if packet.pts is None else packet.pts + ticks
         packet.dts = None if packet.dts is None else packet.dts + ticks
     return packet

@@ -56,6 +56,9 @@ CONTAINERS = {
 }
 
 
+Subsampling = Literal["420", "422", "444"]
+
+
 @dataclass(frozen=True)
 class Layout:
     """From decoded to encoded planes. `convert`: a format to bring decoded frames to first, None where the luma plane
@@ -63,7 +66,7 @@ class Layout:
 
     convert: str | None
     output: str
-    subsampling: Literal["420", "422", "444"]
+    subsampling: Subsampling
     bits: int
     note: str | None
 
@@ -100,7 +103,7 @@ def _suffix(bits: int) -> str:
     return "" if bits == 8 else f"{bits}le"
 
 
-def _luma_source(name: str) -> tuple[str | None, str, int, str | None]:
+def _luma_source(name: str) -> tuple[str | None, Subsampling, int, str | None]:
     """(convert, subsampling, bits, note) that give a luma plane for a pixel format."""
     import av
 
@@ -115,13 +118,18 @@ def _luma_source(name: str) -> tuple[str | None, str, int, str | None]:
         plain = f"gray{_suffix(whole)}"
         return None if name == plain else plain, "420", whole, None
     ratio = (shape.chroma_width(16), shape.chroma_height(16))
-    subsampling = {(8, 8): "420", (4, 4): "420", (8, 16): "422", (4, 16): "422"}.get(ratio, "444")
+    known: dict[tuple[int, int], Subsampling] = {(8, 8): "420", (4, 4): "420", (8, 16): "422", (4, 16): "422"}
+    subsampling = known.get(ratio, "444")
     note = None if len(parts) == len(shape.components) else f"{name}: the alpha plane was left out"
     planar = shape.is_planar and len({c.plane for c in parts}) == 3 and not (shape.is_big_endian and bits > 8)
     return None if planar else f"yuv{subsampling}p{_suffix(bits)}", subsampling, bits, note
 
 
-_NEAREST = {"420": ("420", "422", "444"), "422": ("422", "444", "420"), "444": ("444", "422", "420")}
+_NEAREST: dict[Subsampling, tuple[Subsampling, ...]] = {
+    "420": ("420", "422", "444"),
+    "422": ("422", "444", "420"),
+    "444": ("444", "422", "420"),
+}
 
 
 def _is_odd(film: Film, family: str, subsampling: str) -> bool:
@@ -130,7 +138,7 @@ def _is_odd(film: Film, family: str, subsampling: str) -> bool:
     return bool(film.width % 2 and subsampling != "444") or bool(film.height % rows)
 
 
-def _fit(film: Film, family: str, wanted: str, bits: int) -> tuple[str, str] | None:
+def _fit(film: Film, family: str, wanted: Subsampling, bits: int) -> tuple[str, Subsampling] | None:
     """(pixel format, subsampling) nearest to `wanted` that an encoder takes at this depth and the film's size."""
     import av
 

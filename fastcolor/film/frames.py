@@ -15,7 +15,7 @@ REORDERED = 17  # frames among which those of one decoder change places at most,
 def plane_view(frame: Any, index: int, dtype: type) -> np.ndarray:
     """The samples of one plane, (rows, columns), without copying; writing to it writes to the frame."""
     plane = frame.planes[index]
-    rows = np.frombuffer(plane, dtype).reshape(-1, plane.line_size // np.dtype(dtype).itemsize)
+    rows: np.ndarray = np.frombuffer(plane, dtype).reshape(-1, plane.line_size // np.dtype(dtype).itemsize)
     return rows[: plane.height, : plane.width]
 
 
@@ -64,7 +64,8 @@ def field_order_of(frame: Any, container: int) -> Literal["top", "bottom"] | Non
     """
     if frame.interlaced_frame:
         return "top" if Filter("select", "eq(interlace_type\\,TOPFIRST)")(frame) else "bottom"
-    return {2: "top", 4: "top", 3: "bottom", 5: "bottom"}.get(container)
+    orders: dict[int, Literal["top", "bottom"]] = {2: "top", 4: "top", 3: "bottom", 5: "bottom"}
+    return orders.get(container)
 
 
 def as_interlaced(order: Literal["top", "bottom"]) -> Filter:

@@ -213,6 +213,7 @@ def _encoding_fails(film: Film, encoding: Encoding) -> str | None:
         return made
 
     def encode() -> None:
+        assert encoding.surfaces is not None
         # Frames of the host first: without a GPU the encoder says so in its own words.
         context(replace(encoding, surfaces=torch.device("cpu"))).open()
         size, half = (1, film.height, film.width), (1, film.height // 2, film.width // 2)

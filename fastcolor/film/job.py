@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -214,7 +214,7 @@ class FilmJob:
         """(lightness, ab) of a batch at network size; lightness is None where nothing is smoothed."""
         film, temperature = self.film, self.options.temperature
         luma = self._luma(batch)
-        codes = {"full_range": film.full_range, "bits": self.encoding.layout.bits}
+        codes: dict[str, Any] = {"full_range": film.full_range, "bits": self.encoding.layout.bits}
         ordinary = film.transfer not in hdr.COLOUR_FACTOR
         if ordinary and self.options.temporal == "off":  # nobody else needs to see the lightness
             predict = partial(self.colorizer.predict_ab_of_luma, size=self.input_size, turns=film.turns, **codes)

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
@@ -39,7 +39,11 @@ MARK_FIELDS = ("h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vc1")
 
 PRIMING = Fraction(1, 10)  # seconds around 0 that count as 0: sound below it only warms decoders up
 
-MATRICES = {1: "bt709", 4: "bt601", 5: "bt601", 6: "bt601", 7: "bt709", 9: "bt2020", 10: "bt2020"}  # ITU-T H.273
+Matrix = Literal["bt601", "bt709", "bt2020"]
+# By their numbers in ITU-T H.273.
+MATRICES: dict[int, Matrix] = {
+    1: "bt709", 4: "bt601", 5: "bt601", 6: "bt601", 7: "bt709", 9: "bt2020", 10: "bt2020",
+}  # fmt: skip
 UNSPECIFIED = 2
 
 
@@ -67,7 +71,7 @@ class Film:
     sample_aspect: Fraction | None
     display_matrix: tuple[int, ...] | None  # rotation and mirroring, nine numbers as in ISO 14496-12
     turns: int  # quarter turns counter-clockwise until the picture stands upright
-    matrix: Literal["bt601", "bt709", "bt2020"]
+    matrix: Matrix
     full_range: bool
     colorspace: int  # the matrix, primaries and transfer as ITU-T H.273 numbers them
     primaries: int
@@ -213,7 +217,7 @@ def _in_coding_order(path: Path, probing: dict[str, str]) -> bool:
         stream = choose_stream(container)
         if stream is None or not stream.codec_context.has_b_frames:
             return False
-        container.flags &= ~Flags.gen_pts.value
+        container.flags &= ~cast("int", Flags.gen_pts.value)
         times: list[int] = []
         try:
             for packet in container.demux(stream):

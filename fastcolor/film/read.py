@@ -215,7 +215,7 @@ class Reader:
         import av
 
         if self._is_surface(frame):
-            out = av.VideoFrame(self.film.width, self.film.height, self.layout.output)
+            out: Any = av.VideoFrame(self.film.width, self.film.height, self.layout.output)
         else:
             out = self._with_luma(frame, colored)
         if self.mark:

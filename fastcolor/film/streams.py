@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from .clock import Clock, Cut, demuxed
 from .probe import Film, fraction
@@ -103,7 +103,7 @@ class Text:
 
     def __init__(self, output: av.container.OutputContainer, source: Any, codec: str) -> None:
         source.codec_context.open(strict=False)
-        self.source, self.target = source, output.add_stream(codec)
+        self.source, self.target = source, cast("av.subtitles.stream.SubtitleStream", output.add_stream(codec))
         self.target.codec_context.subtitle_header = source.codec_context.subtitle_header
         self.target.codec_context.time_base = self.target.time_base = Fraction(1, 1000)
         _describe(self.target, source)
@@ -129,7 +129,7 @@ class Sound:
     def __init__(self, output: av.container.OutputContainer, source: Any, codec: str) -> None:
         context = source.codec_context
         rate = 48000 if codec == "libopus" else context.sample_rate
-        self.source, self.target = source, output.add_stream(codec, rate=rate)
+        self.source, self.target = source, cast("av.AudioStream", output.add_stream(codec, rate=rate))
         made = self.target.codec_context
         made.layout = _layout(context)
         if codec in ("flac", *BITS):
@@ -147,7 +147,7 @@ class Sound:
         """Encode a frame. Its time is counted in samples, unless the film leaves a gap: some containers round."""
         second = Fraction(1, frame.sample_rate)
         at = self._due if frame.pts is None else frame.pts * fraction(frame.time_base)
-        if self._due is not None and abs(at - self._due) < GAP:
+        if self._due is not None and at is not None and abs(at - self._due) < GAP:
             at = self._due
         at = at or Fraction(0)
         frame.pts, frame.time_base = round(at / second), second
@@ -234,6 +234,7 @@ def packets(
         ticks = packet.pts if packet.pts is not None else packet.dts
         at = None if ticks is None else ticks * fraction(packet.time_base)
         if at is not None and cut.over(at):
+            assert cut.last is not None
             over = index in ahead and len(ahead) == 1
             ahead.discard(index)
             if over or at > cut.last + 10:  # a stream that fell silent is not waited for

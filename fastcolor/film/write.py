@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .clock import Cut
 from .encoding import Encoding
@@ -16,6 +16,9 @@ from .probe import Film, fraction, opened, url
 from .resume import Done
 from .shape import ROOM, write_shape
 from .streams import WRITERS, Streams, attach, cover_packets, packets
+
+if TYPE_CHECKING:
+    import av
 
 # Tags of the input's own making that say nothing true of the output.
 OWN = ("major_brand", "minor_version", "compatible_brands", "encoder")
@@ -52,6 +55,7 @@ def set_up(context: Any, film: Film, encoding: Encoding) -> None:
 
 
 def _field_order(film: Film) -> int:
+    assert film.field_order is not None
     return {"top": 2, "bottom": 3}[film.field_order]  # as libav numbers them
 
 
@@ -85,7 +89,8 @@ class PartWriter:
         self.container = av.open(
             url(path), "w", format=encoding.container, container_options=_muxing(film, encoding.container)
         )
-        self.stream = self.container.add_stream(encoding.encoder, rate=film.rate, options=encoding.options)
+        stream = self.container.add_stream(encoding.encoder, rate=film.rate, options=encoding.options)
+        self.stream = cast("av.VideoStream", stream)
         set_up(self.stream.codec_context, film, encoding)
         self.stream.time_base = film.time_base
 
@@ -136,6 +141,7 @@ def _picture(parts: list[Done], film: Film) -> Iterator[Any]:
             for packet in source.demux(stream):
                 if not packet.size:
                     continue
+                assert packet.pts is not None  # encoders give every packet one
                 heapq.heappush(shown, packet.pts)
                 if count < delay:
                     if count == 0:
@@ -152,7 +158,9 @@ def _picture(parts: list[Done], film: Film) -> Iterator[Any]:
 
 def _at(packet: Any) -> Fraction:
     ticks = packet.dts if packet.dts is not None else packet.pts
-    return Fraction(ticks or 0) * fraction(packet.time_base)
+    base = fraction(packet.time_base)
+    assert base is not None
+    return Fraction(ticks or 0) * base
 
 
 def join(
@@ -217,6 +225,7 @@ def join(
                     raise
                 refused[index] += 1  # out of order, or damaged
     if _shape_is_lost(film, encoding):
+        assert film.sample_aspect is not None
         place = sum(one.how != "attachment" for one in streams.kept if one.index < film.stream)
         size = film.width * encoding.pictures, film.height
         try:

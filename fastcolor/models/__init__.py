@@ -84,7 +84,7 @@ def build(name: str, **options: object) -> nn.Module:
 
 def traits(name: str, **options: object) -> tuple[str, int]:
     """(kind, stride) of the network that `build` would make, without its weights."""
-    network = __getattr__(_BUILDERS[name]) if name in _BUILDERS else None
+    network: Any = __getattr__(_BUILDERS[name]) if name in _BUILDERS else None
     if not (hasattr(network, "kind") and hasattr(network, "stride")):
         import torch  # it depends on the options, or the name is unknown
 

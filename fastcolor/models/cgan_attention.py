@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .decoder import Head, Heads, Up
-from .layers import check_lightness, conv_norm
+from .layers import check_lightness, conv_norm, dtype_of
 
 
 class DilatedResidual(nn.Module):
@@ -80,7 +80,7 @@ class AttentionGenerator(nn.Module):
 
     def forward(self, lightness: Tensor, *, both: bool = False) -> Tensor | tuple[Tensor, Tensor]:
         check_lightness(lightness, self.stride)
-        full = (lightness / 50 - 1).to(self.enter_2[0].weight.dtype)
+        full = (lightness / 50 - 1).to(dtype_of(self.enter_2[0]))
         half = self.enter_2(full)
         quarter = self.enter_4(half)
         x = self.middle(self.enter_8(quarter))

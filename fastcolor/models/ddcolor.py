@@ -46,6 +46,9 @@ class DDColorGenerator(nn.Module):
 class DDColor(PublishedGenerator):
     """RGB (N, 3, H, W) in [0, 1], H and W multiples of 32 -> ab (N, 2, H, W) in Lab units."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, size: str = "large") -> None:
         super().__init__()
         if size not in _SIZES:
@@ -160,9 +163,9 @@ class ColorDecoder(nn.Module):
         query_place = self.query_embed.weight.expand(n, -1, -1)
         queries = self.query_feat.weight.expand(n, -1, -1)
         for i in range(_LAYERS):
-            level = i % len(levels)
+            at = i % len(levels)
             look, mix = self.transformer_cross_attention_layers[i], self.transformer_self_attention_layers[i]
-            queries = look(queries, queries + query_place, seen[level] + places[level], seen[level])
+            queries = look(queries, queries + query_place, seen[at] + places[at], seen[at])
             queries = mix(queries, queries + query_place, queries + query_place, queries)
             queries = self.transformer_ffn_layers[i](queries)
         colors = self.color_embed(self.decoder_norm(queries))

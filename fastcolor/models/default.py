@@ -43,8 +43,8 @@ class Hints(nn.Module):
         self.to_16 = nn.Sequential(nn.Conv2d(6, 64, 1), nn.ReLU6(inplace=True), nn.Conv2d(64, wide, 1))
         self.to_4 = nn.Sequential(nn.Conv2d(6, 32, 3, padding=1), nn.ReLU6(inplace=True), nn.Conv2d(32, narrow, 1))
         for last in (self.to_16[-1], self.to_4[-1]):  # at first hints say nothing
-            nn.init.zeros_(last.weight)
-            nn.init.zeros_(last.bias)
+            for parameter in last.parameters():
+                nn.init.zeros_(parameter)
 
     def forward(self, ab: Tensor, mask: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """Args: ab (N, 2, H, W), mask (N, 1, H, W) in 0..1; x (N, wide, H/16, W/16) features. Returns: the addends."""
@@ -148,7 +148,7 @@ class DefaultGenerator(nn.Module):
 
     @property
     def encoder_blocks(self) -> list[nn.Module]:
-        return [self.encoder.stem, *(block for stage in self.encoder.blocks for block in stage)]
+        return [self.encoder.stem, *(block for stage in self.encoder.blocks for block in stage.children())]
 
     def load_imagenet(self, state: dict[str, Tensor]) -> None:
         """Start the trunk from EfficientNet-Lite0's ImageNet weights, which expect RGB: a gray picture has three equal

@@ -37,6 +37,8 @@ class DeOldifyGenerator(nn.Module):
 
     kind = "regressor"
     stride = 32
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, size: str = "deep") -> None:
         super().__init__()
@@ -76,7 +78,9 @@ class DeOldify(PublishedGenerator):
             names = ("conv",) if len(convs) == 1 else ("conv1", "conv2")
             up = ShuffleUp(inputs, widths[-2 - step], shuffled, dict(zip(names, convs, strict=True)))
             if step == 1:
-                up.get_submodule(names[-1]).append(SelfAttention(convs[-1]))
+                block = up.get_submodule(names[-1])
+                assert isinstance(block, nn.Sequential)
+                block.append(SelfAttention(convs[-1]))
             layers.append(up)
             inputs = convs[-1]
         joined = inputs + 3

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm as normalise_spectrum
 
-from .layers import AB_RANGE, check_lightness, init_normal
+from .layers import AB_RANGE, check_lightness, dtype_of, init_normal
 
 
 class PatchDiscriminator(nn.Module):
@@ -26,14 +26,14 @@ class PatchDiscriminator(nn.Module):
         stages = []
         for i, (inputs, outputs) in enumerate(pairwise(widths)):
             norm = i > 0 and not spectral_norm
-            layers = [nn.Conv2d(inputs, outputs, 4, 2 if i < 3 else 1, 1, bias=not norm)]
+            layers: list[nn.Module] = [nn.Conv2d(inputs, outputs, 4, 2 if i < 3 else 1, 1, bias=not norm)]
             layers += [nn.BatchNorm2d(outputs)] if norm else []
             stages.append(nn.Sequential(*layers, nn.LeakyReLU(0.2)))
         stages.append(nn.Sequential(nn.Conv2d(widths[-1], 1, 4, 1, 1)))
         self.stages = nn.ModuleList(stages)
         init_normal(self)
         if spectral_norm:
-            for stage in self.stages:
+            for stage in stages:
                 normalise_spectrum(stage[0])
 
     def forward(self, lightness: Tensor, ab: Tensor, *, features: bool = False) -> Tensor | tuple[Tensor, list[Tensor]]:
@@ -44,7 +44,7 @@ class PatchDiscriminator(nn.Module):
             raise ValueError(f"ab: must have shape {(n, 2, height, width)}, as lightness has, got {tuple(ab.shape)}")
         if min(height, width) < 24:
             raise ValueError(f"lightness: height and width must be at least 24, got {height} x {width}")
-        x = torch.cat([lightness / 50 - 1, ab / AB_RANGE], 1).to(self.stages[0][0].weight.dtype)
+        x = torch.cat([lightness / 50 - 1, ab / AB_RANGE], 1).to(dtype_of(self.stages[0].get_submodule("0")))
         maps = []
         for stage in self.stages:
             x = stage(x)

@@ -70,6 +70,7 @@ class Folding(nn.Sequential):
             if isinstance(layer, nn.BatchNorm2d) and not layer.training:
                 continue  # done with the convolution
             if isinstance(layer, SameConv2d) and isinstance(after, nn.BatchNorm2d) and not after.training:
+                assert after.running_mean is not None and after.running_var is not None
                 scale = after.weight * torch.rsqrt(after.running_var + after.eps)
                 bias = after.bias - after.running_mean * scale
                 x = layer.apply_with(x, layer.weight * scale[:, None, None, None], bias)

@@ -32,6 +32,13 @@ def gray_of(lightness: Tensor) -> Tensor:
     return torch.where(light > 0.0031308, 1.055 * light.clamp(min=0.0031308) ** (1 / 2.4) - 0.055, 12.92 * light)
 
 
+def dtype_of(layer: nn.Module) -> torch.dtype:
+    """The precision of a layer's weight."""
+    weight = layer.weight
+    assert isinstance(weight, Tensor)
+    return weight.dtype
+
+
 def init_normal(network: nn.Module, std: float = 0.02) -> None:
     """pix2pix's start, in place: convolutions from N(0, std) with zero bias, BatchNorm factors from N(1, std)."""
     for module in network.modules():
@@ -138,8 +145,9 @@ def fold_batch_norm(network: nn.Module) -> nn.Module:
         raise ValueError("network: must be in evaluation mode to be folded, got training mode")
     for module in list(network.modules()):
         for name, child in module.named_children():
-            if hasattr(child, "plain"):
-                setattr(module, name, child.plain())
+            plain = getattr(child, "plain", None)
+            if plain is not None:
+                setattr(module, name, plain())
     for module in network.modules():
         if not isinstance(module, nn.Sequential):
             continue

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .decoder import Head, Heads, Norm, Up
-from .layers import check_lightness, check_state, conv_norm
+from .layers import check_lightness, check_state, conv_norm, dtype_of
 
 _NORMS: dict[str, Norm] = {"group": partial(nn.GroupNorm, 32), "batch": nn.BatchNorm2d}
 # What ImageNet weights expect of a channel of sRGB in [0, 1], averaged over the three.
@@ -73,7 +73,7 @@ class ResNetUNet(nn.Module):
 
     def forward(self, lightness: Tensor, *, both: bool = False) -> Tensor | tuple[Tensor, Tensor]:
         check_lightness(lightness, self.stride)
-        x = full = ((lightness / 100 - _MEAN) / _STD).to(self.features.conv1.weight.dtype)
+        x = full = ((lightness / 100 - _MEAN) / _STD).to(dtype_of(self.features[0]))
         maps = {}
         for name, stage in self.features.named_children():
             x = stage(x)

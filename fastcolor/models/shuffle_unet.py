@@ -7,12 +7,17 @@ the published network. `plain()` folds it once, for `layers.fold_batch_norm`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+Conv = TypeVar("Conv", nn.Conv1d, nn.Conv2d)
 
-def _normalise(conv: nn.Module) -> None:
+
+def _normalise(conv: SpectralConv1d | SpectralConv2d) -> None:
     """Replace `weight` (outputs, ...) by the published three; u and v start as one round of power iteration."""
     weight = conv.weight.detach()
     del conv.weight
@@ -24,12 +29,16 @@ def _normalise(conv: nn.Module) -> None:
     conv.register_buffer("weight_v", v)
 
 
-def _normalised(conv: nn.Module) -> Tensor:
+def _normalised(conv: SpectralConv1d | SpectralConv2d) -> Tensor:
     return conv.weight_orig / torch.dot(conv.weight_u, conv.weight_orig.flatten(1) @ conv.weight_v)
 
 
 class SpectralConv2d(nn.Conv2d):
     """A convolution that divides its filters by their estimated spectral norm (Miyato et al. 2018)."""
+
+    weight_orig: nn.Parameter
+    weight_u: Tensor
+    weight_v: Tensor
 
     def __init__(self, inputs: int, outputs: int, kernel: int, *, bias: bool = False) -> None:
         super().__init__(inputs, outputs, kernel, padding=kernel // 2, bias=bias)
@@ -45,6 +54,10 @@ class SpectralConv2d(nn.Conv2d):
 
 class SpectralConv1d(nn.Conv1d):
     """As `SpectralConv2d`, 1x1 and without a bias, over a row of pixels."""
+
+    weight_orig: nn.Parameter
+    weight_u: Tensor
+    weight_v: Tensor
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs, 1, bias=False)
@@ -77,7 +90,7 @@ class WeightNormConv2d(nn.Conv2d):
         return _folded(self, nn.Conv2d, self._weight())
 
 
-def _folded(conv: nn.Module, kind: type, weight: Tensor) -> nn.Module:
+def _folded(conv: Conv, kind: Callable[..., Conv], weight: Tensor) -> Conv:
     outputs, inputs = weight.shape[:2]
     made = kind(inputs, outputs, weight.shape[2:], padding=conv.padding, bias=conv.bias is not None)
     made.weight = nn.Parameter(weight.detach(), requires_grad=False)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .eccv16 import PublishedGenerator, block
-from .layers import AB_RANGE, check_lightness, init_normal
+from .layers import AB_RANGE, check_lightness, dtype_of, init_normal
 
 
 class SIGGRAPH17(PublishedGenerator):
@@ -74,7 +74,7 @@ class SIGGRAPH17(PublishedGenerator):
                     wanted = (n, channels, height, width)
                     raise ValueError(f"hints: {name} must have shape {wanted}, got {tuple(tensor.shape)}")
             given = torch.cat([ab.to(lightness) / AB_RANGE, mask.to(lightness)], 1)
-        x = torch.cat([(lightness - 50) / 100, given], 1).to(self.model1[0].weight.dtype)
+        x = torch.cat([(lightness - 50) / 100, given], 1).to(dtype_of(self.model1[0]))
 
         # The published network halves the size by leaving every other row and column out.
         full = self.model1(x)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import AB_RANGE, check_lightness, init_normal
+from .layers import AB_RANGE, check_lightness, dtype_of, init_normal
 
 
 def _down(inputs: int, outputs: int, *, norm: bool = True) -> nn.Sequential:
@@ -53,7 +53,7 @@ class UNetGenerator(nn.Module):
 
     def forward(self, lightness: Tensor) -> Tensor:
         check_lightness(lightness, self.stride)
-        x = (lightness / 50 - 1).to(self.head[1].weight.dtype)
+        x = (lightness / 50 - 1).to(dtype_of(self.head[1]))
         skips = []
         for level, down in enumerate(self.downs):
             if level >= 5:  # below 1/32 of the size, odd sides grow by the zeros that the convolution pads with anyway

@@ -127,7 +127,7 @@ def _scaled(grad: Tensor, factor: Tensor) -> Tensor:
     return grad
 
 
-def _keep_gradient(ctx: Any, inputs: object, output: tuple[Tensor, Tensor]) -> None:
+def _keep_gradient(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     # Else torch fills a volume with zeros for the gradient's own gradient: second derivatives take another way.
     ctx.set_materialize_grads(False)
     ctx.mark_non_differentiable(output[1])

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+Layer = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
 _LAYERS = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 _HOMOGENEOUS = (nn.ReLU, nn.LeakyReLU, nn.Identity, nn.modules.dropout._DropoutNd)  # f(c x) = c f(x) for c > 0
 _NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.modules.instancenorm._InstanceNorm)
@@ -53,7 +54,7 @@ def data_dependent(
     generator = torch.Generator().manual_seed(seed)
     done: set[nn.Module] = set()
 
-    def set_layer(layer: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+    def set_layer(layer: Layer, arguments: tuple[Tensor, ...]) -> None:
         if layer in done:  # one that runs twice is set for what it sees first
             return
         done.add(layer)
@@ -79,7 +80,7 @@ def data_dependent(
         if layer.bias is not None:
             layer.bias.copy_(mean - average / deviation)
 
-    def before(layer: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+    def before(layer: Layer, arguments: tuple[Tensor, ...]) -> None:
         for handle in handles.pop(layer, ()):  # the layer itself runs once within, to be measured
             handle.remove()
         set_layer(layer, arguments)
@@ -157,9 +158,10 @@ def balance_gradients(network: nn.Module, *inputs: Tensor, seed: int = 0) -> nn.
     return network
 
 
-def _chains(sequence: nn.Sequential) -> list[tuple[list[nn.Module], bool]]:
+def _chains(sequence: nn.Sequential) -> list[tuple[list[Layer], bool]]:
     """Layers that follow one another, and whether a normalisation follows the last."""
-    found, layers = [], []
+    found: list[tuple[list[Layer], bool]] = []
+    layers: list[Layer] = []
     for module in [*sequence, None]:
         if isinstance(module, _LAYERS) and module.weight.requires_grad:
             layers.append(module)
@@ -177,7 +179,8 @@ def _patches(x: Tensor, layer: nn.Conv2d, generator: torch.Generator) -> Tensor:
     padding = layer.padding if any(s < r for s, r in zip(x.shape[2:], reach, strict=True)) else 0
     rows = []
     for picture in x.split(1):
-        columns = F.unfold(picture, layer.kernel_size, layer.dilation, padding, layer.stride)[0]
+        # The layer may also name its padding ("same"), which unfold does not take.
+        columns = F.unfold(picture, layer.kernel_size, layer.dilation, padding, layer.stride)[0]  # type: ignore[arg-type]
         pick = torch.randperm(columns.shape[1], generator=generator)[:count].to(x.device)
         rows.append(columns[:, pick].T)
     return torch.cat(rows)
