@@ -17,7 +17,8 @@ class Look(Options):
     """Which network colours, on what, and how its colours look."""
 
     weights: Annotated[NameOrPath, tyro.conf.arg(metavar="WEIGHTS")] = "default"
-    """A name (default, eccv16, siggraph17, ddcolor..., deoldify...) or a .safetensors, .pth, .onnx or .engine file."""
+    """default, eccv16, siggraph17, ddcolor, ddcolor-modelscope, ddcolor-artistic, ddcolor-tiny, deoldify,
+    deoldify-stable or deoldify-video, or a .safetensors, .pth, .onnx or .engine file."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N; auto: the first GPU, else the CPU."""
     engine: Engine = "auto"

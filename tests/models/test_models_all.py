@@ -17,6 +17,7 @@ from fastcolor.models.layers import fold_batch_norm
 # (name, options, height and width whose training batches of two reach every layer)
 NETWORKS = [
     ("default", {}, (64, 64)),
+    ("default-mobilenet", {}, (64, 64)),
     ("eccv16", {}, (32, 40)),
     ("siggraph17", {}, (32, 40)),
     ("pix2pix", {"channels": 16}, (256, 512)),
@@ -76,8 +77,14 @@ def test_shape_kind_and_precisions(name: str, options: dict[str, object], size: 
 @every_network
 def test_gradient_reaches_every_parameter(name: str, options: dict[str, object], size: tuple[int, int]) -> None:
     model = models.build(name, **options)
-    both = {"both": True} if name == "siggraph17" or options.get("head") == "both" else {}
-    output = model(torch.rand(2, 1, *size) * 100, **both)
+    told: dict[str, object] = {"both": True} if name == "siggraph17" or options.get("head") == "both" else {}
+    both = bool(told)
+    if name == "default":  # whose hints say nothing at first
+        for parameter in model.hints.parameters():
+            if not bool(parameter.any()):
+                nn.init.normal_(parameter, 0, 0.1)
+        told["hints"] = torch.randn(2, 2, *size) * 30, (torch.rand(2, 1, *size) > 0.999).float()
+    output = model(torch.rand(2, 1, *size) * 100, **told)
     sum(part.square().mean() for part in (output if both else [output])).backward()
     for key, parameter in model.named_parameters():
         if key == "model_out.weight" and name == "eccv16":  # the palette
