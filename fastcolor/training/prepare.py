@@ -18,7 +18,7 @@ from ..data import Item
 from ..device import bf16_is_fast, device_of
 from ..models import download, weights
 from ..models.generator import Generator
-from ..palette import Palette, load_prior, prior_of_histogram, smooth_prior
+from ..palette import Palette, class_weights, load_prior, prior_of_histogram, smooth_prior
 from ..survey import histogram
 from .crops import Crops, batches
 from .folder import RunFolder, SilentFolder
@@ -36,7 +36,7 @@ class Run:
 
     Attributes:
         model_options: that its network was built with. crops: what it learns from. folder: where it writes. group: its
-            processes. skipped: what was wrong with pictures that it passed over.
+            processes. skipped: what was wrong with pictures that it passed over. prior: of the class weights, if any.
     """
 
     preset: Preset
@@ -46,6 +46,16 @@ class Run:
     folder: RunFolder
     group: Processes
     skipped: set[str]
+    prior: Tensor | None = None
+
+    def result(self) -> nn.Module:
+        """The generator that is written: the average, its classes shifted as the preset wants it."""
+        if not self.preset.shift or self.prior is None:
+            return self.learner.average
+        model = copy.deepcopy(self.learner.average)
+        rarity = class_weights(self.prior, "rebalance", 0.5, 1.0).log()
+        model.head.bias.data += self.preset.shift * rarity.to(model.head.bias)
+        return model
 
     @property
     def palette(self) -> Palette | None:
@@ -81,7 +91,7 @@ def prepared(preset: Preset, items: list[Item], options: TrainOptions) -> Iterat
             "accumulate": options.accumulate,
             "processes": group.size,
         }
-        del settings["saturation"]  # which no step depends on
+        del settings["saturation"], settings["shift"]  # which no step depends on
         folder = (RunFolder if group.first else SilentFolder)(Path(options.out), group, options.keep)
         checkpoint = folder.begin(settings, options.resume, lambda before, done: check_steps(preset, before, done))
         class_prior = None
@@ -110,7 +120,7 @@ def prepared(preset: Preset, items: list[Item], options: TrainOptions) -> Iterat
             learner.restore(checkpoint)
             skipped.update(checkpoint.facts.get("skipped", ()))
             del checkpoint  # as large as the networks
-        yield Run(preset, model_options, learner, crops, folder, group, skipped)
+        yield Run(preset, model_options, learner, crops, folder, group, skipped, class_prior)
 
 
 def _palette(preset: Preset, started: Generator | None, options: TrainOptions) -> Palette:

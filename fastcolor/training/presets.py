@@ -153,6 +153,8 @@ class Preset:
             on the first crops.
         discriminator, discriminator_options: as `models.build_discriminator` takes them.
         palette: of a classifier, unless another is given: the 313-point "grid", or the "square" of 529 points.
+        shift: times the logarithm of the class weights (lambda 0.5), it goes onto the classes' bias in the weights that
+            are written: below 0 takes some of the weight back that the loss gave rare colours, without training anew.
         temperature: of the annealed mean. saturation: factor on ab. size: short side in pixels. With these the weights
             want to colour.
     """
@@ -173,6 +175,7 @@ class Preset:
     palette: Literal["grid", "square"] = "grid"
     temperature: float = 0.38
     saturation: float = 1.0
+    shift: float = 0.0
     size: int = 256
 
     def stage(self, step: int) -> Stage:
@@ -234,10 +237,12 @@ PRESETS: dict[str, Preset] = {
         keep_statistics=True,
         keep_filters=True,
         ema=0.999,
-        temperature=0.7,
+        shift=-0.35,
+        temperature=0.4,
         saturation=0.9,
     ),
-    # For weights that know much already: a tenth of the rates, the largest crops, nothing that shakes the encoder.
+    # For weights that know much already: a tenth of the rates, the largest crops, nothing that shakes the encoder, and
+    # rare colours weigh what they weigh in the shipped weights (1 and their shift).
     "fine-tune": Preset(
         model=START,
         steps=2_000,
@@ -246,7 +251,7 @@ PRESETS: dict[str, Preset] = {
                 1.0,
                 16,
                 View(192, 0.6, 1.0),
-                (CrossEntropy(alpha=0.5),),
+                (CrossEntropy(alpha=0.65),),
                 replace(_DEFAULT_OPTIMISER, learning_rate=2e-4, encoder_learning_rate=None, warmup=100),
                 "strokes",
                 0.35,

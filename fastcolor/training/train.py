@@ -62,7 +62,7 @@ def train(options: TrainOptions) -> TrainResult:
         card = {} if options.start is None else {"start": os.fspath(options.start)}
         card |= {"preset": chosen if isinstance(chosen, str) else "own", "steps": str(run.learner.step)}
         run.folder.save_weights(
-            run.learner.average, name=run.preset.model, options=run.model_options, palette=run.palette,
+            run.result(), name=run.preset.model, options=run.model_options, palette=run.palette,
             temperature=run.preset.temperature, saturation=run.preset.saturation, size=run.preset.size,
             card={**card, "pictures": str(len(items)), "seed": str(options.seed)},
         )  # fmt: skip

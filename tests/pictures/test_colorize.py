@@ -56,14 +56,20 @@ def test_lightness_is_the_pictures_own(colorizer: Colorizer) -> None:
 
 
 def test_saturation_and_temperature_do_what_they_say(colorizer: Colorizer) -> None:
-    coffee = Path(__file__).parents[2] / "bench" / "demo" / "coffee.jpg"
+    rocket = Path(__file__).parents[2] / "bench" / "demo" / "rocket.jpg"
+
+    def ab(**options: float) -> torch.Tensor:
+        return ops.rgb_to_lab(torch.from_numpy(np.array(colorizer(rocket, **options))), layout="hwc")[1:]
 
     def chroma(**options: float) -> float:
-        rgb = torch.from_numpy(np.array(colorizer(coffee, **options)))
-        return float(ops.rgb_to_lab(rgb, layout="hwc")[1:].norm(dim=0).mean())
+        return float(ab(**options).norm(dim=0).mean())
 
     assert chroma(saturation=0.5) < chroma() < chroma(saturation=1.5)
-    assert chroma(temperature=2.0) < chroma() < chroma(temperature=0.1)
+    assert chroma(temperature=2.0) < chroma(temperature=1.0) < chroma()
+    # Towards 0 every place takes its likeliest colour.
+    likeliest = ab(temperature=0)
+    far = [float((ab(temperature=t) - likeliest).norm(dim=0).mean()) for t in (2.0, colorizer.temperature, 0.1)]
+    assert far[0] > 1.5 * far[1] > 1.5 * 1.5 * far[2]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 700), (700, 1), (3, 5), (517, 33)])

@@ -25,7 +25,7 @@ import fastcolor
 from fastcolor import models, ops
 from fastcolor.data import Item
 from fastcolor.models import weights
-from fastcolor.palette import Palette, save_prior
+from fastcolor.palette import Palette, class_weights, save_prior
 from fastcolor.palette import prior as measure_prior
 from fastcolor.training import checkpoints, crops
 from fastcolor.training.checkpoints import TrainingError
@@ -432,3 +432,18 @@ def test_starts_that_cannot_be(photographs: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     with pytest.raises(ValueError, match="start: must be weights of a classifier, or come with"):
         fastcolor.train(photographs, out=tmp_path / "run", start=regressor, **OPTIONS)
+
+
+def test_a_shift_moves_classes_by_their_rarity_and_nothing_else(photographs: Path, tmp_path: Path) -> None:
+    plain = replace(PRESETS["default"], shift=0.0)
+    options = {**OPTIONS, "steps": 3, "crop": 64, "prior": save_uniform(tmp_path)}
+    found = []
+    for name, preset in (("plain", plain), ("shifted", replace(plain, shift=-0.25))):
+        result = fastcolor.train(photographs, preset, tmp_path / name, **options)
+        found.append(weights.load(result.weights).model.state_dict())
+    difference = found[1]["head.bias"] - found[0]["head.bias"]
+    p = torch.full((313,), 0.5 / 312, dtype=torch.float64)
+    p[120] = 0.5
+    expected = -0.25 * class_weights(p, "rebalance", 0.5, 1.0).log().float()
+    assert torch.allclose(difference, expected, atol=2e-3) and float(difference[120]) > 0.3
+    assert all(torch.equal(found[0][key], found[1][key]) for key in found[0] if key != "head.bias")
