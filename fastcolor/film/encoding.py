@@ -110,17 +110,19 @@ def _luma_source(name: str) -> tuple[str | None, Subsampling, int, str | None]:
     shape = av.VideoFormat(name, 16, 16)
     parts = [c for c in shape.components if not c.is_alpha]
     bits = parts[0].bits
+    lost = None if len(parts) == len(shape.components) else "the alpha plane was left out"
+    note = lost and f"{name}: {lost}"
     if shape.is_rgb or shape.has_palette or shape.is_bayer or name.startswith("xyz"):
         bits = min(b for b in (8, 10, 12, 16) if b >= min(bits, 16))
-        return f"yuv444p{_suffix(bits)}", "444", bits, f"{name} has no luma plane and was converted to 4:4:4"
+        told = f"{name} has no luma plane and was converted to 4:4:4"
+        return f"yuv444p{_suffix(bits)}", "444", bits, f"{told}; {lost}" if lost else told
     if len(parts) == 1:
         whole = min(b for b in (8, 10, 12, 16) if b >= min(bits, 16))
         plain = f"gray{_suffix(whole)}"
-        return None if name == plain else plain, "420", whole, None
+        return None if name == plain else plain, "420", whole, note
     ratio = (shape.chroma_width(16), shape.chroma_height(16))
     known: dict[tuple[int, int], Subsampling] = {(8, 8): "420", (4, 4): "420", (8, 16): "422", (4, 16): "422"}
     subsampling = known.get(ratio, "444")
-    note = None if len(parts) == len(shape.components) else f"{name}: the alpha plane was left out"
     planar = shape.is_planar and len({c.plane for c in parts}) == 3 and not (shape.is_big_endian and bits > 8)
     return None if planar else f"yuv{subsampling}p{_suffix(bits)}", subsampling, bits, note
 
@@ -192,15 +194,16 @@ def choose_encoding(
                 if fit is None or (strict and fit[1] != wanted and not odd):
                     continue
                 output, subsampling = fit
+                less = None
                 if depth < bits:
-                    note = f"luma of {bits} bits was brought to {depth}, the most {dst.suffix} holds here"
+                    less = f"luma of {bits} bits was brought to {depth}, the most {dst.suffix} holds here"
                     convert = output
                 elif subsampling != wanted:
                     who = f"{ENCODERS[family].name} at {film.width}x{film.height}"
-                    note = f"written as {output}, since {who} takes no 4:{wanted[1]}:{wanted[2]}"
-                layout = Layout(convert, output, subsampling, depth, note)
+                    less = f"written as {output}, since {who} takes no 4:{wanted[1]}:{wanted[2]}"
+                layout = Layout(convert, output, subsampling, depth, less or note)
                 options = _options(family, crf, fast, lossless)
-                notes = [text for text in (note, refused and f"{refused}, but as {family}") if text]
+                notes = [text for text in (note, less, refused and f"{refused}, but as {family}") if text]
                 notes += _tell_encoder(film, family, options)
                 interlaced = film.field_order is not None and family in INTERLACED
                 return Encoding(

@@ -18,6 +18,7 @@ _OTHERS = (
     (rb"8BPS", "a Photoshop document, which is not supported; save it as PNG or TIFF"),
     (rb"%PDF", "a PDF document; save its pages as PNG or TIFF"),
     (rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*|<!DOCTYPE[^>]*>\s*)*<svg", "an SVG drawing, not a picture of pixels"),
+    (rb"SDPX|XPDS", "a DPX picture of a film scanner, which is not supported; save it as PNG or TIFF"),
     (rb"v/1\x01", "an OpenEXR picture, which is not supported; save it as PNG or TIFF"),
     (rb"#\?(RADIANCE|RGBE)", "a Radiance HDR picture, which is not supported; save it as PNG or TIFF"),
     (rb"P[Ff]\s", "a picture of floating-point pixels, which is not supported; save it with 8 or 16 bits"),

@@ -232,17 +232,21 @@ def _page(walk: _Walk, index: int, name: str, *, lenient: bool) -> Picture:
         except Exception as error:
             if lenient or isinstance(error, PictureError) or "truncated" in str(error).lower():
                 raise
+    # Pillow turns a TIFF while it loads it, and takes the orientation away then.
+    turned = raster is not None and walk.image is not None and metadata.orientation(walk.image) == 1
     if raster is None:
         raster = tiff.raster(page, name, lenient=lenient)
-    if raster.alpha is None:
-        raster = replace(raster, alpha=tiff.mask_of(page))
     exif = Image.Exif()
     with suppress(Exception):  # words of its own never cost a picture
         exif.endian, exif.bigtiff = directory.parent.byteorder, directory.parent.is_bigtiff
         exif.load_from_fp(walk.file, directory.offset)
         exif.bigtiff = False  # as it is written again: no other format has EXIF of 64 bits
+    orientation = metadata.orientation(exif)
+    if raster.alpha is None and (mask := tiff.mask_of(page)) is not None:
+        raster = replace(raster, alpha=upright(mask, orientation) if turned else mask)
     space = Space(profile=bytes(directory.iccprofile) if directory.iccprofile else None)
-    return _finished(raster, space, metadata.orientation(exif), metadata.of_exif(exif, tiff=True), lenient=lenient)
+    info = metadata.of_exif(exif, tiff=True)
+    return _finished(raster, space, 1 if turned else orientation, info, lenient=lenient)
 
 
 def _picture(

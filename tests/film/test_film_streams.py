@@ -189,6 +189,14 @@ def test_alpha_that_is_lost_is_said_and_not_claimed(net: str, tmp_path: Path):
     assert "alpha_mode" not in {name.lower() for name in look(tmp_path / "c.webm").streams[0]["tags"]}
 
 
+@pytest.mark.parametrize(("form", "depth"), [("rgba", 8), ("ya8", 8), ("rgba64be", 16), ("ya16be", 16)])
+def test_alpha_of_pictures_in_a_film_is_said_to_be_lost(net: str, tmp_path: Path, form: str, depth: int):
+    src = make(tmp_path / "alpha.mov", *picture(form=form, seconds=0.2), "-c:v", "png")
+    notes = " ".join(paint(src, tmp_path / "c.mp4", net).notes)
+    assert "the alpha plane was left out" in notes
+    assert ("luma of 16 bits was brought to 12" in notes) == (depth == 16)
+
+
 # ---- fields, shape, tags ----
 
 

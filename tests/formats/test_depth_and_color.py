@@ -268,6 +268,7 @@ def test_deep_ppm_is_known_for_deep(maximum: int, tmp_path: Path) -> None:
     [
         (b"\xff\x0a" + bytes(40), "is a JPEG XL picture"), (b"%PDF-1.7 ", "is a PDF document"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "is an SVG drawing"), (b"v/1\x01" + bytes(9), "is an OpenEXR"),
+        (b"SDPX" + bytes(9), "is a DPX"), (b"XPDS" + bytes(9), "is a DPX"),
         (b"\0\0\0\x18ftypmp42" + bytes(40), "is a film, not a picture; `fastcolor-video`"),
         (b"\x89PNG\r\n\x1a\n" + bytes(40), "is damaged"), (b"hello", "is not a picture in a known format"),
     ],

@@ -163,3 +163,23 @@ def test_words_of_a_big_tiff_are_those_of_any(suffix: str, tmp_path: Path) -> No
     with Image.open(tmp_path / f"b.{suffix}") as again:
         assert again.getexif()[270] == "harbour" and round(again.info.get("dpi", (300, 300))[0]) == 300
         assert b"II+" not in again.info.get("exif", b"")[:12]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("masked", [False, True])
+def test_every_orientation_is_turned_once(orientation: int, dtype: type, masked: bool, tmp_path: Path) -> None:
+    pixels = DEEP if dtype == np.uint16 else GRAY
+    shown = np.zeros((120, 160), np.uint8)
+    shown[:30, 80:] = 1
+    mask = {**page(shown, 4, t254=4, t274=orientation), 258: 1, "strips": [np.packbits(shown, axis=1).tobytes()]}
+    content = tiff(page(pixels, 1, t274=orientation), *([mask] if masked else []))
+    picture = reading.read(write(tmp_path / "a.tif", content)).frames[0]
+
+    def turned(stored: np.ndarray) -> np.ndarray:
+        half, flipped = np.rot90(stored, 2), {2: np.fliplr(stored), 4: np.flipud(stored), 5: stored.T}
+        return {1: stored, 3: half, 6: np.rot90(stored, -1), 7: half.T, 8: np.rot90(stored), **flipped}[orientation]
+
+    assert np.array_equal(picture.pixels, turned(pixels))
+    if masked:
+        assert picture.alpha is not None and np.array_equal(picture.alpha, turned(shown) * 255)
