@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 __version__ = "0.1.0"
 
@@ -21,3 +22,5 @@ RGB_TO_XYZ = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0
 WHITE = (0.95047, 1.0, 1.08883)
 # Luma weights of red and blue: ITU-R BT.601, BT.709, BT.2020.
 LUMA_WEIGHTS = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722), "bt2020": (0.2627, 0.0593)}
+
+Source = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]  # of pictures to learn from or to measure

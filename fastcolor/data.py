@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from .constants import Source
 from .formats.pixels import eight_bit
 from .formats.reading import read_bytes
 from .formats.writing import GRAY_ONLY, SUFFIXES
-from .options.base import Source
 
 PICTURE_SUFFIXES = SUFFIXES | GRAY_ONLY
 

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ..constants import Source
 from ..data import find, pictures
-from ..options.base import Source, takes
+from ..options.base import takes
 from .options import EvaluateOptions
 from .protocols import PROTOCOLS, protocol
 from .report import Line, Report

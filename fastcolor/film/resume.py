@@ -14,11 +14,12 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from ..atomic import beside, lock, publish, write_bytes
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FRAMES = 240  # of a part, or a little less: what a kill loses at most
 

@@ -9,13 +9,15 @@ import inspect
 import os
 import re
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
 
 from tyro.constructors import PrimitiveConstructorSpec
+
+from ..constants import Source
 
 _P = ParamSpec("_P")
 _Options = TypeVar("_Options")
@@ -37,7 +39,6 @@ def one_word(
 
 FilePath = Annotated[str | os.PathLike[str], one_word("PATH", Path)]
 NameOrPath = Annotated[str | os.PathLike[str], one_word("NAME", str)]
-Source = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]  # of pictures to learn from or to measure
 Sources = Annotated[
     Source,
     PrimitiveConstructorSpec(

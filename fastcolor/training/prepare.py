@@ -52,7 +52,7 @@ class Run:
         """The generator that is written: the average, its classes shifted as the preset wants it."""
         if not self.preset.shift or self.prior is None:
             return self.learner.average
-        model = copy.deepcopy(self.learner.average)
+        model: Any = copy.deepcopy(self.learner.average)
         rarity = class_weights(self.prior, "rebalance", 0.5, 1.0).log()
         model.head.bias.data += self.preset.shift * rarity.to(model.head.bias)
         return model

@@ -31,6 +31,7 @@ def test_rows_of_a_preset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert named == [
         ("default", 1, classes),
         ("default", 2, classes),
+        ("default", 3, classes),
         ("resnet-unet", 1, none),
         ("resnet-unet", 2, none),
     ]
