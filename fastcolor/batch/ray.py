@@ -1,18 +1,20 @@
-"""The items of a tree done by the workers of a Ray cluster, through Ray Data: one actor for each GPU or core."""
+"""The items of a tree done by the workers of a Ray cluster: one actor for each GPU or core.
+
+Ray tells when a worker has died; another is started then, and given the task. Ray does not tell when nothing can start
+any more, since cores may yet become free, so workers are asked for a sign of life all the time.
+"""
 
 from __future__ import annotations
 
-import functools
+import contextlib
 import logging
 import os
-import pickle
-import queue
 import socket
-import threading
 import time
 import uuid
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ..options.batch import BatchOptions
@@ -23,14 +25,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("fastcolor")
 _PICTURES_A_TASK = 32
-_BEAT, _SILENCE = 10.0, 180.0  # seconds between two signs of life, and without any until a run is given up
+_BEAT, _SILENCE = 10.0, 180.0  # seconds between two signs of life, and without any until a worker or a run is given up
+_DEATHS = 3  # of workers, for each item of a task or before a first sign of life, until a run is given up
 
 
 def on_ray(options: BatchOptions, items: list[Item]) -> Generator[tuple[Item, Result]]:
     """Each item and its result as they come from a cluster's workers. A dead worker's task is another's."""
     try:
         import ray
-        import ray.data
     except ImportError:
         raise ImportError('ray: the package is missing; pip install "fastcolor[ray]"') from None
     if options.device not in ("auto", "cpu", "cuda"):
@@ -39,8 +41,7 @@ def on_ray(options: BatchOptions, items: list[Item]) -> Generator[tuple[Item, Re
         )
     if os.path.exists(options.weights):
         options = replace(options, weights=os.path.abspath(options.weights))  # workers have other current folders
-    for name in ("ray", "ray.data"):  # what goes well is said by the bar and the table
-        logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("ray").setLevel(logging.ERROR)  # what goes well is said by the bar and the table
     todo = []
     for item in items:  # here, so that workers are started for what there is to do alone
         if exists(item, options):
@@ -56,92 +57,123 @@ def on_ray(options: BatchOptions, items: list[Item]) -> Generator[tuple[Item, Re
         shape = shape_of(ray.nodes(), options.device, options.workers)
         if shape.gpus and options.device == "auto":
             options = replace(options, device="cuda")
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = context.print_on_execution_start = False
-        pool = ray.data.ActorPoolStrategy(size=shape.workers, max_tasks_in_flight_per_actor=1)
+        actor = ray.remote(num_cpus=shape.cores, num_gpus=shape.gpus, concurrency_groups={"signs": 1})(_Worker)
         run = uuid.uuid4().hex
-        roll = _roll(run)
-        while todo:
-            rows = [{"items": pickle.dumps(task)} for task in _tasks(todo, shape.workers)]
-            results = ray.data.from_items(rows, override_num_blocks=len(rows)).flat_map(
-                _Worker,
-                fn_constructor_args=(options, run, shape.cores),
-                compute=pool,
-                num_cpus=shape.cores,
-                num_gpus=shape.gpus,
-            )
-            todo = []
-            for row in _watched(results.iter_rows(), roll):
-                item, result = pickle.loads(row["result"])
-                if result.status == "held":
-                    todo.append(item)
-                else:
-                    yield item, result
-            time.sleep(1.0 if todo else 0.0)
+        with contextlib.closing(_Fleet(lambda: actor.remote(options, run, shape.cores), shape.workers)) as fleet:
+            while todo:
+                held = []
+                for item, result in fleet.do(_tasks(todo, shape.workers)):
+                    if result.status == "held":
+                        held.append(item)
+                    else:
+                        yield item, result
+                todo = held
+                time.sleep(1.0 if todo else 0.0)
     finally:
         if mine:
             ray.shutdown()
 
 
-def _roll(run: str) -> Any:
-    """A place in the cluster where the workers of a run say that they live. It takes no core of theirs."""
-    import ray
-
-    class Roll:
-        def __init__(self) -> None:
-            self._heard = time.monotonic()
-
-        def live(self) -> None:
-            self._heard = time.monotonic()
-
-        def silence(self) -> float:
-            return time.monotonic() - self._heard
-
-    return ray.remote(num_cpus=0)(Roll).options(name=f"fastcolor-{run}").remote()
+@dataclass
+class _Task:
+    items: list[Item]
+    deaths: int = 0  # of workers that were at it
 
 
-def _watched(rows: Iterator[dict[str, Any]], roll: Any) -> Generator[dict[str, Any]]:
-    """The rows as they come, as long as there is a worker that lives.
+@dataclass(eq=False)
+class _Hand:
+    """A worker, what it is at, and what is known of its life."""
 
-    Ray itself waits for ever for cores that a dead worker or another program holds, and for workers that die at their
-    start, time and again.
+    worker: Any
+    task: _Task | None = None
+    result: Any = None
+    sign: Any = None  # asked for and not answered yet
+    asked: float = 0.0
+    heard: float | None = None  # None: it has not started yet
 
-    Raises:
-        ValueError: no worker has been heard of for _SILENCE seconds.
-    """
-    import ray
+    def ask(self) -> None:
+        """Ask for a sign of life, which a worker gives whatever it is at."""
+        if self.sign is None and time.monotonic() - self.asked > _BEAT:
+            self.asked = time.monotonic()
+            self.sign = self.worker.live.options(concurrency_group="signs").remote()
 
-    arrived: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+    def begin(self, task: _Task) -> None:
+        self.task, self.result = task, self.worker.do.remote(task.items)
 
-    def take() -> None:
-        try:
-            for row in rows:
-                arrived.put(("row", row))
-            arrived.put(("end", None))
-        except BaseException as error:
-            arrived.put(("error", error))
 
-    threading.Thread(target=take, name="fastcolor-ray", daemon=True).start()
-    while True:
-        try:
-            kind, value = arrived.get(timeout=_BEAT)
-        except queue.Empty:
-            try:
-                silence = ray.get(roll.silence.remote(), timeout=_SILENCE)
-            except (ray.exceptions.RayError, TimeoutError) as error:
-                raise ValueError(f"ray: the cluster does not answer any more ({type(error).__name__})") from None
-            if silence > _SILENCE:
+@dataclass
+class _Fleet:
+    """Workers, as many as asked for, of which any may die, or never start, at any time."""
+
+    hire: Callable[[], Any]
+    size: int
+    _hands: list[_Hand] = field(default_factory=list)
+    _stillborn: int = 0  # in a row
+
+    def do(self, tasks: Iterator[list[Item]]) -> Generator[tuple[Item, Result]]:
+        """Each item and its result as they come. What a worker was at when it died is given to another.
+
+        Raises:
+            ValueError: no worker has been heard of for _SILENCE seconds, or they die again and again.
+        """
+        import ray
+
+        todo = deque(map(_Task, tasks))
+        heard = time.monotonic()
+        while todo or any(hand.task for hand in self._hands):
+            self._hands += [_Hand(self.hire()) for _ in range(self.size - len(self._hands))]
+            for hand in self._hands:
+                hand.ask()
+                if todo and hand.heard and not hand.task:
+                    hand.begin(todo.popleft())
+            awaited = [one for hand in self._hands for one in (hand.result, hand.sign) if one is not None]
+            ready = set(ray.wait(awaited, num_returns=len(awaited), timeout=0)[0])
+            ready = ready or set(ray.wait(awaited, timeout=_BEAT)[0])
+            for hand in list(self._hands):
+                try:
+                    if hand.sign in ready:
+                        ray.get(hand.sign)
+                        heard = hand.heard = time.monotonic()
+                        hand.sign, self._stillborn = None, 0
+                    if hand.task and hand.result in ready:
+                        results = ray.get(hand.result)
+                        heard = hand.heard = time.monotonic()
+                        hand.task = hand.result = None
+                        yield from results
+                except ray.exceptions.RayActorError as error:
+                    self._bury(hand, todo, error)
+                else:
+                    if hand.task and hand.heard and time.monotonic() - hand.heard > _SILENCE:
+                        self._bury(hand, todo, None)
+            if time.monotonic() - heard > _SILENCE:
                 free = ray.available_resources()
                 raise ValueError(
                     f"ray: no worker has started or been heard of for {_SILENCE:.0f} s; the cluster has "
                     f"{free.get('CPU', 0):g} cores and {free.get('GPU', 0):g} GPUs free"
-                ) from None
-            continue
-        if kind == "end":
-            return
-        if kind == "error":
-            raise value
-        yield value
+                )
+
+    def _bury(self, hand: _Hand, todo: deque[_Task], error: Exception | None) -> None:
+        """Take its task back from a worker that is dead or as good as dead."""
+        self._let_go(hand)
+        if hand.task:
+            hand.task.deaths += 1
+            todo.appendleft(hand.task)
+        self._stillborn += hand.heard is None
+        if self._stillborn >= _DEATHS * self.size or (hand.task and hand.task.deaths > _DEATHS * len(hand.task.items)):
+            words = " ".join(str(error).split())[-300:] if error else "no sign of life"
+            raise ValueError(f"ray: workers die again and again, the last one so: {words}")
+
+    def _let_go(self, hand: _Hand) -> None:
+        import ray
+
+        self._hands.remove(hand)
+        with contextlib.suppress(ray.exceptions.RayError):
+            ray.kill(hand.worker)
+
+    def close(self) -> None:
+        """End all workers, whatever they are at."""
+        for hand in list(self._hands):
+            self._let_go(hand)
 
 
 def _connect(address: str) -> None:
@@ -201,40 +233,35 @@ def _tasks(items: list[Item], workers: int) -> Iterator[list[Item]]:
 
 
 class _Worker:
-    """A process of the cluster, which Ray starts anew when it dies, and gives the task again."""
+    """A process of the cluster. Nothing heavy is done before its first task, so that it is soon heard of."""
 
     def __init__(self, options: BatchOptions, run: str, cores: int) -> None:
-        import torch
-
-        torch.set_num_threads(max(1, cores))
+        self._options, self._run, self._cores = options, run, cores
         self._said: list[str] = []
         handler = logging.Handler(logging.WARNING)
         handler.emit = lambda record: self._said.append(record.getMessage())  # type: ignore[method-assign]
         log.addHandler(handler)
         log.propagate = False
-        from .worker import Painter
-
-        self._start = functools.partial(Painter, options, run, progress=False)
-        threading.Thread(target=self._live, args=(run,), name="fastcolor-live", daemon=True).start()
         self._painter: Painter | None = None
 
-    @staticmethod
-    def _live(run: str) -> None:
-        """Say from time to time that this worker lives, whatever it is at."""
-        import ray
+    def live(self) -> None:
+        """Nothing, but only a worker that lives comes to the end of it."""
 
-        roll = ray.get_actor(f"fastcolor-{run}")
-        while True:
-            roll.live.remote()
-            time.sleep(_BEAT)
+    def do(self, items: list[Item]) -> list[tuple[Item, Result]]:
+        return [(item, self._one(item)) for item in items]
 
-    def __call__(self, row: dict[str, Any]) -> list[dict[str, bytes]]:
-        return [{"result": pickle.dumps((item, self._do(item)))} for item in pickle.loads(row["items"])]
-
-    def _do(self, item: Item) -> Result:
+    def _one(self, item: Item) -> Result:
         self._said.clear()
         try:
             self._painter = self._painter or self._start()
         except (ValueError, OSError, ImportError) as error:
             return Result("fatal", str(error))
         return replace(self._painter(item), warnings=tuple(self._said))
+
+    def _start(self) -> Painter:
+        import torch
+
+        from .worker import Painter
+
+        torch.set_num_threads(max(1, self._cores))
+        return Painter(self._options, self._run, progress=False)

@@ -2,31 +2,52 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from batch_trees import done, files, film, halfway, holder, picture, row, start, until
 from film_clips import frames_of
 
 import fastcolor
+from fastcolor.batch import ray as on_ray
 from fastcolor.batch.batch import batch
 from fastcolor.options.batch import BatchOptions
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
+def cluster() -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(fastcolor.__file__).parents[1]))  # the workers' too
         patch.setenv("RAY_DISABLE_IMPORT_WARNING", "1")
+        patch.setenv("RAY_raylet_start_wait_time_s", "120")  # a busy machine's
         head = {"num_cpus": 2, "num_gpus": 0, "include_dashboard": False, "object_store_memory": 80 << 20}
         cluster = Cluster(initialize_head=True, head_node_args=head)
-        yield cluster.address
+        yield cluster
         cluster.shutdown()
+
+
+@pytest.fixture
+def address(cluster: Any) -> str:
+    return cluster.address
+
+
+def workers_of(cluster: Any) -> list[int]:
+    """All processes of a cluster's actors, fastcolor's and Ray's own."""
+    raylet = cluster.head_node.all_processes["raylet"][0].process.pid
+    names = {}
+    for pid in Path(f"/proc/{raylet}/task/{raylet}/children").read_text().split():
+        with contextlib.suppress(OSError):
+            names[int(pid)] = Path(f"/proc/{pid}/cmdline").read_bytes()
+    return [pid for pid, name in names.items() if name.startswith(b"ray::") and b"Agent" not in name]
 
 
 @pytest.fixture
@@ -93,13 +114,82 @@ def test_an_interrupt_stops_the_cluster_s_workers_too(address: str, tree: Path, 
     assert len(frames_of(target)) == 600
 
 
-def test_what_no_worker_can_do_is_one_sentence(address: str, tree: Path, tmp_path: Path) -> None:
-    def refused(words: str, **options: object) -> None:
-        with pytest.raises(ValueError, match=words):
+def test_all_workers_killed_at_once_are_replaced(cluster: Any, tree: Path, tmp_path: Path, net: str) -> None:
+    out = tmp_path / "out"
+    target = out / "films" / "long.mp4"
+    (tree / "bad.jpg").unlink()
+    process = start(tree, out, net, "--ray", cluster.address)
+    until(lambda: halfway(target), process)
+    killed = workers_of(cluster)
+    assert holder(target) in killed
+    for pid in killed:
+        os.kill(pid, signal.SIGKILL)
+    table, errors = process.communicate(timeout=100)
+    assert process.returncode == 0, errors
+    assert "Traceback" not in errors and not set(workers_of(cluster)) & set(killed)
+    assert row(table, "failed") == [0, 0] and files(out) == files(tree)
+    assert len(frames_of(target)) == 600
+
+
+def test_dead_workers_that_cannot_come_back_end_the_run(
+    cluster: Any, tree: Path, tmp_path: Path, net: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+
+    out = tmp_path / "out"
+    target = out / "films" / "long.mp4"
+    monkeypatch.setattr(on_ray, "_BEAT", 1.0)
+    ray.init(cluster.address, log_to_driver=False)
+    try:
+        with ThreadPoolExecutor(1) as thread:
+            run = thread.submit(done, tree, out, net, ray=cluster.address, workers=1)
+            while not halfway(target):
+                assert not run.done(), run.result()
+                time.sleep(0.005)
+            other = ray.remote(num_cpus=1)(Other)
+            others = [other.remote() for _ in range(2)]  # another program's: one gets the free core, one the worker's
+            ray.get(others[0].ready.remote())
+            monkeypatch.setattr(on_ray, "_SILENCE", 15.0)
+            worker = holder(target)
+            assert worker in workers_of(cluster)
+            os.kill(worker, signal.SIGKILL)
+            ray.get(others[1].ready.remote())
+            with pytest.raises(
+                ValueError, match=r"^ray: no worker has started .* for 15 s; .* 0 cores and 0 GPUs free$"
+            ):
+                run.result(timeout=60)
+    finally:
+        ray.shutdown()
+    assert not target.exists() and halfway(target)
+
+
+class Other:
+    def ready(self) -> None:
+        pass
+
+
+def test_what_needs_no_worker_to_be_known_is_one_sentence(address: str, tree: Path, tmp_path: Path) -> None:
+    def refused(words: str, kind: type[Exception] = ValueError, **options: object) -> None:
+        with pytest.raises(kind, match=words):
             batch(BatchOptions(tree, tmp_path / "out", **{"ray": address, **options}))
 
     refused("ray: no cluster at 127.0.0.1:9 ", ray="127.0.0.1:9")
     refused("device: the cluster has no GPU, got cuda", device="cuda")
     refused("workers: the cluster has room for 2, got 3", workers=3)
-    refused("weights: no such file: .*none.safetensors", weights=str(tmp_path / "none.safetensors"), workers=1)
+    none = str(tmp_path / "none.safetensors")
+    refused(r"weights: no such file: .*none\.safetensors", FileNotFoundError, weights=none, ray="127.0.0.1:9")
     assert not (tmp_path / "out").exists()
+
+
+def test_what_no_worker_can_do_is_one_sentence(
+    address: str, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Any] = []
+    begin = on_ray._Hand.begin
+    monkeypatch.setattr(on_ray._Hand, "begin", lambda hand, task: (given.append(hand.heard), begin(hand, task)))
+    (weights := tmp_path / "bad.safetensors").write_bytes(b"no weights")
+    with pytest.raises(ValueError, match=r"bad\.safetensors") as told:
+        batch(BatchOptions(tree, tmp_path / "out", weights=str(weights), ray=address, workers=1))
+    assert "\n" not in str(told.value) and "died" not in str(told.value)
+    assert given and given[0]  # to a worker that had been heard of
+    assert [name for name in files(tmp_path / "out") if not name.startswith(".")] == []
