@@ -21,7 +21,7 @@ class Terminated(KeyboardInterrupt):
 def stoppable(program: str) -> Iterator[None]:
     """Within, both signals raise a KeyboardInterrupt; or they end the process at once while something is imported.
 
-    Nothing is at stake before torch is there, and an exception from the midst of an import would come out as another
+    Nothing is at stake before torch, or Ray where its workers do it all, is there, and an exception from the midst of an import would come out as another
     one, or as a traceback.
     """
     if threading.current_thread() is not threading.main_thread():
@@ -29,7 +29,7 @@ def stoppable(program: str) -> Iterator[None]:
         return
 
     def stop(number: int, frame: FrameType | None) -> None:
-        if not _loaded("torch") or _importing(frame):
+        if not (_loaded("torch") or _loaded("ray")) or _importing(frame):
             os.write(sys.stderr.fileno(), f"{program}: stopped\n".encode())
             os._exit(128 + number)
         raise Terminated() if number == signal.SIGTERM else KeyboardInterrupt

@@ -136,6 +136,10 @@ def test_dead_workers_that_cannot_come_back_end_the_run(
 ) -> None:
     import ray
 
+    class Other:  # here, since Ray then sends it along
+        def ready(self) -> None:
+            pass
+
     out = tmp_path / "out"
     target = out / "films" / "long.mp4"
     monkeypatch.setattr(on_ray, "_BEAT", 1.0)
@@ -161,11 +165,6 @@ def test_dead_workers_that_cannot_come_back_end_the_run(
     finally:
         ray.shutdown()
     assert not target.exists() and halfway(target)
-
-
-class Other:
-    def ready(self) -> None:
-        pass
 
 
 def test_what_needs_no_worker_to_be_known_is_one_sentence(address: str, tree: Path, tmp_path: Path) -> None:
