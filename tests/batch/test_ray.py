@@ -150,14 +150,12 @@ def test_dead_workers_that_cannot_come_back_end_the_run(
             while not halfway(target):
                 assert not run.done(), run.result()
                 time.sleep(0.005)
-            other = ray.remote(num_cpus=1)(Other)
-            others = [other.remote() for _ in range(2)]  # another program's: one gets the free core, one the worker's
-            ray.get(others[0].ready.remote())
-            monkeypatch.setattr(on_ray, "_SILENCE", 15.0)
+            other = ray.remote(num_cpus=2)(Other).remote()  # another program's, which waits for the worker's cores
             worker = holder(target)
             assert worker in workers_of(cluster)
+            monkeypatch.setattr(on_ray, "_SILENCE", 15.0)
             os.kill(worker, signal.SIGKILL)
-            ray.get(others[1].ready.remote())
+            ray.get(other.ready.remote(), timeout=60)
             with pytest.raises(
                 ValueError, match=r"^ray: no worker has started .* for 15 s; .* 0 cores and 0 GPUs free$"
             ):
