@@ -21,7 +21,7 @@ class Terminated(KeyboardInterrupt):
 def stoppable(program: str) -> Iterator[None]:
     """Within, both signals raise a KeyboardInterrupt; or they end the process at once while something is imported.
 
-    Nothing is at stake before torch is there, or Ray whose workers have it, and an exception from the midst of an import
+    Nothing is at stake before torch is there, or Ray whose workers have it; an exception from the midst of an import
     would come out as another one, or as a traceback.
     """
     if threading.current_thread() is not threading.main_thread():
