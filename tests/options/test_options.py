@@ -47,7 +47,10 @@ def test_each_field_is_written_once() -> None:
 @pytest.mark.parametrize("kind", [VideoOptions, ColorizeOptions, BatchOptions])
 def test_every_field_says_what_it_means_on_one_line(kind: type) -> None:
     assert set(meanings(kind)) == {field.name for field in fields(kind)}
-    assert all(len(said) <= 130 and said.endswith(".") for said in meanings(kind).values())
+    for name, said in meanings(kind).items():
+        if name == "weights":  # which lists all names there are
+            said = said.replace(", ".join(named.names()[:-1]), "")
+        assert len(said) <= 130 and said.endswith("."), said
 
 
 def test_the_names_of_weights_in_help_are_all_there_are() -> None:
