@@ -26,7 +26,7 @@ class Look(Options):
     temperature: Annotated[
         float | None, Must("be 0 or lie in 0.001..10", lambda value: value == 0 or 1e-3 <= value <= 10)
     ] = None
-    """0 or 0.001 to 10; lower is more saturated and less even. None: the weights' own."""
+    """0 or 0.001 to 10; lower is nearer to the likeliest colour and less even. None: the weights' own."""
     saturation: Annotated[float, Must("lie in 0..10", lambda value: 0 <= value <= 10)] = 1.0
     """0 to 10, times the weights' own; 0 is gray."""
     size: Annotated[
