@@ -76,7 +76,7 @@ class Colorizer(Predictor):
         Args:
             image: a file, a PIL image, a uint8 array (H, W), (H, W, 3) or (H, W, 4), a uint16 array (H, W); or a list
                 of these. Colour in it is replaced; its lightness is kept. Of a file with several pictures the first.
-            temperature: lower is nearer to the likeliest colour and less even, 0 or 0.001 to 10; None: the weights' own.
+            temperature: lower is nearer to the likeliest colour and less even; 0 or 0.001 to 10; None: the weights'.
             saturation: factor, 0 (gray) to 10.
 
         Returns:
