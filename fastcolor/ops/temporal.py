@@ -148,7 +148,7 @@ def temporal_average(
     n, height, width = luma.shape
     for colours, name in ((ab, "ab"), (previous_ab, "previous_ab")):
         good = tuple(colours.shape) == (n, 2, height, width) if isinstance(colours, Tensor) else None
-        check_tensor(colours, name, FLOATS, (n, 2, height, width), good)
+        check_tensor(colours, name, FLOATS, "(N, 2, H, W) of the luma's N, H and W", good)
         check_device(colours, name, luma, "luma")
     if motion is None:
         motion = luma.new_zeros((n, 2, *_blocks(luma)), dtype=torch.int32)
