@@ -302,7 +302,7 @@ def test_preview_paints_ten_seconds_from_the_middle(net: str, tmp_path: Path):
     shown = plane(frames_of(tmp_path / "colour.mp4")[0], 0).astype(int)
     apart = [np.abs(shown - pattern(index, 64, 96, 8)).mean() for index in range(296, 306)]
     assert 296 + np.argmin(apart) == 301, "it does not begin after ten seconds"
-    with pytest.raises(ValueError, match="start: must be left out with preview, .* got 1"):
+    with pytest.raises(ValueError, match=r"start: must be left out with preview, .* got 1"):
         fastcolor.video(src, tmp_path / "c.mp4", weights=net, preview=True, start=1)
 
 
