@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from picture_trees import six_pictures
 from PIL import Image
 
 from fastcolor import data
@@ -14,12 +15,7 @@ from fastcolor import data
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Six pictures of one colour each, in a tree."""
-    for i in range(6):
-        path = tmp_path / "pictures" / ("a" if i % 2 else "b") / f"{i}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (40 + i, 30), (40 * i, 10, 200)).save(path)
-    return tmp_path / "pictures"
+    return six_pictures(tmp_path)
 
 
 def names(source: data.Source) -> list[str]:

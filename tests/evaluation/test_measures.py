@@ -11,6 +11,7 @@ import scipy.linalg
 import scipy.spatial
 import skimage.metrics
 import torch
+from programs import exported, scripted
 from torch import Tensor, nn
 from torchmetrics.functional.image import structural_similarity_index_measure
 
@@ -48,17 +49,6 @@ class Difference(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         return (x - y).abs().mean((1, 2, 3))
-
-
-def scripted(module: nn.Module, path: Path, *_: Tensor) -> Path:
-    torch.jit.script(module).save(path)
-    return path
-
-
-def exported(module: nn.Module, path: Path, *inputs: Tensor) -> Path:
-    free = tuple({0: torch.export.Dim.AUTO, 2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO} for _ in inputs)
-    torch.export.save(torch.export.export(module, inputs, dynamic_shapes=free), path)
-    return path
 
 
 def test_area_under_curve_counted_by_hand() -> None:

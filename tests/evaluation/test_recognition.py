@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from programs import exported, scripted
 from torch import Tensor, nn
 
 from fastcolor.evaluation import recognition
@@ -26,17 +27,6 @@ class Expects(nn.Module):
     def forward(self, rgb: Tensor) -> Tensor:
         error = (rgb.mean((0, 2, 3)) - self.means).abs().max()
         return torch.stack([error, torch.full_like(error, 1e-4)])[None]
-
-
-def scripted(module: nn.Module, path: Path, *_: Tensor) -> Path:
-    torch.jit.script(module).save(path)
-    return path
-
-
-def exported(module: nn.Module, path: Path, *inputs: Tensor) -> Path:
-    free = tuple({0: torch.export.Dim.AUTO, 2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO} for _ in inputs)
-    torch.export.save(torch.export.export(module, inputs, dynamic_shapes=free), path)
-    return path
 
 
 def test_a_classifier_sees_what_it_was_trained_on(tmp_path: Path) -> None:

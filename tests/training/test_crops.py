@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
+from picture_trees import six_pictures
 
 from fastcolor.data import find
 from fastcolor.training.crops import Crops, batches
@@ -15,12 +15,7 @@ from fastcolor.training.presets import View
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Six pictures of one colour each, in a tree."""
-    for i in range(6):
-        path = tmp_path / "pictures" / ("a" if i % 2 else "b") / f"{i}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (40 + i, 30), (40 * i, 10, 200)).save(path)
-    return tmp_path / "pictures"
+    return six_pictures(tmp_path)
 
 
 def test_a_crop_is_determined_by_its_number(folder: Path) -> None:
