@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from .engines.export import export
     from .evaluation.evaluate import evaluate
     from .film.video import video
+    from .options.hints import Hint
     from .palette import Palette
     from .pictures.colorize import Colorizer, colorize
-    from .pictures.hints import Hint
     from .training.train import TrainResult, train
 
 __all__ = [
@@ -47,7 +47,7 @@ _HOME = {
     "Palette": "palette",
     "Colorizer": "pictures.colorize",
     "colorize": "pictures.colorize",
-    "Hint": "pictures.hints",
+    "Hint": "options.hints",
     "evaluate": "evaluation.evaluate",
     "export": "engines.export",
     "TrainResult": "training.train",

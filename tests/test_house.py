@@ -23,6 +23,7 @@ ROOMS = (
     "ops",
     "models",
     "engines",
+    "steering",
     "pictures",
     "film",
     "batch",

@@ -20,9 +20,10 @@ from ..formats.picture import Picture, compose, of_array
 from ..formats.pixels import eight_bit
 from ..formats.reading import of_image, read
 from ..options.base import takes
+from ..options.hints import Hint
 from ..options.look import Look, check_look
 from ..predictor import Predictor
-from .hints import Hint, planes
+from ..steering.planes import planes
 
 ImageLike = str | os.PathLike[str] | Image.Image | np.ndarray
 _FULL_DETAIL, _FULL_SIDE = 2.0, 32  # spread of L, and side in pixels, from which colours are trusted whole

@@ -14,7 +14,7 @@ import fastcolor
 from fastcolor import Colorizer, Hint, models, ops
 from fastcolor.models import weights
 from fastcolor.palette import Palette
-from fastcolor.pictures.hints import planes
+from fastcolor.steering.planes import planes
 
 RED = (192, 48, 32)
 

@@ -1,0 +1,64 @@
+"""Hints as the planes that networks take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from .. import ops
+from ..options.hints import Hint, Lab
+
+
+def planes(hints: Sequence[Hint], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """What networks take of hints.
+
+    Args:
+        hints: at most one for every 4 x 4 pixels of `size`; where they overlap the later one counts.
+        size: (h, w) that the network sees.
+
+    Returns:
+        (ab, mask): ab (1, 2, h, w) in Lab units, and mask (1, 1, h, w), the hint's strength, 0 where there is none.
+
+    Raises:
+        ValueError: too many hints.
+
+    Example:
+        >>> ab, mask = planes([Hint(0.5, 0.5, "#c03020", radius=0.1)], (64, 64))
+        >>> int(mask.sum()), mask[0, 0, 32, 32].item()
+        (137, 1.0)
+    """
+    height, width = size
+    cells = (height // 4) * (width // 4)
+    if len(hints) > cells:
+        raise ValueError(f"hints: must be at most {cells} for {width} x {height} pixels, got {len(hints)}")
+    ab, mask = torch.zeros(1, 2, height, width), torch.zeros(1, 1, height, width)
+    for hint in hints:
+        reached = _distances(hint, size) <= (hint.radius * min(height, width)) ** 2
+        ab[0, :, reached] = _ab(hint)[:, None]
+        mask[0, 0, reached] = float(hint.strength)
+    return ab, mask
+
+
+def _ab(hint: Hint) -> Tensor:
+    """(2,) in Lab units."""
+    if isinstance(hint.color, Lab):
+        return torch.tensor(hint.color[1:], dtype=torch.float32)
+    return ops.rgb_to_lab(torch.tensor(hint.rgb, dtype=torch.uint8)[:, None, None])[1:, 0, 0]
+
+
+def _distances(hint: Hint, size: tuple[int, int]) -> Tensor:
+    """(h, w) squares of the distances in pixels from the pixel that each place lies in, and from the way between."""
+    height, width = size
+    rows, columns = torch.arange(height)[:, None].float(), torch.arange(width)[None].float()
+    pixels = [(min(int(y * height), height - 1), min(int(x * width), width - 1)) for x, y in hint.path]
+    found = (rows - pixels[0][0]) ** 2 + (columns - pixels[0][1]) ** 2
+    for (top, left), (bottom, right) in pairwise(pixels):
+        down, across = bottom - top, right - left
+        along = ((rows - top) * down + (columns - left) * across) / max(down * down + across * across, 1)
+        along = along.clamp(0, 1)
+        way = (rows - top - along * down) ** 2 + (columns - left - along * across) ** 2
+        found = torch.minimum(found, way)
+    return found
