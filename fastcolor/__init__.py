@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from . import palette as palette
     from . import reference as reference
     from .engines.export import export
-    from .evaluation.evaluate import evaluate
+    from .evaluation.evaluate import evaluate, evaluate_each
     from .film.video import video
     from .options.hints import Hint
     from .palette import Palette
@@ -36,6 +36,7 @@ __all__ = [
     "__version__",
     "colorize",
     "evaluate",
+    "evaluate_each",
     "export",
     "train",
     "video",
@@ -49,6 +50,7 @@ _HOME = {
     "colorize": "pictures.colorize",
     "Hint": "options.hints",
     "evaluate": "evaluation.evaluate",
+    "evaluate_each": "evaluation.evaluate",
     "export": "engines.export",
     "TrainResult": "training.train",
     "train": "training.train",

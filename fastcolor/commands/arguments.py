@@ -63,6 +63,7 @@ def _unframed(box: str) -> str:
 _PLACES = {"src": "IN", "dst": "OUT"}
 # What tyro says, and how it is said here.
 _SENTENCES = [
+    (r"Error parsing (\S+)(?: \[.*?\])?: (is missing: .*)", "{} {}"),
     (
         r"Error parsing (\S+): no type .*\[HH:\]MM:SS could be instantiated from \['(.*?)'\]",
         "{}: must be seconds or [HH:]MM:SS, got '{}'",

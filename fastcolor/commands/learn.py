@@ -130,9 +130,16 @@ def _new_files(out: Path, endings: tuple[str, ...], overwrite: bool, data: Seque
 
 
 def run_evaluate(options: EvaluateOptions) -> int:
-    from ..evaluation.evaluate import evaluate
+    from ..evaluation.evaluate import evaluate, evaluate_each
     from ..evaluation.protocols import protocol
 
+    given = os.fspath(options.weights)
+    if "," in given and not Path(given).exists():
+        from ..evaluation.table import Table
+
+        several = {name: getattr(options, name) for name in vars(options) if name != "weights"}
+        print(Table.of(evaluate_each([name.strip() for name in given.split(",")], **several)))
+        return 0
     for name, value in evaluate(**vars(options)).items():
         unit, words = protocol(name)
         print(f"{name:24} {value:10.3f} {unit:3}  {words}")

@@ -6,21 +6,27 @@ Pictures are coloured at their own size as `Colorizer` does it, from their own l
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from ..constants import Source
 from ..data import find, pictures
+from ..models import named
 from ..options.base import takes
 from .options import EvaluateOptions
 from .protocols import PROTOCOLS, protocol
 from .report import Line, Report
+from .table import Table
 
-__all__ = ["PROTOCOLS", "evaluate", "protocol"]
+if TYPE_CHECKING:
+    from .meter import Gallery, Sheet
+
+__all__ = ["PROTOCOLS", "evaluate", "evaluate_each", "protocol"]
 
 
 @takes(EvaluateOptions)
@@ -38,41 +44,100 @@ def evaluate(options: EvaluateOptions) -> dict[str, float]:
     Example:
         >>> evaluate("default", "photos/")["macro_auc"]  # doctest: +SKIP
     """
+    _check(options)
+    from .meter import Gallery
+
+    gallery = Gallery()
+    result, engine = _measured(options, gallery)
+    if options.report is not None:
+        lines = [Line(name, (value,), *protocol(name)) for name, value in result.items()]
+        Report(_title(options, [options.weights], engine), lines, gallery.sections()).save(options.report)
+    return result
+
+
+def evaluate_each(
+    weights: Sequence[str | os.PathLike[str]], data: Source, **options: Any
+) -> dict[str, dict[str, float]]:
+    """Colour the pictures of a data set with several weights, one after the other, and measure each.
+
+    Args:
+        weights: names and files, each once. data, options: as `evaluate` takes them; the report has a column for each.
+
+    Returns:
+        What `evaluate` returns, by the weights as they were given.
+
+    Raises:
+        ValueError, FileNotFoundError: as `evaluate`, before anything is measured if it can be told by then.
+
+    Example:
+        >>> evaluate_each(["default", "eccv16"], "photos/")["eccv16"]["macro_auc"]  # doctest: +SKIP
+    """
+    each = [EvaluateOptions(one, data, **options) for one in weights]
+    if not each:
+        raise ValueError("weights: must name at least one, got an empty list")
+    names = [os.fspath(one) for one in weights]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"weights: must be named once each, got {name} twice")
+    for one in each:
+        named.check(one.weights)
+    _check(each[0])
+    from .meter import Sheet
+
+    pictures = len(find(data))
+    sheet = Sheet(names, min(pictures, each[0].limit or pictures))
+    results, engines = {}, []
+    for name, one in zip(names, each, strict=True):
+        results[name], engine = _measured(one, sheet)
+        engines.append(engine)
+        sheet.next()
+    if each[0].report is not None:
+        title = _title(each[0], weights, ", ".join(engines))
+        table = Table.of(results)
+        Report(title, table.lines(), sheet.sections(), table.columns, sheet.columns).save(each[0].report)
+    return results
+
+
+def _check(options: EvaluateOptions) -> None:
+    """Refuse what can be refused before the work."""
     options.check()
     find(options.data)
     if options.report is not None:
-        Path(options.report).parent.mkdir(parents=True, exist_ok=True)  # what cannot be written shows before the work
+        Path(options.report).parent.mkdir(parents=True, exist_ok=True)
 
+
+def _measured(options: EvaluateOptions, shown: Gallery | Sheet) -> tuple[dict[str, float], str]:
+    """The measures, and the engine. shown: takes the pictures if a report is asked for."""
     # What needs torch is loaded here: help and the refusals above answer before that.
     from ..formats.picture import of_array
     from ..pictures.colorize import Colorizer
-    from .meter import Gallery, Meter
+    from .meter import Meter
     from .probes import probe_weights
 
     colorizer = Colorizer(options.weights, options.device, options.engine, size=options.size)
-    meter, gallery = Meter(options), Gallery()
+    meter = Meter(options)
     for name, truth in islice(_squares(options.data, options.square), options.limit):
         (painted,) = colorizer.paint([of_array(truth)], temperature=options.temperature, saturation=options.saturation)
         colored = np.array(painted.convert("RGB"))
         gray, gain = meter.add(name, colored, truth)
         if options.report is not None:
-            gallery.add(name, gain, (gray, colored, truth))
+            shown.add(name, gain, (gray, colored, truth))
     result = meter.result()
     if options.probes:
         result |= probe_weights(options.weights, options.data, colorizer.size, colorizer.device)
-    if options.report is not None:
-        lines = [Line(name, value, *protocol(name)) for name, value in result.items()]
-        changed = {
-            "temperature": options.temperature,
-            "saturation": options.saturation,
-            "detail": options.size,
-            "limit": options.limit,
-            "square": options.square,
-        }
-        given = "".join(f" --{name} {value}" for name, value in changed.items() if value not in (None, 1.0))
-        title = f"fastcolor evaluate {os.fspath(options.weights)} {_names(options.data)}{given} ({colorizer.engine})"
-        Report(title, lines, gallery.sections()).save(options.report)
-    return result
+    return result, colorizer.engine
+
+
+def _title(options: EvaluateOptions, weights: Sequence[str | os.PathLike[str]], engine: str) -> str:
+    changed = {
+        "temperature": options.temperature,
+        "saturation": options.saturation,
+        "detail": options.size,
+        "limit": options.limit,
+        "square": options.square,
+    }
+    given = "".join(f" --{name} {value}" for name, value in changed.items() if value not in (None, 1.0))
+    return f"fastcolor evaluate {','.join(os.fspath(one) for one in weights)} {_names(options.data)}{given} ({engine})"
 
 
 def _squares(data: Source, side: int | None) -> Iterator[tuple[str, np.ndarray]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -112,6 +113,41 @@ class Meter:
             result["fid"] = self._fid.compute()
         order = [front + name for name in PROTOCOLS for front in ("", "gray_")]
         return {name: result[name] for name in order if name in result and name not in _OF_NO_COLOUR}
+
+
+class Sheet:
+    """The pictures of a report on several weights, a row each: gray, what each weights made of it, truth.
+
+    Args:
+        weights: their names. count: of the pictures, of which some are shown, evenly spread, when there are many.
+    """
+
+    def __init__(self, weights: Sequence[str], count: int) -> None:
+        self.columns = ("gray", *weights, "truth")
+        self._every = -(-count // _MANY)
+        self._rows: dict[int, list[tuple[str, float, Image.Image]]] = {}
+        self._edges: dict[int, tuple[Image.Image, Image.Image]] = {}
+        self._at = 0
+
+    def add(self, name: str, gain: float, triple: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+        """The next picture of the weights whose turn it is; the rest as `Gallery.add`."""
+        if self._at % self._every == 0:
+            gray, ours, truth = (small(Image.fromarray(picture)) for picture in triple)
+            self._rows.setdefault(self._at, []).append((name, gain, ours))
+            self._edges.setdefault(self._at, (gray, truth))
+        self._at += 1
+
+    def next(self) -> None:
+        """It is the next weights' turn."""
+        self._at = 0
+
+    def sections(self) -> dict[str, list[Shown]]:
+        shown = []
+        for at, row in self._rows.items():
+            gray, truth = self._edges[at]
+            note = ", ".join(f"{gain:+.2f}" for _, gain, _ in row) + " dB"
+            shown.append(Shown(row[0][0], note, (gray, *(ours for *_, ours in row), truth)))
+        return {"Pictures, with each one's PSNR of ab over gray's": shown}
 
 
 class Gallery:

@@ -17,7 +17,8 @@ class EvaluateOptions(Look):
     """Measure how well weights colour a set of colour pictures."""
 
     weights: Annotated[NameOrPath, tyro.conf.Positional, tyro.conf.arg(metavar="WEIGHTS")] = field()
-    """default, eccv16 or siggraph17, or a .safetensors, .pth, .onnx or .engine file."""
+    """default, eccv16 or another name, or a .safetensors, .pth, .onnx or .engine file; several with commas between them
+    are compared."""
     data: Annotated[
         Sources, tyro.conf.Positional, tyro.conf.arg(metavar="DATA [DATA ...]", help_behavior_hint="(required)")
     ]
@@ -45,7 +46,7 @@ class EvaluateOptions(Look):
     probes: bool = False
     """Probe each block of the network with pictures in one folder a class."""
     report: FilePath | None = None
-    """Write measures and pictures, from best to worst, here (.html or .png)."""
+    """Write measures and pictures, from best to worst, here (.html or .png); of several weights a picture a row."""
 
     def check(self) -> None:
         """Compare every field with its rule, and those that need each other.

@@ -37,6 +37,12 @@ def one_word(
     )
 
 
+def _some_paths(words: list[str]) -> list[Path]:
+    if not words:
+        raise ValueError("is missing: folders, zip or tar files, lists (.txt) or pictures")
+    return [Path(word) for word in words]
+
+
 FilePath = Annotated[str | os.PathLike[str], one_word("PATH", Path)]
 NameOrPath = Annotated[str | os.PathLike[str], one_word("NAME", str)]
 Sources = Annotated[
@@ -44,7 +50,7 @@ Sources = Annotated[
     PrimitiveConstructorSpec(
         nargs="*",
         metavar="PATH [PATH ...]",
-        instance_from_str=lambda words: [Path(word) for word in words],
+        instance_from_str=_some_paths,
         is_instance=lambda value: True,
         str_from_instance=lambda value: [str(value)],
     ),

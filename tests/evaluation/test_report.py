@@ -55,7 +55,7 @@ def shown(name: str, level: int) -> Shown:
 
 @pytest.fixture
 def report() -> Report:
-    lines = [Line("auc", 91.25, "%", "AuC & <b>more</b>"), Line("pictures", 2, "", "counted")]
+    lines = [Line("auc", (91.25,), "%", "AuC & <b>more</b>"), Line("pictures", (2,), "", "counted")]
     return Report(f"of {NASTY}", lines, {"Worst": [shown(NASTY, 0), shown("b", 90)], "Best": [shown("c", 250)]})
 
 
