@@ -32,7 +32,8 @@ import tifffile
 from PIL import Image, ImageCms
 
 from fastcolor.formats import reading, writing
-from fastcolor.formats.picture import Picture, PictureError, compose
+from fastcolor.formats.endings import PictureError
+from fastcolor.formats.picture import Picture, compose
 from fastcolor.formats.pixels import eight_bit
 
 from . import timing

@@ -11,16 +11,14 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-from PIL import Image
+from typing import TYPE_CHECKING
 
 from .constants import Source
-from .formats.pixels import eight_bit
-from .formats.reading import read_bytes
-from .formats.writing import GRAY_ONLY, SUFFIXES
+from .formats.endings import PICTURE_SUFFIXES
 
-PICTURE_SUFFIXES = SUFFIXES | GRAY_ONLY
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
 
 
 @dataclass(frozen=True)
@@ -113,6 +111,11 @@ def decode(item: Item, *, at_least: int | None = None) -> Image.Image:
     Raises:
         ValueError: a picture that cannot be read, whatever is wrong with it, by its name.
     """
+    from PIL import Image  # what decodes is loaded here: `find` refuses before that
+
+    from .formats.pixels import eight_bit
+    from .formats.reading import read_bytes
+
     try:
         picture = read_bytes(item.read(), item.name, at_least=at_least).frames[0]
     except Exception as error:  # of many kinds, from files and from archives
@@ -131,6 +134,8 @@ def pictures(source: Source) -> Iterator[tuple[str, np.ndarray]]:
         >>> for name, rgb in pictures("photos.zip"):  # doctest: +SKIP
         ...     print(name, rgb.shape)
     """
+    import numpy as np
+
     readable = 0
     for item in find(source):
         try:

@@ -19,7 +19,7 @@ from typing import Literal
 from ..atomic import UnwritableError, check_folder
 from ..bar import Journal, bar
 from ..constants import WRITTEN_FILMS, is_film
-from ..formats.writing import check_target
+from ..formats.endings import check_target
 from ..models import named
 from ..options.batch import BatchOptions
 from ..pictures import targets

@@ -12,10 +12,6 @@ from ..engines import session
 from ..models import named
 from ..options.base import takes
 from ..options.film import VideoOptions
-from .clock import Cut
-from .encoding import choose_encoding
-from .probe import probe
-from .proof import choose_streams
 
 if TYPE_CHECKING:
     from .probe import Film
@@ -77,6 +73,12 @@ def video(options: VideoOptions) -> VideoReport:
     """
     src, dst = Path(options.src), Path(options.dst)
     _check(src, dst, options)
+    # What decodes is loaded here: the refusals above answer before that.
+    from .clock import Cut
+    from .encoding import choose_encoding
+    from .probe import probe
+    from .proof import choose_streams
+
     film = probe(src)
     if options.preview:
         options = _previewed(film, options)
@@ -171,9 +173,11 @@ def _made_from(src: Path, options: VideoOptions, encoder: str) -> dict[str, dict
 def _check(src: Path, dst: Path, options: VideoOptions) -> None:
     """Refuse what can be refused before anything is read."""
     options.check()
+    if not src.exists():
+        raise FileNotFoundError(f"{src} does not exist")
     if dst.is_dir():
         raise IsADirectoryError(f"the output {dst} is a folder; give the film's own name")
-    if src.exists() and dst.exists() and src.samefile(dst):
+    if dst.exists() and src.samefile(dst):
         raise ValueError(f"input and output are the same file, {src}")
     if dst.exists() and not options.overwrite:
         raise FileExistsError(f"{dst} exists already; --overwrite (overwrite=True) replaces it")

@@ -9,11 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from .endings import PictureError
 from .pixels import without_color
-
-
-class PictureError(ValueError):
-    """A picture that cannot be read or written; the message names it and says why."""
 
 
 class DamagedError(PictureError):

@@ -19,7 +19,8 @@ import numpy as np
 from PIL import Image, ImageFile, ImageSequence, UnidentifiedImageError
 
 from . import headers, metadata, tiff
-from .picture import DamagedError, Picture, PictureError, PictureFile
+from .endings import PictureError
+from .picture import DamagedError, Picture, PictureFile
 from .pixels import Raster, eight_bit, present_part, raster_of, upright, without_color
 from .spaces import HLG, PQ, ProfileError, Space, of_info, srgb_profile, to_srgb
 

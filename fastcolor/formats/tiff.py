@@ -8,7 +8,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from .picture import PictureError
+from .endings import PictureError
 from .pixels import Raster, raster_of
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what matters of its warnings becomes our errors

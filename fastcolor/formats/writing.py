@@ -15,25 +15,11 @@ from PIL import Image, TiffImagePlugin
 
 from ..atomic import whole
 from . import metadata
-from .picture import PictureError, PictureFile
+from .endings import PictureError, check_target
+from .picture import PictureFile
 from .reading import ANIMATED, register_heif, words
 
-# Every ending that is read and written in colour.
-SUFFIXES = {
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm", ".pnm",
-    ".tga", ".jp2", ".j2k", ".heic", ".heif", ".avif",
-}  # fmt: skip
-GRAY_ONLY = {".pgm", ".pbm"}
 _OPAQUE = {"JPEG", "PPM", "BMP"}  # no alpha there: white shows through, as on paper
-
-
-def check_target(path: Path) -> None:
-    """PictureError when a name's ending cannot hold a colour picture."""
-    suffix = path.suffix.lower()
-    if suffix in GRAY_ONLY:
-        raise PictureError(f"{path}: {suffix} cannot hold colour; choose another format")
-    if suffix not in SUFFIXES:
-        raise PictureError(f"{path}: must end in one of {', '.join(sorted(SUFFIXES))}")
 
 
 def unsupported(file: PictureFile, target: Path) -> list[str]:
@@ -66,9 +52,9 @@ def write(
     """Write a picture, an animation or pages, whole or not at all. What the format cannot hold is left out.
 
     Args:
-        path: a name in one of SUFFIXES. images: frames or pages, with what to write beside them in their `info`; pages
-            are taken one by one as they are written. durations: of the frames in milliseconds. loop: how often they
-            play, 0 is for ever. pages: the images are pages; a format without pages gets the first of them.
+        path: a name in one of `endings.SUFFIXES`. images: frames or pages, with what to write beside them in their
+            `info`; pages are taken one by one as they are written. durations: of the frames in milliseconds. loop: how
+            often they play, 0 is for ever. pages: the images are pages; a format without pages gets the first of them.
 
     Raises:
         PictureError: a format that cannot hold colour, or a target that cannot be written.

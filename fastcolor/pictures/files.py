@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..atomic import UnwritableError, check_folder, no_more
 from ..bar import Journal, bar
 from ..engines import session
-from ..formats.writing import check_target
+from ..formats.endings import check_target
 from ..models import named
 from ..options.pictures import ColorizeOptions
 from . import targets

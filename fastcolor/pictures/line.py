@@ -16,10 +16,11 @@ import torch
 from PIL import Image
 
 from ..atomic import whole
-from ..formats.picture import DamagedError, Picture, PictureError, PictureFile, compose
+from ..formats.endings import PictureError, check_target
+from ..formats.picture import DamagedError, Picture, PictureFile, compose
 from ..formats.pixels import eight_bit
 from ..formats.reading import Pages, read, words
-from ..formats.writing import check_target, unsupported, write
+from ..formats.writing import unsupported, write
 from ..options.pictures import ColorizeOptions
 from ..threads import Pipe, Stopped, Worker, painters
 from . import targets

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..constants import is_film
-from ..formats.writing import GRAY_ONLY, SUFFIXES, check_target
+from ..formats.endings import PICTURE_SUFFIXES, check_target
 
 MARK = ".fastcolor-output"  # of a folder that was written into the folder which it was made from
 _SAME_FORMAT = {
@@ -151,7 +151,7 @@ def walk(folder: Path, out: Path) -> Tree:
             path = Path(root, name)
             if name.startswith(".") or not path.is_file():
                 continue
-            picture = path.suffix.lower() in SUFFIXES | GRAY_ONLY
+            picture = path.suffix.lower() in PICTURE_SUFFIXES
             (tree.pictures if picture else tree.others).append(path)
     tree.pictures.sort()
     return tree

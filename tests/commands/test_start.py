@@ -1,4 +1,4 @@
-"""Help, versions and refusals answer at once: without torch, whose import alone takes a second or more."""
+"""Help, versions and refusals answer at once: without torch, whose import alone takes a second or more, or numpy."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fastcolor.__main__ import {main}
 try:
     {main}()
 finally:
-    heavy = sorted({{"torch", "onnxruntime", "openvino", "ray", "cv2"}} & sys.modules.keys())
+    heavy = sorted({{"torch", "onnxruntime", "openvino", "ray", "cv2", "numpy", "PIL"}} & sys.modules.keys())
     print("loaded:", *heavy, file=sys.stderr)
 """
 

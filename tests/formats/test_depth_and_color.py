@@ -13,7 +13,7 @@ from odd_pictures import deep, exif_block, page, png, ramp, tiff, with_segment, 
 from PIL import Image, ImageCms
 
 from fastcolor.formats import reading, spaces, writing
-from fastcolor.formats.picture import PictureError
+from fastcolor.formats.endings import PictureError
 
 GRAY = ramp()
 DEEP = deep(GRAY)

@@ -13,7 +13,7 @@ from odd_pictures import deep, page, ramp, tiff, write
 from PIL import Image, TiffImagePlugin
 
 from fastcolor.formats import reading, writing
-from fastcolor.formats.picture import PictureError
+from fastcolor.formats.endings import PictureError
 
 GRAY = ramp()
 DEEP = deep(GRAY)

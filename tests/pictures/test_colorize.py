@@ -13,7 +13,7 @@ from PIL import Image, ImageCms, TiffImagePlugin
 
 import fastcolor
 from fastcolor import Colorizer, ops
-from fastcolor.formats import picture, reading, writing
+from fastcolor.formats import endings, picture, reading, writing
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def test_modes(tmp_path: Path) -> None:
     red = Image.new("RGB", (8, 8), (250, 20, 10))
     cmyk = read(red.convert("CMYK"), tmp_path / "c.jpg", quality=100).pixels
     assert cmyk.ndim == 3 and cmyk[4, 4, 0] > 200 > 80 > cmyk[4, 4, 1]
-    with pytest.raises(picture.PictureError, match="floating-point pixels are not supported"):
+    with pytest.raises(endings.PictureError, match="floating-point pixels are not supported"):
         read(Image.fromarray(gray.astype(np.float32), "F"), tmp_path / "f.tif")
 
 
@@ -162,9 +162,9 @@ def test_formats_that_cannot_hold_the_result(tmp_path: Path) -> None:
     image = Image.new("RGBA", (8, 8), (200, 100, 50, 0))
     writing.write(tmp_path / "a.jpg", [image], [0])
     assert Image.open(tmp_path / "a.jpg").getpixel((4, 4)) == (255, 255, 255)  # white shows through
-    with pytest.raises(picture.PictureError, match=r"\.pgm cannot hold colour"):
+    with pytest.raises(endings.PictureError, match=r"\.pgm cannot hold colour"):
         writing.write(tmp_path / "a.pgm", [image], [0])
-    with pytest.raises(picture.PictureError, match="must end in one of"):
+    with pytest.raises(endings.PictureError, match="must end in one of"):
         writing.write(tmp_path / "a.doc", [image], [0])
     assert [p.name for p in tmp_path.iterdir()] == ["a.jpg"]
 
@@ -177,11 +177,11 @@ def test_files_that_are_no_pictures(tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("hello")
     Image.fromarray(photograph()).save(tmp_path / "png.jpg", format="PNG")
     for name, words in [("cut.jpg", "is truncated"), ("empty.jpg", "is empty"), ("text.jpg", "is not a picture")]:
-        with pytest.raises(picture.PictureError, match=words):
+        with pytest.raises(endings.PictureError, match=words):
             reading.read(tmp_path / name)
     with pytest.raises(FileNotFoundError, match="no such file"):
         reading.read(tmp_path / "missing.jpg")
-    with pytest.raises(picture.PictureError, match="is a folder"):
+    with pytest.raises(endings.PictureError, match="is a folder"):
         reading.read(tmp_path)
     assert reading.read(tmp_path / "cut.jpg", allow_truncated=True).frames[0].pixels.shape == (300, 400)
     assert reading.read(tmp_path / "png.jpg").format == "PNG"  # what counts is the content
@@ -189,7 +189,7 @@ def test_files_that_are_no_pictures(tmp_path: Path) -> None:
 
 def test_decompression_bombs_are_refused_with_the_limit(tmp_path: Path) -> None:
     Image.new("1", (30_000, 30_000)).save(tmp_path / "bomb.png")
-    with pytest.raises(picture.PictureError, match="more pixels than the limit of 250,000,000"):
+    with pytest.raises(endings.PictureError, match="more pixels than the limit of 250,000,000"):
         reading.read(tmp_path / "bomb.png")
 
 
@@ -326,7 +326,7 @@ def test_python_says_when_a_file_holds_more_and_names_no_switches(
     assert [r.getMessage() for r in caplog.records] == [f"{tmp_path / 'a.gif'}: the first of its 3 frames is coloured"]
     Image.fromarray(photograph(400, 300)).save(tmp_path / "w.jpg")
     (tmp_path / "cut.jpg").write_bytes((tmp_path / "w.jpg").read_bytes()[:2000])
-    with pytest.raises(picture.PictureError, match="is truncated") as caught:
+    with pytest.raises(endings.PictureError, match="is truncated") as caught:
         fastcolor.colorize(tmp_path / "cut.jpg", device="cpu")
     assert "--" not in str(caught.value)
 
@@ -344,5 +344,5 @@ def test_one_rule_for_temperature_and_saturation(colorizer: Colorizer) -> None:
 
 
 def test_files_that_cannot_be_read_say_why(tmp_path: Path) -> None:
-    with pytest.raises(picture.PictureError, match=r"cannot be read \(file name too long\)"):
+    with pytest.raises(endings.PictureError, match=r"cannot be read \(file name too long\)"):
         reading.read(tmp_path / ("n" * 300 + ".jpg"))

@@ -16,7 +16,7 @@ from PIL import Image
 
 import fastcolor
 from fastcolor import Colorizer, data
-from fastcolor.formats import reading, writing
+from fastcolor.formats import endings, reading, writing
 from fastcolor.options.pictures import ColorizeOptions
 from fastcolor.pictures.files import colorize_files
 from fastcolor.survey import survey
@@ -85,7 +85,7 @@ def test_whatever_a_file_raises_is_told_with_its_name(
 def test_metadata_that_no_encoder_takes_costs_no_picture(tmp_path: Path) -> None:
     image = Image.fromarray(ramp()).convert("RGB")
     image.info.update(exif=b"Exif\0\0II*\0\xff\xff\xff\xff", dpi=(float("nan"), 3), xmp=b"\xff" * 9)
-    for suffix in sorted(writing.SUFFIXES - {".heic", ".heif"}):
+    for suffix in sorted(endings.SUFFIXES - {".heic", ".heif"}):
         writing.write(tmp_path / f"a{suffix}", [image])
         assert reading.read(tmp_path / f"a{suffix}").frames[0].pixels.shape[:2] == (120, 160)
 
