@@ -11,19 +11,16 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from PIL import Image
-
 from ..constants import Source
 from ..data import find, pictures
 from ..models import named
 from ..options.base import takes
 from .options import EvaluateOptions
 from .protocols import PROTOCOLS, protocol
-from .report import Line, Report
-from .table import Table
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from .meter import Gallery, Sheet
 
 __all__ = ["PROTOCOLS", "evaluate", "evaluate_each", "protocol"]
@@ -46,6 +43,7 @@ def evaluate(options: EvaluateOptions) -> dict[str, float]:
     """
     _check(options)
     from .meter import Gallery
+    from .report import Line, Report
 
     gallery = Gallery()
     result, engine = _measured(options, gallery)
@@ -83,6 +81,8 @@ def evaluate_each(
         named.check(one.weights)
     _check(each[0])
     from .meter import Sheet
+    from .report import Report
+    from .table import Table
 
     pictures = len(find(data))
     sheet = Sheet(names, min(pictures, each[0].limit or pictures))
@@ -109,6 +109,8 @@ def _check(options: EvaluateOptions) -> None:
 def _measured(options: EvaluateOptions, shown: Gallery | Sheet) -> tuple[dict[str, float], str]:
     """The measures, and the engine. shown: takes the pictures if a report is asked for."""
     # What needs torch is loaded here: help and the refusals above answer before that.
+    import numpy as np
+
     from ..formats.picture import of_array
     from ..pictures.colorize import Colorizer
     from .meter import Meter
@@ -141,6 +143,9 @@ def _title(options: EvaluateOptions, weights: Sequence[str | os.PathLike[str]], 
 
 
 def _squares(data: Source, side: int | None) -> Iterator[tuple[str, np.ndarray]]:
+    import numpy as np
+    from PIL import Image
+
     for name, rgb in pictures(data):
         if side is not None:
             least = min(rgb.shape[:2])

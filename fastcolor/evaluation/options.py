@@ -11,6 +11,8 @@ import tyro
 from ..options.base import FilePath, Must, NameOrPath, Sources
 from ..options.look import Look
 
+REPORTS = (".html", ".htm", ".png")  # endings
+
 
 @dataclass(frozen=True)
 class EvaluateOptions(Look):
@@ -55,10 +57,8 @@ class EvaluateOptions(Look):
             ValueError: one is out of range, or lacks another.
         """
         super().check()
-        from .report import SUFFIXES  # which draws: help is shown without it
-
-        if self.report is not None and Path(self.report).suffix.lower() not in SUFFIXES:
-            raise ValueError(f"report: must end in one of {', '.join(SUFFIXES)}, got {str(self.report)!r}")
+        if self.report is not None and Path(self.report).suffix.lower() not in REPORTS:
+            raise ValueError(f"report: must end in one of {', '.join(REPORTS)}, got {str(self.report)!r}")
         if self.labels is not None and self.classifier is None:
             raise ValueError("labels: must come with a classifier, got none")
         if (self.perceptual is None) != (self.perceptual_layers is None):

@@ -14,7 +14,6 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..atomic import write_bytes
 
-SUFFIXES = (".html", ".htm", ".png")
 _SIDE = 256  # longest side of a picture in a report
 _STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 1240px; padding: 0 1rem; }
