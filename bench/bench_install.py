@@ -48,6 +48,7 @@ def film(path: Path, frames: int) -> Path:
 def run(command: list[str], tree: Path, home: Path) -> tuple[float, float]:
     """(wall, processor) seconds of a command."""
     environment = {**os.environ, "PYTHONPATH": str(tree), "FASTCOLOR_HOME": str(home)}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # pip compiles what it installs
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run([sys.executable, *command], env=environment, cwd=home, capture_output=True, text=True)
     wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)

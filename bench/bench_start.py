@@ -26,13 +26,16 @@ PROGRAMS = {
     "fastcolor colorize --help": [_FASTCOLOR, "colorize", "--help"],
     "fastcolor colorize missing.png -o b.png": [_FASTCOLOR, "colorize", "missing.png", "-o", "b.png"],
     "fastcolor video missing.mp4 b.mp4": [_FASTCOLOR, "video", "missing.mp4", "b.mp4"],
+    "fastcolor batch missing out": [_FASTCOLOR, "batch", "missing", "out"],
     "fastcolor train --data missing": [_FASTCOLOR, "train", "--data", "missing"],
+    "fastcolor evaluate default missing": [_FASTCOLOR, "evaluate", "default", "missing"],
 }
 GOAL = 0.2  # of importing torch
 
 
 def seconds(program: list[str], folder: str) -> float:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # pip compiles what it installs
     begun = time.perf_counter()
     subprocess.run([sys.executable, "-c", *program], cwd=folder, env=environment, capture_output=True, check=False)
     return time.perf_counter() - begun

@@ -77,6 +77,8 @@ def begin(weights: object, device: str, engine: str) -> None:
     content = cache.read(_ASSETS / str(name))
     if content is None:
         return
+    import numpy  # noqa: F401  both this thread's torch and the other's onnxruntime want it; two first imports collide
+
     future: Future[Any] = Future()
 
     def work() -> None:

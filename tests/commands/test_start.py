@@ -43,6 +43,22 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_an_early_session_does_not_race_for_numpy(folder: Path) -> None:
+    """Torch and ONNX Runtime are imported side by side, and both want numpy, whose first import bears one thread."""
+    program = """
+import sys
+from fastcolor.engines import session
+note = next(file.name for file in session._ASSETS.glob("*-int8.onnx"))
+session.remember(note, 1, True)
+session.begin("default", "auto", "auto")
+print("numpy" in sys.modules, "torch" in sys.modules, len(session._early))
+"""
+    home = {**os.environ, "FASTCOLOR_HOME": str(folder / "home")}
+    command = [sys.executable, "-c", program]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=120, env=home).stdout
+    assert said.split() == ["True", "False", "1"]
+
+
 @pytest.mark.parametrize("name", ["", *commands.NAMES])
 def test_help_and_version(folder: Path, name: str) -> None:
     code, output, errors = answered(folder, *name.split(), "--help")
