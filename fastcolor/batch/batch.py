@@ -156,6 +156,7 @@ def _items(options: BatchOptions, summary: Summary) -> list[Item]:
     conversions = targets.distinct(
         [*map(film_conversion, films), *(conversion(path, ending) for path in found.pictures)]
     )
+    targets.told(conversions, options, dst)
     if not conversions and not found.unreadable:
         raise ValueError(f"{options.src}: holds no pictures or films")
     kinds: dict[Path, Literal["film"]] = {path: "film" for path in films}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import fields
 from typing import Any
 
@@ -13,7 +14,7 @@ from ..options.pictures import ColorizeOptions, Pictures
 from ..pictures.colorize import Colorizer
 from ..pictures.line import color_file
 from ..pictures.outcome import Outcome
-from ..pictures.targets import Conversion
+from ..pictures.targets import Conversion, companions
 from .claims import claim
 from .items import Item, Result, exists, stamp
 
@@ -44,7 +45,8 @@ class Painter:
                 if item.kind == "film":
                     return self._film(item, resume=held.deaths > 0 or not self.options.overwrite)
                 outcome = Outcome()
-                color_file(self._colorizer, Conversion(item.source, item.target), self._pictures, outcome)
+                told = companions(self.options, item.target.relative_to(os.path.abspath(self.options.dst)))
+                color_file(self._colorizer, Conversion(item.source, item.target, **told), self._pictures, outcome)
                 return Result("kept" if outcome.kept else "coloured")
         except Exception as error:
             words = str(error) or type(error).__name__
@@ -55,6 +57,7 @@ class Painter:
 
     def _film(self, item: Item, *, resume: bool) -> Result:
         asked = _those_of(Films, self.options)
+        asked |= companions(self.options, item.target.relative_to(os.path.abspath(self.options.dst)))
         report = video(item.source, item.target, **asked, resume=resume, progress=self.progress)
         return Result("coloured", damaged=bool(report.warnings))
 

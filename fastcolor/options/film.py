@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import tyro
 
 from .base import FilePath, Must, Time
-from .look import Painting
+from .steering import Painting
 
 _FROM_ZERO = Must("be seconds, 0 or more", lambda value: math.isfinite(value) and value >= 0)
 

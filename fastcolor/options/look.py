@@ -1,4 +1,4 @@
-"""What pictures, films and folders have in common: the network, and how its colours look."""
+"""What everything that colours has in common: the network, and how its colours look."""
 
 from __future__ import annotations
 
@@ -35,18 +35,6 @@ class Look(Options):
         Must("lie in 64..1024", lambda value: 64 <= value <= 1024),
     ] = None
     """Side of a square that the network sees, 64 to 1024; more shows it smaller things. None: the weights' own."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Painting(Look):
-    """What becomes of files."""
-
-    compare: bool = False
-    """Put gray and colour side by side."""
-    skip_colored: bool = False
-    """Keep pictures and stretches of films that are in colour as they are; sepia and other tints count as gray."""
-    overwrite: bool = False
-    """Replace existing outputs, and unfinished ones."""
 
 
 def check_look(temperature: float | None = None, saturation: float = 1.0) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import tyro
 
-from .look import Painting
+from .steering import Painting
 
 
 @dataclass(frozen=True, kw_only=True)

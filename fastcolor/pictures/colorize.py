@@ -12,6 +12,7 @@ from typing import overload
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -21,9 +22,11 @@ from ..formats.pixels import eight_bit
 from ..formats.reading import of_image, read
 from ..options.base import takes
 from ..options.hints import Hint
-from ..options.look import Look, check_look
+from ..options.look import check_look
+from ..options.steering import Steering, hints_from
 from ..predictor import Predictor
 from ..steering.planes import planes
+from .version import Version, colours_of
 
 ImageLike = str | os.PathLike[str] | Image.Image | np.ndarray
 _FULL_DETAIL, _FULL_SIDE = 2.0, 32  # spread of L, and side in pixels, from which colours are trusted whole
@@ -38,6 +41,21 @@ class Features:
     size: tuple[int, int]
     seen: tuple[torch.Tensor, ...]
     trust: float
+
+
+@dataclass(frozen=True)
+class Told:
+    """What somebody says of a picture's colours: hints, or a coloured version of it."""
+
+    hints: tuple[Hint, ...] = ()
+    version: ImageLike | None = None
+
+    def __post_init__(self) -> None:
+        if self.hints and self.version is not None:
+            raise ValueError("hints and chroma_from exclude each other, got both")
+
+    def __bool__(self) -> bool:
+        return bool(self.hints) or self.version is not None
 
 
 class Colorizer(Predictor):
@@ -62,7 +80,13 @@ class Colorizer(Predictor):
 
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a str is a sequence of str too
-        self, image: ImageLike, *, temperature: float | None = None, saturation: float = 1.0
+        self,
+        image: ImageLike,
+        *,
+        temperature: float | None = None,
+        saturation: float = 1.0,
+        hints: str | os.PathLike[str] | Sequence[Hint] | None = None,
+        chroma_from: ImageLike | None = None,
     ) -> Image.Image: ...
     @overload
     def __call__(
@@ -70,7 +94,12 @@ class Colorizer(Predictor):
     ) -> list[Image.Image]: ...
 
     def __call__(
-        self, image: ImageLike | Sequence[ImageLike], temperature: float | None = None, saturation: float = 1.0
+        self,
+        image: ImageLike | Sequence[ImageLike],
+        temperature: float | None = None,
+        saturation: float = 1.0,
+        hints: str | os.PathLike[str] | Sequence[Hint] | None = None,
+        chroma_from: ImageLike | None = None,
     ) -> Image.Image | list[Image.Image]:
         """Colour one picture or several.
 
@@ -79,30 +108,46 @@ class Colorizer(Predictor):
                 of these. Colour in it is replaced; its lightness is kept. Of a file with several pictures the first.
             temperature: lower is nearer to the likeliest colour and less even; 0 or 0.001 to 10; None: the weights'.
             saturation: factor, 0 (gray) to 10.
+            hints: colours at places of one picture, or a file of them. chroma_from: a coloured version of it, whose
+                colours are taken: of any size, a little larger, shifted or turned. One of both, for one picture.
 
         Returns:
             An sRGB image of the same size, or a list of them in order.
 
         Raises:
-            ValueError, FileNotFoundError: not a readable picture, or numbers out of range.
+            ValueError, FileNotFoundError: not a readable picture, numbers out of range, a network that follows no
+                hints, a version that is gray or shows something else.
         """
+        told = Told(tuple(hints_from(hints, film=False)), chroma_from)
         if not isinstance(image, (list, tuple)):
-            return self.paint([_open(image)], temperature=temperature, saturation=saturation)[0]
+            return self.paint([_open(image)], temperature=temperature, saturation=saturation, told=[told])[0]
+        if told:
+            raise ValueError(f"hints and chroma_from: are of one picture, got {len(image)} pictures")
         return self.paint([_open(one) for one in image], temperature=temperature, saturation=saturation)
 
     def paint(
-        self, pictures: list[Picture], *, temperature: float | None = None, saturation: float = 1.0
+        self,
+        pictures: list[Picture],
+        *,
+        temperature: float | None = None,
+        saturation: float = 1.0,
+        told: Sequence[Told] = (),
     ) -> list[Image.Image]:
         """Colour opened pictures; those of one shape go through the network eight at a time.
 
         Less colour goes where there is less to see: none into a flat picture or the missing part of a truncated one.
+
+        Args:
+            told: of each picture; none: nothing of any.
         """
         check_look(temperature, saturation)
         results: list[Image.Image | None] = [None] * len(pictures)
         groups: dict[tuple[int, int], list[int]] = {}
         for i, picture in enumerate(pictures):
             height, width = picture.pixels[picture.present].shape[:2]
-            if height and width:
+            if height and width and told and told[i]:
+                results[i] = self._told(picture, told[i], temperature, saturation)
+            elif height and width:
                 groups.setdefault(self.input_size(height, width), []).append(i)
             else:
                 results[i] = compose(eight_bit(picture.gray)[..., None].repeat(3, axis=2), picture)
@@ -117,6 +162,23 @@ class Colorizer(Predictor):
                     rgb = self._paint_one(ab[row : row + 1], pictures[i], saturation * trust)
                     results[i] = compose(rgb, pictures[i])
         return [image for image in results if image is not None]
+
+    def _told(self, picture: Picture, told: Told, temperature: float | None, saturation: float) -> Image.Image:
+        if told.version is None:
+            features = self._features(picture)
+            return self.colours(features, told.hints, temperature=temperature, saturation=saturation)
+        found = colours_of(_open(told.version), picture)
+        ab = found.ab if bool(found.reached.all()) else self._completed(found, picture, temperature)
+        return compose(self._paint_one(ab.to(self.device), picture, saturation), picture)
+
+    def _completed(self, found: Version, picture: Picture, temperature: float | None) -> Tensor:
+        """A version's colours, and beyond its edges the network's."""
+        gray = picture.gray[picture.present]
+        lightness = ops.luma_to_input(self._tensor(gray), self.input_size(*gray.shape))
+        own = self.predict_ab(lightness, temperature=temperature).cpu()
+        own = F.interpolate(own, found.ab.shape[-2:], mode="bilinear", align_corners=False)
+        log.warning("chroma_from: reaches %.0f %% of the picture", 100 * float(found.reached.float().mean()))
+        return torch.where(found.reached, found.ab, own)
 
     def _paint_one(self, ab: Tensor, picture: Picture, saturation: float) -> np.ndarray:
         """(H, W, 3) uint8."""
@@ -142,7 +204,9 @@ class Colorizer(Predictor):
         Raises:
             ValueError, FileNotFoundError: not a readable picture, or a network that follows no hints.
         """
-        picture = _open(image)
+        return self._features(_open(image))
+
+    def _features(self, picture: Picture) -> Features:
         gray = picture.gray[picture.present]
         if not all(gray.shape):
             raise ValueError(f"image: must hold pixels, got {picture.pixels.shape[1]} x {picture.pixels.shape[0]}")
@@ -212,7 +276,7 @@ def _shared(weights: str, device: str, engine: str, size: int | None) -> Coloriz
 
 
 @dataclass(frozen=True)
-class _Picture(Look):
+class _Picture(Steering):
     """A picture, and how it is to be coloured."""
 
     image: ImageLike
@@ -236,4 +300,10 @@ def colorize(options: _Picture) -> Image.Image:
     """
     options.check()
     colorizer = _shared(os.fspath(options.weights), options.device, options.engine, options.size)
-    return colorizer(options.image, temperature=options.temperature, saturation=options.saturation)
+    return colorizer(
+        options.image,
+        temperature=options.temperature,
+        saturation=options.saturation,
+        hints=options.hints,
+        chroma_from=options.chroma_from,
+    )

@@ -46,6 +46,7 @@ def colorize_files(options: ColorizeOptions, colorizer: Colorizer | None = None)
     else:
         conversions, found = targets.several(inputs, options.output, options.format)
         outcome.no_pictures, outcome.failed, outcome.earlier = found.others, found.unreadable, found.earlier
+    conversions = targets.told(conversions, options, None if single else Path(options.output))
     conversions = targets.share(conversions, options.shard)
     named.check(options.weights)
     if not single:

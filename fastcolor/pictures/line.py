@@ -22,10 +22,11 @@ from ..formats.pixels import eight_bit
 from ..formats.reading import Pages, read, words
 from ..formats.writing import unsupported, write
 from ..options.pictures import ColorizeOptions
+from ..options.steering import hints_from
 from ..threads import Pipe, Stopped, Worker, painters
 from . import targets
 from .colored import in_color
-from .colorize import Colorizer
+from .colorize import Colorizer, Told
 from .outcome import Outcome
 from .targets import Conversion
 
@@ -131,7 +132,8 @@ class Line:
         frames = [frame for passage in passages if passage.file is not None for frame in passage.file.frames]
         if not frames:
             return
-        images = iter(_paint(self._colorizer, frames, self._options))
+        told = [_told(passage) for passage in passages if passage.file is not None for _ in passage.file.frames]
+        images = iter(_paint(self._colorizer, frames, self._options, told))
         for passage in passages:
             passage.images = list(islice(images, len(passage.file.frames) if passage.file is not None else 0))
 
@@ -167,23 +169,32 @@ def color_file(colorizer: Colorizer, conversion: Conversion, options: ColorizeOp
         if passage.book:
             passage.images = _painted_pages(colorizer, passage, options)
         else:
-            passage.images = _paint(colorizer, list(passage.file.frames), options)
+            frames = list(passage.file.frames)
+            passage.images = _paint(colorizer, frames, options, [_told(passage)] * len(frames))
     finish(passage, options, outcome)
 
 
-def _paint(colorizer: Colorizer, frames: list[Picture], options: ColorizeOptions) -> list[Image.Image]:
-    return colorizer.paint(frames, temperature=options.temperature, saturation=options.saturation)
+def _told(passage: Passage) -> Told:
+    """What somebody says of a file's colours; of one with several pictures of them all."""
+    conversion = passage.conversion
+    return Told(tuple(hints_from(conversion.hints, film=False)), conversion.chroma_from)
+
+
+def _paint(
+    colorizer: Colorizer, frames: list[Picture], options: ColorizeOptions, told: list[Told]
+) -> list[Image.Image]:
+    return colorizer.paint(frames, temperature=options.temperature, saturation=options.saturation, told=told)
 
 
 def _painted_pages(colorizer: Colorizer, passage: Passage, options: ColorizeOptions) -> Iterator[Image.Image]:
     """A book's pages, read one after the other and painted a few at a time, ahead of who writes them."""
     assert passage.file is not None
-    ahead = painters(colorizer.device)
+    ahead, told = painters(colorizer.device), [_told(passage)]
     painted: deque[Future[list[Image.Image]]] = deque()
     with ThreadPoolExecutor(ahead, "fastcolor-page") as pool:
         for page in passage.file.frames:
             passage.colored = passage.colored or in_color(page)
-            painted.append(pool.submit(_paint, colorizer, [page], options))
+            painted.append(pool.submit(_paint, colorizer, [page], options, told))
             if len(painted) > ahead:
                 yield from painted.popleft().result()
         while painted:

@@ -6,11 +6,13 @@ import glob
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from ..constants import is_film
 from ..formats.endings import PICTURE_SUFFIXES, check_target
+from ..options.steering import Steering, hints_from
 
 MARK = ".fastcolor-output"  # of a folder that was written into the folder which it was made from
 _SAME_FORMAT = {
@@ -20,10 +22,12 @@ _SAME_FORMAT = {
 
 @dataclass(frozen=True)
 class Conversion:
-    """A file to read and the one to write."""
+    """A file to read and the one to write; and files that say something of its colours, see `options.steering`."""
 
     source: Path
     target: Path
+    hints: Path | None = None
+    chroma_from: Path | None = None
 
 
 @dataclass
@@ -181,6 +185,59 @@ def distinct(conversions: list[Conversion]) -> list[Conversion]:
         if os.path.realpath(other.source) != os.path.realpath(one.source):
             raise ValueError(f"{one.target}: is the output for both {other.source} and {one.source}; colour them apart")
     return list(found.values())
+
+
+def told(conversions: list[Conversion], options: Steering, folder: Path | None) -> list[Conversion]:
+    """Conversions with the files that say something of each one's colours.
+
+    Args:
+        folder: of the outputs, whose tree those files' folders have; None: there is one picture, whose files they are.
+
+    Raises:
+        ValueError: one file for several pictures, or a folder of which no file fits any of them.
+    """
+    for name, given in _files_of(options).items():
+        if folder is None and given.is_dir():
+            raise ValueError(f"{name}: must be a file for one picture, got the folder {given}")
+        if folder is not None and not given.is_dir():
+            raise ValueError(f"{name}: must be a folder of files named as the inputs, for several, got {given}")
+    if folder is None:
+        found = [replace(one, **_files_of(options)) for one in conversions]
+    else:
+        found = [replace(one, **companions(options, one.target.relative_to(folder))) for one in conversions]
+    for name, given in _files_of(options).items():
+        if not any(getattr(one, name) for one in found):
+            raise ValueError(f"{name}: {given} must hold files named as the inputs, got none that is")
+    for one in found:
+        if one.hints and one.chroma_from and not is_film(one.source):
+            raise ValueError(f"hints and chroma_from exclude each other, got both for {one.source}")
+        hints_from(one.hints, film=is_film(one.source))  # so that a bad file is told before there is any work
+    return found
+
+
+def companions(options: Steering, name: Path) -> dict[str, Any]:
+    """The files that say something of the colours of one of a folder's files, whose name below the folder is `name`."""
+    return {option: companion(folder, name) for option, folder in _files_of(options).items()}
+
+
+def _files_of(options: Steering) -> dict[str, Path]:
+    given: dict[str, Any] = {"hints": options.hints, "chroma_from": options.chroma_from}
+    return {name: Path(value) for name, value in given.items() if value is not None}
+
+
+def companion(folder: Path, name: Path) -> Path | None:
+    """The file in a folder that has a name but for its ending, with the same ending if there are several.
+
+    Raises:
+        ValueError: there are several, all of other endings.
+    """
+    place = folder / name.parent
+    if not place.is_dir():
+        return None
+    found = sorted(path for path in place.iterdir() if path.stem == name.stem and path.is_file())
+    if place / name.name in found or len(found) < 2:
+        return place / name.name if place / name.name in found else next(iter(found), None)
+    raise ValueError(f"{place}: several files are named {name.stem}: {', '.join(path.name for path in found)}")
 
 
 def share(conversions: list[Conversion], shard: str) -> list[Conversion]:

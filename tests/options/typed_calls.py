@@ -7,6 +7,7 @@ def right() -> None:
     report = fastcolor.video("gray.mp4", "colour.mp4", fast=True, start=2.0, weights="default")
     print(report.frames + 1)
     fastcolor.colorize("gray.jpg", saturation=0.5).save("colour.jpg")
+    fastcolor.colorize("gray.jpg", hints=[fastcolor.Hint(0.5, 0.5, "#c03020")])
 
 
 def wrong() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -12,8 +13,12 @@ from PIL import Image
 
 import fastcolor
 from fastcolor import Colorizer, Hint, models, ops
+from fastcolor.batch.batch import batch
 from fastcolor.models import weights
+from fastcolor.options.batch import BatchOptions
+from fastcolor.options.pictures import ColorizeOptions
 from fastcolor.palette import Palette
+from fastcolor.pictures.files import colorize_files
 from fastcolor.steering.planes import planes
 
 RED = (192, 48, 32)
@@ -162,3 +167,104 @@ def test_size_is_how_much_the_network_sees(obedient: Path) -> None:
     for wrong in (32, 4096):
         with pytest.raises(ValueError, match=rf"size: must lie in 64\.\.1024, got {wrong}"):
             Colorizer(obedient, "cpu", "torch", size=wrong)
+
+
+def photograph(seed: int = 0) -> Image.Image:
+    """Soft coloured discs, 160 x 120."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:120, :160]
+    pixels = np.full((120, 160, 3), 128.0)
+    for _ in range(40):
+        inside = 1 / (1 + np.exp(np.hypot(y - rng.uniform(0, 120), x - rng.uniform(0, 160)) - rng.uniform(4, 30)))
+        pixels += inside[..., None] * (rng.uniform(40, 215, 3) - pixels)
+    return Image.fromarray(pixels.round().astype(np.uint8))
+
+
+def test_colours_come_from_another_version(obedient: Path, tmp_path: Path) -> None:
+    truth = photograph()
+    gray = truth.convert("L")
+    colorizer = Colorizer(obedient, "cpu", "torch")
+    same = colorizer(gray, chroma_from=truth)
+    assert np.abs(ab_of(same) - ab_of(truth)).mean() < 1.5
+    own = ops.rgb_to_lab(torch.from_numpy(np.array(gray.convert("RGB")))[None], layout="hwc")[0, 0]
+    painted = ops.rgb_to_lab(torch.from_numpy(np.array(same))[None], layout="hwc")[0, 0]
+    assert float((painted - own).abs().median()) < 0.5  # the lightness stays
+    # Half the size, enlarged by 2 %, moved, turned into a JPEG: as good as the same unmoved.
+    larger = truth.resize((163, 122), Image.Resampling.BICUBIC).crop((1, 2, 161, 122))
+
+    def worse(image: Image.Image, path: Path) -> float:
+        image.resize((80, 60), Image.Resampling.BILINEAR).save(path, quality=80)
+        return float(np.abs(ab_of(colorizer(gray, chroma_from=path)) - ab_of(truth))[:, 4:-4, 4:-4].mean())
+
+    assert worse(larger, tmp_path / "moved.jpg") < 1.3 * worse(truth, tmp_path / "still.jpg")
+    # Beyond a version's edges the network goes on, which here paints gray.
+    part = colorizer(gray, chroma_from=truth.crop((0, 0, 130, 120)))
+    assert np.abs(ab_of(part)[:, :, 140:]).mean() < 6 and np.abs(ab_of(part) - ab_of(truth))[:, :, :120].mean() < 3
+
+
+def test_a_version_that_cannot_be_is_one_sentence(obedient: Path) -> None:
+    colorizer, gray = Colorizer(obedient, "cpu", "torch"), photograph().convert("L")
+    with pytest.raises(ValueError, match="chroma_from: must be a coloured version, got a gray picture"):
+        colorizer(gray, chroma_from=gray)
+    with pytest.raises(ValueError, match=r"chroma_from: must show the same picture, got one of likeness 0\.\d\d"):
+        colorizer(gray, chroma_from=photograph(1))
+    with pytest.raises(ValueError, match="hints and chroma_from exclude each other"):
+        colorizer(gray, chroma_from=photograph(), hints=[Hint(0.5, 0.5, RED)])
+    with pytest.raises(ValueError, match="are of one picture, got 2 pictures"):
+        colorizer([gray, gray], chroma_from=photograph())
+
+
+def hint_file(path: Path, color: str = "#c03020") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    entry = {"x": 0.25, "y": 0.5, "color": color, "radius": 0.1}
+    path.write_text(json.dumps({"version": 1, "hints": [entry]}))
+    return path
+
+
+def test_commands_follow_files_of_hints_and_versions(obedient: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "in" / "deep").mkdir(parents=True, exist_ok=True)
+        photograph().convert("L").save(tmp_path / "in" / "deep" / f"{name}.png")
+    look = {"weights": obedient, "device": "cpu", "engine": "torch"}
+    one = tmp_path / "in" / "deep" / "a.png"
+    told = hint_file(tmp_path / "hints" / "deep" / "b.json")
+    colorize_files(ColorizeOptions((one,), str(tmp_path / "one.png"), hints=told, **look))
+    expected = fastcolor.colorize(one, hints=told, **look)
+    assert np.array_equal(np.array(Image.open(tmp_path / "one.png")), np.array(expected))
+    # A folder has a folder of files under its own names; what has none is coloured as ever.
+    folder = tmp_path / "in"
+    colorize_files(ColorizeOptions((folder,), str(tmp_path / "out"), hints=tmp_path / "hints", **look))
+    batch(BatchOptions(folder, tmp_path / "all", hints=tmp_path / "hints", **look))
+    for out in ("out", "all"):
+        a, b = (ab_of(Image.open(tmp_path / out / "deep" / f"{name}.png")) for name in ("a", "b"))
+        assert np.abs(a).max() < 6 and np.array_equal(b, ab_of(expected))
+    photograph().save(tmp_path / "deep_a.png")
+    (tmp_path / "coloured" / "deep").mkdir(parents=True)
+    photograph().save(tmp_path / "coloured" / "deep" / "a.jpg", quality=95)
+    batch(BatchOptions(folder, tmp_path / "from", chroma_from=tmp_path / "coloured", **look))
+    assert np.abs(ab_of(Image.open(tmp_path / "from" / "deep" / "a.png")) - ab_of(photograph())).mean() < 3
+
+
+def test_files_that_cannot_be_are_told_before_there_is_work(obedient: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        photograph().convert("L").save(tmp_path / "in" / f"{name}.png")
+
+    def refused(words: str, *inputs: Path, **options: object) -> None:
+        out = str(tmp_path / "out") if inputs[0].is_dir() else str(tmp_path / "out.png")
+        with pytest.raises((ValueError, FileNotFoundError), match=words):
+            colorize_files(ColorizeOptions(inputs, out, weights=obedient, device="cpu", engine="torch", **options))
+        assert not Path(out).exists()
+
+    folder, one = tmp_path / "in", tmp_path / "in" / "a.png"
+    refused("hints: no such file", one, hints=tmp_path / "none.json")
+    refused("hints: .* is no JSON", one, hints=one)
+    refused("hints: must be a file for one picture, got the folder", one, hints=folder)
+    refused("hints: must be a folder of files named as the inputs", folder, hints=hint_file(tmp_path / "h.json"))
+    refused(
+        "hints: .* must hold files named as the inputs, got none",
+        folder,
+        hints=hint_file(tmp_path / "e" / "c.json").parent,
+    )
+    refused("hint 1: color must be #rrggbb", folder, hints=hint_file(tmp_path / "f" / "b.json", "red").parent)
+    refused("hints and chroma_from exclude", one, hints=hint_file(tmp_path / "h.json"), chroma_from=one)

@@ -1,0 +1,66 @@
+"""The colours of another version of a picture, where the picture has them."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import ops
+from ..formats.picture import Picture
+from ..formats.pixels import eight_bit
+from ..steering.align import SURE, align
+from .colored import in_color
+
+_MOST = 1 << 24  # pixels of colours that are kept: more show no more
+log = logging.getLogger("fastcolor")
+
+
+@dataclass(frozen=True)
+class Version:
+    """ab (1, 2, h, w) of the part of a picture that is present, and whether the version reaches there, (h, w)."""
+
+    ab: Tensor
+    reached: Tensor
+
+
+def colours_of(version: Picture, picture: Picture) -> Version:
+    """The colours of a picture's version, aligned to the picture.
+
+    Args:
+        version: of any size, a little turned, shifted or cut.
+
+    Raises:
+        ValueError: it is gray, or shows something else.
+    """
+    if not in_color(version):
+        raise ValueError("chroma_from: must be a coloured version, got a gray picture")
+    gray = _unit(picture.gray)
+    alignment = align(gray, _unit(version.gray))
+    if not alignment.blind and not alignment.sure:
+        raise ValueError(
+            f"chroma_from: must show the same picture, got one of likeness {max(alignment.confidence, 0):.2f}, "
+            f"below {SURE}"
+        )
+    if alignment.blind:
+        log.warning("chroma_from: the picture has no detail to align by; the version is taken as it lies")
+    ab = ops.rgb_to_lab(torch.from_numpy(np.ascontiguousarray(eight_bit(version.pixels)))[None], layout="hwc")[:, 1:]
+    height, width = gray.shape
+    whole = gray[picture.present].shape == gray.shape
+    scale = math.sqrt(_MOST / (height * width))
+    if whole and height > ab.shape[2] and width > ab.shape[3]:  # larger than the version: painting brings it up
+        scale = min(scale, max(ab.shape[2] / height, ab.shape[3] / width))
+    size = (height, width) if scale >= 1 else (math.ceil(height * scale), math.ceil(width * scale))
+    brought, reached = alignment.brought(ab, size)
+    if not whole:
+        rows, columns = picture.present
+        brought, reached = brought[:, :, rows, columns], reached[rows, columns]
+    return Version(brought, reached)
+
+
+def _unit(gray: np.ndarray) -> Tensor:
+    return torch.from_numpy(gray.astype(np.float32)) / float(np.iinfo(gray.dtype).max)
