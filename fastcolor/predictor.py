@@ -5,24 +5,56 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from . import ops
 from .engines.choose import choose
 from .engines.load import load
+from .engines.timings import Engine
 from .engines.torch import TorchEngine
+from .models import named
+from .models.generator import Generator
+from .models.mixing import mix
 from .options.base import check_value, rules
-from .options.look import Look
+from .options.look import Look, Merge
+
+
+@dataclass(frozen=True)
+class _Member:
+    """One of the networks that colour: what runs it, the side that suits it, and its share in a merge."""
+
+    generator: Generator
+    engine: Engine
+    size: int
+    share: float
+
+    def input_size(self, height: int, width: int) -> tuple[int, int]:
+        scale = self.size / math.sqrt(height * width)
+
+        def side(length: int) -> int:
+            steps = round(min(length * scale, 4 * self.size) / self.generator.stride)
+            return max(steps, 2) * self.generator.stride
+
+        return side(height), side(width)
+
+    def ab(self, lightness: Tensor, temperature: float | None) -> Tensor:
+        return self.generator.ab_of(self.engine(lightness), temperature)
+
+
+_Self = TypeVar("_Self", bound="Predictor")
 
 
 class Predictor:
-    """A network that is loaded once and predicts the colours of many pictures or frames.
+    """A network that is loaded once and predicts the colours of many pictures or frames; or several, merged.
 
     Args:
-        weights, device, engine, size: as `fastcolor.Colorizer` takes them, which adds pictures. amount: about how many
-            will be coloured, if that is known: for many, preparing a faster engine pays.
+        weights, device, engine, size, merge: as `fastcolor.Colorizer` takes them, which adds pictures. amount: about
+            how many will be coloured, if that is known: for many, preparing a faster engine pays.
 
     Raises:
         ValueError, FileNotFoundError: unknown or damaged weights, a device or engine that is not there.
@@ -39,31 +71,40 @@ class Predictor:
         engine: str = "auto",
         *,
         size: int | None = None,
+        merge: Merge = "share",
         amount: int = 1,
     ) -> None:
-        self._generator = load(weights)
-        self._engine = choose(self._generator, device, engine, amount=amount)
+        hints = rules(Look)
+        check_value("size", size, hints["size"])
+        check_value("merge", merge, hints["merge"])
+        self._by: Merge = merge
+        self._members: list[_Member] = []
+        for name, share in named.members(weights):
+            generator = load(name)
+            where = str(self._members[0].engine.device) if self._members else device
+            chosen = choose(generator, where, engine, amount=amount)
+            self._members.append(_Member(generator, chosen, size or generator.size, share))
+        # Of a merge, the one that sees the most: what the others see is made from that.
+        self._main = max(self._members, key=lambda one: (one.size, one.generator.stride))
         self._interactive: TorchEngine | None = None
-        check_value("size", size, rules(Look)["size"])
-        self.size, self.temperature = size or self._generator.size, self._generator.temperature
-        self.saturation = self._generator.saturation
-        self.device: torch.device = self._engine.device
+        self.size, self.temperature = self._main.size, self._main.generator.temperature
+        self.saturation = self._main.generator.saturation
+        self.device: torch.device = self._main.engine.device
+
+    @classmethod
+    def of(cls: type[_Self], look: Look, *, amount: int = 1) -> _Self:
+        """One that colours as options say."""
+        return cls(look.weights, look.device, look.engine, size=look.size, merge=look.merge, amount=amount)
 
     @property
     def engine(self) -> str:
-        """What runs the network, such as "torch cpu bfloat16"."""
-        return self._engine.name
+        """What runs the network, such as "torch cpu bfloat16"; of a merge, of each."""
+        return " + ".join(one.engine.name for one in self._members)
 
     def input_size(self, height: int, width: int) -> tuple[int, int]:
         """(h, w) that the network sees of a picture of this size: its shape, about `size` x `size` pixels in all,
         each side a multiple of the network's stride. A very long side is capped at four times `size`."""
-        scale = self.size / math.sqrt(height * width)
-
-        def side(length: int) -> int:
-            steps = round(min(length * scale, 4 * self.size) / self._generator.stride)
-            return max(steps, 2) * self._generator.stride
-
-        return side(height), side(width)
+        return self._main.input_size(height, width)
 
     @torch.inference_mode()
     def predict_ab(self, lightness: Tensor, *, temperature: float | None = None) -> Tensor:
@@ -130,17 +171,18 @@ class Predictor:
         if hints is not None:
             ab, mask = hints
             hints = (ab.to(self.device) / (self.saturation or 1.0), mask.to(self.device))
-        return self._generator.ab_of(self._hinted().colours(seen, hints), temperature)
+        return self._main.generator.ab_of(self._hinted().colours(seen, hints), temperature)
 
     def _hinted(self) -> TorchEngine:
         """The network in torch, which alone takes hints."""
         if self._interactive is None:
-            generator = self._generator
+            if len(self._members) > 1:
+                raise ValueError(f"hints: need one network that follows them, got a merge of {len(self._members)}")
+            generator, found = self._main.generator, self._main.engine
             if "torch" not in generator.runs_on:
                 raise ValueError("hints: need the network in torch; an exported file is the plain network without them")
             if not hasattr(generator.model, "colours"):
                 raise ValueError(f"hints: need a network that follows them, got {generator.name}")
-            found = self._engine
             if not isinstance(found, TorchEngine):
                 found = choose(generator, str(self.device), "torch")
             assert isinstance(found, TorchEngine)
@@ -150,11 +192,23 @@ class Predictor:
     def _replay(
         self, key: Hashable, lightness: Callable[[Tensor], Tensor], temperature: float | None, source: Tensor
     ) -> Tensor:
-        temperature = self.temperature if temperature is None else temperature
-
         def ab(source: Tensor) -> Tensor:
-            return self._generator.ab_of(self._engine(lightness(source)), temperature)
+            return self._ab(lightness(source), temperature)
 
-        if isinstance(self._engine, TorchEngine):
-            return self._engine.replay((key, temperature), ab, source)
+        engine = self._main.engine
+        if isinstance(engine, TorchEngine) and all(isinstance(one.engine, TorchEngine) for one in self._members):
+            return engine.replay((key, temperature), ab, source)
         return ab(source)
+
+    def _ab(self, lightness: Tensor, temperature: float | None) -> Tensor:
+        """Every network's colours, mixed. lightness: (N, 1, h, w) as the one that sees the most wants it."""
+        colours = []
+        for one in self._members:
+            seen = lightness
+            if one.size != self._main.size or any(side % one.generator.stride for side in lightness.shape[2:]):
+                size = one.input_size(*lightness.shape[2:])
+                seen = F.interpolate(lightness, size, mode="bilinear", align_corners=False, antialias=True)
+            colours.append(one.ab(seen, temperature))
+        if len(colours) == 1:
+            return colours[0]
+        return mix(colours, [one.share for one in self._members], lightness, self._by)

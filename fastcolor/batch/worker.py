@@ -28,7 +28,7 @@ class Painter:
         self.options, self.run, self.progress = options, run, progress
         # What exists has been looked at under the item's claim.
         self._pictures = ColorizeOptions((), "", **{**_those_of(Pictures, options), "overwrite": True})
-        self._colorizer = Colorizer(options.weights, options.device, options.engine, size=options.size)
+        self._colorizer = Colorizer.of(options)
 
     def __call__(self, item: Item) -> Result:
         """Do an item unless it is done. Whatever is wrong with it is told, not raised."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,6 +72,8 @@ def evaluate_each(
         >>> evaluate_each(["default", "eccv16"], "photos/")["eccv16"]["macro_auc"]  # doctest: +SKIP
     """
     each = [EvaluateOptions(one, data, **options) for one in weights]
+    if any(len(named.members(one)) > 1 for one in weights):  # then `merge` is of those alone
+        each = [one if len(named.members(one.weights)) > 1 else replace(one, merge="share") for one in each]
     if not each:
         raise ValueError("weights: must name at least one, got an empty list")
     names = [os.fspath(one) for one in weights]
@@ -116,7 +119,7 @@ def _measured(options: EvaluateOptions, shown: Gallery | Sheet) -> tuple[dict[st
     from .meter import Meter
     from .probes import probe_weights
 
-    colorizer = Colorizer(options.weights, options.device, options.engine, size=options.size)
+    colorizer = Colorizer.of(options)
     meter = Meter(options)
     for name, truth in islice(_squares(options.data, options.square), options.limit):
         (painted,) = colorizer.paint([of_array(truth)], temperature=options.temperature, saturation=options.saturation)

@@ -99,8 +99,7 @@ def video(options: VideoOptions) -> VideoReport:
     from .job import FilmJob
     from .resume import Parts
 
-    amount = film.frames or 1000
-    colorizer = Predictor(options.weights, options.device, options.engine, size=options.size, amount=amount)
+    colorizer = Predictor.of(options, amount=film.frames or 1000)
     found = gpu.choose_hardware(film, encoding, options, colorizer.device)
     encoding = found.encoding
     made_from = _made_from(src, options, encoding.encoder) | {"painted by": {"engine": colorizer.engine}}
@@ -156,14 +155,14 @@ def _made_from(src: Path, options: VideoOptions, encoder: str) -> dict[str, dict
     from ..constants import __version__
     from .resume import fingerprint
 
-    chosen = named.locate(options.weights)
+    members = [(share, fingerprint(named.locate(name))) for name, share in named.members(options.weights)]
     same = asdict(options)
     # Of the hardware the encoder alone matters.
     for name in ("src", "dst", "weights", "resume", "overwrite", "preview", "hardware", "progress"):
         del same[name]
     return {
         "input": {str(src): fingerprint(src)},
-        "weights": {str(options.weights): fingerprint(chosen)},
+        "weights": {str(options.weights): members[0][1] if len(members) == 1 else str(members)},
         "option": same,
         "encoder": {"name": encoder},
         "version of": {"fastcolor": __version__, "av": av.__version__},

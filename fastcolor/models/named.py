@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from pathlib import Path
 
 NAMED = {"default": Path(__file__).parents[1] / "assets" / "default.safetensors"}
@@ -26,12 +27,48 @@ def names() -> list[str]:
     return [*NAMED, *PUBLISHED]
 
 
+def members(weights: str | os.PathLike[str]) -> list[tuple[str, float]]:
+    """The networks that weights name, each with its share: of "deoldify-video+ddcolor" two, of most one.
+
+    Raises:
+        ValueError: no name between two +, a network twice, or shares that are not numbers above 0 for all or for none.
+
+    Example:
+        >>> members("deoldify-video*0.4 + ddcolor*0.6")
+        [('deoldify-video', 0.4), ('ddcolor', 0.6)]
+    """
+    given = os.fspath(weights)
+    if "+" not in given or Path(given).exists():
+        return [(given, 1.0)]
+    found = []
+    for piece in map(str.strip, given.split("+")):
+        name, star, share = piece, "", "1"
+        if "*" in piece and not Path(piece).exists():
+            name, star, share = (part.strip() for part in piece.rpartition("*"))
+        if not name:
+            raise ValueError(f"weights: must name a network on both sides of +, got {given!r}")
+        if not re.fullmatch(r"\d*\.?\d+|\d+\.", share) or float(share) == 0:
+            raise ValueError(f"weights: must give shares above 0 as in NAME*0.4+NAME*0.6, got {share!r} in {given!r}")
+        found.append((name, float(share), star))
+    names, _, starred = zip(*found, strict=True)
+    if len(set(names)) < len(names):
+        raise ValueError(f"weights: must be merged from different networks, got {given!r}")
+    if len(set(starred)) > 1:
+        raise ValueError(f"weights: must give every network a share or none, got {given!r}")
+    return [(name, share) for name, share, _ in found]
+
+
 def check(name_or_path: str | os.PathLike[str]) -> Path | None:
-    """The file behind a name or path, as far as it can be told without a download.
+    """The file behind a name or path, as far as it can be told without a download; of a merge each is looked at.
 
     Raises:
         ValueError: an unknown name, or a folder. FileNotFoundError: no such file.
     """
+    merged = members(name_or_path)
+    if len(merged) > 1:
+        for one, _ in merged:
+            check(one)
+        return None
     name = str(name_or_path)
     if name in PUBLISHED:
         return None
@@ -51,9 +88,11 @@ def locate(name_or_path: str | os.PathLike[str]) -> Path:
     """The file behind a name such as "default" or "eccv16", or behind a path; a published one is downloaded if need be.
 
     Raises:
-        ValueError: an unknown name, or a folder. FileNotFoundError: no such file. DownloadError: see
-        `fastcolor.models.download.fetch`.
+        ValueError: an unknown name, a folder, or a merge, which is no one file. FileNotFoundError: no such file.
+        DownloadError: see `fastcolor.models.download.fetch`.
     """
+    if len(members(name_or_path)) > 1:
+        raise ValueError(f"weights: must be one network here, got the merge {str(name_or_path)!r}")
     path = check(name_or_path)
     if path is None:
         from . import download

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -10,6 +11,7 @@ import tyro
 from .base import Must, NameOrPath, Options, check_value, rules
 
 Engine = Literal["auto", "torch", "onnx", "openvino", "tensorrt"]
+Merge = Literal["share", "confidence", "luma"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +20,10 @@ class Look(Options):
 
     weights: Annotated[NameOrPath, tyro.conf.arg(metavar="WEIGHTS")] = "default"
     """default, eccv16, siggraph17, ddcolor, ddcolor-modelscope, ddcolor-artistic, ddcolor-tiny, deoldify,
-    deoldify-stable or deoldify-video, or a .safetensors, .pth, .onnx or .engine file."""
+    deoldify-stable or deoldify-video, or a .safetensors, .pth, .onnx or .engine file; A*0.4+B*0.6
+    or A+B merges two."""
+    merge: Merge = "share"
+    """How to: share is the mean, confidence trusts what sees more colour, luma the first in the dark, the last in light."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N; auto: the first GPU, else the CPU."""
     engine: Engine = "auto"
@@ -35,6 +40,16 @@ class Look(Options):
         Must("lie in 64..1024", lambda value: 64 <= value <= 1024),
     ] = None
     """Side of a square that the network sees, 64 to 1024; more shows it smaller things. None: the weights' own."""
+
+    def check(self) -> None:
+        """Compare every field with its rule, and those that need each other.
+
+        Raises:
+            ValueError: one is out of range, or lacks another.
+        """
+        super().check()
+        if self.merge != "share" and "+" not in os.fspath(self.weights):
+            raise ValueError(f"merge: must come with several networks joined by +, got weights {str(self.weights)!r}")
 
 
 def check_look(temperature: float | None = None, saturation: float = 1.0) -> None:

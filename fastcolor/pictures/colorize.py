@@ -22,7 +22,7 @@ from ..formats.pixels import eight_bit
 from ..formats.reading import of_image, read
 from ..options.base import takes
 from ..options.hints import Hint
-from ..options.look import check_look
+from ..options.look import Merge, check_look
 from ..options.steering import Steering, hints_from
 from ..predictor import Predictor
 from ..steering.planes import planes
@@ -62,10 +62,12 @@ class Colorizer(Predictor):
     """A network that is loaded once and colours many pictures.
 
     Args:
-        weights: a name ("default") or a file that `fastcolor.train` or `fastcolor.export` wrote.
+        weights: a name ("default") or a file that `fastcolor.train` or `fastcolor.export` wrote; several joined by +,
+            each with *SHARE or none, are merged.
         device: "auto" (the first GPU, else the CPU), "cpu", "cuda" or "cuda:N".
         engine: what runs the network: "torch", "onnx", "openvino", "tensorrt", or "auto", the fastest of those that
             are ready, measured once a machine (`fastcolor info`).
+        merge: how several networks, joined by + in `weights`, are mixed: "share", "confidence" or "luma".
         size: side of the square with as many pixels as the network sees of a picture, 64 to 1024; more shows it smaller
             things and less of the whole. None: the weights' own.
 
@@ -271,8 +273,8 @@ def _trust(lightness: Tensor, shape: tuple[int, ...]) -> float:
 
 
 @functools.lru_cache(maxsize=1)
-def _shared(weights: str, device: str, engine: str, size: int | None) -> Colorizer:
-    return Colorizer(weights, device, engine, size=size)
+def _shared(weights: str, device: str, engine: str, size: int | None, merge: Merge) -> Colorizer:
+    return Colorizer(weights, device, engine, size=size, merge=merge)
 
 
 @dataclass(frozen=True)
@@ -299,7 +301,7 @@ def colorize(options: _Picture) -> Image.Image:
         (96, 64)
     """
     options.check()
-    colorizer = _shared(os.fspath(options.weights), options.device, options.engine, options.size)
+    colorizer = _shared(os.fspath(options.weights), options.device, options.engine, options.size, options.merge)
     return colorizer(
         options.image,
         temperature=options.temperature,

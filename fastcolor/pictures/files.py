@@ -58,8 +58,7 @@ def colorize_files(options: ColorizeOptions, colorizer: Colorizer | None = None)
     from .line import Line, finish
 
     if colorizer is None:
-        amount = len(conversions)
-        colorizer = Colorizer(options.weights, options.device, options.engine, size=options.size, amount=amount)
+        colorizer = Colorizer.of(options, amount=len(conversions))
     if not single:
         targets.mark(Path(options.output), inputs)
     with Journal(options.log) as journal, Line(colorizer, conversions, options, single) as passages:
