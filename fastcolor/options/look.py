@@ -23,7 +23,7 @@ class Look(Options):
     deoldify-stable or deoldify-video, or a .safetensors, .pth, .onnx or .engine file; A*0.4+B*0.6
     or A+B merges two."""
     merge: Merge = "share"
-    """How to: share is the mean, confidence trusts what sees more colour, luma the first in the dark, the last in light."""
+    """share is the mean, confidence trusts what sees more colour, luma the first in the dark and the last in light."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N; auto: the first GPU, else the CPU."""
     engine: Engine = "auto"
