@@ -56,8 +56,8 @@ def key_of(generator: Generator, device: torch.device, candidates: Sequence[str]
 
 
 def recall(generator: Generator, device: torch.device, candidates: Sequence[str]) -> dict[str, Any] | None:
-    """{"fastest": candidate, "ms": {candidate: [a picture in a batch of 1, of 8]}}, the latter but of slow networks, or None if this was not measured.
-    What was wrong or did not load when it was measured has no times."""
+    """{"fastest": candidate, "ms": {candidate: [a picture in a batch of 1, of 8]}}, or None if this was not measured.
+    Slow networks have no batch of 8. What was wrong or did not load when it was measured has no times."""
     found = cache.recall("choices", key_of(generator, device, candidates))
     return found if isinstance(found, dict) and found.get("fastest") in candidates and "ms" in found else None
 
