@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
@@ -22,6 +23,7 @@ from .models.generator import Generator
 from .models.mixing import mix
 from .options.base import check_value, rules
 from .options.look import Look, Merge
+from .palette import Palette
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,8 @@ class Predictor:
     """A network that is loaded once and predicts the colours of many pictures or frames; or several, merged.
 
     Args:
-        weights, device, engine, size, merge, trust_first: as `fastcolor.Colorizer` takes them, which adds pictures.
-        amount: about how many will be coloured, if that is known: for many, preparing a faster engine pays.
+        weights, device, engine, size, merge: as `fastcolor.Colorizer` takes them, which adds pictures. amount: about
+            how many will be coloured, if that is known: for many, preparing a faster engine pays.
 
     Raises:
         ValueError, FileNotFoundError: unknown or damaged weights, a device or engine that is not there.
@@ -72,7 +74,6 @@ class Predictor:
         *,
         size: int | None = None,
         merge: Merge = "share",
-        trust_first: bool = False,
         amount: int = 1,
     ) -> None:
         hints = rules(Look)
@@ -81,8 +82,6 @@ class Predictor:
         self._by: Merge = merge
         self._members: list[_Member] = []
         for name, share in named.members(weights):
-            if trust_first:
-                named.locate(name, trust_first=True)
             generator = load(name)
             where = str(self._members[0].engine.device) if self._members else device
             chosen = choose(generator, where, engine, amount=amount)
@@ -97,8 +96,7 @@ class Predictor:
     @classmethod
     def of(cls: type[_Self], look: Look, *, amount: int = 1) -> _Self:
         """One that colours as options say."""
-        asked = {"size": look.size, "merge": look.merge, "trust_first": look.trust_first}
-        return cls(look.weights, look.device, look.engine, **asked, amount=amount)  # type: ignore[arg-type]
+        return cls(look.weights, look.device, look.engine, size=look.size, merge=look.merge, amount=amount)
 
     @property
     def engine(self) -> str:
@@ -149,6 +147,38 @@ class Predictor:
 
         key = (size, full_range, bits, turns)
         return self._replay(key, lightness, temperature, luma.to(self.device)).rot90(-turns, (2, 3))
+
+    def at(self: _Self, size: int | None) -> _Self:
+        """The same networks, loaded once, seeing pictures at another size; None: the weights' own.
+
+        Raises:
+            ValueError: `size` is out of range.
+        """
+        check_value("size", size, rules(Look)["size"])
+        other = copy.copy(self)
+        other._members = [replace(one, size=size or one.generator.size) for one in self._members]
+        other._main = next(new for new, old in zip(other._members, self._members, strict=True) if old is self._main)
+        other.size = other._main.size
+        return other
+
+    @property
+    def bins(self) -> Tensor | None:
+        """(Q, 2) ab in Lab units of the colours that the network's logits are about; None: it has none, or is a merge
+        of several."""
+        generator = self._main.generator
+        if len(self._members) > 1 or generator.kind != "classifier":
+            return None
+        return (generator.palette or Palette.grid()).points.float()
+
+    @torch.inference_mode()
+    def logits(self, lightness: Tensor) -> Tensor:
+        """(N, Q, h', w') of lightness at network size, (N, 1, h, w), where there are `bins`."""
+        return self._main.engine(lightness.to(self.device))
+
+    @torch.inference_mode()
+    def decoded(self, logits: Tensor, *, temperature: float | None = None) -> Tensor:
+        """The colours of `logits`, as `predict_ab` gives them."""
+        return self._main.generator.ab_of(logits, temperature)
 
     @torch.inference_mode()
     def see(self, lightness: Tensor) -> tuple[Tensor, ...]:

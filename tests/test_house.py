@@ -29,6 +29,7 @@ ROOMS = (
     "batch",
     "training",
     "evaluation",
+    "web",
     "commands",
 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-NAMES = ("colorize", "video", "batch", "train", "palette", "prior", "evaluate", "export", "bench", "info")
+NAMES = ("colorize", "video", "batch", "train", "palette", "prior", "evaluate", "export", "bench", "info", "serve")
 
 
 def command(name: str) -> tuple[Any, Callable[[Any], int]]:
@@ -36,6 +36,10 @@ def command(name: str) -> tuple[Any, Callable[[Any], int]]:
             "bench": (machine.BenchOptions, machine.run_bench),
             "info": (machine.InfoOptions, machine.run_info),
         }
+    elif name in ("serve",):
+        from . import page
+
+        found = {"serve": (page.ServeOptions, page.run_serve)}
     return found[name]
 
 

@@ -84,11 +84,8 @@ def check(name_or_path: str | os.PathLike[str]) -> Path | None:
     return path
 
 
-def locate(name_or_path: str | os.PathLike[str], *, trust_first: bool = False) -> Path:
+def locate(name_or_path: str | os.PathLike[str]) -> Path:
     """The file behind a name such as "default" or "eccv16", or behind a path; a published one is downloaded if need be.
-
-    Args:
-        trust_first: as `fastcolor.models.download.fetch` takes it.
 
     Raises:
         ValueError: an unknown name, a folder, or a merge, which is no one file. FileNotFoundError: no such file.
@@ -100,5 +97,5 @@ def locate(name_or_path: str | os.PathLike[str], *, trust_first: bool = False) -
     if path is None:
         from . import download
 
-        return download.fetch(str(name_or_path), trust_first=trust_first)
+        return download.fetch(str(name_or_path))
     return path

@@ -1,0 +1,189 @@
+"""The routes of `fastcolor serve`: ids and numbers in, pictures and JSON out; no request names a path."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from fastapi import FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from fastapi.staticfiles import StaticFiles
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..constants import __version__
+from .lane import CancelledWorkError, FullError
+from .look import Look
+from .store import TooLargeError
+from .studio import Studio
+
+STATIC = Path(__file__).parent / "static"
+UPLOADS = ("/api/items",)
+_STATUS = (  # the first that fits
+    (FullError, 429),
+    (TooLargeError, 413),
+    (ValueError, 422),
+    (LookupError, 404),
+    (CancelledWorkError, 409),
+)
+
+
+class LookBody(BaseModel):
+    """How a picture is to be coloured."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    temperature: float | None = None
+    saturation: float = 1.0
+    detail: int | None = None
+    hints: Annotated[list[dict[str, Any]], Field(max_length=2000)] = []
+
+
+class MarkBody(BaseModel):
+    """What somebody thinks of a result."""
+
+    mark: Literal["", "good", "bad", "again"]
+
+
+class ExportBody(BaseModel):
+    """Which pictures are to be written, in which format."""
+
+    ids: Annotated[list[str], Field(min_length=1, max_length=2000)]
+    format: Annotated[str, Field(max_length=8)] | None = None
+
+
+def application(studio: Studio) -> FastAPI:
+    """The application around a studio, which it closes at its end."""
+
+    @asynccontextmanager
+    async def life(app: FastAPI) -> AsyncIterator[None]:
+        await studio.warm()
+        studio.open_folder()
+        yield
+        await studio.close()
+
+    app = FastAPI(title="fastcolor", version=__version__, lifespan=life, docs_url=None, redoc_url=None)
+    told_in_words(app)
+
+    @app.get("/api/about")
+    async def about() -> dict[str, Any]:
+        """What the page has to know at first."""
+        options = studio.options
+        folder = None if options.folder is None else options.folder.absolute().name
+        return {"version": __version__, "weights": str(options.weights), "folder": folder, "look": studio.look}
+
+    @app.get("/api/items")
+    async def items() -> list[dict[str, Any]]:
+        """All pictures and films."""
+        return [item.told() for item in studio.store.items.values()]
+
+    @app.post("/api/items", status_code=201)
+    async def upload(request: Request, name: Annotated[str, Query(max_length=1000)]) -> dict[str, Any]:
+        """Take a file, the body, and begin to colour it."""
+        if studio.painter.full:
+            raise FullError("so many pictures are waiting already; try again in a moment")
+        length = request.headers.get("content-length")
+        item = await studio.receive(name, request.stream(), int(length) if length else None)
+        return item.told()
+
+    @app.delete("/api/items/{key}", status_code=204)
+    async def remove(key: str) -> None:
+        """Forget a picture or film; work on it is called off."""
+        studio.remove(studio.store[key])
+
+    @app.put("/api/items/{key}/look")
+    async def repaint(key: str, body: LookBody) -> FileResponse:
+        """Colour a picture anew; the answer is the picture at a screen's size."""
+        path = await studio.repaint(studio.store[key], Look(**body.model_dump()))
+        return FileResponse(path, headers=_FRESH)
+
+    @app.put("/api/items/{key}/mark", status_code=204)
+    async def mark(key: str, body: MarkBody) -> None:
+        """Note what somebody thinks of a result."""
+        studio.mark(studio.store[key], body.mark)
+
+    @app.get("/api/items/{key}/{which}.jpg")
+    async def picture(key: str, which: Literal["before", "after", "before-small", "after-small"]) -> FileResponse:
+        """A picture at the size of a screen, or small, in gray or in colour."""
+        path = studio.store[key].folder / f"{which}.jpg"
+        if not path.exists():
+            raise LookupError("it is not painted yet")
+        return FileResponse(path, headers=_FRESH)
+
+    @app.get("/api/items/{key}/{which}/part.jpg")
+    async def part(
+        key: str, which: Literal["before", "after"], left: int, top: int, right: int, bottom: int
+    ) -> Response:
+        """A part of the whole picture, in its pixels."""
+        data = await studio.part(studio.store[key], (left, top, right, bottom), which)
+        return Response(data, media_type="image/jpeg", headers=_FRESH)
+
+    @app.get("/api/items/{key}/suggestions")
+    async def suggestions(key: str, x: float, y: float) -> list[dict[str, Any]]:
+        """The network's likeliest colours for a place."""
+        found = await studio.suggestions(studio.store[key], x, y)
+        return [{"color": color, "probability": share} for color, share in found]
+
+    @app.post("/api/exports", status_code=201)
+    async def export(body: ExportBody) -> dict[str, Any]:
+        """Begin to write pictures as the command does."""
+        return studio.export(body.ids, body.format).told()
+
+    @app.get("/api/exports/{key}")
+    async def export_state(key: str) -> dict[str, Any]:
+        """How far an export is."""
+        return studio.find_export(key).told()
+
+    @app.get("/api/exports/{key}/file")
+    async def export_file(key: str) -> FileResponse:
+        """The picture, or an archive of several."""
+        name, path = studio.exported(studio.find_export(key))
+        return FileResponse(path, filename=Path(name).name, headers=_FRESH)
+
+    @app.delete("/api/exports/{key}", status_code=204)
+    async def drop_export(key: str) -> None:
+        """Call an export off, or remove what it made."""
+        studio.drop_export(studio.find_export(key))
+
+    @app.get("/api/review.csv")
+    async def review() -> Response:
+        """All pictures and marks, those first of which the network is least sure."""
+        headers = {**_FRESH, "content-disposition": 'attachment; filename="review.csv"'}
+        return Response(studio.review(), media_type="text/csv; charset=utf-8", headers=headers)
+
+    @app.get("/api/events")
+    async def events() -> StreamingResponse:
+        """What happens, as server-sent events."""
+        return StreamingResponse(studio.events.listen(), media_type="text/event-stream", headers=_FRESH)
+
+    app.mount("/", StaticFiles(directory=STATIC, html=True))
+    return app
+
+
+_FRESH = {"cache-control": "no-store"}
+
+
+def told_in_words(app: FastAPI) -> None:
+    """Have every error answered with a sentence: {"error": "..."}."""
+
+    async def invalid(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"][1:]) or "request"
+        return JSONResponse({"error": f"{where}: {first['msg'][:1].lower()}{first['msg'][1:]}"}, 422)
+
+    async def failed(request: Request, error: Exception) -> JSONResponse:
+        status = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
+        words = str(error) or type(error).__name__
+        if isinstance(error, OSError):
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            status, words = (507, "the disk is full") if full else (500, error.strerror or words)
+        headers = {"retry-after": "1"} if status == 429 else {}
+        return JSONResponse({"error": words}, status, headers=headers)
+
+    app.add_exception_handler(RequestValidationError, invalid)
+    for kind in (ValueError, LookupError, OSError, RuntimeError):
+        app.add_exception_handler(kind, failed)

@@ -1,0 +1,150 @@
+"""What the painting process does for the server: pictures looked at, painted, written."""
+
+from __future__ import annotations
+
+import io
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from ..atomic import write_bytes
+from ..formats.picture import Picture, PictureFile
+from ..formats.pixels import eight_bit
+from ..formats.reading import read
+from ..options.look import Look as LookOptions
+from ..options.pictures import ColorizeOptions
+from ..pictures.canvas import Canvas
+from ..pictures.colored import in_color
+from ..pictures.colorize import Colorizer
+from ..pictures.files import colorize_files
+from .look import Look
+
+SCREEN, SMALL = 1600, 360  # longer sides in pixels: of what is looked at, and of the grid's pictures
+_CANVASES = 12  # that are kept; each takes about 20 MB
+_CROP = 2400  # pixels of a side of a part at most
+
+
+class Painter:
+    """The network and the pictures that were looked at last.
+
+    Args:
+        options: which network, on what.
+    """
+
+    def __init__(self, options: LookOptions) -> None:
+        self._options = options
+        self._colorizer = Colorizer.of(options).at(None)
+        self._canvases: OrderedDict[tuple[str, int | None], Canvas] = OrderedDict()
+        self._whole: tuple[str, Picture] | None = None
+
+    def ready(self) -> bool:
+        """Whether the network is loaded, which it is by now."""
+        return True
+
+    def first(self, path: str, folder: str, look: Look) -> dict[str, Any]:
+        """Look at a picture for the first time: write before.jpg and after.jpg, large and small, and tell of it."""
+        file = read(path)
+        canvas = self._canvas(path, look, file)
+        _save(_gray(canvas.small), Path(folder, "before"))
+        facts = self.paint(path, folder, look)
+        frame = file.frames[0]
+        return {
+            **facts,
+            "width": frame.pixels.shape[1],
+            "height": frame.pixels.shape[0],
+            "frames": len(file.frames),
+            "colored": in_color(frame),
+            "notes": list(frame.notes),
+            "doubt": canvas.doubt,
+            "hints": self._follows(),
+            "own": {"temperature": self._colorizer.temperature, "detail": self._colorizer.size},
+        }
+
+    def paint(self, path: str, folder: str, look: Look) -> dict[str, Any]:
+        """Write after.jpg anew, large and small."""
+        canvas = self._canvas(path, look)
+        image = canvas.paint(look.told_hints(), temperature=look.temperature, saturation=look.saturation)
+        _save(image, Path(folder, "after"))
+        return {"doubt": canvas.doubt}
+
+    def part(self, path: str, look: Look, box: tuple[int, int, int, int]) -> tuple[bytes, bytes]:
+        """JPEGs of a part of the whole picture, gray and in colour. box: left, top, right, bottom in pixels."""
+        if self._whole is None or self._whole[0] != path:
+            self._whole = (path, read(path).frames[0])
+        picture = self._whole[1]
+        height, width = picture.pixels.shape[:2]
+        left, top, right, bottom = box
+        left, top = min(max(left, 0), width - 1), min(max(top, 0), height - 1)
+        box = (
+            left,
+            top,
+            min(max(right, left + 1), width, left + _CROP),
+            min(max(bottom, top + 1), height, top + _CROP),
+        )
+        canvas = self._canvas(path, look)
+        painted = canvas.paint(
+            look.told_hints(), temperature=look.temperature, saturation=look.saturation, picture=picture
+        )
+        gray = _gray(picture, (slice(box[1], box[3]), slice(box[0], box[2])))
+        return _jpeg(gray), _jpeg(painted.crop(box))
+
+    def suggestions(self, path: str, look: Look, x: float, y: float) -> list[tuple[str, float]]:
+        """The network's likeliest colours for a place."""
+        return self._canvas(path, look).suggestions(x, y)
+
+    def export(self, path: str, target: str, look: Look) -> list[str]:
+        """Do what `fastcolor colorize PATH -o TARGET` does; returns what is worth a sentence."""
+        options = ColorizeOptions(
+            inputs=(Path(path),),
+            output=target,
+            weights=self._options.weights,
+            merge=self._options.merge,
+            device=self._options.device,
+            engine=self._options.engine,
+            temperature=look.temperature,
+            saturation=look.saturation,
+            size=look.detail,
+            hints=look.told_hints() or None,
+            overwrite=True,
+        )
+        return colorize_files(options, self._colorizer.at(look.detail)).notes
+
+    def _canvas(self, path: str, look: Look, file: PictureFile | None = None) -> Canvas:
+        key = (path, look.detail)
+        if key not in self._canvases:
+            self._canvases[key] = Canvas(self._colorizer.at(look.detail), (file or read(path)).frames[0], SCREEN)
+            while len(self._canvases) > _CANVASES:
+                self._canvases.popitem(last=False)
+        self._canvases.move_to_end(key)
+        return self._canvases[key]
+
+    def _follows(self) -> bool:
+        """Whether the network follows hints."""
+        try:
+            self._colorizer._hinted()
+        except ValueError:
+            return False
+        return True
+
+
+def _gray(picture: Picture, part: tuple[slice, slice] = (slice(None), slice(None))) -> Image.Image:
+    return Image.fromarray(eight_bit(picture.gray[part]))
+
+
+def _save(image: Image.Image, path: Path) -> None:
+    write_bytes(path.with_suffix(".jpg"), _jpeg(image))
+    small = image.copy()
+    small.thumbnail((SMALL, SMALL), Image.Resampling.BOX)
+    write_bytes(path.with_name(f"{path.name}-small.jpg"), _jpeg(small))
+
+
+def _jpeg(image: Image.Image) -> bytes:
+    if image.mode in ("LA", "RGBA"):  # on paper
+        paper = Image.new("RGB", image.size, "white")
+        paper.paste(image, mask=image.getchannel("A"))
+        image = paper
+    data = io.BytesIO()
+    image.save(data, "JPEG", quality=92, subsampling=0)
+    return data.getvalue()

@@ -1,0 +1,124 @@
+"""A process beside the server that does the work: a picture or film that kills it leaves the server up."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import logging
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
+
+log = logging.getLogger("fastcolor")
+
+
+class DiedError(RuntimeError):
+    """The process that did the work has ended in the midst of it."""
+
+
+class Process:
+    """An object in a process of its own, which is started with the first call, and anew after it died.
+
+    Args:
+        make: "module:name" of a class, imported there alone. arguments: for it.
+    """
+
+    def __init__(self, make: str, *arguments: Any) -> None:
+        self._make, self._arguments = make, arguments
+        self._process: Any = None
+        self._pipe: Connection | None = None
+        self._lock = threading.Lock()  # one call at a time
+
+    def call(self, method: str, *arguments: Any, told: Callable[[Any], None] | None = None) -> Any:
+        """Call a method there and wait for what it returns; to be called from a thread.
+
+        Args:
+            told: gets what the method tells while it works; methods that do so take a function `tell`.
+
+        Raises:
+            DiedError: the process has ended. Whatever the method raises, as an error of the same kind where that is a
+            ValueError or OSError, else as RuntimeError.
+        """
+        with self._lock:
+            pipe = self._started()
+            try:
+                pipe.send((method, arguments, told is not None))
+                while True:
+                    kind, value = pipe.recv()
+                    if kind == "told" and told is not None:
+                        told(value)
+                    elif kind == "done":
+                        return value
+                    elif kind == "failed":
+                        raise _error(*value)
+            except (EOFError, ConnectionError, BrokenPipeError):
+                self._process.join(5)
+                code = self._process.exitcode
+                self._process, self._pipe = None, None
+                how = f"signal {-code}" if isinstance(code, int) and code < 0 else f"code {code}"
+                raise DiedError(f"the process that worked on it ended ({how}), perhaps for want of memory") from None
+
+    def _started(self) -> Connection:
+        if self._pipe is None or not self._process.is_alive():
+            context = multiprocessing.get_context("spawn")
+            self._pipe, theirs = context.Pipe()
+            self._process = context.Process(target=_work, args=(theirs, self._make, self._arguments), daemon=True)
+            self._process.start()
+            theirs.close()
+        assert self._pipe is not None
+        return self._pipe
+
+    def stop(self, patience: float = 5.0) -> None:
+        """End it, what it works on included."""
+        process = self._process
+        if process is not None and process.is_alive():
+            process.terminate()
+            process.join(patience)
+            if process.is_alive():
+                process.kill()
+                process.join()
+
+
+def _work(pipe: Connection, make: str, arguments: tuple[Any, ...]) -> None:
+    """What the other process does until nobody asks any more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends us
+    busy = False
+
+    def stop(number: int, frame: object) -> None:
+        if not busy:
+            os._exit(0)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+    logging.basicConfig(level=logging.ERROR)
+    made = None
+    with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
+        while True:
+            method, given, tells = pipe.recv()
+            busy = True
+            try:
+                if made is None:
+                    module, _, name = make.partition(":")
+                    made = getattr(importlib.import_module(module), name)(*arguments)
+                named = {"tell": lambda value: pipe.send(("told", value))} if tells else {}
+                answer = ("done", getattr(made, method)(*given, **named))
+            except Exception as error:
+                log.debug("%s", method, exc_info=error)
+                words = " ".join(str(error).split()) or type(error).__name__
+                answer = ("failed", (words, _kind(error), getattr(error, "errno", None)))
+            busy = False
+            pipe.send(answer)
+
+
+def _kind(error: Exception) -> str:
+    return next((kind.__name__ for kind in (ValueError, OSError) if isinstance(error, kind)), "")
+
+
+def _error(words: str, kind: str, number: int | None) -> Exception:
+    if kind == "OSError" and number is not None:
+        return OSError(number, words)
+    return {"ValueError": ValueError, "OSError": OSError}.get(kind, RuntimeError)(words)

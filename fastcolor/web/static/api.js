@@ -1,0 +1,76 @@
+// Requests to the server, which is below the page's own address, and what it tells.
+
+/** JSON of a request; an Error with the server's sentence where it refuses. */
+export async function ask(path, options = {}) {
+  const reply = await fetch(path, options);
+  if (!reply.ok) throw new Error(await sentence(reply));
+  return reply.status === 204 ? null : reply.json();
+}
+
+export function send(path, method, body) {
+  return ask(path, { method, headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+}
+
+async function sentence(reply) {
+  const text = await reply.text();
+  try {
+    return JSON.parse(text).error ?? text;
+  } catch {
+    return text || `the server answered ${reply.status}`;
+  }
+}
+
+/** Paint a picture anew; the answer as an address for an <img>. */
+export async function repaint(id, look) {
+  const reply = await fetch(`api/items/${id}/look`, {
+    method: "PUT", headers: { "content-type": "application/json" }, body: JSON.stringify(look),
+  });
+  if (!reply.ok) throw new Error(await sentence(reply));
+  return URL.createObjectURL(await reply.blob());
+}
+
+/** Send a file; while the server has too much to do, wait and try again. */
+export async function upload(file, progress = () => {}) {
+  for (;;) {
+    const reply = await new Promise((resolve, reject) => {
+      const request = new XMLHttpRequest();
+      request.open("POST", `api/items?name=${encodeURIComponent(file.name)}`);
+      request.upload.onprogress = (event) => progress(event.loaded / Math.max(event.total, 1));
+      request.onload = () => resolve(request);
+      request.onerror = () => reject(new Error(`${file.name}: the server does not answer`));
+      request.send(file);
+    });
+    if (reply.status === 429) {
+      await new Promise((done) => setTimeout(done, 1000));
+      continue;
+    }
+    let told = {};
+    try {
+      told = JSON.parse(reply.responseText);
+    } catch {
+      told = { error: reply.responseText };
+    }
+    if (reply.status !== 201) throw new Error(told.error || `${file.name}: the server answered ${reply.status}`);
+    return told;
+  }
+}
+
+/** Listen to what happens. handlers: by the event's name; `hello` comes at each new connection, `lost` at its end. */
+export function listen(handlers) {
+  const source = new EventSource("api/events");
+  for (const [name, handle] of Object.entries(handlers)) {
+    if (name !== "lost") source.addEventListener(name, (event) => handle(JSON.parse(event.data)));
+  }
+  source.onerror = () => handlers.lost?.();
+  addEventListener("pagehide", () => source.close());
+}
+
+/** Save what an address gives under its own name. */
+export function download(path) {
+  const link = document.createElement("a");
+  link.href = path;
+  link.download = "";
+  document.body.append(link);
+  link.click();
+  link.remove();
+}

@@ -1,0 +1,153 @@
+// The page: files come in, cards are opened, exports go out.
+
+import { ask, download, listen, send, upload } from "./api.js";
+import { arrange, drop, items, keepOnly, put, whenOpened } from "./grid.js";
+import { closeViewer, opened, openPicture, refreshed, step, whenTold } from "./viewer.js";
+
+const $ = (id) => document.getElementById(id);
+const AT_ONCE = 3; // uploads
+history.replaceState(null, "", location.pathname); // without the token
+
+let words = "";
+function say(text) {
+  words = text;
+  $("status").textContent = text;
+}
+whenTold(say);
+
+// Files in
+
+const waiting = [];
+const failures = [];
+let sending = 0, sent = 0;
+
+function take(files) {
+  waiting.push(...files);
+  while (sending < AT_ONCE && waiting.length) next();
+}
+
+async function next() {
+  sending += 1;
+  while (waiting.length) {
+    const file = waiting.shift();
+    try {
+      put(await upload(file, (share) => file.size > 5e7 && say(`${file.name}: ${Math.round(100 * share)} % sent`)));
+      sent += 1;
+    } catch (error) {
+      failures.push(error.message);
+    }
+    tell();
+  }
+  sending -= 1;
+}
+
+function tell() {
+  const count = (state) => [...items.values()].filter((item) => item.state === state).length;
+  const open = count("waiting") + count("working") + waiting.length;
+  const parts = [];
+  if (open) parts.push(`${open} to be coloured`);
+  parts.push(...failures.slice(-3));
+  if (open || failures.length) say(parts.join(" · "));
+  else if (sent || items.size) say(`${count("ready")} in colour`);
+  $("export-all").disabled = !count("ready");
+  $("csv").hidden = ![...items.values()].some((item) => item.mark);
+}
+
+$("files").addEventListener("change", (event) => {
+  take([...event.target.files]);
+  event.target.value = "";
+});
+for (const name of ["dragover", "dragenter"]) {
+  addEventListener(name, (event) => {
+    event.preventDefault();
+    document.body.classList.add("dropping");
+  });
+}
+addEventListener("dragleave", (event) => event.relatedTarget ?? document.body.classList.remove("dropping"));
+addEventListener("drop", (event) => {
+  event.preventDefault();
+  document.body.classList.remove("dropping");
+  take([...event.dataTransfer.files]);
+});
+
+// What the server tells
+
+async function everything() {
+  const all = await ask("api/items");
+  keepOnly(new Set(all.map((item) => item.id)));
+  all.forEach(put);
+  if (opened() && !items.has(opened())) closeViewer();
+  tell();
+}
+
+listen({
+  hello: () => everything().catch((error) => say(error.message)),
+  item(item) {
+    put(item);
+    refreshed(item);
+    tell();
+  },
+  removed({ id }) {
+    if (opened() === id) closeViewer();
+    drop(id);
+    tell();
+  },
+  export: exported,
+  lost: () => say("The server does not answer. If it was stopped, start it anew and open its new address."),
+});
+
+// One picture
+
+whenOpened(openPicture);
+$("close").addEventListener("click", closeViewer);
+for (const [id, by] of [["previous", -1], ["next", 1]]) {
+  $(id).addEventListener("click", () => {
+    const other = step(by);
+    if (other) openPicture(other);
+  });
+}
+$("remove").addEventListener("click", () => {
+  ask(`api/items/${opened()}`, { method: "DELETE" }).catch((error) => say(error.message));
+});
+addEventListener("keydown", (event) => {
+  if (event.key === "Escape") closeViewer();
+});
+$("order").addEventListener("change", () => arrange($("order").value));
+
+// Files out
+
+let exporting = null;
+
+async function exportThese(ids) {
+  try {
+    const told = await send("api/exports", "POST", { ids, format: $("format").value || null });
+    exporting = told.id;
+    exported(await ask(`api/exports/${told.id}`)); // what happened before we knew its id
+  } catch (error) {
+    say(error.message);
+  }
+}
+
+function exported(told) {
+  if (told.id !== exporting) return;
+  $("progress").hidden = told.state !== "working";
+  $("bar").max = told.total;
+  $("bar").value = told.done;
+  if (told.state === "working") return say(`${told.done} of ${told.total} exported`);
+  exporting = null;
+  const inFolder = told.words.some((line) => line.startsWith("written into"));
+  if (told.state === "ready" && !inFolder) download(`api/exports/${told.id}/file`);
+  say([told.state === "ready" ? "Exported." : "Nothing was exported.", ...told.words].join(" "));
+}
+
+$("export").addEventListener("click", () => exportThese([opened()]));
+$("export-all").addEventListener("click", () => {
+  exportThese([...items.values()].filter((item) => item.state === "ready" && item.kind === "picture").map((item) => item.id));
+});
+$("cancel-export").addEventListener("click", async () => {
+  const id = exporting;
+  exporting = null;
+  $("progress").hidden = true;
+  say("Export cancelled.");
+  await ask(`api/exports/${id}`, { method: "DELETE" }).catch(() => {});
+});

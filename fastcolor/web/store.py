@@ -1,0 +1,172 @@
+"""The pictures and films of a server, and the one folder that it works in."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import secrets
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ..atomic import lock
+from ..constants import is_film
+from ..formats.endings import PICTURE_SUFFIXES
+from .lane import FullError, Ticket
+from .look import Look
+
+MOST_ITEMS = 2000
+MOST_PICTURE, MOST_FILM = 1 << 30, 1 << 37  # bytes of an upload
+SPARE = 256 << 20  # bytes of the disk that uploads leave free
+_PREFIX = "fastcolor-serve-"
+Mark = Literal["", "good", "bad", "again"]
+
+
+class TooLargeError(ValueError):
+    """An upload of more bytes than are taken."""
+
+
+@dataclass
+class Item:
+    """A picture or film: where it lies, how it is to be coloured, and how far it is."""
+
+    id: str
+    name: str  # as its owner calls it; never a path
+    source: Path
+    folder: Path  # of its own, in the work folder
+    kind: Literal["picture", "film"]
+    inside: str = ""  # its folder's path below --folder
+    state: Literal["waiting", "working", "ready", "failed"] = "waiting"
+    words: str = ""  # why it failed
+    look: Look = field(default_factory=Look)
+    revision: int = 0  # of what is shown
+    facts: dict[str, Any] = field(default_factory=dict)
+    mark: Mark = ""
+    ticket: Ticket | None = None
+
+    def told(self) -> dict[str, Any]:
+        """What the page learns of it."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "inside": self.inside,
+            "kind": self.kind,
+            "state": self.state,
+            "words": self.words,
+            "look": asdict(self.look),
+            "revision": self.revision,
+            "mark": self.mark,
+            **self.facts,
+        }
+
+
+class Store:
+    """All items by their ids, in the order in which they came.
+
+    Args:
+        look: how new pictures are coloured at first.
+
+    Raises:
+        OSError: the work folder cannot be made.
+    """
+
+    def __init__(self, look: Look) -> None:
+        self._look = look
+        _sweep()
+        self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX))  # that only we can enter
+        self._held = (self.folder / "lock").open("w")
+        lock(self._held, self.folder / "lock")
+        self.items: dict[str, Item] = {}
+
+    def add(self, name: str, source: Path | None = None, inside: str = "") -> Item:
+        """Make room for a file of this name.
+
+        Args:
+            name: as its owner calls it. source: where it lies; None: it is still to come. inside: see `Item`.
+
+        Raises:
+            FullError: there are so many already. ValueError: a name of neither a picture nor a film.
+        """
+        if len(self.items) >= MOST_ITEMS:
+            raise FullError(f"{MOST_ITEMS} pictures are the most; remove some first")
+        shown = plain(name)
+        suffix = Path(shown).suffix.lower()
+        film = is_film(Path(shown))
+        if not film and suffix not in PICTURE_SUFFIXES:
+            raise ValueError(f"{shown}: must be a picture or a film by its ending")
+        key = secrets.token_hex(8)
+        folder = self.folder / key
+        folder.mkdir()
+        item = Item(key, shown, source or folder / f"source{suffix}", folder, "film" if film else "picture", inside)
+        item.look = self._look
+        self.items[key] = item
+        return item
+
+    def __getitem__(self, key: str) -> Item:
+        try:
+            return self.items[key]
+        except KeyError:
+            raise LookupError("there is no such picture or film; it may have been removed") from None
+
+    def remove(self, item: Item) -> None:
+        """Forget an item and what was made of it."""
+        self.items.pop(item.id, None)
+        shutil.rmtree(item.folder, ignore_errors=True)
+
+    async def receive(self, item: Item, parts: AsyncIterator[bytes], size: int | None) -> None:
+        """Write an upload to the disk as it comes.
+
+        Args:
+            size: bytes that are announced.
+
+        Raises:
+            TooLargeError: more bytes than are taken. OSError: the disk is full.
+        """
+        most = MOST_FILM if item.kind == "film" else MOST_PICTURE
+        free = await asyncio.to_thread(shutil.disk_usage, self.folder)
+        for limit, why in ((most, f"may have {most:,} bytes"), (free.free - SPARE, "does not fit on the disk")):
+            if (size or 0) > limit:
+                raise TooLargeError(f"{item.name}: {why}, got {size:,}")
+        taken = 0
+        with item.source.open("xb") as file:
+            async for part in parts:
+                taken += len(part)
+                if taken > most:
+                    raise TooLargeError(f"{item.name}: may have {most:,} bytes")
+                await asyncio.to_thread(file.write, part)
+        if not taken:
+            raise ValueError(f"{item.name}: is empty")
+
+    def close(self) -> None:
+        """Remove the work folder."""
+        self._held.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def plain(name: str) -> str:
+    """A file's name as people gave it, without folders and what no file system takes, of 120 characters at most.
+
+    Example:
+        >>> plain("../../etc/pass\\nwd.jpg")
+        'passwd.jpg'
+    """
+    last = re.split(r"[/\\]", name)[-1]
+    shown = "".join(c for c in last if c.isprintable() and c not in '<>:"|?*').strip(". ")
+    stem, suffix = os.path.splitext(shown)
+    return (stem[:100] + suffix[:20]) or "unnamed"
+
+
+def _sweep() -> None:
+    """Remove the work folders of servers that were killed."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if left.stat().st_uid != os.getuid() or left.is_symlink():
+                continue
+            with (left / "lock").open("r+") as file:
+                if lock(file, left / "lock"):
+                    shutil.rmtree(left, ignore_errors=True)

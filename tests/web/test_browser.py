@@ -1,0 +1,190 @@
+"""The page in Chromium, as a person uses it: files dropped, colours looked at and corrected, files exported."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from page_server import Server, serving
+from PIL import Image
+
+from fastcolor.options.pictures import ColorizeOptions
+from fastcolor.pictures.files import colorize_files
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser (fastcolor[test] has it)")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="Chromium, in which the page is tried, is not installed (apt-get install chromium)"
+)
+DEMO = Path(__file__).parents[2] / "bench" / "demo"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving("serve", "--engine", "torch", temporary=tmp_path_factory.mktemp("browser") / "tmp") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[playwright.Browser]:
+    with playwright.sync_playwright() as driver:
+        options = ["--no-sandbox"] if os.getuid() == 0 else []
+        found = driver.chromium.launch(executable_path=CHROMIUM, args=options)
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def page(server: Server, browser: playwright.Browser) -> Iterator[playwright.Page]:
+    """A fresh page on the server; whatever it complains of or asks of other hosts fails the test."""
+    context = browser.new_context(viewport={"width": 1280, "height": 860}, accept_downloads=True)
+    page = context.new_page()
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    page.on("request", lambda asked: None if asked.url.startswith((server.base, "blob:")) else wrong.append(asked.url))
+    page.goto(server.address)
+    yield page
+    context.close()
+    assert not wrong
+
+
+_DROP = """files => {
+  const held = new DataTransfer();
+  for (const [name, text] of files) {
+    held.items.add(new File([Uint8Array.from(atob(text), (c) => c.charCodeAt(0))], name));
+  }
+  for (const kind of ["dragenter", "dragover", "drop"]) {
+    document.body.dispatchEvent(new DragEvent(kind, { dataTransfer: held, bubbles: true, cancelable: true }));
+  }
+}"""
+
+
+def drop(page: playwright.Page, paths: list[Path]) -> None:
+    """Let go of files over the page."""
+    page.evaluate(_DROP, [[path.name, base64.b64encode(path.read_bytes()).decode()] for path in paths])
+
+
+def until(true: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def seen(page: playwright.Page) -> np.ndarray:
+    """What the stage shows."""
+    page.wait_for_timeout(100)
+    return np.asarray(Image.open(io.BytesIO(page.locator("#stage").screenshot())).convert("RGB")).astype(int)
+
+
+def color(pixels: np.ndarray) -> float:
+    return float(np.ptp(pixels, axis=2).mean())
+
+
+def painted(page: playwright.Page, act: Callable[[], None]) -> None:
+    """Do something that paints, and wait until it is shown."""
+    stage = page.locator("#stage")
+    before = stage.get_attribute("data-painted")
+    act()
+    until(lambda: stage.get_attribute("data-painted") != before)
+
+
+def slide(page: playwright.Page, control: str, value: float) -> None:
+    page.locator(control).fill(str(value))
+
+
+def test_ten_pictures_are_coloured_compared_corrected_and_exported(page: playwright.Page, tmp_path: Path) -> None:
+    files = []
+    for name in ("coffee", "astronaut", "chelsea", "rocket"):
+        Image.open(DEMO / f"{name}.jpg").convert("L").save(tmp_path / f"{name}.png")
+        files.append(tmp_path / f"{name}.png")
+    for number in range(6):
+        part = Image.open(files[0]).crop((20 * number, 0, 200 + 20 * number, 120))
+        part.save(tmp_path / f"part-{number}.png")
+        files.append(tmp_path / f"part-{number}.png")
+    drop(page, files)
+    ready = page.locator("#grid li.ready")
+    until(lambda: ready.count() >= 3, 60)
+    page.reload()  # in the midst of it
+    until(lambda: ready.count() == 10, 60)
+    names = page.locator("#grid .name").all_inner_texts()
+    assert sorted(names) == sorted(path.name for path in files)
+    for card in ready.all():
+        until(lambda card=card: card.locator("img").evaluate("image => image.complete && image.naturalWidth") > 0)
+        card.scroll_into_view_if_needed()
+        shown = Image.open(io.BytesIO(card.locator("img").screenshot())).convert("RGB")
+        assert color(np.asarray(shown).astype(int)) > 4, card.inner_text()
+    assert page.locator("#status").inner_text() == "10 in colour"
+
+    page.get_by_role("button", name="coffee.png", exact=False).click()
+    slide(page, "#split", 100)
+    gray = seen(page)
+    slide(page, "#split", 0)
+    colour = seen(page)
+    assert color(gray) < 1 < 10 < color(colour)
+    slide(page, "#split", 50)
+    half = seen(page)
+    middle = half.shape[1] // 2
+    assert (half[:, : middle - 4] == gray[:, : middle - 4]).all()
+    assert (half[:, middle + 4 :] == colour[:, middle + 4 :]).all()
+    slide(page, "#split", 0)
+
+    painted(page, lambda: slide(page, "#saturation", 0))
+    assert color(seen(page)) < 2
+    painted(page, lambda: page.get_by_role("button", name="As the network likes it").click())
+    assert np.abs(seen(page) - colour).mean() < 0.5
+
+    page.get_by_role("button", name="Set colours").click()
+    slide(page, "#color", "#1040e0")
+    box = page.locator("#stage").bounding_box()
+    assert box is not None
+    x, y = 0.7 * box["width"], 0.25 * box["height"]
+    painted(page, lambda: page.mouse.click(box["x"] + x, box["y"] + y))
+    around = (slice(int(y) + 14, int(y) + 30), slice(int(x) - 10, int(x) + 10))
+    blue = (seen(page) - colour)[around].mean((0, 1))
+    assert blue[2] - blue[0] > 20
+    swatches = page.locator("#swatches button")
+    until(lambda: swatches.count() >= 2)
+    painted(page, swatches.first.click)
+    assert page.locator("#marks ellipse").get_attribute("fill") != "#1040e0"
+    painted(page, lambda: page.keyboard.press("Control+z"))
+    painted(page, lambda: page.get_by_role("button", name="Undo").click())
+    assert page.locator("#marks ellipse").count() == 0 and np.abs(seen(page) - colour).mean() < 1
+    painted(page, lambda: page.get_by_role("button", name="Redo").click())
+    page.reload()  # hints stay
+    page.get_by_role("button", name="coffee.png", exact=False).click()
+    until(lambda: page.locator("#marks ellipse").count() == 1)
+    painted(page, lambda: page.get_by_role("button", name="Remove all").click())
+
+    painted(page, lambda: slide(page, "#saturation", 1.5))
+    with page.expect_download() as download:
+        page.locator("#export").click()
+    assert download.value.suggested_filename == "coffee.png"
+    options = ColorizeOptions(inputs=(files[0],), output=str(tmp_path / "ours.png"), engine="torch", saturation=1.5)
+    colorize_files(options)
+    assert Path(download.value.path()).read_bytes() == (tmp_path / "ours.png").read_bytes()
+
+    page.get_by_role("button", name="Again").click()
+    page.locator("#order").select_option("again")
+    until(lambda: page.locator("#grid .name").first.inner_text() == "coffee.png")
+    assert page.locator("#csv").is_visible()
+
+    page.set_viewport_size({"width": 390, "height": 844})  # a phone
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.keyboard.press("Escape")
+    assert not page.locator("#viewer").is_visible()
+    assert page.evaluate("document.activeElement.className") == "open"  # back on the picture's card
+    page.keyboard.press("Enter")  # which the keyboard opens
+    assert page.locator("#viewer").is_visible()
+    painted(page, lambda: [page.locator("#hint-mode").press("Enter"), page.locator("#stage").press("Enter")])
+    assert page.locator("#marks ellipse").count() == 1
+    page.locator("#remove").click()
+    until(lambda: page.locator("#grid li").count() == 9)

@@ -1,0 +1,77 @@
+"""Work that waits for a process: its order, its bounds, its end, and the process's death."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterator
+
+import pytest
+
+from fastcolor.web.lane import CancelledWorkError, FullError, Lane
+from fastcolor.web.process import DiedError, Process
+
+
+@pytest.fixture(scope="module")
+def process() -> Iterator[Process]:
+    made = Process("page_work:Worker")
+    yield made
+    made.stop()
+
+
+def with_lane(process: Process, work: Callable[[Lane], Awaitable[None]], most: int = 3) -> None:
+    async def run() -> None:
+        await work(Lane(process, most))
+
+    asyncio.run(run())
+
+
+def test_order_bounds_and_what_is_told(process: Process) -> None:
+    async def work(lane: Lane) -> None:
+        order: list[str] = []
+
+        def noting(name: str) -> Callable[[], None]:
+            return lambda: order.append(name)
+
+        first = lane.submit("wait", 0.3, begun=noting("first"))
+        while "first" not in order:
+            await asyncio.sleep(0.01)
+        told: list[int] = []
+        counted = lane.submit("count", 3, begun=noting("counted"), told=told.append)
+        refused = lane.submit("refuse", begun=noting("refused"))
+        looked = lane.submit("wait", 0, urgent=True, begun=noting("looked"))
+        with pytest.raises(FullError, match="3 pieces of work are waiting"):
+            lane.submit("wait", 0)
+        assert await first.done == 0.3 and await looked.done == 0 and await counted.done == "done"
+        with pytest.raises(ValueError, match="colour: must be one, got none"):
+            await refused.done
+        assert order == ["first", "looked", "counted", "refused"] and told == [0, 1, 2]
+
+    with_lane(process, work)
+
+
+def test_work_is_called_off(process: Process) -> None:
+    async def work(lane: Lane) -> None:
+        before = await lane.submit("pid").done
+        running, waiting = lane.submit("wait", 60), lane.submit("pid")
+        await asyncio.sleep(0.2)
+        lane.cancel(waiting)
+        began = time.monotonic()
+        lane.cancel(running)
+        for ticket in (running, waiting):
+            with pytest.raises(CancelledWorkError):
+                await ticket.done
+        assert await lane.submit("pid").done != before and time.monotonic() - began < 30
+
+    with_lane(process, work)
+
+
+def test_death_is_told_and_the_next_work_is_done(process: Process) -> None:
+    async def work(lane: Lane) -> None:
+        dead, after = lane.submit("die"), lane.submit("pid")
+        with pytest.raises(DiedError, match="signal 9"):
+            await dead.done
+        assert await after.done != os.getpid()
+
+    with_lane(process, work)

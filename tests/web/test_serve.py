@@ -1,0 +1,345 @@
+"""`fastcolor serve` over HTTP: who is let in, what is taken, and that nothing brings it down."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import socket
+import struct
+import time
+import zipfile
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from page_server import Server, exported, send, serving, settled
+from PIL import Image
+
+from fastcolor.options.pictures import ColorizeOptions
+from fastcolor.pictures.files import colorize_files
+from fastcolor.web.access import MOST_BODY, Access
+from fastcolor.web.store import plain
+
+PHOTOGRAPH = Path(__file__).parents[2] / "bench" / "demo" / "coffee.jpg"
+linux = pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs /proc")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving("serve", "--engine", "torch", temporary=tmp_path_factory.mktemp("serve") / "tmp") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def client(server: Server) -> httpx.Client:
+    return server.client()
+
+
+@pytest.fixture(autouse=True)
+def emptied(request: pytest.FixtureRequest) -> Iterator[None]:
+    yield
+    if "client" in request.fixturenames:
+        client = request.getfixturevalue("client")
+        for item in client.get("api/items").json():
+            client.delete(f"api/items/{item['id']}")
+
+
+def gray(width: int = 48, height: int = 32, seed: int = 0) -> bytes:
+    data = io.BytesIO()
+    pixels = np.random.default_rng(seed).integers(0, 255, (height // 8, width // 8), dtype=np.uint8)
+    Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC).save(data, "PNG")
+    return data.getvalue()
+
+
+def png_of(width: int, height: int) -> bytes:
+    """A few bytes that say they are so many pixels."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b"")
+
+
+def test_only_who_has_the_address_is_let_in(server: Server, client: httpx.Client) -> None:
+    port = server.base.split(":")[2].split("/")[0]
+    root = f"http://127.0.0.1:{port}"
+    assert client.get("api/items", headers={"origin": root}).status_code == 200
+    assert client.get("api/items", headers={"host": f"localhost:{port}"}).status_code == 200
+    refused = {
+        "another site's name for 127.0.0.1": ("GET", "api/items", {"host": f"evil.example:{port}"}),
+        "another port": ("GET", "api/items", {"host": "127.0.0.1:1"}),
+        "a page of another site": ("POST", "api/exports", {"origin": "https://evil.example"}),
+        "a page of another port": ("POST", "api/exports", {"origin": "http://127.0.0.1:1"}),
+        "a page without an origin": ("POST", "api/exports", {"origin": "null"}),
+        "an image in another page": ("GET", "api/items", {"sec-fetch-site": "same-site", "sec-fetch-mode": "no-cors"}),
+        "a frame in another page": ("GET", "page.css", {"sec-fetch-site": "cross-site"}),
+    }
+    for name, (method, path, headers) in refused.items():
+        answer = client.request(method, path, headers=headers)
+        assert answer.status_code in (403, 421), (name, answer.text)
+    with httpx.Client() as stranger:
+        for path in ("", "page.css", "main.js", "api/items", "api/events", "openapi.json", "?token=wrong", "?token="):
+            answer = stranger.get(server.base + path)
+            assert answer.status_code == 403 and "set-cookie" not in answer.headers, path
+        assert stranger.get(root + "/").status_code == 403
+        assert stranger.get(server.base + "api/items", headers={"cookie": "fastcolor=x"}).status_code == 403
+        assert stranger.get(server.base + "api/items?token=" + server.address.split("=")[1]).status_code == 403
+        assert stranger.get(root + "/?token=" + server.address.split("=")[1]).status_code == 403
+    assert client.get(f"{root}/{'x' * 12}/api/items").status_code == 403
+
+
+def test_the_cookie_and_the_headers(server: Server, client: httpx.Client) -> None:
+    entering = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}  # a link in a terminal that is a page
+    answer = httpx.get(server.address, headers=entering)
+    cookie = answer.headers["set-cookie"]
+    path = "/" + server.base.split("/")[3] + "/"
+    assert answer.status_code == 200 and "fastcolor" in answer.text
+    assert {"HttpOnly", "SameSite=Strict", f"Path={path}"} <= {part.strip() for part in cookie.split(";")}
+    for answer in (client.get(""), client.get("main.js"), client.get("api/items"), client.get("nothing")):
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy and "http" not in policy and "*" not in policy
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "access-control-allow-origin" not in answer.headers
+    told = client.get("openapi.json")
+    assert told.status_code == 200 and "/api/items" in told.json()["paths"]
+    assert client.get("docs").status_code == client.get("redoc").status_code == 404
+
+
+def test_a_ticket_works_once() -> None:
+    access = Access(8000)
+    ticket = access.ticket().split("=")[1]
+    assert access.admits(ticket) and not access.admits(ticket) and access.admits(access.token)
+    assert not access.admits("") and not access.knows("a=b; fastcolor") and access.knows(f"fastcolor={access.cookie}")
+
+
+def test_it_listens_on_the_loopback_alone(server: Server) -> None:
+    port = int(server.base.split(":")[2].split("/")[0])
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing; tells our own address
+            own = probe.getsockname()[0]
+        except OSError:
+            pytest.skip("no address but the loopback")
+    with pytest.raises(OSError):
+        socket.create_connection((own, port), 2).close()
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("../../../etc/passwd.png", "passwd.png"),
+        ("..\\..\\boot.png", "boot.png"),
+        ("/abs/olute.png", "olute.png"),
+        ("a\nb\x00c.png", "abc.png"),
+        ("x" * 900 + ".png", "x" * 100 + ".png"),
+        ("été – 写真.png", "été – 写真.png"),
+    ],
+)
+def test_names_are_names(name: str, shown: str) -> None:
+    assert plain(name) == shown
+
+
+def test_what_is_no_picture_is_refused_in_a_sentence(server: Server, client: httpx.Client) -> None:
+    bad = {
+        "text.jpg": b"this is no picture",
+        "bomb.png": png_of(60000, 60000),
+        "cut.jpg": PHOTOGRAPH.read_bytes()[:3000],
+        "archive.png": _zip(),
+    }
+    for name, content in bad.items():
+        assert send(client, content, f"../../{name}").status_code == 201
+    for name, status in {"notes.txt": 422, "page.svg": 422, "noending": 422, "": 422, "empty.png": 422}.items():
+        answer = send(client, b"" if name == "empty.png" else b"x", name)
+        assert answer.status_code == status and answer.json()["error"], name
+    assert client.post("api/items", params={"name": "y" * 2000 + ".png"}, content=b"x").status_code == 422
+    items = settled(client, len(bad))
+    assert {item["name"]: item["state"] for item in items} == dict.fromkeys(bad, "failed")
+    for item in items:
+        words = item["words"]
+        assert words.startswith(item["name"]) and str(server.temporary) not in words and "\n" not in words, words
+    words = {item["name"]: item["words"] for item in items}
+    assert "more pixels than the limit" in words["bomb.png"] and "truncated" in words["cut.jpg"]
+    outside = [
+        path for path in server.temporary.parent.rglob("*") if path.is_file() and path.suffix in (".txt", ".svg")
+    ]
+    assert not outside and len(list(server.temporary.iterdir())) <= 2  # the work folder, and what torch makes
+    with socket.create_connection(("127.0.0.1", int(server.base.split(":")[2].split("/")[0])), 10) as raw:
+        cookie = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
+        path = "/" + server.base.split("/")[3] + "/api/items?name=huge.png"
+        head = f"POST {path} HTTP/1.1\r\nHost: {server.base.split('/')[2]}\r\nCookie: {cookie}\r\n"
+        raw.sendall(f"{head}Content-Length: {1 << 50}\r\n\r\nx".encode())
+        assert b" 413 " in raw.recv(4000).splitlines()[0]
+
+
+def _zip() -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("zeros", bytes(1 << 20))
+    return data.getvalue()
+
+
+def test_requests_that_cannot_be(client: httpx.Client) -> None:
+    key = send(client, gray()).json()["id"]
+    settled(client, 1)
+    look = f"api/items/{key}/look"
+    for body, words in [
+        ({"temperature": 20}, "temperature: must be 0 or lie in 0.001..10, got 20"),
+        ({"saturation": -1}, "saturation: must lie in 0..10"),
+        ({"detail": 5000}, "detail: must lie in 64..1024"),
+        ({"colour": 1}, "colour: extra inputs are not permitted"),
+        ({"hints": [{"x": 2, "y": 0, "color": "#ffffff"}]}, "hint 1: x must lie in 0..1"),
+        ({"hints": [{"x": 0, "y": 0, "color": "red"}]}, "color must be #rrggbb"),
+        ({"hints": [3]}, "hints"),
+    ]:
+        answer = client.put(look, json=body)
+        assert answer.status_code == 422 and words in answer.json()["error"], answer.text
+    text = client.put(look, content='{"temperature": NaN}', headers={"content-type": "application/json"})
+    assert text.status_code == 422
+    assert client.put(look, content=b"x" * (MOST_BODY + 1)).status_code == 413
+    endless = client.put(look, content=(b"x" * 65536 for _ in range(MOST_BODY // 65536 + 2)))
+    assert endless.status_code >= 400
+    for path in (
+        "../../etc/passwd",
+        "%2e%2e%2f%2e%2e%2fetc%2fpasswd",
+        "static/../app.py",
+        "api/items/nothing/after.jpg",
+    ):
+        assert client.get(path).status_code in (403, 404, 422), path
+    assert client.get(f"api/items/{key}/secret.jpg").status_code == 422
+    box = {"left": -5, "top": 9999, "right": 1 << 40, "bottom": -3}
+    assert client.get(f"api/items/{key}/after/part.jpg", params=box).status_code == 200
+    assert client.get(f"api/items/{key}/suggestions", params={"x": 7, "y": 0}).status_code == 422
+    for body in ({"ids": []}, {"ids": ["nothing"]}, {"ids": [key], "format": "exe"}, {"ids": [key], "format": "../x"}):
+        assert client.post("api/exports", json=body).status_code in (404, 422), body
+
+
+def test_colours_hints_and_the_commands_own_file(client: httpx.Client, tmp_path: Path) -> None:
+    key = send(client, PHOTOGRAPH).json()["id"]
+    item = settled(client, 1)[0]
+    assert (item["state"], item["width"], item["height"], item["hints"]) == ("ready", 600, 400, True)
+    assert item["doubt"] > 1
+
+    def pixels(answer: httpx.Response) -> np.ndarray:
+        assert answer.status_code == 200, answer.text
+        return np.asarray(Image.open(io.BytesIO(answer.content)).convert("RGB")).astype(int)
+
+    automatic = pixels(client.get(f"api/items/{key}/after.jpg"))
+    assert (
+        np.ptp(pixels(client.get(f"api/items/{key}/before.jpg")), axis=2).max() < 3 < np.ptp(automatic, axis=2).mean()
+    )
+    dull = pixels(client.put(f"api/items/{key}/look", json={"saturation": 0.2}))
+    assert np.ptp(dull, axis=2).mean() < 0.5 * np.ptp(automatic, axis=2).mean()
+    hint = {"x": 0.85, "y": 0.15, "color": "#1040e0", "radius": 0.05}
+    hinted = pixels(client.put(f"api/items/{key}/look", json={"hints": [hint]}))
+    region = (slice(40, 80), slice(490, 530))
+    blue = (hinted - automatic)[region].mean((0, 1))
+    assert blue[2] > blue[0] + 15
+    assert client.get(f"api/items/{key}/after.jpg").headers["cache-control"] == "no-store"
+    suggested = client.get(f"api/items/{key}/suggestions", params={"x": 0.5, "y": 0.9}).json()
+    shares = [one["probability"] for one in suggested]
+    assert 2 <= len(shares) <= 6 and shares == sorted(shares, reverse=True) and sum(shares) <= 1.001
+    part = {"left": 300, "top": 200, "right": 420, "bottom": 290}
+    assert pixels(client.get(f"api/items/{key}/after/part.jpg", params=part)).shape == (90, 120, 3)
+
+    assert client.put(f"api/items/{key}/look", json={"saturation": 1.3, "temperature": 0.2}).status_code == 200
+    made = exported(client, key)
+    assert 'filename="coffee.jpg"' in made.headers["content-disposition"]
+    ours = tmp_path / "out.jpg"
+    colorize_files(
+        ColorizeOptions(inputs=(PHOTOGRAPH,), output=str(ours), engine="torch", saturation=1.3, temperature=0.2)
+    )
+    assert made.content == ours.read_bytes()
+    assert exported(client, key, format="png").content[:4] == b"\x89PNG"
+    other = send(client, PHOTOGRAPH, "coffee.jpg").json()["id"]
+    settled(client, 2)
+    with zipfile.ZipFile(io.BytesIO(exported(client, key, other).content)) as archive:
+        assert archive.namelist() == ["coffee.jpg", "coffee-2.jpg"] and archive.testzip() is None
+
+
+def test_marks_and_their_list(client: httpx.Client) -> None:
+    names = ("=cmd.png", "b.png")
+    keys = [send(client, gray(seed=seed), name).json()["id"] for seed, name in enumerate(names)]
+    settled(client, 2)
+    assert client.put(f"api/items/{keys[0]}/mark", json={"mark": "again"}).status_code == 204
+    assert client.put(f"api/items/{keys[0]}/mark", json={"mark": "fine"}).status_code == 422
+    head, *rows = client.get("api/review.csv").text.splitlines()
+    assert head.startswith("folder,name,mark,doubt") and len(rows) == 2
+    assert any(row.startswith(",'=cmd.png,again,") for row in rows)
+    doubts = [float(row.split(",")[3]) for row in rows]
+    assert doubts == sorted(doubts, reverse=True)
+
+
+def test_eight_clients_at_once_lose_nothing(server: Server, client: httpx.Client) -> None:
+    def work(number: int) -> set[str]:
+        with httpx.Client(base_url=server.base, cookies=client.cookies, timeout=60) as mine:
+            return {send(mine, gray(seed=number), f"{number}-{i}.png").json()["id"] for i in range(4)}
+
+    with client.stream("GET", "api/events") as events, ThreadPoolExecutor(8) as pool:
+        lines = events.iter_lines()
+        assert next(lines) == "retry: 1000"
+        began = time.monotonic()
+        sent = set.union(*pool.map(work, range(8)))
+        took = time.monotonic() - began
+        ready = set()
+        for line in lines:
+            if line.startswith("data:") and '"state": "ready"' in line:
+                ready.add(line.split('"id": "')[1].split('"')[0])
+            if ready >= sent:
+                break
+    assert len(sent) == 32 and took < 30
+    assert {item["id"] for item in client.get("api/items").json() if item["state"] == "ready"} == sent
+
+
+@linux
+def test_a_death_leaves_the_server_up_and_light(server: Server, client: httpx.Client) -> None:
+    assert "libtorch" not in Path(f"/proc/{server.process.pid}/maps").read_text()
+    send(client, gray(), "first.png")
+    settled(client, 1)
+    (painter,) = server.children()
+    large = Image.effect_noise((4000, 3000), 80)
+    data = io.BytesIO()
+    large.save(data, "BMP")
+    send(client, data.getvalue(), "large.bmp")
+    while client.get("api/items").json()[1]["state"] == "waiting":
+        time.sleep(0.01)
+    os.kill(painter, signal.SIGKILL)
+    items = settled(client, 2)
+    assert items[1]["state"] == "failed" and "signal 9" in items[1]["words"]
+    send(client, gray(seed=3), "after.png")
+    assert settled(client, 3)[2]["state"] == "ready" and server.children() != [painter]
+
+
+def test_a_folder_of_the_machine_and_the_end(tmp_path: Path) -> None:
+    folder = tmp_path / "album"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "a.png").write_bytes(gray())
+    (folder / "deep" / "a.png").write_bytes(gray(seed=1))
+    (folder / "notes.txt").write_text("x")
+    left = tmp_path / "tmp" / "fastcolor-serve-left"
+    left.mkdir(parents=True)
+    (left / "lock").touch()
+    server = Server("serve", "--folder", folder, "--engine", "torch", temporary=tmp_path / "tmp")
+    try:
+        assert not left.exists()
+        client = server.client()
+        items = settled(client, 2)
+        assert {(item["inside"], item["name"]) for item in items} == {("", "a.png"), ("deep", "a.png")}
+        assert str(tmp_path) not in client.get("api/items").text + client.get("api/about").text
+        told = client.post("api/exports", json={"ids": [item["id"] for item in items]}).json()
+        while client.get(f"api/exports/{told['id']}").json()["state"] == "working":
+            time.sleep(0.02)
+        made = sorted(path.relative_to(folder).as_posix() for path in (folder / "coloured").rglob("*.png"))
+        assert made == ["coloured/a.png", "coloured/deep/a.png"]
+        for item in items:  # the page may forget them; the files stay
+            assert client.delete(f"api/items/{item['id']}").status_code == 204
+        assert (folder / "a.png").exists()
+    finally:
+        code, said = server.stop()
+    assert code == 0 and "Traceback" not in said
+    assert not list((tmp_path / "tmp").glob("fastcolor-serve-*"))
