@@ -2,6 +2,7 @@
 # make test    set up, then check style and run every test
 # make bench   measure everything on this machine; results go to bench/results, tables to README.md
 # make gpu     build, test, sanitize and measure the CUDA kernels with what PYTHON has, no network; results go to OUT
+# make gpu-budget   count the instructions of the CUDA kernels; needs nvcc and no GPU
 # make int8    quantise the default network anew, after every change of its weights; bench/int8.py measures it
 PYTHON ?= python3
 OUT ?= gpu-results
@@ -9,7 +10,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find csrc -type f) CMakeLists.txt setup.py pyproject.toml constraints.txt
 
-.PHONY: demo test test-large bench gpu int8 clean
+.PHONY: demo test test-large bench gpu gpu-budget int8 clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -38,6 +39,9 @@ bench: $(VENV)/.installed-bench
 
 gpu:
 	$(PYTHON) bench/gpu.py --out "$(OUT)"
+
+gpu-budget: $(VENV)/.installed-test
+	OMP_NUM_THREADS=1 $(BIN)/python bench/sass.py
 
 # Its name says of which weights it is, so one of others would never be used.
 int8: $(VENV)/.installed-test

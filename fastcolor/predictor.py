@@ -55,8 +55,8 @@ class Predictor:
     """A network that is loaded once and predicts the colours of many pictures or frames; or several, merged.
 
     Args:
-        weights, device, engine, size, merge: as `fastcolor.Colorizer` takes them, which adds pictures. amount: about
-            how many will be coloured, if that is known: for many, preparing a faster engine pays.
+        weights, device, engine, size, merge, trust_first: as `fastcolor.Colorizer` takes them, which adds pictures.
+        amount: about how many will be coloured, if that is known: for many, preparing a faster engine pays.
 
     Raises:
         ValueError, FileNotFoundError: unknown or damaged weights, a device or engine that is not there.
@@ -74,6 +74,7 @@ class Predictor:
         *,
         size: int | None = None,
         merge: Merge = "share",
+        trust_first: bool = False,
         amount: int = 1,
     ) -> None:
         hints = rules(Look)
@@ -82,6 +83,8 @@ class Predictor:
         self._by: Merge = merge
         self._members: list[_Member] = []
         for name, share in named.members(weights):
+            if trust_first:
+                named.locate(name, trust_first=True)
             generator = load(name)
             where = str(self._members[0].engine.device) if self._members else device
             chosen = choose(generator, where, engine, amount=amount)
@@ -96,7 +99,8 @@ class Predictor:
     @classmethod
     def of(cls: type[_Self], look: Look, *, amount: int = 1) -> _Self:
         """One that colours as options say."""
-        return cls(look.weights, look.device, look.engine, size=look.size, merge=look.merge, amount=amount)
+        asked = {"size": look.size, "merge": look.merge, "trust_first": look.trust_first}
+        return cls(look.weights, look.device, look.engine, **asked, amount=amount)  # type: ignore[arg-type]
 
     @property
     def engine(self) -> str:

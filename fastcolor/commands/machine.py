@@ -77,9 +77,16 @@ class InfoOptions:
 
     measure: bool = False
     """Measure the engines anew and remember the fastest for "auto"."""
+    weights: bool = False
+    """Show the weights that have names instead: licence, file, how it is checked, and whether it is here."""
 
 
 def run_info(options: InfoOptions) -> int:
+    if options.weights:
+        from ..models import download, named
+
+        print("\n".join([f"{'default':18} MIT; in the package", *download.describe(named.PUBLISHED)]))
+        return 0
     import platform
 
     import torch

@@ -355,8 +355,8 @@ def describe(*, measure: bool = False) -> dict[str, str]:
     for candidate in among:
         words = f"{candidate.precision}, not measured yet" if candidate.precision else "not measured yet"
         if found is not None and str(candidate) in found["ms"]:
-            one, eight = found["ms"][str(candidate)]
-            words = f"{one:.1f} ms a picture, {eight:.1f} ms in batches of 8"
+            one, *eight = found["ms"][str(candidate)]
+            words = ", ".join([f"{one:.1f} ms a picture", *(f"{ms:.1f} ms in batches of 8" for ms in eight)])
             words = f"{candidate.precision} {words}" if candidate.precision else words
         elif found is not None:
             words = f"{candidate.precision} left out, as it is not what torch gives"

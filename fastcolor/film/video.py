@@ -158,7 +158,7 @@ def _made_from(src: Path, options: VideoOptions, encoder: str) -> dict[str, dict
     members = [(share, fingerprint(named.locate(name))) for name, share in named.members(options.weights)]
     same = asdict(options)
     # Of the hardware the encoder alone matters.
-    for name in ("src", "dst", "weights", "resume", "overwrite", "preview", "hardware", "progress"):
+    for name in ("src", "dst", "weights", "resume", "overwrite", "preview", "hardware", "progress", "trust_first"):
         del same[name]
     return {
         "input": {str(src): fingerprint(src)},

@@ -12,19 +12,20 @@ import hashlib
 import http.client
 import logging
 import os
+import re
 import shutil
 import socket
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
-from ..atomic import publish
+from ..atomic import publish, write_bytes
 from .home import home
 
 try:
@@ -58,26 +59,35 @@ class Remote:
     """A published file.
 
     Attributes:
-        file: its name in the cache. urls: where it lies, best first. sha256: of the whole file, hexadecimal. limit: in
-        bytes, more than which is not read.
+        file: its name in the cache. urls: where it lies, best first. sha256: of the whole file, hexadecimal; None:
+        nobody states it, so the first one is trusted, if asked to. limit: in bytes, more than which is not read.
+        licence: its name and whose it is, told at first use. size: in bytes, as others tell it; None: not known.
     """
 
     file: str
     urls: tuple[str, ...]
-    sha256: str
+    sha256: str | None
     limit: int = 512 << 20
+    licence: str = ""
+    size: int | None = None
 
+
+_ZHANG = "BSD-2-Clause (Zhang, Isola and Efros, github.com/richzhang/colorization)"
+_DDCOLOR = "Apache-2.0 (Kang and others, github.com/piddnad/DDColor)"
+_DEOLDIFY = "MIT (Jason Antic, github.com/jantic/DeOldify)"
 
 PUBLISHED: dict[str, Remote] = {
     "eccv16": Remote(
         "colorization_release_v2-9b330a0b.pth",
         ("https://colorizers.s3.us-east-2.amazonaws.com/colorization_release_v2-9b330a0b.pth",),
         "9b330a0bae53f4ded77b1e23defbf78beaa09c10ebc4c4999e8e4f4a160b93f9",
+        licence=_ZHANG,
     ),
     "siggraph17": Remote(
         "siggraph17-df00044c.pth",
         ("https://colorizers.s3.us-east-2.amazonaws.com/siggraph17-df00044c.pth",),
         "df00044c0a4d7c3edcecf6f75437ce346a66e7a42612d9b968e1a7e17dbc6f66",
+        licence=_ZHANG,
     ),
     # DDColor (Apache-2.0) and DeOldify (MIT). Their authors state no hashes; these are what public projects that keep
     # the files state of them.
@@ -86,35 +96,46 @@ PUBLISHED: dict[str, Remote] = {
         ("https://huggingface.co/piddnad/DDColor-models/resolve/main/ddcolor_modelscope.pth",),
         "17c460d7e55b32a598370621d77173be59e03c24b0823f06821db23a50c263ce",
         limit=1 << 30,
+        licence=_DDCOLOR,
+        size=911_950_059,
     ),
     "ddcolor-artistic": Remote(
         "ddcolor_artistic.pth",
         ("https://huggingface.co/piddnad/DDColor-models/resolve/main/ddcolor_artistic.pth",),
         "a591ee5beedad36de703d8977e92d0c30c1eedc6453fd1b300f3b460842a23a9",
         limit=1 << 30,
+        licence=_DDCOLOR,
+        size=911_950_059,
     ),
     "deoldify": Remote(
         "ColorizeArtistic_gen.pth",
         ("https://data.deepai.org/deoldify/ColorizeArtistic_gen.pth",),
         "3f750246fa220529323b85a8905f9b49c0e5d427099185334d048fb5b5e22477",
+        licence=_DEOLDIFY,
+        size=255_144_681,
     ),
     "deoldify-stable": Remote(
         "ColorizeStable_gen.pth",
         ("https://huggingface.co/spensercai/DeOldify/resolve/main/ColorizeStable_gen.pth",),
         "ca9cd7f43fb8b222c9a70f7b292e305a000694b0ff9d2ae4a6747b1a2e1ee5af",
         limit=1 << 30,
+        licence=_DEOLDIFY,
+        size=874_066_230,
     ),
     "deoldify-video": Remote(
         "ColorizeVideo_gen.pth",
         ("https://data.deepai.org/deoldify/ColorizeVideo_gen.pth",),
         "e3d98bb6a222354c79f95485c2f078a89dc724e9183662506d9e0f5aafac83ad",
         limit=1 << 30,
+        licence=_DEOLDIFY,
+        size=874_066_230,
     ),
     # torchvision's ImageNet weights (IMAGENET1K_V1), to start an encoder from.
     "resnet18": Remote(
         "resnet18-f37072fd.pth",
         ("https://download.pytorch.org/models/resnet18-f37072fd.pth",),
         "f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec",
+        licence="BSD-3-Clause (torchvision)",
     ),
     # The ImageNet prior over the 313 bins of the grid (Zhang et al. 2016), smoothed.
     "prior": Remote(
@@ -125,21 +146,38 @@ PUBLISHED: dict[str, Remote] = {
         ),
         "19d00659c7d6f6ee47456fd2c19c86a073f7124875e3d5ab9d601864e062b56c",
         limit=1 << 20,
+        licence=_ZHANG,
     ),
 }
 
-# Published files of which nobody has stated a hash: they are used where somebody has put them, and not downloaded.
-UNSTATED = {"ddcolor": "ddcolor_paper.pth", "ddcolor-tiny": "ddcolor_paper_tiny.pth"}
+# Published files of which nobody has stated a hash: that of the first download is kept, and holds from then on.
+UNSTATED: dict[str, Remote] = {
+    "ddcolor": Remote(
+        "ddcolor_paper.pth",
+        ("https://huggingface.co/piddnad/DDColor-models/resolve/main/ddcolor_paper.pth",),
+        None,
+        limit=1 << 30,
+        licence=_DDCOLOR,
+    ),
+    "ddcolor-tiny": Remote(
+        "ddcolor_paper_tiny.pth",
+        ("https://huggingface.co/piddnad/DDColor-models/resolve/main/ddcolor_paper_tiny.pth",),
+        None,
+        licence=_DDCOLOR,
+        size=220_393_145,
+    ),
+}
 
 
-def fetch(name: str) -> Path:
-    """The file of a published name, downloaded if it is not in the cache yet.
+def fetch(name: str, *, trust_first: bool = False) -> Path:
+    """The file of a published name, downloaded if it is not in the cache yet. Its licence is told the first time.
 
     Addresses are tried in order. FASTCOLOR_MIRRORS names folders on the web (separated by spaces) that are asked first
     for the same file; its hash is checked whatever its origin.
 
     Args:
-        name: one of `PUBLISHED` or `UNSTATED`.
+        name: one of `PUBLISHED` or `UNSTATED`. trust_first: download what nobody states a hash of, and keep the hash
+            that it has, in `FILE.sha256` beside it, for every later download to be checked by.
 
     Returns:
         A whole and verified file under `home() / "weights"`.
@@ -151,15 +189,19 @@ def fetch(name: str) -> Path:
         >>> fetch("eccv16").name  # doctest: +SKIP
         'colorization_release_v2-9b330a0b.pth'
     """
-    final = home() / "weights" / (UNSTATED.get(name) or PUBLISHED[name].file)
+    remote = UNSTATED.get(name) or PUBLISHED[name]
+    final = home() / "weights" / remote.file
     if final.exists():
+        _tell_licence(remote, final)
         return final
-    if name in UNSTATED:
+    pinned = remote.sha256 or pin(name)
+    if pinned is None and not trust_first:
         raise DownloadError(
             f"weights: {name} cannot be downloaded: no SHA-256 of {final.name} is publicly stated to check it by; "
-            f"get it from huggingface.co/piddnad/DDColor-models and put it at {final}, or give its path"
+            "colour with --trust-first (trust_first=True) once to take the first that comes, or get it from "
+            f"{urlsplit(remote.urls[0]).hostname} and put it at {final}, or give its path"
         )
-    remote = PUBLISHED[name]
+    remote = replace(remote, sha256=pinned)
     advice = f"get {remote.file} by other means and put it at {final}, or set FASTCOLOR_HOME"
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
@@ -172,7 +214,58 @@ def fetch(name: str) -> Path:
         raise DownloadError(f"weights: {name} cannot be downloaded: {why}") from None
     except _Refused as reasons:
         raise DownloadError(f"weights: {name} cannot be downloaded: {reasons}; {advice}") from None
+    _tell_licence(remote, final)
     return final
+
+
+def pin(name: str) -> str | None:
+    """The SHA-256 that a first download of a name had, or None.
+
+    Raises:
+        DownloadError: the file that keeps it is damaged.
+    """
+    path = _pin_path(home() / "weights" / (UNSTATED.get(name) or PUBLISHED[name]).file)
+    try:
+        held = path.read_text().split(maxsplit=1)[0]
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, IndexError):
+        held = ""
+    if not re.fullmatch("[0-9a-f]{64}", held):
+        raise DownloadError(f"weights: {path} must hold the SHA-256 of {name}; delete it and trust the first file anew")
+    return held
+
+
+def _pin_path(final: Path) -> Path:
+    return final.with_name(f"{final.name}.sha256")
+
+
+def _tell_licence(remote: Remote, final: Path) -> None:
+    """Say whose the weights are and what they may be used for, the first time; it is kept beside them."""
+    path = final.with_name(f"{final.name}.licence.txt")
+    if not remote.licence or path.exists():
+        return
+    log.warning("%s: licence %s", final.name, remote.licence)
+    with contextlib.suppress(OSError):
+        write_bytes(path, f"{remote.licence}\n{remote.urls[0]}\n".encode())
+
+
+def describe(names: Iterable[str]) -> list[str]:
+    """Of each published name its licence, its file, whether that is here, and how it is checked."""
+    lines = []
+    for name in names:
+        remote = UNSTATED.get(name) or PUBLISHED[name]
+        path = home() / "weights" / remote.file
+        if remote.sha256 is not None:
+            checked = f"SHA-256 {remote.sha256}"
+        else:
+            held = pin(name)
+            checked = f"SHA-256 {held} as of its first download" if held else "no SHA-256 is stated: --trust-first"
+        size = path.stat().st_size if path.exists() else remote.size
+        megabytes = "" if size is None else f", {size / 1e6:.0f} MB"
+        state = f"at {path}" if path.exists() else "not here: downloaded at first use"
+        lines.append(f"{name:18} {remote.licence}\n{'':18} {remote.file}{megabytes}, {state}\n{'':18} {checked}")
+    return lines
 
 
 @contextlib.contextmanager
@@ -193,12 +286,23 @@ def _download(name: str, remote: Remote, final: Path) -> None:
     part = final.with_name(final.name + ".part")
     mirrors = [f"{base.rstrip('/')}/{remote.file}" for base in os.environ.get("FASTCOLOR_MIRRORS", "").split()]
     reasons = []
+    if remote.sha256 is None:
+        part.unlink(missing_ok=True)  # nothing would show that it is of another file
     for url in (*mirrors, *remote.urls):
         try:
             _from(url, name, remote, part)
         except _Refused as reason:
             reasons.append(f"{urlsplit(url).hostname or url}: {reason}")
             continue
+        if remote.sha256 is None:
+            found = _sha256(part)
+            write_bytes(_pin_path(final), f"{found}  {final.name}\n".encode())
+            log.warning(
+                "%s: nobody states its SHA-256; %s, which it has, is trusted from now on (kept in %s)",
+                final.name,
+                found,
+                _pin_path(final),
+            )
         publish(part, final)
         return
     raise _Refused("; ".join(reasons))
@@ -218,6 +322,8 @@ def _from(url: str, name: str, remote: Remote, part: Path) -> None:
                 raise _Refused(str(reason)) from None
             time.sleep(PAUSE * failures)
             continue
+        if remote.sha256 is None:
+            return
         found = _sha256(part)
         if found == remote.sha256:
             return
@@ -243,6 +349,10 @@ def _transfer(url: str, name: str, remote: Remote, part: Path) -> None:
             start = 0
         length = response.headers.get("Content-Length") or ""
         total = start + int(length) if length.isdigit() else None
+        if remote.sha256 is None and (total is None or total != (remote.size or total)):
+            told = "without telling how many bytes it has" if total is None else f"of {total:,} bytes"
+            wanted = "" if remote.size is None else f" in place of {remote.size:,}"
+            raise _Refused(f"it sends a file {told}{wanted}, and there is no SHA-256 to check it by")
         if total is not None and total > remote.limit:
             raise _Refused(f"the file has {total:,} bytes, more than the limit of {remote.limit:,}")
         if total is not None and total - start > shutil.disk_usage(part.parent).free:

@@ -84,8 +84,11 @@ def check(name_or_path: str | os.PathLike[str]) -> Path | None:
     return path
 
 
-def locate(name_or_path: str | os.PathLike[str]) -> Path:
+def locate(name_or_path: str | os.PathLike[str], *, trust_first: bool = False) -> Path:
     """The file behind a name such as "default" or "eccv16", or behind a path; a published one is downloaded if need be.
+
+    Args:
+        trust_first: as `fastcolor.models.download.fetch` takes it.
 
     Raises:
         ValueError: an unknown name, a folder, or a merge, which is no one file. FileNotFoundError: no such file.
@@ -97,5 +100,5 @@ def locate(name_or_path: str | os.PathLike[str]) -> Path:
     if path is None:
         from . import download
 
-        return download.fetch(str(name_or_path))
+        return download.fetch(str(name_or_path), trust_first=trust_first)
     return path

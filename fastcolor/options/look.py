@@ -24,6 +24,8 @@ class Look(Options):
     or A+B merges two."""
     merge: Merge = "share"
     """share is the mean, confidence trusts what sees more colour, luma the first in the dark and the last in light."""
+    trust_first: bool = False
+    """Download weights of which nobody states a SHA-256 (ddcolor, ddcolor-tiny), and keep the one that they have."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N; auto: the first GPU, else the CPU."""
     engine: Engine = "auto"

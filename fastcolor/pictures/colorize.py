@@ -67,6 +67,7 @@ class Colorizer(Predictor):
         device: "auto" (the first GPU, else the CPU), "cpu", "cuda" or "cuda:N".
         engine: what runs the network: "torch", "onnx", "openvino", "tensorrt", or "auto", the fastest of those that
             are ready, measured once a machine (`fastcolor info`).
+        trust_first: download weights of which nobody states a SHA-256, and keep the one that they have.
         merge: how several networks, joined by + in `weights`, are mixed: "share", "confidence" or "luma".
         size: side of the square with as many pixels as the network sees of a picture, 64 to 1024; more shows it smaller
             things and less of the whole. None: the weights' own.
@@ -273,8 +274,8 @@ def _trust(lightness: Tensor, shape: tuple[int, ...]) -> float:
 
 
 @functools.lru_cache(maxsize=1)
-def _shared(weights: str, device: str, engine: str, size: int | None, merge: Merge) -> Colorizer:
-    return Colorizer(weights, device, engine, size=size, merge=merge)
+def _shared(weights: str, device: str, engine: str, size: int | None, merge: Merge, trust_first: bool) -> Colorizer:
+    return Colorizer(weights, device, engine, size=size, merge=merge, trust_first=trust_first)
 
 
 @dataclass(frozen=True)
@@ -301,7 +302,8 @@ def colorize(options: _Picture) -> Image.Image:
         (96, 64)
     """
     options.check()
-    colorizer = _shared(os.fspath(options.weights), options.device, options.engine, options.size, options.merge)
+    chosen = options.device, options.engine, options.size, options.merge, options.trust_first
+    colorizer = _shared(os.fspath(options.weights), *chosen)
     return colorizer(
         options.image,
         temperature=options.temperature,

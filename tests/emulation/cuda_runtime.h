@@ -281,6 +281,32 @@ cudaError_t cudaFuncSetAttribute(Kernel* kernel, cudaFuncAttribute, int bytes) {
   return cudaSuccess;
 }
 
+namespace emulation {
+
+// Whoever wants to carry out launches in place of the fibers: tests/emulation/launches.py, with a GPU's machine code.
+// Gets the kernel's offset in this library, blocks, threads, bytes of shared memory, and the parameters as a GPU gets
+// them; returns 0, or anything else when it failed.
+using OnLaunch = int (*)(size_t kernel, unsigned blocks, unsigned threads, size_t shared_bytes, const void* parameters,
+                         size_t parameter_bytes);
+inline OnLaunch on_launch = nullptr;
+extern "C" __attribute__((visibility("default"), used)) inline void fastcolor_emulation_on_launch(OnLaunch f) {
+  on_launch = f;
+}
+
+template <class... Params>
+std::vector<unsigned char> packed_parameters(const Params&... params) {
+  std::vector<unsigned char> bytes;
+  const auto add = [&](const void* param, size_t size, size_t alignment) {
+    bytes.resize((bytes.size() + alignment - 1) / alignment * alignment + size);
+    std::memcpy(bytes.data() + bytes.size() - size, param, size);
+  };
+  (add(&params, sizeof(params), alignof(Params)), ...);
+  bytes.resize((bytes.size() + 3) / 4 * 4);
+  return bytes;
+}
+
+}  // namespace emulation
+
 // Kernels are logged by their offset in this library, which the symbol table turns into a name.
 template <class... Params>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Params...), Params... params) {
@@ -299,6 +325,13 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
                 static_cast<size_t>(static_cast<const char*>(address) - static_cast<const char*>(library.dli_fbase)),
                 machine.device, reinterpret_cast<size_t>(config->stream));
   emulation::log(line);
+  if (emulation::on_launch != nullptr) {
+    const std::vector<unsigned char> bytes = emulation::packed_parameters(params...);
+    const int problem = emulation::on_launch(
+        static_cast<size_t>(static_cast<const char*>(address) - static_cast<const char*>(library.dli_fbase)),
+        config->gridDim.x, config->blockDim.x, config->dynamicSmemBytes, bytes.data(), bytes.size());
+    return problem == 0 ? cudaSuccess : emulation_error(cudaErrorLaunchFailure, "the machine code's run failed");
+  }
 
   const char* seed = std::getenv("FASTCOLOR_EMULATION_SEED");
   machine.random = seed == nullptr || *seed == 0 ? 0 : static_cast<uint32_t>(std::atoi(seed)) * 2654435761u | 1u;

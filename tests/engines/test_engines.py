@@ -208,6 +208,23 @@ def way_of(engine: timings.Engine) -> str:
     return f"{name} {precision.replace('bfloat16', 'bf16').replace('float32', 'fp32')}"
 
 
+def test_a_slow_network_is_not_timed_in_batches(home: Path, own: Generator) -> None:
+    """Eight pictures at once of a network that takes seconds each would make somebody wait a minute for one."""
+
+    class Slow:
+        device, name, asked = CPU, "torch cpu float32", 0
+
+        def __call__(self, lightness: torch.Tensor) -> torch.Tensor:
+            Slow.asked += len(lightness)
+            time.sleep(0.3)
+            return lightness
+
+    names = ["torch fp32"]
+    found = timings.measure({"torch fp32": Slow()}, own, CPU, names)
+    assert Slow.asked == 2 and [len(row) for row in found["ms"].values()] == [1]
+    assert timings.recall(own, CPU, names) == found and found["fastest"] == "torch fp32"
+
+
 def test_auto_measures_once_and_remembers(home: Path, default: Generator, caplog: pytest.LogCaptureFixture) -> None:
     names = names_of(default)
     assert list(dict.fromkeys(name.split()[0] for name in names)) == ["onnx", "openvino", "torch"]

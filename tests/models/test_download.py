@@ -22,7 +22,8 @@ import pytest
 import torch
 
 from fastcolor import models
-from fastcolor.models import download, weights
+from fastcolor.commands import cli
+from fastcolor.models import download, named, weights
 from fastcolor.models.download import DownloadError, Remote, fetch
 from fastcolor.palette import Palette
 
@@ -332,6 +333,15 @@ def test_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert download.home() == Path.home() / ".cache" / "fastcolor"
 
 
+def test_every_name_has_a_licence() -> None:
+    for name in named.PUBLISHED:
+        remote = download.UNSTATED.get(name) or download.PUBLISHED[name]
+        assert remote.licence.split()[0] in ("MIT", "Apache-2.0", "BSD-2-Clause") and remote.urls[0].endswith(
+            remote.file
+        )
+        assert (remote.size or 0) < remote.limit
+
+
 def test_the_registry() -> None:
     """Every entry is complete; files whose name holds the start of their hash hold the right one."""
     for remote in download.PUBLISHED.values():
@@ -339,6 +349,71 @@ def test_the_registry() -> None:
         assert all(url.startswith("https://") and url.endswith("/" + remote.file) for url in remote.urls)
         if "-" in remote.file:
             assert remote.sha256.startswith(Path(remote.file).stem.split("-")[-1])
+
+
+def unstated(server: Server, way: str, size: int | None = None) -> Remote:
+    return Remote("net.pth", (f"{server.root}/{way}/net.pth",), None, licence="MIT (somebody)", size=size)
+
+
+def test_a_hash_that_nobody_states_is_learnt_once_and_holds(
+    server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(download, "UNSTATED", {"net": unstated(server, "good")})
+    fails(
+        "no SHA-256 of net.pth is publicly stated to check it by; colour with --trust-first .* or get it from 127",
+        cache,
+    )
+    assert not server.requests
+    cache.mkdir(parents=True)
+    (cache / "net.pth.part").write_bytes(b"of another file")
+    assert fetch("net", trust_first=True).read_bytes() == BODY and server.requests == [("good", None)]
+    learnt = hashlib.sha256(BODY).hexdigest()
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 2 and "nobody states its SHA-256" in said[0] and learnt in said[0]
+    assert said[1] == "net.pth: licence MIT (somebody)"
+    assert (cache / "net.pth.sha256").read_text() == f"{learnt}  net.pth\n" and download.pin("net") == learnt
+    fetch("net", trust_first=True)  # is told and fetched no more
+    assert len(caplog.records) == 2 and len(server.requests) == 1
+    (cache / "net.pth").unlink()  # from now on any other file is refused, and this one needs no trust
+    server.body = b"x" + BODY
+    for trust in (False, True):
+        with pytest.raises(DownloadError, match="the file has another SHA-256 .* in place of " + learnt[:8]):
+            fetch("net", trust_first=trust)
+    server.body = BODY
+    assert fetch("net").read_bytes() == BODY and len(caplog.records) == 2
+    (cache / "net.pth").unlink()
+    (cache / "net.pth.sha256").write_text("")
+    fails("net.pth.sha256 must hold the SHA-256 of net; delete it", cache)
+
+
+def test_without_a_hash_its_length_has_to_be_told(server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for remote, words in [
+        (unstated(server, "endless"), "sends a file without telling how many bytes it has, and there is no SHA-256"),
+        (unstated(server, "good", size=7), "sends a file of 3,000,000 bytes in place of 7, and there is no SHA-256"),
+        (unstated(server, "page"), "a web page came in place of the file"),
+    ]:
+        monkeypatch.setattr(download, "UNSTATED", {"net": remote})
+        with pytest.raises(DownloadError, match=words):
+            fetch("net", trust_first=True)
+        assert not (cache / "net.pth").exists() and download.pin("net") is None
+
+
+def test_licences_are_listed(cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cache.mkdir(parents=True)
+    (cache / "ddcolor_paper_tiny.pth").write_bytes(b"12")
+    (cache / "ddcolor_paper.pth.sha256").write_text("0" * 64 + "  ddcolor_paper.pth\n")
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["info", "--weights"])
+    output = capsys.readouterr().out
+    assert not stop.value.code and all(name in output for name in named.names())
+    told = " ".join(output.split())
+    assert (
+        "deoldify-video MIT (Jason Antic, github.com/jantic/DeOldify) ColorizeVideo_gen.pth, 874 MB, not here" in told
+    )
+    assert (
+        f"ddcolor_paper_tiny.pth, 0 MB, at {cache}/ddcolor_paper_tiny.pth no SHA-256 is stated: --trust-first" in told
+    )
+    assert f"SHA-256 {'0' * 64} as of its first download" in told
 
 
 def test_weights_by_name(server: Server, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

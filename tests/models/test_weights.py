@@ -114,7 +114,7 @@ def test_published_networks_are_known_by_their_tensors(tmp_path: Path, name: str
     assert (loaded.name, loaded.size, loaded.temperature) == (name, 256, 1.0) and not loaded.model.training
     assert loaded.palette == (Palette.grid() if name == "eccv16" else None)
     assert torch.equal(loaded.model.model5[0].weight, state["model5.0.weight"].float())
-    ab = Colorizer(tmp_path / "net.bin", "cpu").predict_ab(torch.full((1, 1, 32, 40), 50.0))
+    ab = Colorizer(tmp_path / "net.bin", "cpu", "torch").predict_ab(torch.full((1, 1, 32, 40), 50.0))
     assert ab.shape == ((1, 2, 8, 10) if name == "eccv16" else (1, 2, 32, 40))
 
     few = {key: value for key, value in state.items() if not key.endswith("num_batches_tracked")}
