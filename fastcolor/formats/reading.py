@@ -187,6 +187,9 @@ def _decoded(data: bytes, name: str, at_least: int | None, *, lenient: bool) -> 
                         _picture(frame, _by_pillow(frame, name), header, described=index == 0, lenient=lenient)
                     )
                     durations.append(int(frame.info.get("duration", 100) or 100))
+                if header.deep:
+                    notes = (*frames[0].notes, f"its {header.bits} bits are read as 8, as it is animated")
+                    frames[0] = replace(frames[0], notes=notes)
                 return PictureFile(frames, image.format, durations, int(image.info.get("loop", 0)))
             if at_least and min(image.size) >= 2 * at_least:
                 factor = min(image.size) // at_least
@@ -306,6 +309,8 @@ def _by_pillow(image: Image.Image, name: str) -> Raster:
 
 def _deep(data: bytes, format: str, header: headers.Header, name: str) -> Raster | None:
     """Pixels of more depth than Pillow keeps; None when nobody here reads them better."""
+    if format == "HEIF":
+        return _deep_heic(data, header)
     import imagecodecs
 
     decode = {"PNG": imagecodecs.png_decode, "JPEG2000": imagecodecs.jpeg2k_decode, "AVIF": imagecodecs.avif_decode}
@@ -319,6 +324,15 @@ def _deep(data: bytes, format: str, header: headers.Header, name: str) -> Raster
     channels = samples.shape[2] if samples.ndim == 3 else 1
     bits = 8 * samples.dtype.itemsize if format == "PNG" else header.bits
     return replace(raster_of(samples, bits, alpha=channels in (2, 4)), bits=header.bits)
+
+
+def _deep_heic(data: bytes, header: headers.Header) -> Raster:
+    """HEIC pixels of 10 or 12 bits; whoever has come here has the decoder, which showed Pillow 8 of them."""
+    from pillow_heif import open_heif
+
+    shifted = np.asarray(open_heif(io.BytesIO(data), convert_hdr_to_8bit=False))  # to 16 bits, whose lowest are 0
+    channels = shifted.shape[2] if shifted.ndim == 3 else 1
+    return raster_of(shifted >> (16 - header.bits), header.bits, alpha=channels in (2, 4))
 
 
 def _check_size(width: int, height: int, name: str) -> None:

@@ -100,38 +100,64 @@ def to_srgb(samples: np.ndarray, space: Space) -> np.ndarray:
         return _without_ink(samples)
     if space.is_srgb:
         return samples
-    if samples.ndim == 2:  # by a table of every value
-        ramp = np.arange(np.iinfo(samples.dtype).max + 1, dtype=samples.dtype)[None]
-        if samples.size < ramp.size:
-            return _convert(samples, space)
-        return _convert(ramp, space, int(samples.max()))[0][samples]
+    peak, most, profile = int(samples.max()), np.iinfo(samples.dtype).max, space.profile
+    if samples.ndim == 2:  # by a table of every value, where the picture is larger than one
+        if profile and samples.size <= most:
+            return _by_profile(samples, profile)
+        ramp = np.arange(most + 1, dtype=samples.dtype)
+        if profile:
+            return _by_profile(ramp[None], profile)[0][samples]
+        return (ordinary_codes(ramp / most, space, peak / most) * most + 0.5).astype(samples.dtype)[samples]
     result = np.empty((*samples.shape[:2], 3), samples.dtype)
     rows = max(1, _STRIP // samples.shape[1])
-    peak = int(samples.max())
     for first in range(0, len(samples), rows):
-        result[first : first + rows] = _convert(np.ascontiguousarray(samples[first : first + rows]), space, peak)
+        strip = np.ascontiguousarray(samples[first : first + rows])
+        result[first : first + rows] = _by_profile(strip, profile) if profile else _rgb(strip, space, peak)
     return result
 
 
-def _convert(samples: np.ndarray, space: Space, peak: int | None = None) -> np.ndarray:
+def ordinary_codes(code: np.ndarray, space: Space, peak: float) -> np.ndarray:
+    """What an sRGB picture holds where a gray one of this space, which has no profile, holds these codes.
+
+    Args:
+        code: in [0, 1]. peak: the highest code of the picture: where that is more than diffuse white, light is as it
+            was up to middle tones and rolls off from there.
+
+    Example:
+        >>> ordinary_codes(np.array([0.58]), Space(transfer=PQ), 0.75).round(2)  # diffuse white beside 1,000 nits
+        array([0.89])
+    """
+    light, brightest = _shown(_light(code, space), space), _brightest(peak, space)
+    return _srgb_codes(light if brightest <= 1.001 else _rolled_off(light, brightest))
+
+
+def _rgb(samples: np.ndarray, space: Space, peak: int) -> np.ndarray:
     """peak: the highest value in the picture."""
-    if space.profile:
-        return _by_profile(samples, space.profile)
     most = np.iinfo(samples.dtype).max
-    peak_light = float(_light(np.array([(samples.max() if peak is None else peak) / most]), space)[0])
     light = _light(np.arange(most + 1) / most, space).astype(np.float32)[samples]
-    if space.transfer == HLG and space.gamma is None:  # BT.2100's way from scene to display: by luminance
-        y = light if light.ndim == 2 else (light @ np.array([0.2627, 0.678, 0.0593], np.float32))[..., None]
-        light = light * np.maximum(y, 1e-6) ** 0.2 * (_HLG_NITS / _WHITE_NITS)
-        peak_light = peak_light**1.2 * (_HLG_NITS / _WHITE_NITS)
-    if light.ndim == 3 and space.primaries:
+    light = _shown(light, space, (light @ np.array([0.2627, 0.678, 0.0593], np.float32))[..., None])
+    if space.primaries:
         light = light @ _matrix(space.primaries).T.astype(np.float32)
-    if peak_light > 1.001:
-        brightest = light if light.ndim == 2 else light.max(axis=2, keepdims=True)
+    if (peak_light := _brightest(peak / most, space)) > 1.001:
+        brightest = light.max(axis=2, keepdims=True)
         light = light * (_rolled_off(brightest, peak_light) / np.maximum(brightest, 1e-6))
+    return (_srgb_codes(light) * most + 0.5).astype(samples.dtype)
+
+
+def _shown(light: np.ndarray, space: Space, luminance: np.ndarray | None = None) -> np.ndarray:
+    """What a display shows of it: of HLG's scene light by its luminance, as BT.2100 has it."""
+    if space.transfer != HLG or space.gamma is not None:
+        return light
+    return light * np.maximum(light if luminance is None else luminance, 1e-6) ** 0.2 * (_HLG_NITS / _WHITE_NITS)
+
+
+def _brightest(peak: float, space: Space) -> float:
+    return float(_shown(_light(np.array([peak]), space), space)[0])
+
+
+def _srgb_codes(light: np.ndarray) -> np.ndarray:
     light = light.clip(0, 1)
-    code = np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 0.0031308) ** (1 / 2.4) - 0.055)
-    return (code * most + 0.5).astype(samples.dtype)
+    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 0.0031308) ** (1 / 2.4) - 0.055)
 
 
 def _light(code: np.ndarray, space: Space) -> np.ndarray:

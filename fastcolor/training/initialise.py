@@ -176,11 +176,11 @@ def _patches(x: Tensor, layer: nn.Conv2d, generator: torch.Generator) -> Tensor:
     """Random patches (n, C k k) of what a convolution looks at; padded ones only where there are no others."""
     count = max(1, _PATCHES // len(x))
     reach = [d * (k - 1) + 1 for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
-    padding = layer.padding if any(s < r for s, r in zip(x.shape[2:], reach, strict=True)) else 0
+    if any(s < r for s, r in zip(x.shape[2:], reach, strict=True)):
+        x = F.pad(x, layer._reversed_padding_repeated_twice)  # as the layer does, whose padding may be a word ("same")
     rows = []
     for picture in x.split(1):
-        # The layer may also name its padding ("same"), which unfold does not take.
-        columns = F.unfold(picture, layer.kernel_size, layer.dilation, padding, layer.stride)[0]  # type: ignore[arg-type]
+        columns = F.unfold(picture, layer.kernel_size, layer.dilation, 0, layer.stride)[0]
         pick = torch.randperm(columns.shape[1], generator=generator)[:count].to(x.device)
         rows.append(columns[:, pick].T)
     return torch.cat(rows)

@@ -196,6 +196,28 @@ def test_avif_by_its_nclx_and_depth(bits: int, transfer: int, tmp_path: Path) ->
     assert np.abs(picture.pixels[0] / most - (LIGHT if transfer == 13 else SRGB_OF_LIGHT)).max() < 1.2 / 255
 
 
+@pytest.mark.parametrize("bits", [10, 12])
+def test_heic_by_its_depth(bits: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pillow_heif
+
+    monkeypatch.setattr(pillow_heif.options, "SAVE_HDR_TO_12_BIT", bits == 12)
+    levels = np.linspace(0, 65535, 2**bits).astype(np.uint16)[None].repeat(64, axis=0)
+    samples = np.dstack([levels] * 3)
+    file = pillow_heif.from_bytes("RGB;16", (samples.shape[1], samples.shape[0]), samples.tobytes())
+    file.save(tmp_path / "a.heic", quality=-1, chroma=444, matrix_coefficients=0)
+    picture = reading.read(tmp_path / "a.heic").frames[0]
+    assert picture.bits == 16 and len(np.unique(picture.pixels)) == 2**bits
+    assert picture.pixels.ndim == 2 and (picture.pixels.min(), picture.pixels.max()) == (0, 65535)
+    assert np.abs(picture.pixels - levels.astype(float)).max() <= 65535 / (2**bits - 1)
+
+
+def test_what_depth_an_animation_is_read_at_is_said(tmp_path: Path) -> None:
+    frames = np.stack([np.dstack([deep(LEVELS.repeat(16, axis=0)) >> 6] * 3)] * 2)
+    content = imagecodecs.avif_encode(frames, level=100, speed=10, bitspersample=10, matrix=0)
+    file = reading.read(write(tmp_path / "a.avif", content))
+    assert len(file.frames) == 2 and file.frames[0].notes == ("its 10 bits are read as 8, as it is animated",)
+
+
 # JPEG
 
 

@@ -62,6 +62,17 @@ def test_without_it_the_statistics_are_others(lightness: Tensor) -> None:
     assert all(not torch.allclose(d, torch.ones_like(d), atol=0.2) for _, d, _ in statistics.values())
 
 
+@pytest.mark.parametrize("padding", ["same", "valid", 2])
+def test_pictures_smaller_than_a_filter(padding: str | int) -> None:
+    """Filters that look past a picture's edge see what the layer's own padding puts there."""
+    torch.manual_seed(0)
+    side = 3 if padding != "valid" else 5
+    network = nn.Sequential(nn.Conv2d(1, 4, 5, padding=padding))
+    data_dependent(network, torch.randn(64, 1, side, side))
+    y = network(torch.randn(64, 1, side, side))
+    assert torch.isfinite(y).all() and 0.5 < y.std() < 2
+
+
 def test_kmeans_finds_the_structure_of_patches() -> None:
     """Pictures made of a few known patches: each filter answers most to one of them."""
     atoms = nn.functional.normalize(torch.randn(4, 1, 5, 5).flatten(1), dim=1)
