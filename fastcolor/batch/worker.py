@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from ..atomic import no_more
@@ -57,7 +58,10 @@ class Painter:
 
     def _film(self, item: Item, *, resume: bool) -> Result:
         asked = _those_of(Films, self.options)
-        asked |= companions(self.options, item.target.relative_to(os.path.abspath(self.options.dst)))
+        name = item.target.relative_to(os.path.abspath(self.options.dst))
+        asked |= companions(self.options, name)
+        if self.options.chroma_to is not None:
+            asked["chroma_to"] = (Path(self.options.chroma_to) / name).with_suffix(".mkv")
         report = video(item.source, item.target, **asked, resume=resume, progress=self.progress)
         return Result("coloured", damaged=bool(report.warnings))
 

@@ -32,7 +32,7 @@ class Colors:
         self.frames += 1
         if self.keep or self.frames % EVERY == 1:
             self.seen += 1
-            self._colored = _spread(frame) > (UNCOLORED if self._colored else COLORED)
+            self._colored = spread(frame) > (UNCOLORED if self._colored else COLORED)
             self.found += self._colored
         return self.keep and self._colored
 
@@ -46,7 +46,8 @@ class Colors:
         return None
 
 
-def _spread(frame: Any) -> float:
+def spread(frame: Any) -> float:
+    """How far a frame's chroma planes spread, in codes of 8 bits."""
     shape = frame.format
     if len(shape.components) < 3 and not shape.has_palette:
         return 0.0

@@ -10,7 +10,7 @@ import logging
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +20,14 @@ from torch import Tensor
 from .. import ops
 from ..threads import Pipe, Stopped, Worker, in_order, painters
 from . import hdr, resume
+from .chroma_film import ChromaWriter
+from .chroma_source import ChromaSource
 from .clock import Cut
 from .encoding import Encoding
 from .frames import beside_gray, plane_view
 from .gpu import Surfaces
+from .network import Network
+from .paint import ChromaPainter
 from .probe import Film, reason
 from .read import Batch, Reader
 from .resume import Parts
@@ -33,9 +37,9 @@ from .write import PartWriter, join
 
 if TYPE_CHECKING:
     from ..options.film import VideoOptions
-    from ..predictor import Predictor
 
 log = logging.getLogger("fastcolor")
+_ALIGNED = "version."  # of a part's state, what another version's alignment goes on from
 
 
 class FilmJob:
@@ -46,29 +50,38 @@ class FilmJob:
         film: Film,
         encoding: Encoding,
         streams: Streams,
-        colorizer: Predictor,
+        network: Network,
         options: VideoOptions,
         work: Parts,
         *,
         decoder: torch.device | None = None,  # whose NVDEC decodes
+        source: ChromaSource | None = None,  # another version, whose colours are taken
     ) -> None:
         self.film, self.encoding, self.streams, self.decoder = film, encoding, streams, decoder
-        self.colorizer, self.options, self.parts = colorizer, options, work
+        self.network, self.options, self.parts, self.source = network, options, work, source
+        self.device = network.device
+        self.painter = ChromaPainter(film, encoding.layout, options, source)
         self.cut = Cut.of(film, options.start, options.end)
         self.warnings: list[str] = []  # what was lost
         self.notes: list[str] = []
+        self._chroma: ChromaWriter | None = None  # of the part that is being written
+        for note in source.notes if source else ():
+            self.note(note)
         # About 2^24 pixels a batch at most, so that queues of 4K frames stay small.
-        most = 8 if colorizer.device.type == "cpu" else 16
+        most = 8 if self.device.type == "cpu" else 16
         self.size = max(1, min(most, (1 << 24) // (film.width * film.height)))
         # Frames in the network. On a CPU more than four no longer fit into its caches, layer by layer.
-        self.at_once = min(self.size, 4) if colorizer.device.type == "cpu" else self.size
-        self.painters = painters(colorizer.device)
+        self.at_once = min(self.size, 4) if self.device.type == "cpu" else self.size
+        self.painters = painters(self.device)
         self.part_frames = max(1, resume.FRAMES // self.size) * self.size
         self.smoother = Smoother(options.temporal, chunk=self.size)
         self.surfaces = Surfaces(encoding.surfaces, encoding.layout) if encoding.surfaces else None
-        # The network sees what a viewer sees: upright, in square pixels.
-        size = colorizer.input_size(*film.shown)
-        self.input_size = size[::-1] if film.turns % 2 else size
+
+    @cached_property
+    def input_size(self) -> tuple[int, int]:
+        """(h, w) of what the network sees, before it is turned: what a viewer sees, upright, in square pixels."""
+        size = self.network.predictor.input_size(*self.film.shown)
+        return size[::-1] if self.film.turns % 2 else size
 
     def warn(self, message: str) -> None:
         if message not in self.warnings:
@@ -108,7 +121,11 @@ class FilmJob:
 
         options, done = self.options, self.parts.done
         if done:
-            self.smoother.restore(done[-1].state, self.colorizer.device)
+            state = done[-1].state
+            before = {name: value for name, value in state.items() if not name.startswith(_ALIGNED)}
+            self.smoother.restore(before, self.device)
+            if self.source:
+                self.source.restore({name.removeprefix(_ALIGNED): state[name] for name in state.keys() - before.keys()})
         reader = Reader(
             self.film,
             self.encoding.layout,
@@ -126,6 +143,8 @@ class FilmJob:
 
         def read() -> None:
             for batch in reader:
+                if self.source:
+                    self.source.give(batch, self.encoding.layout)
                 decoded.put(batch)
             decoded.close()
 
@@ -162,6 +181,8 @@ class FilmJob:
         for worker in workers:
             if worker.error:
                 raise worker.error
+        for sentence in self.source.sentences() if self.source else ():
+            self.note(sentence)
         self.parts.end(self.warnings)
 
     def _write(self, batches: Iterable[Batch]) -> None:
@@ -169,8 +190,13 @@ class FilmJob:
         writer: PartWriter | None = None
         try:
             for batch in batches:
-                writer = writer or PartWriter(self.film, self.encoding, self.parts.next())
+                if writer is None:
+                    writer = PartWriter(self.film, self.encoding, self.parts.next())
+                    if self.options.chroma_to:
+                        self._chroma = ChromaWriter(self.film, self.parts.next_chroma())
                 writer.write(batch.frames)
+                if self._chroma:
+                    self._chroma.write(batch.chroma)
                 if batch.state is not None:
                     self._finish(writer, batch.state)
                     writer = None
@@ -181,9 +207,15 @@ class FilmJob:
             if writer is not None:
                 writer.abandon()
                 self.parts.next().unlink(missing_ok=True)
+            if self._chroma is not None:
+                self._chroma.abandon()
+                self.parts.next_chroma().unlink(missing_ok=True)
 
     def _finish(self, writer: PartWriter, state: dict[str, Tensor]) -> None:
         writer.finish()
+        if self._chroma is not None:
+            self._chroma.finish()
+            self._chroma = None
         self.parts.add(writer.frames, writer.delay, state)
 
     def _painted(self, batches: Iterable[Batch]) -> Iterator[Batch]:
@@ -193,15 +225,20 @@ class FilmJob:
             self._write_chroma(batch, ab)
             frames += len(batch.frames)
             if frames % self.part_frames == 0:
-                batch.state = self.smoother.state()
+                batch.state = self.smoother.state() | {_ALIGNED + key: value for key, value in batch.aligned.items()}
             yield batch
 
     def _smoothed(
-        self, painted: Iterable[tuple[Batch, tuple[Tensor | None, Tensor]]]
-    ) -> Iterator[tuple[Batch, Tensor]]:
+        self, painted: Iterable[tuple[Batch, tuple[Tensor | None, Tensor | None]]]
+    ) -> Iterator[tuple[Batch, Tensor | None]]:
         """Batches with their colours as they stay; the oldest come first, some are held back until later ones came."""
         held: deque[Batch] = deque()
         for batch, (lightness, ab) in painted:
+            if ab is None:  # all of it is given, and nothing to be steadied
+                for done in self.smoother.finish():
+                    yield held.popleft(), done
+                yield batch, None
+                continue
             held.append(batch)
             done = ab if lightness is None else self.smoother.push(lightness, ab)
             if len(done):
@@ -210,17 +247,23 @@ class FilmJob:
             yield held.popleft(), done
 
     @torch.inference_mode()
-    def _colours(self, batch: Batch) -> tuple[Tensor | None, Tensor]:
-        """(lightness, ab) of a batch at network size; lightness is None where nothing is smoothed."""
+    def _colours(self, batch: Batch) -> tuple[Tensor | None, Tensor | None]:
+        """(lightness, ab) of a batch at network size; lightness is None where nothing is smoothed, and ab where another
+        version gives all."""
         film, temperature = self.film, self.options.temperature
+        batch.given = self.painter.convert(batch.given, self.device)
+        if batch.given and all(one is not None for one in batch.given):
+            return None, None
         luma = self._luma(batch)
         codes: dict[str, Any] = {"full_range": film.full_range, "bits": self.encoding.layout.bits}
         ordinary = film.transfer not in hdr.COLOUR_FACTOR
         if ordinary and self.options.temporal == "off":  # nobody else needs to see the lightness
-            predict = partial(self.colorizer.predict_ab_of_luma, size=self.input_size, turns=film.turns, **codes)
+            predict = partial(
+                self.network.predictor.predict_ab_of_luma, size=self.input_size, turns=film.turns, **codes
+            )
             return None, self._predicted(partial(predict, temperature=temperature), luma)
         lightness = hdr.eyes(ops.luma_to_input(luma, self.input_size, **codes), film.transfer)
-        predict = partial(self.colorizer.predict_ab, temperature=temperature)
+        predict = partial(self.network.predictor.predict_ab, temperature=temperature)
         ab = self._predicted(predict, lightness.rot90(film.turns, (2, 3)))
         return lightness, ab.rot90(-film.turns, (2, 3))
 
@@ -238,24 +281,19 @@ class FilmJob:
 
     def _luma(self, batch: Batch) -> Tensor:
         """A batch's luma where it is painted, to which it goes once."""
-        batch.luma = batch.luma[: len(batch.frames)].to(self.colorizer.device)
+        batch.luma = batch.luma[: len(batch.frames)].to(self.device)
         return batch.luma
 
     @torch.inference_mode()
-    def _write_chroma(self, batch: Batch, ab: Tensor) -> None:
+    def _write_chroma(self, batch: Batch, ab: Tensor | None) -> None:
         """Write what a batch's frames still lack: chroma, and luma that was decoded on a GPU."""
-        film, layout = self.film, self.encoding.layout
-        luma = self._luma(batch)
-        factor = hdr.COLOUR_FACTOR.get(film.transfer, 1.0)
-        chroma = ops.paint_chroma(
-            ab,
-            luma,
-            subsampling=layout.subsampling,
-            matrix=film.matrix,
-            full_range=film.full_range,
-            saturation=self.options.saturation * factor,
-            bits=layout.bits,
-        )
+        layout, luma = self.encoding.layout, self._luma(batch)
+        chroma = self.painter.planes(batch, ab, luma)
+        if self.options.chroma_to:
+            batch.chroma = self.painter.chroma_film(batch, ab, luma, chroma, self.input_size)
+            for frame, small in zip(batch.frames, batch.chroma, strict=True):
+                small.pts, small.time_base = frame.pts + self.cut.ticks(self.film.time_base), self.film.time_base
+                small.duration = frame.duration
         if self.surfaces:
             batch.frames = self.surfaces(batch.frames, luma, *chroma)
             return

@@ -31,6 +31,9 @@ class Batch:
     frames: list[Any] = field(default_factory=list)  # av.VideoFrame in the output's format, luma in place if it is here
     colored: list[bool] = field(default_factory=list)  # the frame keeps the colours it has
     state: dict[str, Tensor] | None = None  # of the smoothing behind this batch, where it ends a part
+    given: list[Any] = field(default_factory=list)  # what another version gives for each frame, as `paint` converts it
+    aligned: dict[str, Tensor] = field(default_factory=dict)  # of that version's alignment behind this batch
+    chroma: list[Any] = field(default_factory=list)  # the chroma film's frames
 
 
 def _run_dry(context: Any) -> None:

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 FRAMES = 240  # of a part, or a little less: what a kill loses at most
 
-_OWN = re.compile(r"(\d{6}|growing|whole)\.\w+|(job|end)\.json|\..*\.tmp")  # what is cleared away, and nothing else
+_OWN = re.compile(
+    r"(\d{6}|growing|whole)(\.chroma)?\.\w+|(job|end)\.json|\..*\.tmp"
+)  # what is cleared away, and nothing else
 
 Job = dict[str, dict[str, Any]]  # section -> name -> value
 
@@ -101,11 +103,22 @@ class Parts:
         """A temporary name for the part after the last one."""
         return self.folder / f"growing{self.dst.suffix}"
 
+    def next_chroma(self) -> Path:
+        """A temporary name for the chroma film's part after the last one."""
+        return self.folder / "growing.chroma.mkv"
+
+    @staticmethod
+    def chroma(part: Path) -> Path:
+        """The chroma film of a part."""
+        return part.with_suffix(".chroma.mkv")
+
     def add(self, frames: int, delay: int, state: dict[str, Tensor]) -> None:
         """Count the file at `next()` as the next part."""
         from safetensors.torch import save
 
         path = self._path(len(self.done))
+        if self.next_chroma().exists():
+            publish(self.next_chroma(), self.chroma(path), durable=True)
         publish(self.next(), path, durable=True)
         facts = {"frames": str(frames), "delay": str(delay)}
         write_bytes(self.folder / f"{path.stem}.safetensors", save(state, metadata=facts), durable=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -93,29 +94,39 @@ def video(options: VideoOptions) -> VideoReport:
     )
     streams = choose_streams(film, encoding, dst, Cut.of(film, options.start, options.end))
     # Only from here on is there need of torch, which takes a second to load; meanwhile the network gets ready.
-    session.begin(options.weights, options.device, options.engine)
-    from ..predictor import Predictor
+    if options.chroma_from is None:
+        session.begin(options.weights, options.device, options.engine)
     from . import gpu
+    from .chroma_film import join_chroma
+    from .chroma_source import ChromaSource
     from .job import FilmJob
+    from .network import Network
     from .resume import Parts
 
-    colorizer = Predictor.of(options, amount=film.frames or 1000)
-    found = gpu.choose_hardware(film, encoding, options, colorizer.device)
+    cut = Cut.of(film, options.start, options.end)
+    source = None if options.chroma_from is None else ChromaSource(Path(options.chroma_from), film, cut)
+    covered = source is not None and source.covers(film, cut)
+    network = Network(options, film.frames or 1000, now=not covered)
+    found = gpu.choose_hardware(film, encoding, options, network.device)
     encoding = found.encoding
-    made_from = _made_from(src, options, encoding.encoder) | {"painted by": {"engine": colorizer.engine}}
+    made_from = _made_from(src, options, encoding.encoder) | {"painted by": {"engine": network.engine}}
     parts = Parts(dst, made_from, resume=options.resume, overwrite=options.overwrite)
-    if parts.painted_by not in (None, colorizer.engine):
-        log.warning(f"{parts.folder} was painted by {parts.painted_by}, what follows by {colorizer.engine}")
+    if parts.painted_by not in (None, network.engine):
+        log.warning(f"{parts.folder} was painted by {parts.painted_by}, what follows by {network.engine}")
     try:
         for name, why in streams.left_out.items():
             log.warning(f"{name} is left out of {dst}: {why}")
         for refusal in found.refused:
             log.warning(f"{src} is {refusal}")
-        job = FilmJob(film, encoding, streams, colorizer, options, parts, decoder=found.decoder)
+        job = FilmJob(film, encoding, streams, network, options, parts, decoder=found.decoder, source=source)
         begun = time.perf_counter()
         painted = job.run(dst, options.progress)
         seconds = time.perf_counter() - begun
         frames = parts.frames
+        if options.chroma_to is not None:
+            chroma_to = Path(options.chroma_to)
+            chroma_to.parent.mkdir(parents=True, exist_ok=True)
+            join_chroma(film, [parts.chroma(part.path) for part in parts.done], chroma_to)
         parts.publish()
     except BaseException:
         if parts.frames == 0:
@@ -160,8 +171,14 @@ def _made_from(src: Path, options: VideoOptions, encoder: str) -> dict[str, dict
     # Of the hardware the encoder alone matters.
     for name in ("src", "dst", "weights", "resume", "overwrite", "preview", "hardware", "progress", "trust_first"):
         del same[name]
+    inputs = {str(src): fingerprint(src)}
+    for name in ("chroma_from",):  # by what they hold
+        if same[name] is not None:
+            inputs[f"{name} {same[name]}"] = fingerprint(Path(same[name]))
+            same[name] = True
+    same["chroma_to"] = same["chroma_to"] is not None  # parts have it, or not
     return {
-        "input": {str(src): fingerprint(src)},
+        "input": inputs,
         "weights": {str(options.weights): members[0][1] if len(members) == 1 else str(members)},
         "option": same,
         "encoder": {"name": encoder},
@@ -180,4 +197,24 @@ def _check(src: Path, dst: Path, options: VideoOptions) -> None:
         raise ValueError(f"input and output are the same file, {src}")
     if dst.exists() and not options.overwrite:
         raise FileExistsError(f"{dst} exists already; --overwrite (overwrite=True) replaces it")
+    if options.hints is not None:
+        raise ValueError("hints: of films is not there yet")
+    _check_chroma(src, dst, options)
     named.check(options.weights)
+
+
+def _check_chroma(src: Path, dst: Path, options: VideoOptions) -> None:
+    if options.chroma_from is not None and not isinstance(options.chroma_from, (str, os.PathLike)):
+        raise TypeError(f"chroma_from: must be a film's path, got {type(options.chroma_from).__name__}")
+    if options.chroma_to is None:
+        return
+    target = Path(options.chroma_to)
+    if target.suffix.lower() != ".mkv":
+        raise ValueError(f"chroma_to: must end in .mkv, got {target}")
+    others = [Path(path) for path in (src, dst, options.chroma_from) if path is not None]
+    if any(target.resolve() == other.resolve() for other in others):
+        raise ValueError(f"chroma_to: must be a file of its own, got {target}, which is named twice")
+    if target.is_dir():
+        raise IsADirectoryError(f"chroma_to: {target} is a folder; give the film's own name")
+    if target.exists() and not options.overwrite:
+        raise FileExistsError(f"chroma_to: {target} exists already; --overwrite (overwrite=True) replaces it")

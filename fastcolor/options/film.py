@@ -24,6 +24,8 @@ class Films(Painting):
     """Of films: h264, hevc, av1, vp9 or ffv1. None: the input's own, or h264."""
     crf: int | None = None
     """Quality of films, 0 is best; None: visually lossless."""
+    chroma_to: FilePath | None = None
+    """Write the colours of films into a small .mkv of its own too; for a folder's films a folder."""
     fast: bool = False
     """Encode films several times faster into larger files."""
 

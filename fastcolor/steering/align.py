@@ -82,13 +82,19 @@ def _shrunk(planes: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def align(
-    picture: Tensor, version: Tensor, *, aspects: tuple[float, float] | None = None, near: Alignment | None = None
+    picture: Tensor,
+    version: Tensor,
+    *,
+    aspects: tuple[float, float] | None = None,
+    near: Alignment | None = None,
+    search: bool = True,
 ) -> Alignment:
     """Find a picture in another version of it.
 
     Args:
         picture: (H, W) luma in 0..1. version: (h, w) luma. aspects: width over height of both as they are shown; None:
-            their pixels are square. near: where to begin.
+            their pixels are square. near: where to begin. search: go on with other sizes and turns if that fails, which
+            takes several times as long.
 
     Returns:
         The best alignment found, sure or not; of a picture without detail none, blind.
@@ -100,7 +106,7 @@ def align(
     seen = _normalised(_resized(version, _side(shown[1], COARSE)))
     starts = [near] if near else [Alignment(base, 0.0) for base in _bases(*shown)]
     best = max((_search(coarse, seen, start.matrix, shown[0]) for start in starts), key=lambda one: one.confidence)
-    if not best.sure:
+    if not best.sure and search:
         tries = [_changed(start.matrix, shown[0], scale, turn, 0, 0)
                  for start in starts for scale in _SCALES for turn in _TURNS]  # fmt: skip
         shifted = sorted((_shifted(coarse, seen, one, shown[0]) for one in tries), key=lambda one: -one.confidence)
@@ -137,9 +143,12 @@ def _resized(plane: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _blurred(plane: Tensor, side: int) -> Tensor:
-    """A triangle filter, edges repeated."""
-    for _ in range(2):
-        plane = F.avg_pool2d(F.pad(plane, [side // 2] * 4, mode="replicate"), side, stride=1)
+    """A triangle filter, edges repeated: twice the mean of a window, from sums that run on."""
+    for dim in (2, 3, 2, 3):
+        margin = (0, 0, side // 2 + 1, side // 2) if dim == 2 else (side // 2 + 1, side // 2, 0, 0)
+        sums = F.pad(plane, margin, mode="replicate").cumsum(dim)
+        count = plane.shape[dim]
+        plane = (sums.narrow(dim, side, count) - sums.narrow(dim, 0, count)) / side
     return plane
 
 

@@ -26,12 +26,12 @@ from fastcolor.film import damage, gpu, read
 from fastcolor.film.clock import Cut
 from fastcolor.film.encoding import choose_encoding
 from fastcolor.film.job import FilmJob
+from fastcolor.film.network import Network
 from fastcolor.film.probe import probe
 from fastcolor.film.proof import choose_streams
 from fastcolor.film.resume import Parts
 from fastcolor.film.video import VideoReport, _made_from
 from fastcolor.options.film import VideoOptions
-from fastcolor.pictures.colorize import Colorizer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
@@ -198,12 +198,12 @@ def test_a_film_encoded_from_surfaces_is_the_same(net: str, tmp_path: Path, monk
 def paint(src: Path, dst: Path, net: str, **options: object) -> FilmJob:
     """Paint as where NVDEC decodes."""
     film = probe(src)
-    options = VideoOptions("in", "out", weights=net, **options)
+    options = VideoOptions("in", "out", weights=net, device="cpu", engine="torch", **options)
     encoding = choose_encoding(film, dst, codec="ffv1", crf=None, fast=False, lossless=False, compare=options.compare)
     parts = Parts(dst, {}, resume=False, overwrite=False)
-    colorizer = Colorizer(net, "cpu", "torch")
+    network = Network(options, 1, now=True)
     streams = choose_streams(film, encoding, dst, Cut.of(film, options.start, options.end))
-    job = FilmJob(film, encoding, streams, colorizer, options, parts, decoder=CPU)
+    job = FilmJob(film, encoding, streams, network, options, parts, decoder=CPU)
     job.run(dst, False)
     parts.publish()
     return job

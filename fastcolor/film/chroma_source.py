@@ -1,0 +1,348 @@
+"""Another version of a film in colour, whose colours are taken: found by time, aligned shot by shot.
+
+A version may have any size and rate. Where it begins is looked for before there is work, at a few moments; then its
+frames are read beside the film's, and what does not show the same keeps out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .. import ops
+from ..steering.align import SURE, Alignment, align, likeness
+from ..steering.chroma import ab_of
+from .by_time import Walk, first, frames_at, frames_near, moments, span
+from .chroma_film import is_ours
+from .clock import Cut
+from .colored import COLORED, spread
+from .encoding import Layout
+from .frames import plane_view
+from .probe import Film, probe
+from .read import Batch
+from .shots import Cuts
+
+MOMENTS = 8  # looked at before there is work
+AROUND = Fraction(4, 10)  # seconds around each, in which its frame is looked for
+THUMB = 160  # pixels of the longer side, for looking
+LOST = 0.2  # a frame of a shot that was found is another picture below this likeness
+MOVES = 0.02  # of likeness: by how much another frame must be the likest one for the version to be late
+AGAIN = 12  # frames after which a shot that was not found is looked for again
+
+
+@dataclass
+class Given:
+    """A version's frame, for one of the film's."""
+
+    frame: Any  # av.VideoFrame
+    alignment: Alignment
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """How a version fits a moment, and how many seconds later than the film's its frame is."""
+
+    alignment: Alignment
+    late: Fraction
+
+
+@dataclass
+class Taken:
+    """What became of the film's frames."""
+
+    frames: int = 0
+    found: int = 0
+    other: int = 0  # showed something else
+    spans: list[tuple[float, float]] = field(default_factory=list)  # of those, in seconds
+
+
+class ChromaSource:
+    """A coloured version of a film.
+
+    Args:
+        path: of the version. film: to be painted. cut: what of it.
+
+    Raises:
+        FileNotFoundError, ValueError: no such film, a gray one, one of something else, or of another time.
+    """
+
+    def __init__(self, path: Path, film: Film, cut: Cut) -> None:
+        self.path, self.film, self.cut = path, film, cut
+        if not path.exists():
+            raise FileNotFoundError(f"chroma_from: no such file: {path}")
+        try:
+            self.version = probe(path)
+        except (ValueError, OSError) as error:
+            raise ValueError(f"chroma_from: {error}") from None
+        self.ours = is_ours(path)
+        self.taken = Taken()
+        self.notes: list[str] = []
+        shape = _aspect(self.version)
+        self._shapes = (_aspect(film), 1 / shape if (self.version.turns - film.turns) % 2 else shape)
+        self._shift = Fraction(0)  # of the version's time to the film's
+        self._whole = Alignment.none()  # of the film as a whole
+        self._turns = (self.version.turns - film.turns) % 4
+        self._find()
+        self._walk = Walk(self.version, self._shift, self.ours)
+        scale = THUMB / max(film.width, film.height)
+        self._thumb = max(16, round(film.height * scale)), max(16, round(film.width * scale))
+        # By shots, as they come.
+        self._cuts = Cuts()
+        self._now: Alignment | None = None  # None: what is shown now was not found
+        self._since = 0
+
+    # ---- before there is work ----
+
+    def _find(self) -> None:
+        """Where in time and in the picture the version lies, from a few moments."""
+        film, version = self.film, self.version
+        shown, own = span(film, self.cut), span(version)
+        shifts = [Fraction(0)] if self.ours else list(dict.fromkeys((first(film) - own[0], Fraction(0))))
+        shared = [(max(shown[0], own[0] + s), min(shown[1], own[1] + s), s) for s in shifts]
+        shared = [one for one in shared if one[0] < one[1]]
+        if not shared:
+            raise ValueError(f"chroma_from: must share some time with the film, got {self.path}, which shares none")
+        self._shift = shared[0][2]
+        fits: list[tuple[Fraction, _Fit]] = []
+        colored = self.ours
+        for begin, end, shift in shared:
+            for at, frame in frames_at(film, moments(film, begin, end, MOMENTS)):
+                others = frames_near(version, at - shift, AROUND)
+                colored = colored or any(spread(other) > COLORED for _, other in others)
+                sure = next((fit.alignment for _, fit in fits if fit.alignment.sure), None)
+                fit = self._fit(frame, at, [(time + shift, other) for time, other in others], sure, len(fits) < 3)
+                if fit is not None:
+                    fits.append((shift, fit))
+            if any(fit.alignment.sure for _, fit in fits):
+                break
+        if not colored:
+            raise ValueError(f"chroma_from: must be a coloured version, got the gray film {self.path}")
+        if not fits:
+            return  # too little to see: the version is taken as it lies
+        found = [(shift, fit) for shift, fit in fits if fit.alignment.sure]
+        if not found:
+            likest = max(max(fit.alignment.confidence, 0) for _, fit in fits)
+            raise ValueError(
+                f"chroma_from: must show the same film at the same time, got {self.path} of likeness {likest:.2f}, "
+                f"below {SURE}"
+            )
+        late = _agreed([fit.late for _, fit in found])
+        self._shift = found[0][0] - late
+        self._whole = max((fit.alignment for _, fit in found), key=lambda one: one.confidence)
+        if abs(late) > Fraction(6, 10) / version.rate:
+            self.notes.append(f"{self.path} runs {float(late):+.3f} s beside the film, which is made up for")
+
+    def _fit(
+        self, frame: Any, at: Fraction, others: list[tuple[Fraction, Any]], near: Alignment | None, search: bool
+    ) -> _Fit | None:
+        """How a version's frames around a time fit a film's frame; None where there is nothing to see.
+
+        Args:
+            near, search: as `align` takes them.
+        """
+        if not others:
+            return None
+        now, planes = _thumb(frame), [_thumb(other, self._turns) for _, other in others]
+        order = sorted(range(len(others)), key=lambda i: abs(others[i][0] - at))
+        nearest = order[0]
+        best = align(now, planes[nearest], aspects=self._shapes, near=near, search=search)
+        for i in order[1::3] if not best.sure and search else ():
+            best = max(best, align(now, planes[i], aspects=self._shapes, search=False), key=lambda one: one.confidence)
+        if best.blind:
+            return None
+        if not best.sure:
+            return _Fit(best, Fraction(0))
+        likes = [likeness(now, _sized(one, now), best) or 0.0 for one in planes]
+        likest = int(np.argmax(likes))
+        if likes[likest] - likes[nearest] < MOVES:
+            likest = nearest
+        return _Fit(best, others[likest][0] - at if likest != nearest else Fraction(0))
+
+    # ---- frame by frame ----
+
+    def give(self, batch: Batch, layout: Layout) -> None:
+        """Say what the version gives for each of a batch's frames."""
+        film = self.film
+        lumas = ops.luma_to_input(
+            batch.luma[: len(batch.frames)], self._thumb, full_range=film.full_range, bits=layout.bits
+        )
+        for frame, luma in zip(batch.frames, lumas.cpu(), strict=True):
+            at = (frame.pts + self.cut.ticks(film.time_base)) * film.time_base
+            self.taken.frames += 1
+            batch.given.append(self._given(at, luma[0] / 100, self._walk.at(at)))
+        batch.aligned = self.state()
+
+    def _given(self, at: Fraction, luma: Tensor, frame: Any | None) -> Given | None:
+        cut = self._cuts.is_cut(luma)
+        if cut:
+            self._now, self._since = None, 0
+        if frame is None:
+            return None
+        if self._now is None and self._since % AGAIN == 0:
+            self._now = self._look(luma, frame)
+        elif self._now is not None and (not self.ours or self._since % AGAIN == 0):
+            like = likeness(luma, _sized(_thumb(frame, self._turns), luma), self._now)
+            if like is not None and like < LOST:
+                self._since += 1
+                self._other(at)
+                return None
+        self._since += 1
+        if self._now is None:
+            self._other(at)
+            return None
+        self.taken.found += 1
+        return Given(frame, self._now)
+
+    def _look(self, luma: Tensor, frame: Any) -> Alignment | None:
+        """How a shot lies in the version, by its first frame."""
+        other = _thumb(frame, self._turns)
+        like = likeness(luma, _sized(other, luma), self._whole)
+        if like is None or (self.ours and like >= SURE):
+            return self._whole
+        found = align(luma, other, aspects=self._shapes, near=self._whole, search=self._since == 0)
+        if found.sure and found.confidence > like + 0.01:
+            return found
+        return self._whole if like >= SURE else None
+
+    def _other(self, at: Fraction) -> None:
+        self.taken.other += 1
+        second, spans = float(at - self.cut.origin), self.taken.spans
+        if spans and second - spans[-1][1] < 1:
+            spans[-1] = (spans[-1][0], second)
+        else:
+            spans.append((second, second))
+
+    def state(self) -> dict[str, Tensor]:
+        """What the next frame needs of those before."""
+        state = {f"cuts.{name}": value for name, value in self._cuts.state().items()}
+        state["since"] = torch.tensor(self._since)
+        if self._now is not None:
+            state["now"] = self._now.matrix.contiguous().clone()
+        return state
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Go on from a `state()`."""
+        if state:
+            self._cuts.restore({name.removeprefix("cuts."): value for name, value in state.items() if "cuts." in name})
+            self._since = int(state["since"])
+            self._now = Alignment(state["now"], 1.0) if "now" in state else None
+
+    def sentences(self) -> Iterator[str]:
+        """What to tell of the whole run."""
+        taken = self.taken
+        without = taken.frames - taken.found
+        if without:
+            yield f"{self.path} gives colours for {taken.found} of {taken.frames} frames; the others are automatic"
+        if taken.other:
+            spans = ", ".join(f"{a:.1f} to {b:.1f} s" for a, b in taken.spans[:3])
+            more = ", ..." if len(taken.spans) > 3 else ""
+            yield f"{self.path} shows something else at {spans}{more}"
+
+    # ---- colours ----
+
+    def covers(self, film: Film, cut: Cut) -> bool:
+        """Whether its times, as far as its head says them, are all of the film's that are painted."""
+        (begin, end), own = span(film, cut), span(self.version)
+        slack = 1 / film.rate
+        return own[0] + self._shift <= begin + slack and own[1] + self._shift >= end - slack
+
+    def small(self) -> bool:
+        """Whether its colours are brought up by the film's luma, as the network's are, and not as they lie."""
+        return self.ours or 2 * self.version.width <= self.film.width
+
+    def ab(self, given: Given, size: tuple[int, int]) -> Tensor:
+        """(2, h, w): a small version's colours in Lab units, as painting takes them. size: (H, W) of the film."""
+        version = self.version
+        if given.frame.format.name == "yuv444p10le":
+            frame, scale, middle = given.frame, 1 / 896, 512.0
+            luma = (_plane(frame, 0, np.uint16) - 64) / 876
+        else:
+            frame = _as(given.frame, "yuv444p", version.matrix, version)
+            scale, middle = 1 / 224, 128.0
+            luma = (_plane(frame, 0, np.uint8) - 16) / 219
+        chroma = torch.stack([(_plane(frame, i, frame_type(frame)) - middle) * scale for i in (1, 2)])[None]
+        lightness = _lightness(luma)[None, None]
+        ab = ab_of(chroma, lightness, version.matrix).rot90(self._turns, (2, 3))
+        height, width = size
+        scale = min(1.0, max(ab.shape[2] / height, ab.shape[3] / width))
+        wanted = (round(height * scale), round(width * scale))
+        return given.alignment.brought(ab, wanted)[0][0]
+
+    def planes(self, given: Given, layout: Layout, size: tuple[int, int]) -> Tensor:
+        """(2, h, w) codes of the film's chroma planes, of which `size` is one's. Equal planes come bit for bit."""
+        film = self.film
+        subsampled = f"yuv{layout.subsampling}p" + ("" if layout.bits == 8 else f"{layout.bits}le")
+        frame = _as(given.frame, subsampled, film.matrix, self.version, full_range=film.full_range)
+        planes = torch.stack([_plane(frame, index, layout.dtype) for index in (1, 2)]).rot90(self._turns, (1, 2))
+        return given.alignment.brought(planes[None], size)[0][0]
+
+
+def frame_type(frame: Any) -> type:
+    """Of a planar frame's samples, in numpy."""
+    return np.uint8 if frame.format.components[0].bits == 8 else np.uint16
+
+
+def _plane(frame: Any, index: int, dtype: type) -> Tensor:
+    return torch.from_numpy(plane_view(frame, index, dtype).astype(np.float32))
+
+
+def _lightness(luma: Tensor) -> Tensor:
+    """L of an sRGB gray in 0..1, beyond which there is none."""
+    from ..reference import _gray_to_l
+
+    return _gray_to_l(luma.clamp(0, 1))
+
+
+_NUMBERS = {"bt601": 5, "bt709": 1, "bt2020": 9}  # as libswscale numbers matrices
+
+
+def _as(frame: Any, name: str, matrix: str, version: Film, *, full_range: bool = False) -> Any:
+    """A frame as planes of another format, matrix and range; itself where it is all that."""
+    same = frame.format.is_rgb is False and version.matrix == matrix and version.full_range == full_range
+    if same and frame.format.name in (name, name.replace("yuv", "yuvj")):
+        return frame
+    options: dict[str, Any] = {"dst_colorspace": _NUMBERS[matrix], "dst_color_range": "JPEG" if full_range else "MPEG"}
+    if not (frame.format.is_rgb or frame.format.has_palette):
+        options |= {
+            "src_colorspace": _NUMBERS[version.matrix],
+            "src_color_range": "JPEG" if version.full_range else "MPEG",
+        }
+    return frame.reformat(format=name, **options)
+
+
+def _aspect(film: Film) -> float:
+    """Width over height as shown, in the direction in which its frames are stored."""
+    return film.width * float(film.sample_aspect or 1) / film.height
+
+
+def _thumb(frame: Any, turns: int = 0) -> Tensor:
+    """Luma in 0..1 of a frame, made small, and turned by quarters counterclockwise."""
+    scale = THUMB / max(frame.width, frame.height)
+    width, height = max(16, round(frame.width * min(1, scale))), max(16, round(frame.height * min(1, scale)))
+    small = frame.reformat(width, height, "gray")
+    return torch.from_numpy(plane_view(small, 0, np.uint8).astype(np.float32)).rot90(turns) / 255
+
+
+def _sized(plane: Tensor, like: Tensor) -> Tensor:
+    """A plane with another's number of pixels, for comparing contrasts of the same scale."""
+    if plane.shape == like.shape:
+        return plane
+    return F.interpolate(plane[None, None], like.shape, mode="bilinear", antialias=True, align_corners=False)[0, 0]
+
+
+def _agreed(deltas: list[Fraction]) -> Fraction:
+    """The lateness that more than half of the moments that move agree on; else none."""
+    moved = [float(delta) for delta in deltas if delta]
+    if len(moved) < 2 or 2 * len(moved) < len(deltas):
+        return Fraction(0)
+    middle = float(np.median(moved))
+    near = [delta for delta in deltas if abs(float(delta) - middle) < 0.02]
+    return near[0] if 2 * len(near) > len(moved) else Fraction(0)
