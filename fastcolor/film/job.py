@@ -36,7 +36,7 @@ from .streams import Streams
 from .write import PartWriter, join
 
 if TYPE_CHECKING:
-    from ..options.film import VideoOptions
+    from ..options.film import Progress, VideoOptions
 
 log = logging.getLogger("fastcolor")
 _ALIGNED = "version."  # of a part's state, what another version's alignment goes on from
@@ -93,7 +93,7 @@ class FilmJob:
         self.notes.append(message)
         log.warning(message)
 
-    def run(self, dst: Path, progress: bool | None) -> int:
+    def run(self, dst: Path, progress: Progress | None) -> int:
         """Paint what is not yet painted, and join all. Returns the frames painted by this run."""
         begun = self.parts.frames
         if self.parts.ended is None:
@@ -115,7 +115,7 @@ class FilmJob:
         painted = self.parts.frames - begun
         return painted
 
-    def _paint_parts(self, dst: Path, progress: bool) -> None:
+    def _paint_parts(self, dst: Path, progress: Progress) -> None:
         """Read, paint and write at the same time; whatever fails first stops the others and is raised."""
         from tqdm import tqdm
 
@@ -163,11 +163,15 @@ class FilmJob:
         threads = torch.get_num_threads()
         torch.set_num_threads(max(1, threads // self.painters))
         try:
-            total = self._frames_expected()
-            with tqdm(total=total, initial=self.parts.frames, unit=" frames", disable=not progress) as bar:
+            total, frames = self._frames_expected(), self.parts.frames
+            silent = callable(progress) or not progress
+            with tqdm(total=total, initial=self.parts.frames, unit=" frames", disable=silent) as bar:
                 for batch in self._painted(decoded):
                     painted.put(batch)
                     bar.update(len(batch.frames))
+                    if callable(progress):
+                        frames += len(batch.frames)
+                        progress(frames, total)
                 painted.close()
                 workers[1].join()
         except Stopped:

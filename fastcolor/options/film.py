@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from typing import Annotated, Literal
 
@@ -12,6 +13,8 @@ from .base import FilePath, Must, Time
 from .steering import Painting
 
 _FROM_ZERO = Must("be seconds, 0 or more", lambda value: math.isfinite(value) and value >= 0)
+
+Progress = bool | Callable[[int, int | None], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +54,8 @@ class VideoOptions(Films):
     """Paint ten seconds from the middle only, encoded fast."""
     resume: bool = False
     """Go on where a run that was killed, cancelled or out of disk left off; weights and options as they were."""
-    progress: Annotated[bool | None, tyro.conf.Suppress, tyro.conf.Fixed] = None
-    """Show a progress bar; None: when stderr is a terminal."""
+    progress: Annotated[Progress | None, tyro.conf.Suppress, tyro.conf.Fixed] = None
+    """Show a progress bar; None: when stderr is a terminal. A function gets (frames done, frames expected or None)."""
 
     def check(self) -> None:
         """Compare every field with its rule, and those that exclude each other.
