@@ -100,6 +100,21 @@ def application(studio: Studio) -> FastAPI:
         path = await studio.repaint(studio.store[key], Look(**body.model_dump()))
         return FileResponse(path, headers=_FRESH)
 
+    @app.post("/api/items/{key}/preview", status_code=202)
+    async def preview(key: str, body: LookBody) -> dict[str, Any]:
+        """Begin to preview a film with other colours."""
+        item = studio.store[key]
+        await studio.preview(item, Look(**body.model_dump()))
+        return item.told()
+
+    @app.get("/api/items/{key}/preview.mp4")
+    async def preview_file(key: str) -> FileResponse:
+        """Ten seconds from the middle of a film, gray and colour side by side."""
+        path = studio.store[key].folder / "preview.mp4"
+        if not path.exists():
+            raise LookupError("it is not painted yet")
+        return FileResponse(path, media_type="video/mp4", headers=_FRESH)
+
     @app.put("/api/items/{key}/mark", status_code=204)
     async def mark(key: str, body: MarkBody) -> None:
         """Note what somebody thinks of a result."""
@@ -131,6 +146,11 @@ def application(studio: Studio) -> FastAPI:
     async def export(body: ExportBody) -> dict[str, Any]:
         """Begin to write pictures as the command does."""
         return studio.export(body.ids, body.format).told()
+
+    @app.get("/api/exports")
+    async def exports() -> list[dict[str, Any]]:
+        """The exports that are at work."""
+        return [one.told() for one in studio.exports.values() if one.state == "working"]
 
     @app.get("/api/exports/{key}")
     async def export_state(key: str) -> dict[str, Any]:

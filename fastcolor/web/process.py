@@ -6,7 +6,6 @@ import contextlib
 import importlib
 import logging
 import multiprocessing
-import os
 import signal
 import threading
 from collections.abc import Callable
@@ -86,20 +85,19 @@ class Process:
 def _work(pipe: Connection, make: str, arguments: tuple[Any, ...]) -> None:
     """What the other process does until nobody asks any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends us
-    busy = False
+    stopping = False
 
     def stop(number: int, frame: object) -> None:
-        if not busy:
-            os._exit(0)
+        nonlocal stopping
+        stopping = True
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, stop)
     logging.basicConfig(level=logging.ERROR)
     made = None
     with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
-        while True:
+        while not stopping:  # an import that is interrupted may raise something else
             method, given, tells = pipe.recv()
-            busy = True
             try:
                 if made is None:
                     module, _, name = make.partition(":")
@@ -110,7 +108,6 @@ def _work(pipe: Connection, make: str, arguments: tuple[Any, ...]) -> None:
                 log.debug("%s", method, exc_info=error)
                 words = " ".join(str(error).split()) or type(error).__name__
                 answer = ("failed", (words, _kind(error), getattr(error, "errno", None)))
-            busy = False
             pipe.send(answer)
 
 

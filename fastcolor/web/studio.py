@@ -8,18 +8,19 @@ import io
 import secrets
 import shutil
 import zipfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from ..constants import is_film
+from ..constants import WRITTEN_FILMS, is_film
 from ..formats.endings import GRAY_ONLY, SUFFIXES, check_target
 from ..options.look import Look as LookOptions
 from ..options.serve import ServeOptions
 from ..pictures import targets
 from .events import Events
-from .lane import CancelledWorkError, Lane
+from .films import Films, folder_of
+from .lane import CancelledWorkError, Lane, Ticket
 from .look import Look
 from .process import Process
 from .store import Item, Mark, Store
@@ -40,10 +41,19 @@ class Export:
     done: int = 0
     words: list[str] = field(default_factory=list)  # what failed or is worth a sentence
     made: list[tuple[str, Path]] = field(default_factory=list)  # names in the download, and where they lie
+    film: dict[str, Any] = field(default_factory=dict)  # how far the film at work is
+    ticket: Ticket | None = None  # of that film
 
     def told(self) -> dict[str, Any]:
         """What the page learns of it."""
-        return {"id": self.id, "state": self.state, "done": self.done, "total": len(self.items), "words": self.words}
+        return {
+            "id": self.id,
+            "state": self.state,
+            "done": self.done,
+            "total": len(self.items),
+            "words": self.words,
+            "film": self.film,
+        }
 
 
 class Studio:
@@ -60,6 +70,7 @@ class Studio:
         self.events = Events()
         chosen = {field.name: getattr(options, field.name) for field in fields(LookOptions)}
         self.painter = Lane(Process("fastcolor.web.painter:Painter", LookOptions(**chosen)), QUEUE)
+        self.films = Films(LookOptions(**chosen), self.changed)
         self.exports: dict[str, Export] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -106,6 +117,9 @@ class Studio:
                 call = ("first", str(item.source), str(item.folder), item.look)
                 item.ticket = self.painter.submit(*call, begun=begun)
                 item.facts = await item.ticket.done
+            else:
+                begun()
+                await self.films.first(item)
             item.state, item.revision = "ready", item.revision + 1
         except CancelledWorkError:
             return
@@ -118,15 +132,20 @@ class Studio:
         """Tell the pages of an item."""
         self.events.tell("item", **item.told())
 
-    def plainly(self, error: Exception, item: Item) -> str:
+    def plainly(self, error: Exception | str, item: Item) -> str:
         """An error's words, with the name that the owner knows in place of where the file lies."""
         words = str(error) or type(error).__name__
-        return words.replace(str(item.source), item.name).replace(str(item.folder), "")
+        return words.replace(str(item.source), item.name).replace(f"{item.folder}/", "")
 
     def remove(self, item: Item) -> None:
         """Forget an item; what waits for it is called off."""
-        if item.ticket is not None:
+        if item.kind == "film":
+            self.films.remove(item)
+        elif item.ticket is not None:
             self.painter.cancel(item.ticket, running=False)
+        for export in [one for one in self.exports.values() if item in one.items and one.state == "working"]:
+            if item.kind == "film":
+                self.drop_export(export)
         self.store.remove(item)
         self.events.tell("removed", id=item.id)
 
@@ -158,15 +177,37 @@ class Studio:
             raise ValueError(f"place: must lie in 0..1, got {x:g}, {y:g}")
         return await self.painter.submit("suggestions", str(item.source), item.look, x, y, urgent=True).done
 
+    async def preview(self, item: Item, look: Look) -> None:
+        """Preview a film with other colours."""
+        look.check()
+        if item.kind != "film" or item.state != "ready":
+            raise ValueError(f"{item.name}: is no film that is ready")
+        if look.hints:
+            raise ValueError("hints: of films are not taken here")
+        item.look = look
+        self._later(self._preview(item, look))
+
+    async def _preview(self, item: Item, look: Look) -> None:
+        try:
+            await self.films.preview(item, look)
+            item.words = ""
+        except CancelledWorkError:
+            return
+        except Exception as error:
+            item.words = self.plainly(error, item)
+        item.revision += 1
+        if item.id in self.store.items:
+            self.changed(item)
+
     # Files
 
     def export(self, ids: Sequence[str], format: str | None) -> Export:
         """Begin to write pictures as `fastcolor colorize` would."""
         if format is not None:
             check_target(Path(f"output{targets.ending(format)}"))
-        items = [item for item in map(self.store.__getitem__, ids) if item.kind == "picture" and item.state == "ready"]
+        items = [item for item in map(self.store.__getitem__, ids) if item.state == "ready"]
         if not items:
-            raise ValueError("ids: must name pictures that are coloured")
+            raise ValueError("ids: must name pictures or films that are coloured")
         key = secrets.token_hex(8)
         export = Export(key, items, format, self.store.folder / f"export-{key}")
         export.folder.mkdir()
@@ -182,11 +223,20 @@ class Studio:
             try:
                 name = _unused(self._named(item, export.format), taken)
                 into = export.folder if self.options.folder is None else self.options.folder / COLOURED
+                if item.kind == "film" and self.options.folder is None:
+                    into = item.folder / folder_of(item)  # where a try that was cancelled left what it had done
                 target = into / name
                 target.parent.mkdir(parents=True, exist_ok=True)
-                notes = await self.painter.submit("export", str(item.source), str(target), item.look).done
+                if item.kind == "film":
+                    export.ticket = self.films.export(item, target, self._telling(export))
+                    notes = await export.ticket.done
+                    export.film = {}
+                else:
+                    notes = await self.painter.submit("export", str(item.source), str(target), item.look).done
                 export.made.append((name, target))
-                export.words += [f"{item.name}: {note}" for note in notes]
+                export.words += [f"{item.name}: {self.plainly(note, item)}" for note in notes]
+            except CancelledWorkError:
+                break
             except Exception as error:
                 export.words.append(self.plainly(error, item))
             export.done += 1
@@ -204,7 +254,18 @@ class Studio:
             export.words.append(f"written into {COLOURED}/ in the folder: {len(export.made)}")
         self.events.tell("export", **export.told())
 
+    def _telling(self, export: Export) -> Callable[[dict[str, Any]], None]:
+        def tell(progress: dict[str, Any]) -> None:
+            export.film = progress
+            self.events.tell("export", **export.told())
+
+        return tell
+
     def _named(self, item: Item, format: str | None) -> str:
+        if item.kind == "film":
+            path = Path(item.name)
+            name = path.name if path.suffix.lower() in WRITTEN_FILMS else f"{path.stem}.mkv"
+            return name if self.options.folder is None or not item.inside else f"{item.inside}/{name}"
         suffix = targets.ending(format) or Path(item.name).suffix.lower()
         suffix = ".png" if suffix in GRAY_ONLY or suffix not in SUFFIXES else suffix
         kept = Path(item.name).suffix
@@ -224,8 +285,11 @@ class Studio:
             raise LookupError("there is no such export") from None
 
     def drop_export(self, export: Export) -> None:
-        """Call an export off, or remove what it made."""
+        """Call an export off, or remove what it made. Of a film, what is done is kept for the next try."""
         export.state = "cancelled"
+        if export.ticket is not None:
+            self.films.cancel(export.ticket)
+        self.events.tell("export", **export.told())
         self.exports.pop(export.id, None)
         shutil.rmtree(export.folder, ignore_errors=True)
 
@@ -261,6 +325,7 @@ class Studio:
         self.events.close()
         for task in self._tasks:
             task.cancel()
+        await self.films.close()
         await self.painter.stop()
         self.store.close()
 
@@ -289,7 +354,8 @@ def _pack(export: Export) -> None:
     with zipfile.ZipFile(export.folder / "all.zip", "w", zipfile.ZIP_STORED) as archive:
         for name, path in export.made:
             archive.write(path, name)
-            path.unlink()
+            if path.is_relative_to(export.folder):
+                path.unlink()
 
 
 def _cell(text: str) -> str:

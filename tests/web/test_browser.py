@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from film_clips import clip, packets_of
 from page_server import Server, serving
 from PIL import Image
 
@@ -122,7 +123,7 @@ def test_ten_pictures_are_coloured_compared_corrected_and_exported(page: playwri
         card.scroll_into_view_if_needed()
         shown = Image.open(io.BytesIO(card.locator("img").screenshot())).convert("RGB")
         assert color(np.asarray(shown).astype(int)) > 4, card.inner_text()
-    assert page.locator("#status").inner_text() == "10 in colour"
+    assert page.locator("#count").inner_text() == "10 in colour"
 
     page.get_by_role("button", name="coffee.png", exact=False).click()
     slide(page, "#split", 100)
@@ -188,3 +189,31 @@ def test_ten_pictures_are_coloured_compared_corrected_and_exported(page: playwri
     assert page.locator("#marks ellipse").count() == 1
     page.locator("#remove").click()
     until(lambda: page.locator("#grid li").count() == 9)
+
+
+def test_a_film_is_shown_compared_and_exported(page: playwright.Page, tmp_path: Path) -> None:
+    src = clip(tmp_path / "family.mp4", frames=40, audio=("aac",))
+    drop(page, [src])
+    card = page.locator("#grid li.ready", has_text="family.mp4")
+    until(lambda: card.count() == 1, 60)
+    card.locator("button").click()
+    screen = page.locator("#screen")
+    until(lambda: screen.evaluate("screen => screen.width") == 96)
+
+    def shown() -> np.ndarray:
+        page.wait_for_timeout(100)
+        return np.asarray(Image.open(io.BytesIO(screen.screenshot())).convert("RGB")).astype(int)
+
+    slide(page, "#split", 100)
+    gray = shown()
+    slide(page, "#split", 0)
+    colour = shown()
+    assert color(gray[:, :-12]) < 4 and color(colour[:, 12:]) > color(gray[:, :-12]) + 2
+    page.get_by_role("button", name="Play").click()
+    until(lambda: float(page.locator("#time").input_value()) > 0.5)
+    page.reload()
+    page.get_by_role("button", name="family.mp4").click()
+    with page.expect_download() as download:
+        page.locator("#export").click()
+    made = packets_of(Path(download.value.path()))
+    assert len(made[0]) == 40 and made[1] == packets_of(src)[1]

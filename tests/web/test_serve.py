@@ -17,9 +17,11 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+from film_clips import clip, packets_of
 from page_server import Server, exported, send, serving, settled
 from PIL import Image
 
+from fastcolor.film.video import video
 from fastcolor.options.pictures import ColorizeOptions
 from fastcolor.pictures.files import colorize_files
 from fastcolor.web.access import MOST_BODY, Access
@@ -296,23 +298,54 @@ def test_eight_clients_at_once_lose_nothing(server: Server, client: httpx.Client
     assert {item["id"] for item in client.get("api/items").json() if item["state"] == "ready"} == sent
 
 
+def test_a_film_is_previewed_exported_stopped_and_gone_on_with(client: httpx.Client, tmp_path: Path) -> None:
+    src = clip(tmp_path / "old film.mp4", frames=60, audio=("aac",), rotation=90)
+    keys = [send(client, src).json()["id"], send(client, b"no film at all", "broken.avi").json()["id"]]
+    film, broken = settled(client, 2)
+    assert film["state"] == "ready" and broken["state"] == "failed" and broken["words"].startswith("broken.avi")
+    assert (film["width"], film["height"], film["sound"], film["turns"] % 2) == (64, 96, 1, 1)
+    part = client.get(f"api/items/{keys[0]}/preview.mp4", headers={"range": "bytes=0-99"})
+    assert part.status_code == 206 and len(part.content) == 100
+    shown = [client.get(f"api/items/{keys[0]}/{which}-small.jpg").content for which in ("before", "after")]
+    gray, colour = (np.asarray(Image.open(io.BytesIO(one)).convert("RGB")).astype(int) for one in shown)
+    assert gray.shape == colour.shape == (96, 64, 3)
+    assert np.ptp(gray, axis=2).mean() < 3 < np.ptp(colour, axis=2).mean()
+    again = client.post(f"api/items/{keys[0]}/preview", json={"saturation": 0})
+    assert again.status_code == 202 and again.json()["look"]["saturation"] == 0
+    while client.get("api/items").json()[0]["revision"] == film["revision"]:
+        time.sleep(0.05)
+
+    told = client.post("api/exports", json={"ids": keys[:1]}).json()
+    while not client.get(f"api/exports/{told['id']}").json()["film"]:
+        time.sleep(0.01)
+    assert client.get("api/exports").json()[0]["id"] == told["id"]
+    assert client.delete(f"api/exports/{told['id']}").status_code == 204
+    made = exported(client, keys[0])
+    assert "old%20film.mp4" in made.headers["content-disposition"]
+    (tmp_path / "out.mp4").write_bytes(made.content)
+    video(src, tmp_path / "ours.mp4", engine="torch", saturation=0.0)
+    ours, theirs = packets_of(tmp_path / "ours.mp4"), packets_of(tmp_path / "out.mp4")
+    assert ours == theirs and theirs[1] == packets_of(src)[1] and len(theirs[0]) == 60
+
+
 @linux
 def test_a_death_leaves_the_server_up_and_light(server: Server, client: httpx.Client) -> None:
     assert "libtorch" not in Path(f"/proc/{server.process.pid}/maps").read_text()
     send(client, gray(), "first.png")
     settled(client, 1)
-    (painter,) = server.children()
+    before = server.children()  # one paints pictures; others films, where a test has had some
     large = Image.effect_noise((4000, 3000), 80)
     data = io.BytesIO()
     large.save(data, "BMP")
     send(client, data.getvalue(), "large.bmp")
     while client.get("api/items").json()[1]["state"] == "waiting":
         time.sleep(0.01)
-    os.kill(painter, signal.SIGKILL)
+    for child in before:
+        os.kill(child, signal.SIGKILL)
     items = settled(client, 2)
     assert items[1]["state"] == "failed" and "signal 9" in items[1]["words"]
     send(client, gray(seed=3), "after.png")
-    assert settled(client, 3)[2]["state"] == "ready" and server.children() != [painter]
+    assert settled(client, 3)[2]["state"] == "ready" and not set(before) & set(server.children())
 
 
 def test_a_folder_of_the_machine_and_the_end(tmp_path: Path) -> None:

@@ -92,7 +92,8 @@ function show(card, item) {
     image.alt = item.kind === "film" ? `${item.name}, a film` : `${item.name}, in colour`;
   }
   card.querySelector("button").disabled = item.state !== "ready";
-  const words = [STATES[item.state] || item.words, MARKS[item.mark], item.kind === "film" ? item.told : ""];
+  const words = [STATES[item.state] || item.words, MARKS[item.mark], item.kind === "film" && item.state === "ready" ? "film" : ""];
+  if (item.progress && item.state !== "failed") words.push(`preview ${item.progress.done ?? 0} of ${item.progress.total ?? "?"}`);
   if (item.state === "ready" && item.colored) words.push("was in colour");
   card.querySelector(".state").textContent = words.filter(Boolean).join(" · ");
 }

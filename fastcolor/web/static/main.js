@@ -2,15 +2,13 @@
 
 import { ask, download, listen, send, upload } from "./api.js";
 import { arrange, drop, items, keepOnly, put, whenOpened } from "./grid.js";
-import { closeViewer, opened, openPicture, refreshed, step, whenTold } from "./viewer.js";
+import { closeViewer, far, opened, openItem, refreshed, step, whenTold } from "./viewer.js";
 
 const $ = (id) => document.getElementById(id);
 const AT_ONCE = 3; // uploads
 history.replaceState(null, "", location.pathname); // without the token
 
-let words = "";
 function say(text) {
-  words = text;
   $("status").textContent = text;
 }
 whenTold(say);
@@ -19,7 +17,7 @@ whenTold(say);
 
 const waiting = [];
 const failures = [];
-let sending = 0, sent = 0;
+let sending = 0;
 
 function take(files) {
   waiting.push(...files);
@@ -32,7 +30,6 @@ async function next() {
     const file = waiting.shift();
     try {
       put(await upload(file, (share) => file.size > 5e7 && say(`${file.name}: ${Math.round(100 * share)} % sent`)));
-      sent += 1;
     } catch (error) {
       failures.push(error.message);
     }
@@ -47,8 +44,8 @@ function tell() {
   const parts = [];
   if (open) parts.push(`${open} to be coloured`);
   parts.push(...failures.slice(-3));
-  if (open || failures.length) say(parts.join(" · "));
-  else if (sent || items.size) say(`${count("ready")} in colour`);
+  if (count("ready")) parts.unshift(`${count("ready")} in colour`);
+  $("count").textContent = parts.join(" · ");
   $("export-all").disabled = !count("ready");
   $("csv").hidden = ![...items.values()].some((item) => item.mark);
 }
@@ -72,12 +69,19 @@ addEventListener("drop", (event) => {
 
 // What the server tells
 
+let exporting = null;
+
 async function everything() {
   const all = await ask("api/items");
   keepOnly(new Set(all.map((item) => item.id)));
   all.forEach(put);
   if (opened() && !items.has(opened())) closeViewer();
   tell();
+  const [running] = await ask("api/exports"); // of before a reload
+  if (running && !exporting) {
+    exporting = running.id;
+    exported(running);
+  }
 }
 
 listen({
@@ -98,12 +102,12 @@ listen({
 
 // One picture
 
-whenOpened(openPicture);
+whenOpened(openItem);
 $("close").addEventListener("click", closeViewer);
 for (const [id, by] of [["previous", -1], ["next", 1]]) {
   $(id).addEventListener("click", () => {
     const other = step(by);
-    if (other) openPicture(other);
+    if (other) openItem(other);
   });
 }
 $("remove").addEventListener("click", () => {
@@ -115,8 +119,6 @@ addEventListener("keydown", (event) => {
 $("order").addEventListener("change", () => arrange($("order").value));
 
 // Files out
-
-let exporting = null;
 
 async function exportThese(ids) {
   try {
@@ -133,7 +135,11 @@ function exported(told) {
   $("progress").hidden = told.state !== "working";
   $("bar").max = told.total;
   $("bar").value = told.done;
-  if (told.state === "working") return say(`${told.done} of ${told.total} exported`);
+  const { film } = told;
+  if (film.total && told.total === 1) [$("bar").max, $("bar").value] = [film.total, film.done];
+  if (told.state === "working") {
+    return say([`${told.done} of ${told.total} exported`, film.done === undefined ? "" : far(film)].filter(Boolean).join(" · "));
+  }
   exporting = null;
   const inFolder = told.words.some((line) => line.startsWith("written into"));
   if (told.state === "ready" && !inFolder) download(`api/exports/${told.id}/file`);
@@ -142,12 +148,12 @@ function exported(told) {
 
 $("export").addEventListener("click", () => exportThese([opened()]));
 $("export-all").addEventListener("click", () => {
-  exportThese([...items.values()].filter((item) => item.state === "ready" && item.kind === "picture").map((item) => item.id));
+  exportThese([...items.values()].filter((item) => item.state === "ready").map((item) => item.id));
 });
 $("cancel-export").addEventListener("click", async () => {
   const id = exporting;
   exporting = null;
   $("progress").hidden = true;
-  say("Export cancelled.");
+  say("Export cancelled. What is done of a film is kept: another export goes on from there.");
   await ask(`api/exports/${id}`, { method: "DELETE" }).catch(() => {});
 });

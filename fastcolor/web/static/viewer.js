@@ -1,6 +1,7 @@
 // One picture: before and after, zoom to pixels, colours live.
 
 import { ask, repaint, send } from "./api.js";
+import { closeFilm, openFilm, splitFilm, whenDragged } from "./film.js";
 import { Hints } from "./hints.js";
 import { current, focus, items, shown } from "./grid.js";
 
@@ -32,20 +33,30 @@ export const hints = new Hints({
   say: (words) => say(words),
 });
 
-export function openPicture(id) {
+const isFilm = () => item?.kind === "film";
+
+export function openItem(id) {
   item = items.get(id);
   look = structuredClone(item.look);
   $("viewer").hidden = false;
-  $("stage").hidden = $("tools").hidden = $("stage-help").hidden = false;
-  $("film").hidden = true;
+  $("stage").hidden = $("stage-help").hidden = $("zoom").hidden = isFilm();
+  $("film").hidden = !isFilm();
   main.classList.add("viewing");
   current(id);
   $("viewer-name").textContent = item.name;
+  controls();
+  facts();
+  if (isFilm()) {
+    $("hints").hidden = true;
+    openFilm(item);
+    $("play").focus({ preventScroll: true });
+    $("viewer").scrollIntoView({ block: "nearest" });
+    return;
+  }
+  closeFilm();
   images.before.src = `api/items/${id}/before.jpg`;
   showAfter(`api/items/${id}/after.jpg?v=${item.revision}`);
   hints.open(look.hints, item.hints, item.width / item.height);
-  controls();
-  facts();
   fit();
   stage.focus({ preventScroll: true });
   $("viewer").scrollIntoView({ block: "nearest" });
@@ -55,6 +66,7 @@ export function closeViewer() {
   if (!item) return;
   const id = item.id;
   item = null;
+  closeFilm();
   $("viewer").hidden = true;
   main.classList.remove("viewing");
   current(null);
@@ -64,13 +76,19 @@ export function closeViewer() {
 /** What another page or the server changed. */
 export function refreshed(changed) {
   if (changed.id !== item?.id) return;
+  const older = item.revision;
   item = changed;
   facts();
+  if (isFilm() && item.revision !== older) openFilm(item);
 }
 
 function facts() {
   const words = [`${item.width} × ${item.height}`];
-  if (item.frames > 1) words.push(`${item.frames} frames or pages, the first is shown`);
+  if (item.seconds) words.push(`${clock(item.seconds)}, ${item.frames} frames`);
+  if (isFilm()) words.push(item.sound ? "with sound" : "without sound");
+  if (item.progress) words.push(`preview: ${far(item.progress)}`);
+  if (item.words) words.push(item.words);
+  if (item.frames > 1 && !isFilm()) words.push(`${item.frames} frames or pages, the first is shown`);
   if (item.doubt != null) words.push(`network's doubt ${item.doubt.toFixed(1)} ab units`);
   if (item.colored) words.push("was in colour before");
   words.push(...(item.notes ?? []));
@@ -78,6 +96,17 @@ function facts() {
   for (const button of document.querySelectorAll("[data-mark]")) {
     button.setAttribute("aria-pressed", String(button.dataset.mark === item.mark));
   }
+}
+
+const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
+
+/** How far a film is, in words. */
+export function far({ done, total, fps, left }) {
+  if (done === undefined) return "begins";
+  const words = [total ? `${done} of ${total} frames` : `${done} frames`];
+  if (fps) words.push(`${fps} a second`);
+  if (left != null) words.push(`${clock(left)} left`);
+  return words.join(", ");
 }
 
 // Colours
@@ -92,6 +121,7 @@ let painting = false, wanted = null;
 
 /** Ask for the picture as `look` says; while one answer is awaited only the newest wish is kept. */
 async function paint() {
+  if (isFilm()) return preview();
   wanted = { id: item.id, look: structuredClone(look) };
   if (painting) return;
   painting = true;
@@ -114,15 +144,27 @@ async function paint() {
   sharpen();
 }
 
+let soon = 0;
+
+/** A film's preview takes seconds: it begins when the sliders rest. */
+function preview() {
+  const { id } = item;
+  const asked = structuredClone(look);
+  clearTimeout(soon);
+  soon = setTimeout(() => send(`api/items/${id}/preview`, "POST", asked).catch((error) => say(error.message)), 600);
+}
+
 const LIVE = {
   saturation: { read: Number, tell: (value) => value.toFixed(2) },
   temperature: { read: Number, tell: (value) => (value === null ? "its own" : value.toFixed(2)) },
   detail: { read: Number, tell: (value) => (value === null ? "its own" : String(value)) },
 };
 
+const USUAL = { saturation: 1, temperature: 0.4, detail: 256 };
+
 function controls() {
   for (const [name, { tell }] of Object.entries(LIVE)) {
-    $(name).value = look[name] ?? item.own[name]; // where the network's own lies
+    $(name).value = look[name] ?? item.own?.[name] ?? USUAL[name]; // where the network's own lies
     $(`${name}-value`).textContent = tell(look[name]);
   }
 }
@@ -145,8 +187,10 @@ $("own").addEventListener("click", () => {
 export function setSplit(value) {
   split = Math.min(Math.max(value, 0), 1);
   $("split").value = Math.round(split * 100);
+  splitFilm(split);
   place();
 }
+whenDragged(setSplit);
 $("split").addEventListener("input", () => setSplit($("split").value / 100));
 
 // Zoom
@@ -179,7 +223,7 @@ function move(x, y) {
 
 /** Put everything where the view says; the picture never leaves the stage. */
 function place() {
-  if (!item) return;
+  if (!item || isFilm()) return;
   const width = item.width * view.scale, height = item.height * view.scale;
   const within = (at, size, room) => (size <= room ? (room - size) / 2 : Math.min(0, Math.max(room - size, at)));
   view.x = within(view.x, width, stage.clientWidth);
@@ -230,7 +274,7 @@ $("in").addEventListener("click", () => zoom(1.5));
 $("out").addEventListener("click", () => zoom(1 / 1.5));
 $("fit").addEventListener("click", fit);
 $("pixels").addEventListener("click", () => zoom(1 / view.scale / devicePixelRatio));
-addEventListener("resize", () => item && fit());
+addEventListener("resize", () => item && !isFilm() && fit());
 stage.addEventListener("wheel", (event) => {
   event.preventDefault();
   const box = stage.getBoundingClientRect();

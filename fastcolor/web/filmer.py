@@ -1,0 +1,99 @@
+"""What the filming process does for the server: films looked at, previewed, painted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import av
+from PIL import Image
+
+from ..film.probe import probe
+from ..film.video import video
+from ..options.film import VideoOptions
+from ..options.look import Look as LookOptions
+from .look import Look
+
+Tell = Callable[[tuple[int, int | None]], None]
+_WIDEST = 2048  # pixels of a film that is previewed as H.264, whose decoders end at twice that
+
+
+class Filmer:
+    """Films, one at a time.
+
+    Args:
+        options: which network, on what.
+    """
+
+    def __init__(self, options: LookOptions) -> None:
+        self._options = options
+
+    def ready(self) -> bool:
+        """Whether the process is there, which it is by now."""
+        return True
+
+    def first(self, path: str) -> dict[str, Any]:
+        """What a film is."""
+        film = probe(Path(path))
+        height, width = film.shown
+        with film.opened() as source:
+            sound = sum(stream.type == "audio" for stream in source.streams)
+        seconds = None if film.frames is None else float(film.frames / film.rate)
+        return {
+            "width": width,
+            "height": height,
+            "turns": film.turns,
+            "frames": film.frames,
+            "seconds": seconds,
+            "rate": float(film.rate),
+            "sound": sound,
+            "notes": list(film.notes),
+        }
+
+    def preview(self, path: str, folder: str, look: Look, tell: Tell) -> dict[str, Any]:
+        """Write preview.mp4, gray and colour side by side, of ten seconds from the middle, and stills of it."""
+        film = probe(Path(path))
+        plain = film.pixel_format in ("yuv420p", "yuvj420p", "gray") and film.width <= _WIDEST
+        target = Path(folder, "preview.mp4")
+        # Browsers show H.264 of 8 bits alone, and AV1 of any depth.
+        self._paint(path, target, look, tell, compare=True, preview=True, codec="h264" if plain else "av1")
+        with av.open(str(target)) as made:
+            middle = made.streams.video[0].frames // 2
+            frame = next(frame for index, frame in enumerate(made.decode(video=0)) if index >= middle)
+            image = frame.to_image().rotate(90 * film.turns, expand=True)
+        _stills(image, film.turns, Path(folder))
+        return {"previewed": True}
+
+    def export(self, path: str, target: str, look: Look, resume: bool, tell: Tell) -> list[str]:
+        """Do what `fastcolor-video PATH TARGET` does; returns what is worth a sentence."""
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
+        report = self._paint(path, Path(target), look, tell, resume=resume)
+        return [*report.notes, *report.warnings]
+
+    def _paint(self, path: str, target: Path, look: Look, tell: Tell, **more: Any) -> Any:
+        chosen = {field.name: getattr(self._options, field.name) for field in fields(LookOptions)}
+        chosen |= {"temperature": look.temperature, "saturation": look.saturation, "size": look.detail}
+
+        def progress(done: int, expected: int | None) -> None:
+            tell((done, expected))
+
+        options = VideoOptions(
+            src=path, dst=target, overwrite=not more.get("resume", False), progress=progress, **chosen, **more
+        )
+        return video(**vars(options))
+
+
+def _stills(image: Image.Image, turns: int, folder: Path) -> None:
+    """Its gray and its coloured half as before-small.jpg and after-small.jpg."""
+    width, height = image.size
+    if turns % 2:
+        halves = [image.crop((0, 0, width, height // 2)), image.crop((0, height // 2, width, height))]
+    else:
+        halves = [image.crop((0, 0, width // 2, height)), image.crop((width // 2, 0, width, height))]
+    if turns in (1, 2):  # turned so, the half on the left comes to lie below or on the right
+        halves.reverse()
+    for name, half in zip(("before", "after"), halves, strict=True):
+        half.thumbnail((360, 360), Image.Resampling.BOX)
+        half.save(folder / f"{name}-small.jpg", quality=90)

@@ -1,0 +1,115 @@
+"""Films on the page: a preview of each, and whole films painted in a process that can be stopped and goes on later."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ..options.look import Look as LookOptions
+from .lane import Lane, Ticket
+from .look import Look
+from .process import Process
+from .store import Item
+
+QUEUE = 50  # films that may wait
+_OFTEN = 0.25  # seconds between two tellings of how far a film is
+_FILMER = "fastcolor.web.filmer:Filmer"
+
+
+class Films:
+    """Two processes: one that looks at films and previews them, one that paints whole ones.
+
+    Args:
+        options: which network, on what. changed: is called with an item of which something is new.
+    """
+
+    def __init__(self, options: LookOptions, changed: Callable[[Item], None]) -> None:
+        self._previews, self._exports = (Lane(Process(_FILMER, options), QUEUE) for _ in range(2))
+        self._changed = changed
+
+    async def first(self, item: Item) -> None:
+        """Look at a film and preview it."""
+        item.ticket = self._previews.submit("first", str(item.source))
+        item.facts = await item.ticket.done
+        await self.preview(item, item.look)
+
+    async def preview(self, item: Item, look: Look) -> None:
+        """Paint ten seconds from the middle of a film.
+
+        Raises:
+            FullError: so many wait already. ValueError, OSError, DiedError: what went wrong.
+        """
+        if item.ticket is not None:
+            self._previews.cancel(item.ticket)
+        told = self._progress(item)
+        item.facts["progress"] = {}
+        ticket = self._previews.submit("preview", str(item.source), str(item.folder), look, told=told)
+        item.ticket, item.look = ticket, look
+        self._changed(item)
+        try:
+            item.facts.update(await ticket.done)
+        finally:
+            if item.ticket is ticket:
+                item.ticket = None
+                item.facts.pop("progress", None)
+
+    def export(self, item: Item, target: Path, told: Callable[[dict[str, Any]], None]) -> Ticket:
+        """Begin to paint a film into a file, or go on where an earlier try with the same colours ended.
+
+        Args:
+            told: gets {"done", "total", "fps", "left"} while it is painted.
+        """
+        resume = target.with_name(f"{target.name}.part").exists()
+        call = ("export", str(item.source), str(target), item.look, resume)
+        return self._exports.submit(*call, told=_paced(told))
+
+    def cancel(self, ticket: Ticket) -> None:
+        """Stop painting a whole film; what is finished is kept for the next try."""
+        self._exports.cancel(ticket)
+
+    def remove(self, item: Item) -> None:
+        """Stop what is done for an item."""
+        if item.ticket is not None:
+            self._previews.cancel(item.ticket)
+
+    async def close(self) -> None:
+        """End both processes."""
+        await self._previews.stop()
+        await self._exports.stop()
+
+    def _progress(self, item: Item) -> Callable[[tuple[int, int | None]], None]:
+        def tell(progress: dict[str, Any]) -> None:
+            if "progress" in item.facts:
+                item.facts["progress"] = progress
+                self._changed(item)
+
+        return _paced(tell)
+
+
+def folder_of(item: Item) -> str:
+    """Where an item's film is painted with its present colours: others get another folder."""
+    chosen = json.dumps(asdict(item.look), sort_keys=True)
+    return f"film-{hashlib.sha256(chosen.encode()).hexdigest()[:16]}"
+
+
+def _paced(told: Callable[[dict[str, Any]], None]) -> Callable[[tuple[int, int | None]], None]:
+    """Tell now and then how far a film is, how fast, and how long it will take."""
+    began, first, last = time.monotonic(), -1, 0.0
+
+    def tell(progress: tuple[int, int | None]) -> None:
+        nonlocal began, first, last
+        (done, total), now = progress, time.monotonic()
+        if first < 0:  # of the time before the first frames most went into loading the network
+            began, first = now, done
+        fps = (done - first) / (now - began) if done > first else 0.0
+        if now - last >= _OFTEN or done == total:
+            last = now
+            left = None if total is None or not fps else max(0, total - done) / fps
+            told({"done": done, "total": total, "fps": round(fps, 1), "left": None if left is None else round(left)})
+
+    return tell

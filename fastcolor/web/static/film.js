@@ -1,0 +1,101 @@
+// A film's preview: one video that holds gray and colour side by side, so that both always show the same frame.
+
+const $ = (id) => document.getElementById(id);
+const video = $("video"), screen = $("screen");
+const pencil = screen.getContext("2d");
+
+let item = null;
+let split = 0.5;
+
+export function openFilm(film) {
+  const address = `api/items/${film.id}/preview.mp4?v=${film.revision}`;
+  item = film;
+  if (video.getAttribute("src") !== address) {
+    const { currentTime, paused } = video;
+    const same = video.dataset.film === film.id;
+    video.dataset.film = film.id;
+    video.src = address;
+    if (same) video.currentTime = currentTime; // where one was looking
+    if (same && !paused) video.play();
+  }
+  draw();
+}
+
+export function closeFilm() {
+  item = null;
+  video.pause();
+  video.removeAttribute("src");
+  delete video.dataset.film;
+  video.load();
+}
+
+export function splitFilm(value) {
+  split = value;
+  draw();
+}
+
+/** Where in the video the gray and the coloured frame lie: side by side before a camera's rotation was undone. */
+function halves() {
+  const width = video.videoWidth, height = video.videoHeight;
+  const upright = item.turns % 2 === 0;
+  const size = upright ? [width / 2, height] : [width, height / 2];
+  const places = [[0, 0], upright ? [width / 2, 0] : [0, height / 2]];
+  if (item.turns === 1 || item.turns === 2) places.reverse();
+  return { size, gray: places[0], colour: places[1] };
+}
+
+function draw() {
+  if (!item || video.readyState < 2) return;
+  const { size: [width, height], gray, colour } = halves();
+  if (screen.width !== width || screen.height !== height) {
+    screen.width = width;
+    screen.height = height;
+    screen.style.aspectRatio = `${item.width} / ${item.height}`;
+  }
+  const line = Math.round(split * width);
+  pencil.drawImage(video, ...gray, width, height, 0, 0, width, height);
+  if (line < width) pencil.drawImage(video, colour[0] + line, colour[1], width - line, height, line, 0, width - line, height);
+  pencil.fillStyle = "#fff";
+  pencil.fillRect(line - 1, 0, Math.max(2, width / 400), height);
+  $("time").max = video.duration || 1;
+  if (document.activeElement !== $("time")) $("time").value = video.currentTime;
+}
+
+function again() {
+  draw();
+  if (!video.paused && !video.ended) requestAnimationFrame(again);
+}
+
+video.addEventListener("play", () => {
+  $("play").textContent = "Pause";
+  again();
+});
+for (const name of ["pause", "ended"]) video.addEventListener(name, () => ($("play").textContent = "Play"));
+video.addEventListener("seeked", draw);
+video.addEventListener("loadeddata", () => {
+  if (video.currentTime === 0) video.currentTime = Math.min(0.05, video.duration / 2); // else there is no picture yet
+});
+video.muted = true;
+$("mute").setAttribute("aria-pressed", "true");
+
+$("play").addEventListener("click", () => (video.paused ? video.play() : video.pause()));
+$("mute").addEventListener("click", () => {
+  video.muted = !video.muted;
+  $("mute").setAttribute("aria-pressed", String(video.muted));
+});
+$("time").addEventListener("input", () => (video.currentTime = Number($("time").value)));
+
+let drag = () => {};
+export function whenDragged(handle) {
+  drag = handle;
+}
+screen.addEventListener("pointerdown", (event) => {
+  screen.setPointerCapture(event.pointerId);
+  move(event);
+});
+screen.addEventListener("pointermove", (event) => screen.hasPointerCapture(event.pointerId) && move(event));
+
+function move(event) {
+  const box = screen.getBoundingClientRect();
+  drag(Math.min(Math.max((event.clientX - box.left) / box.width, 0), 1));
+}
