@@ -15,17 +15,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .. import ops
 from ..threads import Pipe, Stopped, Worker, in_order, painters
 from . import hdr, resume
+from .carry import Carrier
 from .chroma_film import ChromaWriter
 from .chroma_source import ChromaSource
 from .clock import Cut
 from .encoding import Encoding
 from .frames import beside_gray, plane_view
 from .gpu import Surfaces
+from .motion import Watcher
 from .network import Network
 from .paint import ChromaPainter
 from .probe import Film, reason
@@ -75,6 +78,11 @@ class FilmJob:
         self.painters = painters(self.device)
         self.part_frames = max(1, resume.FRAMES // self.size) * self.size
         self.smoother = Smoother(options.temporal, chunk=self.size)
+        # A GPU's network is not what a film waits for.
+        auto = options.temporal == "fast" and self.device.type == "cpu"
+        self.adaptive = source is None and (auto if options.adaptive == "auto" else options.adaptive == "on")
+        self.watcher, self.carrier = Watcher(part=self.part_frames), Carrier()
+        self.coarse = False  # the network answers at half the size that it sees, or less
         self.surfaces = Surfaces(encoding.surfaces, encoding.layout) if encoding.surfaces else None
 
     @cached_property
@@ -122,8 +130,9 @@ class FilmJob:
         options, done = self.options, self.parts.done
         if done:
             state = done[-1].state
-            before = {name: value for name, value in state.items() if not name.startswith(_ALIGNED)}
-            self.smoother.restore(before, self.device)
+            before = {name: value.to(self.device) for name, value in state.items() if not name.startswith(_ALIGNED)}
+            self.smoother.restore(before)
+            self.watcher.restore(self.parts.frames, before.get("luma"))
             if self.source:
                 self.source.restore({name.removeprefix(_ALIGNED): state[name] for name in state.keys() - before.keys()})
         reader = Reader(
@@ -225,12 +234,32 @@ class FilmJob:
     def _painted(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """Batches with their chroma planes written; the last one of each part brings what the next part begins with."""
         frames = self.parts.frames
-        for batch, ab in self._smoothed(in_order(batches, self._colours, self.painters)):
+        seen = self._seen(batches) if self.adaptive else batches
+        for batch, ab in self._smoothed(self._carried(in_order(seen, self._colours, self.painters))):
             self._write_chroma(batch, ab)
             frames += len(batch.frames)
             if frames % self.part_frames == 0:
                 batch.state = self.smoother.state() | {_ALIGNED + key: value for key, value in batch.aligned.items()}
             yield batch
+
+    def _seen(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """Batches with what is seen in them, one behind what was read."""
+        for batch, seen in self.watcher.watch((batch, self._lightness(batch)) for batch in batches):
+            batch.seen = seen
+            yield batch
+
+    def _carried(
+        self, painted: Iterable[tuple[Batch, tuple[Tensor | None, Tensor | None]]]
+    ) -> Iterator[tuple[Batch, tuple[Tensor | None, Tensor | None]]]:
+        """Batches with the lightness and colours of all their frames, from those that the network ran on."""
+        held: deque[Batch] = deque()
+        for batch, (lightness, ab) in painted:
+            if batch.seen is None:
+                yield batch, (lightness, ab)
+                continue
+            held.append(batch)
+            for seen, carried in self.carrier.push(batch.seen, ab):
+                yield held.popleft(), (seen.lightness, carried)
 
     def _smoothed(
         self, painted: Iterable[tuple[Batch, tuple[Tensor | None, Tensor | None]]]
@@ -240,36 +269,55 @@ class FilmJob:
         for batch, (lightness, ab) in painted:
             if ab is None:  # all of it is given, and nothing to be steadied
                 for done in self.smoother.finish():
-                    yield held.popleft(), done
+                    yield held.popleft(), self._even(done)
                 yield batch, None
                 continue
             held.append(batch)
-            done = ab if lightness is None else self.smoother.push(lightness, ab)
+            done = ab
+            if lightness is not None:
+                seen = batch.seen
+                done = self.smoother.push(lightness, ab, None if seen is None else (seen.motion, seen.error))
             if len(done):
-                yield held.popleft(), done
+                yield held.popleft(), self._even(done)
         for done in self.smoother.finish():
-            yield held.popleft(), done
+            yield held.popleft(), self._even(done)
+
+    def _even(self, ab: Tensor) -> Tensor:
+        """Colours without the edges of the blocks that they were carried in, which would be seen to move: at half the
+        network's size, where the network itself answers no finer."""
+        return F.avg_pool2d(ab, 2) if self.coarse and ab.shape[-2:] == self.input_size else ab
+
+    def _lightness(self, batch: Batch) -> Tensor:
+        """What the network may see of a batch, (n, 1, h, w), turned as the film is."""
+        codes: dict[str, Any] = {"full_range": self.film.full_range, "bits": self.encoding.layout.bits}
+        return hdr.eyes(ops.luma_to_input(self._luma(batch), self.input_size, **codes), self.film.transfer)
 
     @torch.inference_mode()
     def _colours(self, batch: Batch) -> tuple[Tensor | None, Tensor | None]:
-        """(lightness, ab) of a batch at network size; lightness is None where nothing is smoothed, and ab where another
-        version gives all."""
+        """(lightness, ab) of those frames of a batch that the network runs on, at network size; lightness is None where
+        nothing is smoothed, and ab where there are no such frames or another version gives all."""
         film, temperature = self.film, self.options.temperature
         batch.given = self.painter.convert(batch.given, self.device)
         if batch.given and all(one is not None for one in batch.given):
             return None, None
-        luma = self._luma(batch)
-        codes: dict[str, Any] = {"full_range": film.full_range, "bits": self.encoding.layout.bits}
-        ordinary = film.transfer not in hdr.COLOUR_FACTOR
-        if ordinary and self.options.temporal == "off":  # nobody else needs to see the lightness
+        if batch.seen is None and film.transfer not in hdr.COLOUR_FACTOR and self.options.temporal == "off":
+            # Nobody else needs to see the lightness.
             predict = partial(
-                self.network.predictor.predict_ab_of_luma, size=self.input_size, turns=film.turns, **codes
+                self.network.predictor.predict_ab_of_luma,
+                size=self.input_size,
+                turns=film.turns,
+                full_range=film.full_range,
+                bits=self.encoding.layout.bits,
+                temperature=temperature,
             )
-            return None, self._predicted(partial(predict, temperature=temperature), luma)
-        lightness = hdr.eyes(ops.luma_to_input(luma, self.input_size, **codes), film.transfer)
+            return None, self._predicted(predict, self._luma(batch))
+        lightness = self._lightness(batch) if batch.seen is None else batch.seen.lightness[batch.seen.runs]
+        if not len(lightness):
+            return lightness, None
         predict = partial(self.network.predictor.predict_ab, temperature=temperature)
-        ab = self._predicted(predict, lightness.rot90(film.turns, (2, 3)))
-        return lightness, ab.rot90(-film.turns, (2, 3))
+        ab = self._predicted(predict, lightness.rot90(film.turns, (2, 3))).rot90(-film.turns, (2, 3))
+        self.coarse = 2 * ab.shape[-1] <= lightness.shape[-1]
+        return lightness, ab
 
     def _predicted(self, predict: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
         """ab of a batch, in pieces that fit into the device's memory."""

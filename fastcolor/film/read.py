@@ -16,6 +16,7 @@ from .damage import Damage, Reported
 from .encoding import SURFACES, Layout
 from .frames import as_interlaced, has_captions, in_shown_order, like, plane_view
 from .gpu import luma_of, nvdec
+from .motion import Seen
 from .probe import Film
 
 # Packets on either side of the place where recordings were joined: the count of a transport stream's pieces breaks off
@@ -30,6 +31,7 @@ class Batch:
     luma: Tensor  # (frames at most, H, W) uint8 or uint16, where it was decoded, later where it is painted
     frames: list[Any] = field(default_factory=list)  # av.VideoFrame in the output's format, luma in place if it is here
     colored: list[bool] = field(default_factory=list)  # the frame keeps the colours it has
+    seen: Seen | None = None  # at network size, where that is looked at first
     state: dict[str, Tensor] | None = None  # of the smoothing behind this batch, where it ends a part
     given: list[Any] = field(default_factory=list)  # what another version gives for each frame, as `paint` converts it
     aligned: dict[str, Tensor] = field(default_factory=dict)  # of that version's alignment behind this batch

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from .. import ops
-
-ERROR, SHARE = 12.0, 0.5  # codes a pixel that the best motion leaves, in more than so many of the blocks
+from .motion import is_cut
 
 
 class Cuts:
@@ -29,7 +28,7 @@ class Cuts:
         if before is None or before.shape != now.shape:
             return True
         _, error = ops.block_motion(now, before)
-        return bool((error > ERROR * 64).float().mean() > SHARE)
+        return bool(is_cut(error))
 
     def state(self) -> dict[str, Tensor]:
         """What the next frame needs of those before."""

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import ops
+from .motion import codes_of, is_cut
 
 Mode = Literal["off", "fast", "flow"]
 MODES: tuple[str, ...] = ("off", "fast", "flow")
@@ -26,20 +27,12 @@ MODES: tuple[str, ...] = ("off", "fast", "flow")
 KEEP = {"fast": 0.9, "flow": 0.8}
 TOLERANCE = 12.0  # codes of 255: luma noise and grain lie below, other things above
 TOLERANCE_AB = 16.0  # Lab units: flicker lies below, and a thing's colour on the ground it has left above
-# A cut: in more than half of the blocks the best motion leaves over this many codes a pixel.
-CUT_ERROR, CUT_SHARE = 12.0, 0.5
 LOOKAHEAD = 8  # frames that `flow` looks ahead: 0.8^8 is 0.17
-
-
-def _codes(lightness: Tensor) -> Tensor:
-    """L (N, 1, h, w) in [0, 100] -> (N, h, w) uint8."""
-    return (lightness[:, 0] * 2.55).round().clamp(0, 255).to(torch.uint8)
 
 
 def _kept(error: Tensor, keep: float) -> Tensor:
     """(N,) share of the frame before: `keep`, or 0 behind a scene cut. error: (N, h / 8, w / 8) of `block_motion`."""
-    bad = (error > CUT_ERROR * 64).float().mean((1, 2))
-    return torch.where(bad > CUT_SHARE, 0.0, keep).to(torch.float32)
+    return torch.where(is_cut(error), 0.0, keep).to(torch.float32)
 
 
 class Smoother:
@@ -68,11 +61,12 @@ class Smoother:
         self._waiting: deque[tuple[Tensor, Tensor]] = deque()  # flow: luma and ab of frames not yet finished
         self._flow = _DenseMotion() if mode == "flow" else None
 
-    def push(self, lightness: Tensor, ab: Tensor) -> Tensor:
+    def push(self, lightness: Tensor, ab: Tensor, motion: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """Take the next frames; give those that are finished, in order.
 
         Args:
             lightness: (N, 1, h, w) as the network saw it, N at most `chunk`. ab: (N, 2, h', w') as it answered.
+            motion: what `ops.block_motion` finds from frame to frame, if that is known; "fast" alone needs it.
 
         Returns:
             (M, 2, h, w) colours of the oldest frames not yet given back: with "fast" of these; with "flow" of `chunk`
@@ -82,8 +76,8 @@ class Smoother:
             return ab
         ab = F.interpolate(ab.float(), lightness.shape[-2:], mode="bilinear", align_corners=False)
         if self.mode == "fast":
-            return self._fast(_codes(lightness), ab)
-        self._waiting.extend(zip(_codes(lightness).split(1), ab.split(1), strict=True))
+            return self._fast(codes_of(lightness), ab, motion)
+        self._waiting.extend(zip(codes_of(lightness).split(1), ab.split(1), strict=True))
         if len(self._waiting) < self.chunk + LOOKAHEAD:
             return ab[:0]
         return self._both_ways(self.chunk, self.chunk + LOOKAHEAD)
@@ -99,17 +93,17 @@ class Smoother:
             return {}
         return {"luma": self._luma.cpu().clone(), "ab": self._ab.cpu().clone()}
 
-    def restore(self, state: dict[str, Tensor], device: torch.device) -> None:
-        """Go on from a `state()`."""
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Go on from a `state()`, which lies on the device where colours are smoothed."""
         if state:
-            self._luma, self._ab = state["luma"].to(device), state["ab"].to(device)
+            self._luma, self._ab = state["luma"], state["ab"]
 
-    def _fast(self, luma: Tensor, ab: Tensor) -> Tensor:
+    def _fast(self, luma: Tensor, ab: Tensor, known: tuple[Tensor, Tensor] | None) -> Tensor:
         if luma.shape[0] == 0:
             return ab
         first = self._luma if self._luma is not None else luma[:1]
         before = torch.cat((first, luma[:-1]))
-        motion, error = ops.block_motion(luma, before)
+        motion, error = known or ops.block_motion(luma, before)
         keep = _kept(error, KEEP["fast"])
         done = []
         for i in range(luma.shape[0]):

@@ -211,7 +211,7 @@ def test_a_later_start_from_a_state_goes_on_exactly(mode: str):
             break
     state = first.state()
     again = Smoother(mode, chunk=4)
-    again.restore(state, torch.device("cpu"))
+    again.restore(state)
     rest = [again.push(lightness[start : start + 4], ab[start : start + 4]) for start in range(12, 28, 4)]
     rest += again.finish()
     assert torch.equal(torch.cat(done), whole[:12]) and torch.equal(torch.cat(rest), whole[12:])

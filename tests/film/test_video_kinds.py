@@ -355,7 +355,7 @@ def test_a_batch_too_large_for_the_device_is_halved(
     net: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     src = clip(tmp_path / "gray.mp4", frames=20)
-    fastcolor.video(src, tmp_path / "whole.mp4", weights=net, lossless=True)
+    fastcolor.video(src, tmp_path / "whole.mp4", weights=net, lossless=True, adaptive="off")
     predict = Predictor.predict_ab
 
     def short_of_memory(self: Predictor, lightness: torch.Tensor, **options: object) -> torch.Tensor:
@@ -364,7 +364,7 @@ def test_a_batch_too_large_for_the_device_is_halved(
         return predict(self, lightness, **options)
 
     monkeypatch.setattr(Predictor, "predict_ab", short_of_memory)
-    report = fastcolor.video(src, tmp_path / "colour.mp4", weights=net, lossless=True)
+    report = fastcolor.video(src, tmp_path / "colour.mp4", weights=net, lossless=True, adaptive="off")
     assert [note for note in report.notes if "memory" in note] == [
         f"out of GPU memory: {n} frames at once go through the network from here on" for n in (2, 1)
     ]

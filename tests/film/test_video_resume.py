@@ -62,7 +62,7 @@ def test_killed_and_resumed_is_the_film_undisturbed(
     net: str, long_film: Path, tmp_path: Path, ending: str, temporal: str, kills: tuple[int, ...]
 ):
     whole, dst = tmp_path / f"whole{ending}", tmp_path / f"killed{ending}"
-    options = f", temporal={temporal!r}, lossless=True, resume=True"
+    options = f", temporal={temporal!r}, adaptive='on', lossless=True, resume=True"
     assert start(long_film, whole, net, options).wait(120) == 0
     for count in kills:
         stop_after(start(long_film, dst, net, options), dst, count, signal.SIGKILL)

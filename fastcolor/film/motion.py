@@ -1,0 +1,126 @@
+"""What moves in a film, and on which frames the network has to run: where there is something new.
+
+A frame shows mostly what the frame before showed, a little moved. The blocks of luma that no motion explains are new:
+many of them at once are a cut, some of them add up until the network looks again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from .. import ops
+
+T = TypeVar("T")
+
+# A cut: in more than half of the blocks the best motion leaves over this many codes of 255 a pixel.
+CUT_ERROR, CUT_SHARE = 12.0, 0.5
+# Frames from one run to the next at most, and what a frame may have of new since the last run: codes, the mean over its
+# blocks of what is above grain. Measured: docs/film.md.
+EVERY, NEWS = 8, 3.0
+GRAIN = 4.0  # codes that half of the blocks may differ by and still show nothing but grain
+
+
+@dataclass
+class Seen:
+    """Some consecutive frames at network size, and how they differ from each other.
+
+    Attributes:
+        lightness: (n, 1, h, w) float32 as the network sees it. luma: (n, h, w) uint8, the same in codes.
+        motion, error: of `ops.block_motion`, from the frame before each. back: (n, 2, h / 8, w / 8), the motion of the
+        frame before each, from it. cuts: it begins a shot. runs: the network runs on it.
+    """
+
+    lightness: Tensor
+    luma: Tensor
+    motion: Tensor
+    error: Tensor
+    back: Tensor
+    cuts: list[bool]
+    runs: list[bool]
+
+
+def codes_of(lightness: Tensor) -> Tensor:
+    """L (N, 1, h, w) in [0, 100] -> (N, h, w) uint8."""
+    return (lightness[:, 0] * 2.55).round().clamp(0, 255).to(torch.uint8)
+
+
+def is_cut(error: Tensor) -> Tensor:
+    """(N,) bool: a scene cut. error: (N, h / 8, w / 8) of `block_motion`."""
+    return (error > CUT_ERROR * 64).float().mean((1, 2)) > CUT_SHARE
+
+
+def news_of(error: Tensor, luma: Tensor, before: Tensor) -> Tensor:
+    """(N,) what frames show that was not there before, in codes. error: of `block_motion`; luma, before: its lumas.
+
+    Grain, flicker of the light and what motion of whole pixels cannot follow are in all blocks alike: twice the median
+    block is allowed for, and a code. Only so much, though, since all blocks are new where the picture outruns the
+    search: twice `GRAIN` and the change of the light.
+    """
+    codes = error.flatten(1).float() / 64
+    light = (luma.float().mean((1, 2)) - before.float().mean((1, 2))).abs()
+    alike = torch.minimum(codes.median(1).values, GRAIN + light)
+    return (codes - 2 * alike[:, None] - 1).clamp(min=0).mean(1)
+
+
+class Watcher:
+    """Looks at a film's frames in order, and says on which the network runs.
+
+    Args:
+        part: frames after which a run is made whatever is seen, so that a film can be gone on with from there.
+        every: frames from one run to the next at most.
+    """
+
+    def __init__(self, *, part: int, every: int = EVERY) -> None:
+        self.part, self.every = part, every
+        self._number = 0
+        self._luma: Tensor | None = None  # (1, h, w) of the frame before
+        self._since, self._news = 0, 0.0  # frames and news since the last run
+
+    def restore(self, number: int, luma: Tensor | None) -> None:
+        """Go on at a frame that begins a part, behind one of this luma (1, h, w), if that is known."""
+        self._number, self._luma = number, luma
+
+    def watch(self, films: Iterable[tuple[T, Tensor]]) -> Iterator[tuple[T, Seen]]:
+        """What comes with frames, and what is seen in them.
+
+        Each is held back until the next one came: the network also runs on a frame that a cut or the film's end
+        follows, as no later run tells what is new there.
+
+        Args:
+            films: something and the (n, 1, h, w) lightness of its frames, n at least 1, in order.
+        """
+        last: tuple[T, Seen] | None = None
+        for item, lightness in films:
+            seen = self._look(lightness)
+            if last is not None:
+                last[1].runs[-1] |= seen.cuts[0]
+                yield last
+            last = item, seen
+        if last is not None:
+            last[1].runs[-1] = True
+            yield last
+
+    def _look(self, lightness: Tensor) -> Seen:
+        luma = codes_of(lightness)
+        before = torch.cat((luma[:1] if self._luma is None else self._luma, luma[:-1]))
+        motion, error = ops.block_motion(luma, before)
+        back, _ = ops.block_motion(before, luma)
+        cuts, news = is_cut(error).tolist(), news_of(error, luma, before).tolist()
+        runs = []
+        for i in range(len(luma)):
+            self._since += 1
+            self._news += news[i]
+            begins = self._number % self.part == 0 or cuts[i]
+            runs.append(begins or self._since >= self.every or self._news > NEWS)
+            if i > 0 and cuts[i]:
+                runs[i - 1] = True
+            if runs[i]:
+                self._since, self._news = 0, 0.0
+            self._number += 1
+        self._luma = luma[-1:]
+        return Seen(lightness, luma, motion, error, back, cuts, runs)

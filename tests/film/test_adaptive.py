@@ -1,0 +1,156 @@
+"""On which frames of a film the network runs, and the colours of those on which it does not."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from film_clips import frames_of, plane
+from PIL import Image
+from test_smoothing import scene
+
+import fastcolor
+from fastcolor.film.carry import Carrier
+from fastcolor.film.motion import EVERY, Seen, Watcher
+from fastcolor.predictor import Predictor
+
+SIDE = 64
+
+
+def seen_in(lightness: torch.Tensor, batch: int, **options: int) -> list[tuple[int, Seen]]:
+    """What is seen in a film that comes in batches, each with the number of its first frame."""
+    watcher = Watcher(**{"part": 240, **options})
+    starts = range(0, len(lightness), batch)
+    return list(watcher.watch(zip(starts, lightness.split(batch), strict=True)))
+
+
+def runs_of(lightness: torch.Tensor, batch: int = 8, **options: int) -> list[int]:
+    """The frames on which the network runs."""
+    return [first + i for first, seen in seen_in(lightness, batch, **options) for i, run in enumerate(seen.runs) if run]
+
+
+def carried(lightness: torch.Tensor, ab: torch.Tensor, batch: int = 8) -> torch.Tensor:
+    """Colours for all frames from those of ab that the network would have been asked for."""
+    carrier, done = Carrier(), []
+    for first, seen in seen_in(lightness, batch):
+        asked = ab[first : first + batch][seen.runs]
+        done += [colours for _, colours in carrier.push(seen, asked if len(asked) else None)]
+    return torch.cat(done)
+
+
+def still(frames: int, grain: float = 0.4, side: int = SIDE) -> torch.Tensor:
+    ground = 50 + 15 * torch.randn(side, side)
+    return (ground + grain * torch.randn(frames, 1, side, side)).clamp(2, 98)
+
+
+@pytest.mark.parametrize("grain", [0.0, 0.4, 3.0])
+def test_a_still_picture_is_looked_at_every_so_often_however_grainy(grain: float):
+    assert runs_of(still(50, grain)) == [*range(0, 50, EVERY), 49]
+
+
+def test_light_that_flickers_is_nothing_new():
+    lightness = still(40) + 0.7 * torch.randn(40, 1, 1, 1)
+    assert runs_of(lightness) == [*range(0, 40, EVERY), 39]
+
+
+def test_both_sides_of_a_cut_and_the_first_frame_of_a_part_are_looked_at():
+    lightness = torch.cat([still(13), still(20)])
+    assert runs_of(lightness) == runs_of(lightness, batch=13) == [0, 8, 12, 13, 21, 29, 32]
+    assert runs_of(still(30), part=10) == [0, 8, 10, 18, 20, 28, 29]
+
+
+def test_what_comes_into_view_is_looked_at_soon():
+    lightness = still(24)
+    for t in range(10, 24):  # something large comes in from the left, ten pixels a frame
+        lightness[t, :, 8:56, : 10 * (t - 9)] = 85 + 5 * torch.randn(1)
+    assert len({*runs_of(lightness)} & {*range(10, 16)}) >= 2
+
+
+def test_batches_of_any_size_give_the_same():
+    lightness, ab, _ = scene(30, 128)
+    assert runs_of(lightness) == runs_of(lightness, 3) == runs_of(lightness, 30)
+    assert torch.equal(carried(lightness, ab), carried(lightness, ab, 4))
+
+
+def test_where_the_network_runs_its_colours_stay_and_elsewhere_they_follow_the_motion():
+    lightness, truth, _ = scene(33, 128)
+    colours, runs = carried(lightness, truth), runs_of(lightness)
+    assert len(runs) < 20
+    assert torch.equal(colours[runs], truth[runs])
+    # A network that was asked once in eight frames and whose colours then stood still:
+    stood = truth[[i // EVERY * EVERY for i in range(33)]]
+    error, standing = ((one - truth).norm(dim=1).mean((1, 2)) for one in (colours, stood))
+    print(f"{error.mean():.2f}, at most {error.max():.2f}; standing still {standing.mean():.2f}")
+    assert error.mean() < standing.mean() / 4 and error.max() < 2
+
+
+def test_what_comes_into_view_between_two_runs_has_its_colours_at_once():
+    frames = 17
+    lightness, ab = still(frames, side=128), torch.zeros(frames, 2, 128, 128)
+    thing = 40 + 10 * torch.randn(40, 40)
+    for t in range(frames):  # a yellow thing comes in, three pixels a frame
+        width = min(40, 3 * t)
+        lightness[t, 0, 12:52, :width], ab[t, 1, 12:52, :width] = thing[:, 40 - width :], 40
+    colours = carried(lightness, ab)
+    assert len(runs_of(lightness)) < 9
+    for t in range(3, frames):
+        inside = colours[t, 1, 16:48, : min(40, 3 * t) - 2]
+        assert inside.mean() > 34 and (inside > 20).float().mean() > 0.9, f"frame {t}: {inside.mean():.1f} of 40"
+        assert colours[t, 1, :, 50:].abs().max() < 2
+
+
+def test_nothing_is_carried_over_a_cut():
+    lightness = torch.cat([still(13), still(12)])
+    ab = torch.cat([torch.full((13, 2, SIDE, SIDE), -30.0), torch.full((12, 2, SIDE, SIDE), 40.0)])
+    assert torch.allclose(carried(lightness, ab), ab, atol=1e-3)
+
+
+# ---- films ----
+
+
+@pytest.fixture(scope="module")
+def pan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Over a photograph, and back to its beginning at once."""
+    photograph = Image.open(Path(__file__).parents[2] / "bench/demo/coffee.jpg").convert("L").resize((200, 150))
+    path = tmp_path_factory.mktemp("film") / "pan.mkv"
+    with av.open(str(path), "w") as film:
+        stream = film.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "gray"
+        for t in range(37):
+            left, top = t % 25, t % 25 // 2
+            cut = np.asarray(photograph)[top : top + 96, left : left + 128]
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(cut), "gray")
+            frame.pts, frame.time_base = t, Fraction(1, 25)
+            film.mux(stream.encode(frame))
+        film.mux(stream.encode(None))
+    return path
+
+
+def painted(src: Path, **options: object) -> np.ndarray:
+    """The chroma planes of a painted film."""
+    dst = src.with_name("colour.mkv")
+    fastcolor.video(src, dst, engine="onnx", lossless=True, size=128, overwrite=True, **options)
+    return np.stack([np.stack([plane(frame, index) for index in (1, 2)]) for frame in frames_of(dst)]).astype(float)
+
+
+def test_a_film_is_painted_as_if_the_network_saw_every_frame(pan: Path, monkeypatch: pytest.MonkeyPatch):
+    seen: list[int] = []
+    predict = Predictor.predict_ab
+
+    def counting(self: Predictor, lightness: torch.Tensor, **options: object) -> torch.Tensor:
+        seen.append(len(lightness))
+        return predict(self, lightness, **options)
+
+    monkeypatch.setattr(Predictor, "predict_ab", counting)
+    some = painted(pan, adaptive="on")
+    runs = sum(seen)
+    assert 37 / EVERY <= runs < 15
+    every = painted(pan, adaptive="off")
+    gap, gray = np.hypot(*(some - every).swapaxes(0, 1)), np.hypot(*(every - 128).swapaxes(0, 1)).mean()
+    print(f"{runs} of 37 frames; {gap.mean():.2f} codes apart, in one frame {gap.mean((1, 2)).max():.2f} of {gray:.2f}")
+    assert gap.mean() < 2.5 and gap.mean((1, 2)).max() < 5 and gray > 12
+    assert np.array_equal(painted(pan), some), "a CPU chooses it for itself"
