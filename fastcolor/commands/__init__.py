@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-NAMES = ("colorize", "video", "batch", "train", "palette", "prior", "evaluate", "export", "bench", "info", "serve")
+NAMES = (
+    "colorize", "video", "batch", "serve", "study", "train", "palette", "prior", "evaluate", "export", "bench", "info",
+)  # fmt: skip
 
 
 def command(name: str) -> tuple[Any, Callable[[Any], int]]:
@@ -36,10 +38,10 @@ def command(name: str) -> tuple[Any, Callable[[Any], int]]:
             "bench": (machine.BenchOptions, machine.run_bench),
             "info": (machine.InfoOptions, machine.run_info),
         }
-    elif name in ("serve",):
+    elif name in ("serve", "study"):
         from . import page
 
-        found = {"serve": (page.ServeOptions, page.run_serve)}
+        found = {"serve": (page.ServeOptions, page.run_serve), "study": (page.StudyOptions, page.run_study)}
     return found[name]
 
 

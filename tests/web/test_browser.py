@@ -6,8 +6,10 @@ import base64
 import io
 import os
 import shutil
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ import pytest
 from film_clips import clip, packets_of
 from page_server import Server, serving
 from PIL import Image
+from test_study import material
 
 from fastcolor.options.pictures import ColorizeOptions
 from fastcolor.pictures.files import colorize_files
@@ -217,3 +220,34 @@ def test_a_film_is_shown_compared_and_exported(page: playwright.Page, tmp_path: 
         page.locator("#export").click()
     made = packets_of(Path(download.value.path()))
     assert len(made[0]) == 40 and made[1] == packets_of(src)[1]
+
+
+def test_a_study_from_the_first_pair_to_the_result(browser: playwright.Browser, tmp_path: Path) -> None:
+    material(tmp_path)
+    arguments = ["study", tmp_path / "photographs", tmp_path / "dull", "--database", tmp_path / "s.sqlite"]
+    with serving(*arguments, "--trials", 4, "--practice", 1, temporary=tmp_path / "tmp") as server:
+        server.client()  # it is up
+        page = browser.new_page()
+        page.goto(server.address)
+        page.get_by_role("button", name="Begin").click()
+        for number in range(5):
+            if number == 3:
+                page.reload()  # a closed tab loses nothing
+            show = page.get_by_role("button", name="Show the pair")
+            until(show.is_enabled)
+            show.press("Enter")
+            left = page.get_by_role("button", name="The left one is recoloured")
+            until(left.is_visible)
+            assert page.locator("#pair img").first.evaluate("image => getComputedStyle(image).visibility") == "hidden"
+            page.keyboard.press("ArrowLeft")
+            if number == 0:
+                until(lambda: page.locator("#told").inner_text() != "")
+        until(page.get_by_text("Thank you").is_visible)
+        page.get_by_role("link", name="What came of it so far").click()
+        until(page.locator("svg.plot").is_visible)
+        page.get_by_text("1 person, 4 answers that count").wait_for()
+        page.close()
+    with closing(sqlite3.connect(tmp_path / "s.sqlite")) as answers:
+        times = [ms for (ms,) in answers.execute("SELECT ms FROM display")]
+        assert answers.execute("SELECT count(*) FROM trial WHERE answer = 'left'").fetchone() == (5,)
+    assert len(times) == 5 and 950 <= min(times) and np.median(times) < 1300
