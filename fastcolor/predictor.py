@@ -19,6 +19,7 @@ from .engines.load import load
 from .engines.timings import Engine
 from .engines.torch import TorchEngine
 from .models import named
+from .models.demos import DEMOS
 from .models.generator import Generator
 from .models.mixing import mix
 from .options.base import check_value, rules
@@ -55,8 +56,9 @@ class Predictor:
     """A network that is loaded once and predicts the colours of many pictures or frames; or several, merged.
 
     Args:
-        weights, device, engine, size, merge, trust_first: as `fastcolor.Colorizer` takes them, which adds pictures.
-        amount: about how many will be coloured, if that is known: for many, preparing a faster engine pays.
+        weights, device, engine, size, merge, trust_first, as_published: as `fastcolor.Colorizer` takes them, which adds
+            pictures. amount: about how many will be coloured, if that is known: for many, preparing a faster engine
+            pays.
 
     Raises:
         ValueError, FileNotFoundError: unknown or damaged weights, a device or engine that is not there.
@@ -75,6 +77,7 @@ class Predictor:
         size: int | None = None,
         merge: Merge = "share",
         trust_first: bool = False,
+        as_published: bool = False,
         amount: int = 1,
     ) -> None:
         hints = rules(Look)
@@ -86,11 +89,14 @@ class Predictor:
             if trust_first:
                 named.locate(name, trust_first=True)
             generator = load(name)
+            if as_published and generator.name not in DEMOS:
+                raise ValueError(f"as_published: must come with one of {', '.join(DEMOS)}, got {generator.name}")
             where = str(self._members[0].engine.device) if self._members else device
             chosen = choose(generator, where, engine, amount=amount)
             self._members.append(_Member(generator, chosen, size or generator.size, share))
         # Of a merge, the one that sees the most: what the others see is made from that.
         self._main = max(self._members, key=lambda one: (one.size, one.generator.stride))
+        self._demo = DEMOS[self._main.generator.name] if as_published else None
         self._interactive: TorchEngine | None = None
         self.size, self.temperature = self._main.size, self._main.generator.temperature
         self.saturation = self._main.generator.saturation
@@ -99,8 +105,16 @@ class Predictor:
     @classmethod
     def of(cls: type[_Self], look: Look, *, amount: int = 1) -> _Self:
         """One that colours as options say."""
-        asked = {"size": look.size, "merge": look.merge, "trust_first": look.trust_first}
-        return cls(look.weights, look.device, look.engine, **asked, amount=amount)  # type: ignore[arg-type]
+        return cls(
+            look.weights,
+            look.device,
+            look.engine,
+            size=look.size,
+            merge=look.merge,
+            trust_first=look.trust_first,
+            as_published=look.as_published,
+            amount=amount,
+        )
 
     @property
     def engine(self) -> str:
@@ -110,7 +124,21 @@ class Predictor:
     def input_size(self, height: int, width: int) -> tuple[int, int]:
         """(h, w) that the network sees of a picture of this size: its shape, about `size` x `size` pixels in all,
         each side a multiple of the network's stride. A very long side is capped at four times `size`."""
-        return self._main.input_size(height, width)
+        return self._main.input_size(*((height, width) if self._demo is None else (1, 1)))
+
+    def lightness(
+        self, luma: Tensor, size: tuple[int, int], *, full_range: bool = True, bits: int | None = None
+    ) -> Tensor:
+        """`ops.luma_to_input`; for colours as published, resized as the network's demo does it."""
+        if self._demo is not None and not self._demo.antialias:
+            luma, bits = _sampled(luma, size, full_range, bits), None
+        return ops.luma_to_input(luma, size, full_range=full_range, bits=bits)
+
+    def enlarged(self, ab: Tensor, size: tuple[int, int]) -> Tensor:
+        """Colours that are as large as the picture where the network's demo enlarges them otherwise than we; else as
+        they are, for painting enlarges them. ab: (N, 2, h, w). size: of the picture."""
+        nearest = self._demo is not None and self._demo.nearest
+        return F.interpolate(ab, size, mode="nearest") if nearest else ab
 
     @torch.inference_mode()
     def predict_ab(self, lightness: Tensor, *, temperature: float | None = None) -> Tensor:
@@ -147,7 +175,7 @@ class Predictor:
         """
 
         def lightness(luma: Tensor) -> Tensor:
-            return ops.luma_to_input(luma, size, full_range=full_range, bits=bits).rot90(turns, (2, 3))
+            return self.lightness(luma, size, full_range=full_range, bits=bits).rot90(turns, (2, 3))
 
         key = (size, full_range, bits, turns)
         return self._replay(key, lightness, temperature, luma.to(self.device)).rot90(-turns, (2, 3))
@@ -250,3 +278,11 @@ class Predictor:
         if len(colours) == 1:
             return colours[0]
         return mix(colours, [one.share for one in self._members], lightness, self._by)
+
+
+def _sampled(luma: Tensor, size: tuple[int, int], full_range: bool, bits: int | None) -> Tensor:
+    """Luma (N, H, W) at another size without averaging what is shrunk, as 16-bit codes of the same range."""
+    bits = bits or (8 if luma.dtype == torch.uint8 else 16)
+    factor = 65535 / (2**bits - 1) if full_range else 2.0 ** (16 - bits)
+    resized = F.interpolate(luma.float()[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+    return (resized * factor).round().to(torch.uint16)

@@ -170,10 +170,10 @@ def _export_pays(generator: Generator, amount: int) -> bool:
     """Whether so many pictures take torch so long that exporting with symbols pays at once."""
     if amount < 2 or "torch" not in generator.runs_on:
         return False
-    lightness = torch.full((1, 1, generator.side, generator.side), 50.0)
+    lightness = torch.full((1, 1, generator.trial_side, generator.trial_side), 50.0)
     with torch.inference_mode():
         seconds = min(timings.one_run(generator.model, lightness) for _ in range(2))
-    return amount * seconds > _PAYS_FROM
+    return amount * seconds * (generator.side / generator.trial_side) ** 2 > _PAYS_FROM
 
 
 def _rungs(generator: Generator, engine: str, device: torch.device) -> list[list[Candidate]]:

@@ -83,7 +83,7 @@ def export(
     if out.exists() and not overwrite:
         raise FileExistsError(f"{out}: exists already; --overwrite (overwrite=True) replaces it")
     generator = load(weights)
-    gray = photographs() if pictures is None else read_pictures(Path(pictures), generator.side)
+    gray = photographs() if pictures is None else read_pictures(Path(pictures), generator.trial_side)
     if out.suffix == ".engine":
         built = build_checked(generator, device_of(device), precision=precision, gray=gray)
         content, report = built.content, ExportReport(out, built.precision, built.parity, len(gray), built.problems)

@@ -88,7 +88,7 @@ def compare(run: Callable[[Tensor], Tensor], generator: Generator, gray: Tensor 
         0.0
     """
     gray = photographs() if gray is None else gray
-    side = generator.side
+    side = generator.trial_side
     rows = []
     for picture in gray.split(4):
         lightness = ops.luma_to_input(picture, (side, side))

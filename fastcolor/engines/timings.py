@@ -51,7 +51,7 @@ def processor() -> str:
 def key_of(generator: Generator, device: torch.device, candidates: Sequence[str]) -> str:
     """All that the choice depends on."""
     machine = processor() if device.type == "cpu" else torch.cuda.get_device_name(device)
-    network = [generator.name, generator.options, generator.kind, generator.stride, generator.side]
+    network = [generator.name, generator.options, generator.kind, generator.stride, generator.trial_side]
     return json.dumps([machine, versions(_LIBRARIES), network, list(candidates)])
 
 
@@ -77,7 +77,7 @@ def measure(
     for row, batch in enumerate(_BATCHES):
         if row and min(statistics.median(rows[0]) for rows in times.values()) > 1e3 * _SLOW:
             break
-        lightness = torch.full((batch, 1, generator.side, generator.side), 50.0, device=device)
+        lightness = torch.full((batch, 1, generator.trial_side, generator.trial_side), 50.0, device=device)
         spent = dict.fromkeys(engines, 0.0)
         for turn in range(_ROUNDS):
             for name, engine in engines.items():

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import ops
+from ..models.generator import at_once
 from ..threads import Pipe, Stopped, Worker, in_order, painters
 from . import hdr, resume
 from .carry import Carrier
@@ -73,7 +73,7 @@ class FilmJob:
         # About 2^24 pixels a batch at most, so that queues of 4K frames stay small.
         most = 8 if self.device.type == "cpu" else 16
         self.size = max(1, min(most, (1 << 24) // (film.width * film.height)))
-        # Frames in the network. On a CPU more than four no longer fit into its caches, layer by layer.
+        # Frames in the network: on a CPU more than four no longer fit into its caches, layer by layer.
         self.at_once = min(self.size, 4) if self.device.type == "cpu" else self.size
         self.painters = painters(self.device)
         self.part_frames = max(1, resume.FRAMES // self.size) * self.size
@@ -290,7 +290,9 @@ class FilmJob:
     def _lightness(self, batch: Batch) -> Tensor:
         """What the network may see of a batch, (n, 1, h, w), turned as the film is."""
         codes: dict[str, Any] = {"full_range": self.film.full_range, "bits": self.encoding.layout.bits}
-        return hdr.eyes(ops.luma_to_input(self._luma(batch), self.input_size, **codes), self.film.transfer)
+        return hdr.eyes(
+            self.network.predictor.lightness(self._luma(batch), self.input_size, **codes), self.film.transfer
+        )
 
     @torch.inference_mode()
     def _colours(self, batch: Batch) -> tuple[Tensor | None, Tensor | None]:
@@ -322,7 +324,8 @@ class FilmJob:
     def _predicted(self, predict: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
         """ab of a batch, in pieces that fit into the device's memory."""
         try:
-            return torch.cat([predict(piece) for piece in batch.split(self.at_once)])
+            count = at_once(self.at_once, *self.input_size) if self.device.type == "cpu" else self.at_once
+            return torch.cat([predict(piece) for piece in batch.split(count)])
         except torch.cuda.OutOfMemoryError:
             if self.at_once == 1:
                 raise
@@ -340,7 +343,8 @@ class FilmJob:
     def _write_chroma(self, batch: Batch, ab: Tensor | None) -> None:
         """Write what a batch's frames still lack: chroma, and luma that was decoded on a GPU."""
         layout, luma = self.encoding.layout, self._luma(batch)
-        chroma = self.painter.planes(batch, ab, luma)
+        whole = ab if ab is None else self.network.predictor.enlarged(ab, (luma.shape[-2], luma.shape[-1]))
+        chroma = self.painter.planes(batch, whole, luma)
         if self.options.chroma_to:
             batch.chroma = self.painter.chroma_film(batch, ab, luma, chroma, self.input_size)
             for frame, small in zip(batch.frames, batch.chroma, strict=True):

@@ -34,9 +34,7 @@ class Network:
         options = self._options
         with self._lock:
             if self._made is None:
-                self._made = Predictor(
-                    options.weights, options.device, options.engine, size=options.size, amount=self._amount
-                )
+                self._made = Predictor.of(options, amount=self._amount)
             return self._made
 
     @property

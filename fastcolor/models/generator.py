@@ -20,6 +20,17 @@ Precision = Literal["fp32", "fp16", "bf16", "int8"]
 ENGINES = ("torch", "onnx", "openvino", "tensorrt")
 
 
+def at_once(most: int, height: int, width: int) -> int:
+    """How many pictures of a size go through a network together on a CPU: `most` of about 256 x 256 pixels, fewer of
+    larger ones, since what lies between the layers of a large network takes gigabytes.
+
+    Example:
+        >>> at_once(8, 192, 344), at_once(8, 560, 560)
+        (8, 2)
+    """
+    return max(1, min(most, most * 5 * 2**14 // (height * width)))
+
+
 def decode(output: Tensor, kind: str, palette: Bins | None, temperature: float) -> Tensor:
     """A network's output as colours.
 
@@ -132,6 +143,12 @@ class Generator:
     def side(self) -> int:
         """The side of a square picture in pixels as the network sees it."""
         return max(round(self.size / self.stride), 2) * self.stride
+
+    @property
+    def trial_side(self) -> int:
+        """The side that engines are compared and timed at: of networks that see more than 256 pixels, whose pictures
+        take seconds each, no more than that."""
+        return min(self.side, max(256 // self.stride, 2) * self.stride)
 
     @property
     def digest(self) -> str:

@@ -26,6 +26,8 @@ class Look(Options):
     """share is the mean, confidence trusts what sees more colour, luma the first in the dark and the last in light."""
     trust_first: bool = False
     """Download weights of which nobody states a SHA-256 (ddcolor, ddcolor-tiny), and keep the one that they have."""
+    as_published: bool = False
+    """Squeeze pictures into a square and enlarge colours as the network's authors' demo does, to compare with it."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N; auto: the first GPU, else the CPU."""
     engine: Engine = "auto"

@@ -20,6 +20,7 @@ from .. import ops
 from ..formats.picture import Picture, compose, of_array
 from ..formats.pixels import eight_bit
 from ..formats.reading import of_image, read
+from ..models.generator import at_once
 from ..options.base import takes
 from ..options.hints import Hint
 from ..options.look import Merge, check_look
@@ -67,6 +68,7 @@ class Colorizer(Predictor):
         device: "auto" (the first GPU, else the CPU), "cpu", "cuda" or "cuda:N".
         engine: what runs the network: "torch", "onnx", "openvino", "tensorrt", or "auto", the fastest of those that
             are ready, measured once a machine (`fastcolor info`).
+        as_published: squeeze pictures into a square and enlarge colours as the network's authors' demo does.
         trust_first: download weights of which nobody states a SHA-256, and keep the one that they have.
         merge: how several networks, joined by + in `weights`, are mixed: "share", "confidence" or "luma".
         size: side of the square with as many pixels as the network sees of a picture, 64 to 1024; more shows it smaller
@@ -136,7 +138,7 @@ class Colorizer(Predictor):
         saturation: float = 1.0,
         told: Sequence[Told] = (),
     ) -> list[Image.Image]:
-        """Colour opened pictures; those of one shape go through the network eight at a time.
+        """Colour opened pictures; those of one shape go through the network eight at a time, fewer of large ones.
 
         Less colour goes where there is less to see: none into a flat picture or the missing part of a truncated one.
 
@@ -155,10 +157,11 @@ class Colorizer(Predictor):
             else:
                 results[i] = compose(eight_bit(picture.gray)[..., None].repeat(3, axis=2), picture)
         for size, members in groups.items():
-            for first in range(0, len(members), 8):
-                batch = members[first : first + 8]
+            count = at_once(8, *size) if self.device.type == "cpu" else 8
+            for first in range(0, len(members), count):
+                batch = members[first : first + count]
                 grays = [pictures[i].gray[pictures[i].present] for i in batch]
-                lightness = torch.cat([ops.luma_to_input(self._tensor(gray), size) for gray in grays])
+                lightness = torch.cat([self.lightness(self._tensor(gray), size) for gray in grays])
                 ab = self.predict_ab(lightness, temperature=temperature)
                 for row, i in enumerate(batch):
                     trust = _trust(lightness[row], grays[row].shape)
@@ -177,7 +180,7 @@ class Colorizer(Predictor):
     def _completed(self, found: Version, picture: Picture, temperature: float | None) -> Tensor:
         """A version's colours, and beyond its edges the network's."""
         gray = picture.gray[picture.present]
-        lightness = ops.luma_to_input(self._tensor(gray), self.input_size(*gray.shape))
+        lightness = self.lightness(self._tensor(gray), self.input_size(*gray.shape))
         own = self.predict_ab(lightness, temperature=temperature).cpu()
         own = F.interpolate(own, found.ab.shape[-2:], mode="bilinear", align_corners=False)
         log.warning("chroma_from: reaches %.0f %% of the picture", 100 * float(found.reached.float().mean()))
@@ -190,6 +193,7 @@ class Colorizer(Predictor):
         if pixels.ndim == 3 and pixels.dtype == np.uint16:
             planes = source.permute(0, 3, 1, 2).to(torch.float32) / 65535
             source = ops.rgb_to_lab(planes)[:, :1]
+        ab = self.enlarged(ab, pixels.shape[:2])
         rgb = ops.paint_rgb(ab, source, saturation=saturation)[0].cpu().numpy()
         if rgb.shape[:2] == picture.pixels.shape[:2]:
             return rgb
@@ -214,7 +218,7 @@ class Colorizer(Predictor):
         if not all(gray.shape):
             raise ValueError(f"image: must hold pixels, got {picture.pixels.shape[1]} x {picture.pixels.shape[0]}")
         size = self.input_size(*gray.shape)
-        lightness = ops.luma_to_input(self._tensor(gray), size)
+        lightness = self.lightness(self._tensor(gray), size)
         return Features(picture, size, self.see(lightness), _trust(lightness[0], gray.shape))
 
     def colours(
@@ -274,8 +278,12 @@ def _trust(lightness: Tensor, shape: tuple[int, ...]) -> float:
 
 
 @functools.lru_cache(maxsize=1)
-def _shared(weights: str, device: str, engine: str, size: int | None, merge: Merge, trust_first: bool) -> Colorizer:
-    return Colorizer(weights, device, engine, size=size, merge=merge, trust_first=trust_first)
+def _shared(
+    weights: str, device: str, engine: str, size: int | None, merge: Merge, trust_first: bool, as_published: bool
+) -> Colorizer:
+    return Colorizer(
+        weights, device, engine, size=size, merge=merge, trust_first=trust_first, as_published=as_published
+    )
 
 
 @dataclass(frozen=True)
@@ -302,7 +310,7 @@ def colorize(options: _Picture) -> Image.Image:
         (96, 64)
     """
     options.check()
-    chosen = options.device, options.engine, options.size, options.merge, options.trust_first
+    chosen = options.device, options.engine, options.size, options.merge, options.trust_first, options.as_published
     colorizer = _shared(os.fspath(options.weights), *chosen)
     return colorizer(
         options.image,
