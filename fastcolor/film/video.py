@@ -197,8 +197,8 @@ def _check(src: Path, dst: Path, options: VideoOptions) -> None:
         raise ValueError(f"input and output are the same file, {src}")
     if dst.exists() and not options.overwrite:
         raise FileExistsError(f"{dst} exists already; --overwrite (overwrite=True) replaces it")
-    if options.hints is not None:
-        raise ValueError("hints: of films is not there yet")
+    if options.hints is not None or options.references:
+        raise ValueError("hints and references: of films are not there yet")
     _check_chroma(src, dst, options)
     named.check(options.weights)
 

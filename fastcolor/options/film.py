@@ -24,8 +24,7 @@ class Films(Painting):
     temporal: Literal["off", "fast", "flow"] = "fast"
     """Smoothing of films: fast follows the frame before, flow those before and after (needs OpenCV), off none."""
     adaptive: Literal["auto", "on", "off"] = "auto"
-    """Run the network only where a film shows something new, and carry its colours along the motion between; auto: with
-    temporal fast, on a CPU."""
+    """Run the network where a film shows something new, carry colours between; auto: with temporal fast, on a CPU."""
     codec: str | None = None
     """Of films: h264, hevc, av1, vp9 or ffv1. None: the input's own, or h264."""
     crf: int | None = None

@@ -6,13 +6,16 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
+
+import tyro
 
 from .base import one_word
 from .hints import Hint, read_hints
 from .look import Look
 
 Hints = Annotated[str | os.PathLike[str] | Sequence[Hint], one_word("FILE", Path)]
+Reference = Annotated[str | os.PathLike[str] | Any, one_word("PICTURE", Path)]
 Version = Annotated[str | os.PathLike[str] | Any, one_word("PATH", Path)]
 
 
@@ -22,6 +25,12 @@ class Steering(Look):
 
     hints: Hints | None = None
     """Colours at places: a file of JSON; of a folder's files a folder of such files under the same names."""
+    references: Annotated[
+        tyro.conf.UseAppendAction[tuple[Reference, ...]], tyro.conf.arg(name="reference", metavar="PICTURE")
+    ] = ()
+    """A coloured picture, whose colours are taken for what looks alike; several times for several."""
+    reference_tone: Literal["on", "off"] = "off"
+    """Take the tone of references too: a weak hint, for all that finds nothing alike."""
     chroma_from: Version | None = None
     """A coloured version, of any size, whose colours are taken; of a folder's files a folder of them."""
 
@@ -32,8 +41,10 @@ class Steering(Look):
             ValueError: one is out of range, or two cannot go together.
         """
         super().check()
-        for name in ("hints", "chroma_from"):
-            value = getattr(self, name)
+        if self.reference_tone == "on" and not self.references:
+            raise ValueError("reference_tone: must come with references, got none")
+        named = [("hints", self.hints), ("chroma_from", self.chroma_from)]
+        for name, value in [*named, *(("reference", one) for one in self.references)]:
             if isinstance(value, (str, os.PathLike)) and not os.path.exists(value):
                 raise FileNotFoundError(f"{name}: no such file: {value}")
 

@@ -27,36 +27,48 @@ from ..options.look import Merge, check_look
 from ..options.steering import Steering, hints_from
 from ..predictor import Predictor
 from ..steering.planes import planes
+from ..steering.references import LEVELS, Reference, matched, toned
+from .colored import in_color
 from .version import Version, colours_of
 
 ImageLike = str | os.PathLike[str] | Image.Image | np.ndarray
 _FULL_DETAIL, _FULL_SIDE = 2.0, 32  # spread of L, and side in pixels, from which colours are trusted whole
+_REFERENCES = 8  # that are kept
 log = logging.getLogger("fastcolor")
 
 
 @dataclass(frozen=True)
 class Features:
-    """A picture and what a network saw in it: `seen` at `size` (h, w), and how much of its guesses to `trust`."""
+    """A picture and what a network saw in it: `seen` in `lightness`, (1, 1, h, w) of `size` (h, w); and how much of its
+    guesses to `trust`."""
 
     picture: Picture
     size: tuple[int, int]
     seen: tuple[torch.Tensor, ...]
     trust: float
+    lightness: torch.Tensor
 
 
 @dataclass(frozen=True)
 class Told:
-    """What somebody says of a picture's colours: hints, or a coloured version of it."""
+    """What somebody says of a picture's colours: hints and references, or a coloured version of it.
+
+    Attributes:
+        tone: the references' tone counts too.
+    """
 
     hints: tuple[Hint, ...] = ()
     version: ImageLike | None = None
+    references: tuple[ImageLike, ...] = ()
+    tone: bool = False
 
     def __post_init__(self) -> None:
-        if self.hints and self.version is not None:
-            raise ValueError("hints and chroma_from exclude each other, got both")
+        for name in ("hints", "references"):
+            if getattr(self, name) and self.version is not None:
+                raise ValueError(f"{name} and chroma_from exclude each other, got both")
 
     def __bool__(self) -> bool:
-        return bool(self.hints) or self.version is not None
+        return bool(self.hints) or bool(self.references) or self.version is not None
 
 
 class Colorizer(Predictor):
@@ -83,6 +95,10 @@ class Colorizer(Predictor):
         (320, 240)
     """
 
+    @functools.cached_property
+    def _references(self) -> dict[tuple[str, int], Reference]:
+        return {}
+
     @overload
     def __call__(  # type: ignore[overload-overlap]  # a str is a sequence of str too
         self,
@@ -92,10 +108,18 @@ class Colorizer(Predictor):
         saturation: float = 1.0,
         hints: str | os.PathLike[str] | Sequence[Hint] | None = None,
         chroma_from: ImageLike | None = None,
+        references: Sequence[ImageLike] = (),
+        reference_tone: str = "off",
     ) -> Image.Image: ...
     @overload
     def __call__(
-        self, image: Sequence[ImageLike], *, temperature: float | None = None, saturation: float = 1.0
+        self,
+        image: Sequence[ImageLike],
+        *,
+        temperature: float | None = None,
+        saturation: float = 1.0,
+        references: Sequence[ImageLike] = (),
+        reference_tone: str = "off",
     ) -> list[Image.Image]: ...
 
     def __call__(
@@ -105,6 +129,8 @@ class Colorizer(Predictor):
         saturation: float = 1.0,
         hints: str | os.PathLike[str] | Sequence[Hint] | None = None,
         chroma_from: ImageLike | None = None,
+        references: Sequence[ImageLike] = (),
+        reference_tone: str = "off",
     ) -> Image.Image | list[Image.Image]:
         """Colour one picture or several.
 
@@ -115,6 +141,8 @@ class Colorizer(Predictor):
             saturation: factor, 0 (gray) to 10.
             hints: colours at places of one picture, or a file of them. chroma_from: a coloured version of it, whose
                 colours are taken: of any size, a little larger, shifted or turned. One of both, for one picture.
+            references: coloured pictures, whose colours are taken for what looks alike. reference_tone: "on": and
+                their tone, as a weak hint, for the rest.
 
         Returns:
             An sRGB image of the same size, or a list of them in order.
@@ -123,12 +151,14 @@ class Colorizer(Predictor):
             ValueError, FileNotFoundError: not a readable picture, numbers out of range, a network that follows no
                 hints, a version that is gray or shows something else.
         """
-        told = Told(tuple(hints_from(hints, film=False)), chroma_from)
+        tone = reference_tone == "on"
+        told = Told(tuple(hints_from(hints, film=False)), chroma_from, tuple(references), tone)
         if not isinstance(image, (list, tuple)):
             return self.paint([_open(image)], temperature=temperature, saturation=saturation, told=[told])[0]
-        if told:
+        if told.hints or told.version is not None:
             raise ValueError(f"hints and chroma_from: are of one picture, got {len(image)} pictures")
-        return self.paint([_open(one) for one in image], temperature=temperature, saturation=saturation)
+        pictures = [_open(one) for one in image]
+        return self.paint(pictures, temperature=temperature, saturation=saturation, told=[told] * len(pictures))
 
     def paint(
         self,
@@ -172,7 +202,9 @@ class Colorizer(Predictor):
     def _told(self, picture: Picture, told: Told, temperature: float | None, saturation: float) -> Image.Image:
         if told.version is None:
             features = self._features(picture)
-            return self.colours(features, told.hints, temperature=temperature, saturation=saturation)
+            known = [self._reference(one) for one in told.references]
+            given = self._given(features, told.hints, known)
+            return self._colours(features, given, temperature, saturation, tone=known if told.tone else ())
         found = colours_of(_open(told.version), picture)
         ab = found.ab if bool(found.reached.all()) else self._completed(found, picture, temperature)
         return compose(self._paint_one(ab.to(self.device), picture, saturation), picture)
@@ -219,7 +251,7 @@ class Colorizer(Predictor):
             raise ValueError(f"image: must hold pixels, got {picture.pixels.shape[1]} x {picture.pixels.shape[0]}")
         size = self.input_size(*gray.shape)
         lightness = self.lightness(self._tensor(gray), size)
-        return Features(picture, size, self.see(lightness), _trust(lightness[0], gray.shape))
+        return Features(picture, size, self.see(lightness), _trust(lightness[0], gray.shape), lightness)
 
     def colours(
         self,
@@ -249,8 +281,57 @@ class Colorizer(Predictor):
             (96, 64)
         """
         check_look(temperature, saturation)
-        ab = self.follow(features.seen, planes(hints, features.size) if hints else None, temperature=temperature)
-        trust = max(features.trust, float(bool(hints)))  # what somebody says is no guess
+        return self._colours(features, planes(hints, features.size) if hints else None, temperature, saturation)
+
+    def _given(
+        self, features: Features, hints: Sequence[Hint], references: Sequence[Reference]
+    ) -> tuple[Tensor, Tensor] | None:
+        """Hints, and where there are none those of references, as `planes` gives them; None for neither."""
+        if not references:
+            return planes(hints, features.size) if hints else None
+        if len(features.seen) <= max(LEVELS):
+            raise ValueError("references: need the default network, whose features say what looks alike")
+        found = matched(features.seen, features.size, references)
+        share = float((found[1] > 0).float().mean())
+        log.warning("references: %.0f %% of the picture found something alike", 100 * share)
+        ab, mask = planes(hints, features.size)
+        return torch.where(mask > 0, ab, found[0]), torch.where(mask > 0, mask, found[1])
+
+    def _reference(self, image: ImageLike) -> Reference:
+        """A reference as the network sees it; of files those used last are kept."""
+        key = None
+        if isinstance(image, (str, os.PathLike)):
+            key = (os.fspath(image), os.stat(image).st_mtime_ns)
+            if key in self._references:
+                return self._references[key]
+        picture = _open(image)
+        if not in_color(picture):
+            raise ValueError(f"references: must be in colour, got a gray picture{f', {key[0]}' if key else ''}")
+        features = self._features(picture)
+        pixels = np.ascontiguousarray(eight_bit(picture.pixels))
+        ab = ops.rgb_to_lab(torch.from_numpy(pixels)[None], layout="hwc")[:, 1:]
+        ab = F.interpolate(ab, features.size, mode="bilinear", antialias=True, align_corners=False)
+        found = Reference(features.seen, ab, features.lightness)
+        if key is not None:
+            while len(self._references) >= _REFERENCES:
+                del self._references[next(iter(self._references))]
+            self._references[key] = found
+        return found
+
+    def _colours(
+        self,
+        features: Features,
+        given: tuple[Tensor, Tensor] | None,
+        temperature: float | None,
+        saturation: float,
+        tone: Sequence[Reference] = (),
+    ) -> Image.Image:
+        if given is not None and not bool(given[1].any()):
+            given = None
+        ab = self.follow(features.seen, given, temperature=temperature)
+        if tone:
+            ab = toned(ab, features.lightness, tone)
+        trust = max(features.trust, float(given is not None))  # what somebody says is no guess
         return compose(self._paint_one(ab, features.picture, saturation * trust), features.picture)
 
 
@@ -318,4 +399,6 @@ def colorize(options: _Picture) -> Image.Image:
         saturation=options.saturation,
         hints=options.hints,
         chroma_from=options.chroma_from,
+        references=options.references,
+        reference_tone=options.reference_tone,
     )

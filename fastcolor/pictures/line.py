@@ -132,7 +132,12 @@ class Line:
         frames = [frame for passage in passages if passage.file is not None for frame in passage.file.frames]
         if not frames:
             return
-        told = [_told(passage) for passage in passages if passage.file is not None for _ in passage.file.frames]
+        told = [
+            _told(passage, self._options)
+            for passage in passages
+            if passage.file is not None
+            for _ in passage.file.frames
+        ]
         images = iter(_paint(self._colorizer, frames, self._options, told))
         for passage in passages:
             passage.images = list(islice(images, len(passage.file.frames) if passage.file is not None else 0))
@@ -170,14 +175,15 @@ def color_file(colorizer: Colorizer, conversion: Conversion, options: ColorizeOp
             passage.images = _painted_pages(colorizer, passage, options)
         else:
             frames = list(passage.file.frames)
-            passage.images = _paint(colorizer, frames, options, [_told(passage)] * len(frames))
+            passage.images = _paint(colorizer, frames, options, [_told(passage, options)] * len(frames))
     finish(passage, options, outcome)
 
 
-def _told(passage: Passage) -> Told:
+def _told(passage: Passage, options: ColorizeOptions) -> Told:
     """What somebody says of a file's colours; of one with several pictures of them all."""
-    conversion = passage.conversion
-    return Told(tuple(hints_from(conversion.hints, film=False)), conversion.chroma_from)
+    conversion, tone = passage.conversion, options.reference_tone == "on"
+    hints = tuple(hints_from(conversion.hints, film=False))
+    return Told(hints, conversion.chroma_from, tuple(options.references), tone)
 
 
 def _paint(
@@ -189,7 +195,7 @@ def _paint(
 def _painted_pages(colorizer: Colorizer, passage: Passage, options: ColorizeOptions) -> Iterator[Image.Image]:
     """A book's pages, read one after the other and painted a few at a time, ahead of who writes them."""
     assert passage.file is not None
-    ahead, told = painters(colorizer.device), [_told(passage)]
+    ahead, told = painters(colorizer.device), [_told(passage, options)]
     painted: deque[Future[list[Image.Image]]] = deque()
     with ThreadPoolExecutor(ahead, "fastcolor-page") as pool:
         for page in passage.file.frames:

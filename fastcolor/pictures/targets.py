@@ -12,6 +12,7 @@ from typing import Any
 
 from ..constants import is_film
 from ..formats.endings import PICTURE_SUFFIXES, check_target
+from ..options.hints import Hint
 from ..options.steering import Steering, hints_from
 
 MARK = ".fastcolor-output"  # of a folder that was written into the folder which it was made from
@@ -26,7 +27,7 @@ class Conversion:
 
     source: Path
     target: Path
-    hints: Path | None = None
+    hints: Path | Sequence[Hint] | None = None
     chroma_from: Path | None = None
 
 
@@ -196,6 +197,8 @@ def told(conversions: list[Conversion], options: Steering, folder: Path | None) 
     Raises:
         ValueError: one file for several pictures, or a folder of which no file fits any of them.
     """
+    if folder is None and not isinstance(options.hints, (str, os.PathLike)) and options.hints is not None:
+        conversions = [replace(one, hints=tuple(options.hints)) for one in conversions]
     for name, given in _files_of(options).items():
         if folder is None and given.is_dir():
             raise ValueError(f"{name}: must be a file for one picture, got the folder {given}")
@@ -222,7 +225,7 @@ def companions(options: Steering, name: Path) -> dict[str, Any]:
 
 def _files_of(options: Steering) -> dict[str, Path]:
     given: dict[str, Any] = {"hints": options.hints, "chroma_from": options.chroma_from}
-    return {name: Path(value) for name, value in given.items() if value is not None}
+    return {name: Path(value) for name, value in given.items() if isinstance(value, (str, os.PathLike))}
 
 
 def companion(folder: Path, name: Path) -> Path | None:

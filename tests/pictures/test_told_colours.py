@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -268,3 +269,41 @@ def test_files_that_cannot_be_are_told_before_there_is_work(obedient: Path, tmp_
     )
     refused("hint 1: color must be #rrggbb", folder, hints=hint_file(tmp_path / "f" / "b.json", "red").parent)
     refused("hints and chroma_from exclude", one, hints=hint_file(tmp_path / "h.json"), chroma_from=one)
+
+
+def test_references_colour_what_looks_alike_and_nothing_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """With the package's own weights, which know what looks alike: a photograph's own half colours it again."""
+    data = pytest.importorskip("skimage.data")
+    truth, other = (Image.fromarray(one()).resize((224, 160)) for one in (data.coffee, data.rocket))
+    gray, colorizer = truth.convert("L"), Colorizer("default", "cpu", "torch")
+    flipped = truth.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    flipped.save(tmp_path / "flipped.png")
+
+    def error(**options: object) -> float:
+        return float(np.abs(ab_of(colorizer(gray, **options)) - ab_of(truth)).mean())
+
+    auto = error()
+    assert error(references=[tmp_path / "flipped.png"]) < 0.5 * auto
+    assert "% of the picture found something alike" in caplog.messages[-1]
+    assert abs(error(references=[other]) - auto) < 0.1 * auto  # an unlike picture changes next to nothing
+    assert error(references=[other, flipped]) < 0.5 * auto  # of several the likest counts
+    plain, toned = (ab_of(colorizer(gray, references=[other], reference_tone=one)) for one in ("off", "on"))
+    means = [one.mean((1, 2)) for one in (plain, toned, ab_of(other))]
+    assert np.linalg.norm(means[1] - means[2]) < np.linalg.norm(means[0] - means[2]) - 1
+    hinted = colorizer(gray, references=[flipped], hints=[Hint(0.1, 0.1, "#2030c0", radius=0.05)])
+    assert float(ab_of(hinted)[1, 10:22, 16:28].mean()) < -20  # a hint counts more than a reference
+    with pytest.raises(ValueError, match="references: must be in colour, got a gray picture"):
+        colorizer(gray, references=[gray])
+    with pytest.raises(ValueError, match="references and chroma_from exclude each other"):
+        colorizer(gray, references=[flipped], chroma_from=truth)
+    with pytest.raises(FileNotFoundError, match="reference: no such file"):
+        fastcolor.colorize(gray, references=["none.png"])
+    options = ColorizeOptions((), "", references=(tmp_path / "flipped.png",))
+    gray.save(tmp_path / "gray.png")
+    colorize_files(replace(options, inputs=(tmp_path / "gray.png",), output=str(tmp_path / "c.png"), engine="torch"))
+    assert np.abs(ab_of(Image.open(tmp_path / "c.png")) - ab_of(truth)).mean() < 0.5 * auto
+    colorize_files(
+        replace(options, inputs=(tmp_path / "gray.png",), output=str(tmp_path / "h.png"), references=(),
+                hints=[Hint(0.5, 0.5, RED)], engine="torch")
+    )  # fmt: skip
+    assert (tmp_path / "h.png").exists()

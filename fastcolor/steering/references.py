@@ -1,0 +1,107 @@
+"""References: colours of another picture for what looks alike in it.
+
+Cells of what the network saw in both pictures are matched at two scales, each cell with the one that it and that
+which resembles it resemble most (mutual nearest neighbours). A match above a similarity is a hint, with the similarity
+as its strength; what finds no match is left to the network: a wrong colour is worse than none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# Of what the network saw, cells of 8 and of 16 pixels: the cosine of features, without what all cells have in common,
+# from which a match is taken, and at which it is a hint of full strength. Of mutual matches between unrelated
+# photographs one in a hundred comes to 0.87 and 0.62; between a photograph and a part of it half come to 0.87 and 0.85.
+LEVELS = {1: (0.88, 0.95), 2: (0.66, 0.85)}
+WEAKEST = 0.3  # strength of a hint that is just taken
+TONE = 0.35  # of the way to the references' tone
+_NEAR, _LEVELS = 8.0, 26  # lightnesses that share a tone, about, and at which one is found
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A picture whose colours are known, as a network saw it.
+
+    Attributes:
+        seen: the network's features. ab: (1, 2, h, w) at the size that it saw, in Lab units. lightness: (1, 1, h, w).
+    """
+
+    seen: tuple[Tensor, ...]
+    ab: Tensor
+    lightness: Tensor
+
+
+def matched(seen: tuple[Tensor, ...], size: tuple[int, int], references: Sequence[Reference]) -> tuple[Tensor, Tensor]:
+    """Hints from references.
+
+    Args:
+        seen: the network's features of one picture. size: (h, w) of what it saw.
+
+    Returns:
+        (ab, mask) as `planes` gives them; where references differ the likest counts.
+    """
+    ab, mask = torch.zeros(1, 2, *size), torch.zeros(1, 1, *size)
+    for reference in references:
+        for level in LEVELS:
+            colours, strength = _level(seen[level][0].float(), reference, level)
+            scale = size[0] // strength.shape[0]
+            colours, strength = (
+                plane[None].repeat_interleave(scale, 2).repeat_interleave(scale, 3).cpu()
+                for plane in (colours, strength[None])
+            )
+            ab = torch.where(strength > mask, colours, ab)
+            mask = torch.maximum(mask, strength)
+    return ab, mask
+
+
+def toned(ab: Tensor, lightness: Tensor, references: Sequence[Reference]) -> Tensor:
+    """Colours moved a part of the way to the references' tone: to their mean colour at each lightness.
+
+    Args:
+        ab: (1, 2, h, w) of the picture. lightness: (1, 1, H, W) of it.
+
+    Returns:
+        (1, 2, h, w).
+    """
+    own = F.interpolate(lightness.to(ab.device), ab.shape[-2:], mode="bilinear", antialias=True, align_corners=False)
+    theirs = [(one.lightness.flatten(), one.ab.to(one.lightness.device).flatten(2)[0]) for one in references]
+    wanted = _tone(torch.cat([one for one, _ in theirs]), torch.cat([one for _, one in theirs], 1)).to(ab.device)
+    have = _tone(own.flatten(), ab.flatten(2)[0])
+    at = (own[0, 0] * ((_LEVELS - 1) / 100)).clamp(0, _LEVELS - 1.001)
+    low, part = at.long(), at % 1
+    change = wanted - have
+    return ab + TONE * (change[:, low] * (1 - part) + change[:, low + 1] * part)[None]
+
+
+def _tone(lightness: Tensor, ab: Tensor) -> Tensor:
+    """(2, levels): mean colours around lightnesses. lightness: (n,); ab: (2, n)."""
+    every = max(1, len(lightness) // 4096)
+    lightness, ab = lightness[::every], ab[:, ::every]
+    levels = torch.linspace(0, 100, _LEVELS, device=lightness.device)
+    weights = torch.exp(-(((levels[:, None] - lightness) / _NEAR) ** 2) / 2) + 1e-4
+    return ab @ (weights / weights.sum(1, keepdim=True)).T
+
+
+def _level(features: Tensor, reference: Reference, level: int) -> tuple[Tensor, Tensor]:
+    """(2, h, w) colours and (h, w) strengths of hints of one scale. features: (C, h, w)."""
+    others = reference.seen[level][0].float()
+    height, width = features.shape[1:]
+    own, other = features.flatten(1), others.flatten(1)
+    both = torch.cat([own, other], 1)
+    mean, spread = both.mean(1, keepdim=True), both.std(1, keepdim=True) + 1e-3
+    own, other = (F.normalize((plane - mean) / spread, dim=0) for plane in (own, other))
+    likeness = own.T @ other
+    best, there = likeness.max(1)
+    back = likeness.argmax(0)
+    mutual = back[there] == torch.arange(len(there), device=there.device)
+    least, full = LEVELS[level]
+    share = ((best - least) / (full - least)).clamp(max=1)
+    strength = (WEAKEST + (1 - WEAKEST) * share) * (mutual & (best >= least))
+    cells = F.interpolate(reference.ab, others.shape[1:], mode="bilinear", antialias=True, align_corners=False)
+    colours = cells[0].to(there.device).flatten(1)[:, there]
+    return colours.view(2, height, width), strength.view(height, width)
