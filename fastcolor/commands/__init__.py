@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 NAMES = (
-    "colorize", "video", "batch", "serve", "study", "train", "palette", "prior", "evaluate", "export", "bench", "info",
+    "colorize", "video", "batch", "serve", "study", "train", "palette", "prior", "evaluate", "export",
+    "web-export", "bench", "info",
 )  # fmt: skip
 
 
@@ -38,10 +39,14 @@ def command(name: str) -> tuple[Any, Callable[[Any], int]]:
             "bench": (machine.BenchOptions, machine.run_bench),
             "info": (machine.InfoOptions, machine.run_info),
         }
-    elif name in ("serve", "study"):
+    elif name in ("serve", "study", "web-export"):
         from . import page
 
-        found = {"serve": (page.ServeOptions, page.run_serve), "study": (page.StudyOptions, page.run_study)}
+        found = {
+            "serve": (page.ServeOptions, page.run_serve),
+            "study": (page.StudyOptions, page.run_study),
+            "web-export": (page.PortableOptions, page.run_web_export),
+        }
     return found[name]
 
 

@@ -1,7 +1,8 @@
-"""The commands that open a page: `serve` and `study`."""
+"""The commands around pages: `serve`, `study` and `web-export`."""
 
 from __future__ import annotations
 
+from ..options.portable import PortableOptions
 from ..options.serve import ServeOptions
 from ..options.study import StudyOptions
 
@@ -19,4 +20,13 @@ def run_study(options: StudyOptions) -> int:
     from ..web.study.serve import study
 
     study(options)
+    return 0
+
+
+def run_web_export(options: PortableOptions) -> int:
+    """Write the page and tell its size."""
+    from ..web.export import web_export
+
+    files = web_export(options)
+    print(f"{options.out}: {len(files)} files, {sum(files.values()) / 1e6:.1f} MB")
     return 0

@@ -7,9 +7,12 @@ import io
 import os
 import shutil
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +22,9 @@ from page_server import Server, serving
 from PIL import Image
 from test_study import material
 
+import fastcolor
+from fastcolor.engines.files import kept_path, shipped_path
+from fastcolor.models import weights
 from fastcolor.options.pictures import ColorizeOptions
 from fastcolor.pictures.files import colorize_files
 
@@ -251,3 +257,81 @@ def test_a_study_from_the_first_pair_to_the_result(browser: playwright.Browser, 
         times = [ms for (ms,) in answers.execute("SELECT ms FROM display")]
         assert answers.execute("SELECT count(*) FROM trial WHERE answer = 'left'").fetchone() == (5,)
     assert len(times) == 5 and 950 <= min(times) and np.median(times) < 1300
+
+
+@pytest.fixture(scope="module")
+def portable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Callable[[], None]]]:
+    """An exported page on a plain web server: its address, and what switches the server off."""
+    from fastcolor.options.portable import PortableOptions
+    from fastcolor.web.export import web_export
+
+    folder = tmp_path_factory.mktemp("portable")
+    try:
+        for precision in ("int8", "fp32"):
+            web_export(PortableOptions(out=folder / precision, precision=precision))
+    except ValueError as error:
+        pytest.skip(f"ONNX Runtime Web cannot be had here: {error}")
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    host = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder))
+    thread = threading.Thread(target=host.serve_forever)
+    thread.start()
+
+    def off() -> None:
+        host.shutdown()
+        host.server_close()
+
+    yield f"http://127.0.0.1:{host.server_port}/", off
+    off()
+    thread.join()
+
+
+def test_the_page_without_a_server_paints_as_the_package_does_and_offline(
+    browser: playwright.Browser, portable: tuple[str, Callable[[], None]], tmp_path: Path
+) -> None:
+    address, off = portable
+    pictures = {}
+    for name in ("coffee", "chelsea"):
+        pictures[name] = Image.open(DEMO / f"{name}.jpg").convert("L")
+    odd = np.tile(np.arange(200, dtype=np.uint8)[:, None, None], (1, 331, 1)) + np.array([0, 12, 40], np.uint8)
+    pictures["odd"] = Image.fromarray(odd)  # of an odd size, and tinted
+    for name, image in pictures.items():
+        image.save(tmp_path / f"{name}.png")
+    page = browser.new_page()
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("request", lambda asked: None if asked.url.startswith((address, "blob:")) else wrong.append(asked.url))
+
+    def coloured(name: str) -> np.ndarray:
+        page.locator("#files").set_input_files(str(tmp_path / f"{name}.png"))
+        page.locator("#grid li.ready", has_text=f"{name}.png").last.locator("button").click(timeout=60000)
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Save as PNG").click()
+        assert download.value.suggested_filename == f"{name}-coloured.png"
+        return np.asarray(Image.open(download.value.path()).convert("RGB")).astype(int)
+
+    page.goto(f"{address}fp32/")
+    exact = fastcolor.Colorizer(kept_path(weights.load("default"), "fp32"), engine="onnx")
+    for name, image in pictures.items():
+        theirs = coloured(name)
+        assert color(theirs) > 5 and np.abs(theirs - np.asarray(exact(image))).max() <= 2, name
+    painted(page, lambda: slide(page, "#saturation", 0))
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save as PNG").click()
+    assert color(np.asarray(Image.open(download.value.path()).convert("RGB")).astype(int)) < 0.1
+
+    # INT8 rounds: of L that differs by 1e-5 the package itself makes colours that differ by 3 here and there.
+    page.goto(f"{address}int8/")
+    rounded = fastcolor.Colorizer(shipped_path(weights.load("default")), engine="onnx")
+    difference = np.abs(coloured("coffee") - np.asarray(rounded(pictures["coffee"])))
+    assert difference.max() <= 4 and (difference > 2).mean() < 1e-3
+
+    until(lambda: len(page.evaluate("navigator.serviceWorker.ready.then(() => caches.keys())")) == 2)
+    off()  # no network from here on
+    page.reload()
+    assert color(coloured("chelsea")) > 5
+    page.close()
+    assert not wrong

@@ -1,0 +1,119 @@
+"""`fastcolor web-export`: the picture page without a server, as files for any web host."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from pathlib import Path
+
+from ..atomic import check_folder, write_bytes
+from ..models import named
+from ..models.home import home
+from ..options.portable import PortableOptions
+
+PAGE = Path(__file__).parent / "portable"
+RUNTIME = "onnxruntime-web@1.30.0"
+_INTEGRITY = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="  # SHA-512
+_FILES = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
+
+
+def web_export(options: PortableOptions) -> dict[str, int]:
+    """Do what `fastcolor web-export` does.
+
+    Returns:
+        The files' names and sizes in bytes.
+
+    Raises:
+        ValueError: an option is wrong, or the runtime cannot be had. FileExistsError: the folder holds files already.
+    """
+    options.check()
+    named.check(options.weights)
+    out = options.out
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"out: must be a folder, got the file {out}")
+    if out.exists() and any(out.iterdir()) and not options.overwrite:
+        raise FileExistsError(f"{out}: holds files already; --overwrite replaces those of an earlier export")
+    check_folder(out)
+    runtime = _runtime(options.runtime)
+    network, facts = _network(options)
+    files = {path.name: path.read_bytes() for path in sorted(PAGE.iterdir()) if path.is_file()}
+    files |= {f"ort/{name}": (runtime / name).read_bytes() for name in _FILES}
+    files |= {"net.onnx": network, "net.json": json.dumps(facts).encode()}
+    # What a browser keeps for later visits is told by the service worker; its name changes when any file does.
+    digest = hashlib.sha256()
+    for name, content in sorted(files.items()):
+        digest.update(name.encode() + content)
+    listed = json.dumps(["./", *(name for name in files if name not in ("sw.js", "LICENCES.txt"))])
+    keeper = (
+        files["sw.js"].decode().replace('"VERSION"', f'"{digest.hexdigest()[:16]}"').replace("[/* FILES */]", listed)
+    )
+    files["sw.js"] = keeper.encode()
+    (out / "ort").mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        write_bytes(out / name, content)
+    return {name: len(content) for name, content in files.items()}
+
+
+def _network(options: PortableOptions) -> tuple[bytes, dict[str, object]]:
+    """The network as ONNX, and how it wants to be used."""
+    from ..engines.exported import Exported
+    from ..engines.files import exported, shipped_path
+    from ..engines.load import load
+    from ..palette import Palette
+
+    generator = load(options.weights)
+    small = shipped_path(generator)
+    if isinstance(generator.network, Exported):
+        if options.precision not in (None, generator.precision):
+            raise ValueError(f"precision: must be the file's own, {generator.precision}, got {options.precision}")
+        content = generator.network.content
+    elif options.precision == "int8" and not small.exists():
+        raise ValueError(f"precision: int8 is there for the default weights alone, got {str(options.weights)!r}")
+    else:
+        content = small.read_bytes() if small.exists() and options.precision != "fp32" else exported(generator, "fp32")
+    points = None
+    if generator.kind == "classifier":
+        points = (generator.palette or Palette.grid()).points.flatten().tolist()
+    return content, {
+        "kind": generator.kind,
+        "points": points,
+        "temperature": generator.temperature,
+        "saturation": generator.saturation,
+        "size": generator.size,
+        "stride": generator.stride,
+    }
+
+
+def _runtime(given: Path | None) -> Path:
+    """A folder with the runtime's files."""
+    if given is not None:
+        if missing := [name for name in _FILES if not (given / name).is_file()]:
+            raise ValueError(f"runtime: must be onnxruntime-web's dist folder, got {given} without {missing[0]}")
+        return given
+    kept = home() / RUNTIME.replace("@", "-")
+    if all((kept / name).is_file() for name in _FILES):
+        return kept
+    npm = shutil.which("npm")
+    if npm is None:
+        raise ValueError(f"runtime: needs npm to fetch {RUNTIME}, or a folder that has it (--runtime)")
+    with tempfile.TemporaryDirectory() as folder:
+        command = [npm, "pack", RUNTIME, "--silent", "--pack-destination", folder]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
+        packs = list(Path(folder).glob("*.tgz"))
+        if done.returncode or not packs:
+            said = next((line for line in done.stderr.splitlines() if line.strip()), f"code {done.returncode}")
+            raise ValueError(f"runtime: npm could not fetch {RUNTIME} ({said})")
+        if base64.b64encode(hashlib.sha512(packs[0].read_bytes()).digest()).decode() != _INTEGRITY:
+            raise ValueError(f"runtime: what npm fetched as {RUNTIME} is not what it should be by its SHA-512")
+        kept.mkdir(parents=True, exist_ok=True)
+        with tarfile.open(packs[0]) as pack:
+            for name in _FILES:
+                member = pack.extractfile(f"package/dist/{name}")
+                assert member is not None
+                write_bytes(kept / name, member.read())
+    return kept
