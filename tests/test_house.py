@@ -26,6 +26,7 @@ ROOMS = (
     "steering",
     "pictures",
     "film",
+    "vapoursynth",
     "batch",
     "training",
     "evaluation",

@@ -73,9 +73,16 @@ def as_interlaced(order: Literal["top", "bottom"]) -> Filter:
     return Filter("setfield", "tff" if order == "top" else "bff")
 
 
+def side_data_of(frame: Any) -> list[Any]:
+    """What a frame's side data says, each of its `type`."""
+    found = frame.side_data
+    # Its iterator gives the data in PyAV up to 18, and their types from 19 on.
+    return [one if hasattr(one, "type") else found[one] for one in found]
+
+
 def has_captions(frame: Any) -> bool:
     """Whether closed captions come with a frame (ATSC A/53)."""
-    return any(data.type.name == "A53_CC" for data in frame.side_data)
+    return any(data.type.name == "A53_CC" for data in side_data_of(frame))
 
 
 def like(frame: Any, width: int, height: int, pixel_format: str) -> Any:

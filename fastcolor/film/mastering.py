@@ -6,6 +6,8 @@ import struct
 from dataclasses import dataclass
 from typing import Any
 
+from .frames import side_data_of
+
 
 @dataclass(frozen=True)
 class Mastering:
@@ -43,7 +45,7 @@ def mastering_of(frame: Any) -> Mastering | None:
     """What a decoded frame's side data says."""
     primaries = nits = light = None
     dynamic = False
-    for data in frame.side_data:
+    for data in side_data_of(frame):
         if data.type.name == "MASTERING_DISPLAY_METADATA":  # AVMasteringDisplayMetadata
             numbers = struct.unpack_from("=22i", bytes(data))
             ratios = [a / b if b else 0.0 for a, b in zip(numbers[0:20:2], numbers[1:20:2], strict=True)]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
-from .frames import field_order_of
+from .frames import field_order_of, side_data_of
 from .mastering import Mastering, mastering_of
 from .missing import missing_bytes
 
@@ -336,7 +336,7 @@ def _describe(path: Path, probing: dict[str, str], coding_order: bool, container
         full_range = True  # a bare gray sample spans all its bits unless its codec says otherwise
     if alpha:
         notes.append(f"{codec}: the alpha plane was left out")
-    matrix = next((bytes(s) for s in frame.side_data if s.type.name == "DISPLAYMATRIX"), None)
+    matrix = next((bytes(s) for s in side_data_of(frame) if s.type.name == "DISPLAYMATRIX"), None)
     return Film(
         path=path,
         probing=probing,
