@@ -18,8 +18,8 @@ demo: $(VENV)/.installed
 
 # A worker that dies names its test, and another goes on with the rest (under --dist loadfile pytest waits for ever).
 test: $(VENV)/.installed-test
-	$(BIN)/ruff check fastcolor tests bench setup.py
-	$(BIN)/ruff format --check fastcolor tests bench setup.py
+	$(BIN)/ruff check fastcolor tests bench integrations setup.py
+	$(BIN)/ruff format --check fastcolor tests bench integrations setup.py
 	$(BIN)/mypy
 	$(BIN)/python tests/emulation/build.py
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal --durations 10
