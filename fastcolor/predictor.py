@@ -239,6 +239,14 @@ class Predictor:
             hints = (ab.to(self.device) / (self.saturation or 1.0), mask.to(self.device))
         return self._main.generator.ab_of(self._hinted().colours(seen, hints), temperature)
 
+    def check_hints(self) -> None:
+        """Find out whether the network follows hints.
+
+        Raises:
+            ValueError: it does not.
+        """
+        self._hinted()
+
     def _hinted(self) -> TorchEngine:
         """The network in torch, which alone takes hints."""
         if self._interactive is None:

@@ -62,6 +62,8 @@ class Painter:
         asked |= companions(self.options, name)
         if self.options.chroma_to is not None:
             asked["chroma_to"] = (Path(self.options.chroma_to) / name).with_suffix(".mkv")
+        folders = [Path(one) / name.with_suffix("") for one in self.options.key_frames]
+        asked["key_frames"] = tuple(folder for folder in folders if folder.is_dir())
         report = video(item.source, item.target, **asked, resume=resume, progress=self.progress)
         return Result("coloured", damaged=bool(report.warnings))
 

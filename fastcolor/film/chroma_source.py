@@ -118,7 +118,7 @@ class ChromaSource:
                 others = frames_near(version, at - shift, AROUND)
                 colored = colored or any(spread(other) > COLORED for _, other in others)
                 sure = next((fit.alignment for _, fit in fits if fit.alignment.sure), None)
-                fit = self._fit(frame, at, [(time + shift, other) for time, other in others], sure, len(fits) < 3)
+                fit = self._fit(frame, at, [(time + shift, other) for time, other in others], sure, len(fits) < 2)
                 if fit is not None:
                     fits.append((shift, fit))
             if any(fit.alignment.sure for _, fit in fits):

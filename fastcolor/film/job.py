@@ -10,6 +10,7 @@ import logging
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,7 @@ from .read import Batch, Reader
 from .resume import Parts
 from .smoothing import Smoother
 from .streams import Streams
+from .told import Told
 from .write import PartWriter, join
 
 if TYPE_CHECKING:
@@ -59,9 +61,10 @@ class FilmJob:
         *,
         decoder: torch.device | None = None,  # whose NVDEC decodes
         source: ChromaSource | None = None,  # another version, whose colours are taken
+        told: Told | None = None,  # what people say of its colours
     ) -> None:
         self.film, self.encoding, self.streams, self.decoder = film, encoding, streams, decoder
-        self.network, self.options, self.parts, self.source = network, options, work, source
+        self.network, self.options, self.parts, self.source, self.told = network, options, work, source, told
         self.device = network.device
         self.painter = ChromaPainter(film, encoding.layout, options, source)
         self.cut = Cut.of(film, options.start, options.end)
@@ -194,8 +197,9 @@ class FilmJob:
         for worker in workers:
             if worker.error:
                 raise worker.error
-        for sentence in self.source.sentences() if self.source else ():
-            self.note(sentence)
+        for said in (self.source, self.told):
+            for sentence in said.sentences() if said else ():
+                self.note(sentence)
         self.parts.end(self.warnings)
 
     def _write(self, batches: Iterable[Batch]) -> None:
@@ -302,7 +306,8 @@ class FilmJob:
         batch.given = self.painter.convert(batch.given, self.device)
         if batch.given and all(one is not None for one in batch.given):
             return None, None
-        if batch.seen is None and film.transfer not in hdr.COLOUR_FACTOR and self.options.temporal == "off":
+        plain = batch.seen is None and film.transfer not in hdr.COLOUR_FACTOR and self.told is None
+        if plain and self.options.temporal == "off":
             # Nobody else needs to see the lightness.
             predict = partial(
                 self.network.predictor.predict_ab_of_luma,
@@ -316,10 +321,20 @@ class FilmJob:
         lightness = self._lightness(batch) if batch.seen is None else batch.seen.lightness[batch.seen.runs]
         if not len(lightness):
             return lightness, None
+        if self.told is not None:
+            runs = [True] * len(batch.frames) if batch.seen is None else batch.seen.runs
+            times = [self._time(frame) for frame, run in zip(batch.frames, runs, strict=True) if run]
+            ab = self.told.ab(lightness, times, temperature)
+            self.coarse = 2 * ab.shape[-1] <= lightness.shape[-1]
+            return lightness, ab
         predict = partial(self.network.predictor.predict_ab, temperature=temperature)
         ab = self._predicted(predict, lightness.rot90(film.turns, (2, 3))).rot90(-film.turns, (2, 3))
         self.coarse = 2 * ab.shape[-1] <= lightness.shape[-1]
         return lightness, ab
+
+    def _time(self, frame: Any) -> Fraction:
+        """A frame's time on the film's clock."""
+        return (frame.pts + self.cut.ticks(self.film.time_base)) * self.film.time_base
 
     def _predicted(self, predict: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
         """ab of a batch, in pieces that fit into the device's memory."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..device import device_of
-from ..predictor import Predictor
+from ..pictures.colorize import Colorizer
 
 if TYPE_CHECKING:
     from ..options.film import VideoOptions
@@ -23,18 +23,18 @@ class Network:
 
     def __init__(self, options: VideoOptions, amount: int, *, now: bool) -> None:
         self._options, self._amount = options, amount
-        self._made: Predictor | None = None
+        self._made: Colorizer | None = None
         self._lock = threading.Lock()
         if now:
             self.predictor  # noqa: B018
 
     @property
-    def predictor(self) -> Predictor:
+    def predictor(self) -> Colorizer:
         """The predictor."""
         options = self._options
         with self._lock:
             if self._made is None:
-                self._made = Predictor.of(options, amount=self._amount)
+                self._made = Colorizer.of(options, amount=self._amount)
             return self._made
 
     @property

@@ -13,6 +13,8 @@ from ..engines import session
 from ..models import named
 from ..options.base import takes
 from ..options.film import VideoOptions
+from ..options.key_frames import key_frames_of
+from ..options.steering import hints_from
 
 if TYPE_CHECKING:
     from .probe import Film
@@ -102,6 +104,7 @@ def video(options: VideoOptions) -> VideoReport:
     from .job import FilmJob
     from .network import Network
     from .resume import Parts
+    from .told import Told, needed
 
     cut = Cut.of(film, options.start, options.end)
     source = None if options.chroma_from is None else ChromaSource(Path(options.chroma_from), film, cut)
@@ -110,6 +113,19 @@ def video(options: VideoOptions) -> VideoReport:
     found = gpu.choose_hardware(film, encoding, options, network.device)
     encoding = found.encoding
     made_from = _made_from(src, options, encoding.encoder) | {"painted by": {"engine": network.engine}}
+    told = None
+    if needed(options.hints, options.key_frames, options.references):
+        colorizer = network.predictor
+        shown = colorizer.input_size(*film.shown)
+        told = Told(
+            film,
+            colorizer,
+            shown[::-1] if film.turns % 2 else shown,
+            hints=hints_from(options.hints, film=True),
+            key_frames=key_frames_of(options.key_frames),
+            references=options.references,
+            tone=options.reference_tone == "on",
+        )
     parts = Parts(dst, made_from, resume=options.resume, overwrite=options.overwrite)
     if parts.painted_by not in (None, network.engine):
         log.warning(f"{parts.folder} was painted by {parts.painted_by}, what follows by {network.engine}")
@@ -118,7 +134,7 @@ def video(options: VideoOptions) -> VideoReport:
             log.warning(f"{name} is left out of {dst}: {why}")
         for refusal in found.refused:
             log.warning(f"{src} is {refusal}")
-        job = FilmJob(film, encoding, streams, network, options, parts, decoder=found.decoder, source=source)
+        job = FilmJob(film, encoding, streams, network, options, parts, decoder=found.decoder, source=source, told=told)
         begun = time.perf_counter()
         painted = job.run(dst, options.progress)
         seconds = time.perf_counter() - begun
@@ -172,10 +188,17 @@ def _made_from(src: Path, options: VideoOptions, encoder: str) -> dict[str, dict
     for name in ("src", "dst", "weights", "resume", "overwrite", "preview", "hardware", "progress", "trust_first"):
         del same[name]
     inputs = {str(src): fingerprint(src)}
-    for name in ("chroma_from",):  # by what they hold
-        if same[name] is not None:
-            inputs[f"{name} {same[name]}"] = fingerprint(Path(same[name]))
+    told = [("chroma_from", options.chroma_from), ("hints", options.hints)]
+    told += [("reference", one) for one in options.references]
+    told += [(f"key frame at {one.seconds:g}", one.picture) for one in key_frames_of(options.key_frames)]
+    for name, value in told:
+        if isinstance(value, (str, os.PathLike)):  # by what they hold
+            inputs[f"{name} {value}"] = fingerprint(Path(value))
+    for name in ("chroma_from", "hints"):
+        if isinstance(same[name], (str, os.PathLike)):
             same[name] = True
+    for name in ("references", "key_frames"):
+        same[name] = len(same[name])
     same["chroma_to"] = same["chroma_to"] is not None  # parts have it, or not
     return {
         "input": inputs,
@@ -197,8 +220,8 @@ def _check(src: Path, dst: Path, options: VideoOptions) -> None:
         raise ValueError(f"input and output are the same file, {src}")
     if dst.exists() and not options.overwrite:
         raise FileExistsError(f"{dst} exists already; --overwrite (overwrite=True) replaces it")
-    if options.hints is not None or options.references:
-        raise ValueError("hints and references: of films are not there yet")
+    hints_from(options.hints, film=True)
+    key_frames_of(options.key_frames)
     _check_chroma(src, dst, options)
     named.check(options.weights)
 

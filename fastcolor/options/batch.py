@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -37,3 +38,6 @@ class BatchOptions(Pictures, Films):
         super().check()
         if self.workers is not None and (self.ray is None or self.workers < 1):
             raise ValueError(f"workers: must be 1 or more, and needs --ray, got {self.workers}")
+        for one in self.key_frames:
+            if not isinstance(one, (str, os.PathLike)) or not os.path.isdir(one):
+                raise ValueError(f"key_frames: must be a folder of folders named as the films, got {one}")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
-from .base import FilePath, Must, Time
+from .base import FilePath, Must, Time, one_word
 from .steering import Painting
 
+# In Python (seconds, picture) too.
+KeyFrameWords = Annotated[str | os.PathLike[str] | Any, one_word("TIME=PICTURE", str)]
 _FROM_ZERO = Must("be seconds, 0 or more", lambda value: math.isfinite(value) and value >= 0)
 
 Progress = bool | Callable[[int, int | None], None]
@@ -29,6 +32,10 @@ class Films(Painting):
     """Of films: h264, hevc, av1, vp9 or ffv1. None: the input's own, or h264."""
     crf: int | None = None
     """Quality of films, 0 is best; None: visually lossless."""
+    key_frames: Annotated[
+        tyro.conf.UseAppendAction[tuple[KeyFrameWords, ...]], tyro.conf.arg(name="key-frame", metavar="TIME=PICTURE")
+    ] = ()
+    """A frame in colour for its shot; again for more, or a folder of them named by times; of films, of such folders."""
     chroma_to: FilePath | None = None
     """Write the colours of films into a small .mkv of its own too; for a folder's films a folder."""
     fast: bool = False

@@ -17,9 +17,8 @@ from PIL import Image
 from torch import Tensor
 
 from .. import ops
-from ..formats.picture import Picture, compose, of_array
+from ..formats.picture import Picture, compose
 from ..formats.pixels import eight_bit
-from ..formats.reading import of_image, read
 from ..models.generator import at_once
 from ..options.base import takes
 from ..options.hints import Hint
@@ -29,9 +28,9 @@ from ..predictor import Predictor
 from ..steering.planes import planes
 from ..steering.references import LEVELS, Reference, matched, toned
 from .colored import in_color
+from .opening import ImageLike, opened
 from .version import Version, colours_of
 
-ImageLike = str | os.PathLike[str] | Image.Image | np.ndarray
 _FULL_DETAIL, _FULL_SIDE = 2.0, 32  # spread of L, and side in pixels, from which colours are trusted whole
 _REFERENCES = 8  # that are kept
 log = logging.getLogger("fastcolor")
@@ -154,10 +153,10 @@ class Colorizer(Predictor):
         tone = reference_tone == "on"
         told = Told(tuple(hints_from(hints, film=False)), chroma_from, tuple(references), tone)
         if not isinstance(image, (list, tuple)):
-            return self.paint([_open(image)], temperature=temperature, saturation=saturation, told=[told])[0]
+            return self.paint([opened(image)], temperature=temperature, saturation=saturation, told=[told])[0]
         if told.hints or told.version is not None:
             raise ValueError(f"hints and chroma_from: are of one picture, got {len(image)} pictures")
-        pictures = [_open(one) for one in image]
+        pictures = [opened(one) for one in image]
         return self.paint(pictures, temperature=temperature, saturation=saturation, told=[told] * len(pictures))
 
     def paint(
@@ -202,10 +201,10 @@ class Colorizer(Predictor):
     def _told(self, picture: Picture, told: Told, temperature: float | None, saturation: float) -> Image.Image:
         if told.version is None:
             features = self._features(picture)
-            known = [self._reference(one) for one in told.references]
+            known = [self.reference(one) for one in told.references]
             given = self._given(features, told.hints, known)
             return self._colours(features, given, temperature, saturation, tone=known if told.tone else ())
-        found = colours_of(_open(told.version), picture)
+        found = colours_of(opened(told.version), picture)
         ab = found.ab if bool(found.reached.all()) else self._completed(found, picture, temperature)
         return compose(self._paint_one(ab.to(self.device), picture, saturation), picture)
 
@@ -243,7 +242,7 @@ class Colorizer(Predictor):
         Raises:
             ValueError, FileNotFoundError: not a readable picture, or a network that follows no hints.
         """
-        return self._features(_open(image))
+        return self._features(opened(image))
 
     def _features(self, picture: Picture) -> Features:
         gray = picture.gray[picture.present]
@@ -297,14 +296,14 @@ class Colorizer(Predictor):
         ab, mask = planes(hints, features.size)
         return torch.where(mask > 0, ab, found[0]), torch.where(mask > 0, mask, found[1])
 
-    def _reference(self, image: ImageLike) -> Reference:
+    def reference(self, image: ImageLike) -> Reference:
         """A reference as the network sees it; of files those used last are kept."""
         key = None
         if isinstance(image, (str, os.PathLike)):
             key = (os.fspath(image), os.stat(image).st_mtime_ns)
             if key in self._references:
                 return self._references[key]
-        picture = _open(image)
+        picture = opened(image)
         if not in_color(picture):
             raise ValueError(f"references: must be in colour, got a gray picture{f', {key[0]}' if key else ''}")
         features = self._features(picture)
@@ -333,22 +332,6 @@ class Colorizer(Predictor):
             ab = toned(ab, features.lightness, tone)
         trust = max(features.trust, float(given is not None))  # what somebody says is no guess
         return compose(self._paint_one(ab, features.picture, saturation * trust), features.picture)
-
-
-def _open(image: object) -> Picture:
-    if isinstance(image, Image.Image):
-        return of_image(image)
-    if isinstance(image, np.ndarray):
-        return of_array(image)
-    if isinstance(image, (str, os.PathLike)):
-        file = read(image)
-        if len(file.frames) > 1:
-            kind = "pages" if file.pages else "frames"
-            log.warning("%s: the first of its %d %s is coloured", image, len(file.frames), kind)
-        for note in file.frames[0].notes:
-            log.warning("%s: %s", image, note)
-        return file.frames[0]
-    raise TypeError(f"image: must be a path, a PIL image or a uint8 array, got {type(image).__name__}")
 
 
 def _trust(lightness: Tensor, shape: tuple[int, ...]) -> float:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +17,7 @@ from ..formats.picture import Picture
 from ..formats.pixels import eight_bit
 from ..steering.align import SURE, align
 from .colored import in_color
+from .opening import opened
 
 _MOST = 1 << 24  # pixels of colours that are kept: more show no more
 log = logging.getLogger("fastcolor")
@@ -60,6 +63,35 @@ def colours_of(version: Picture, picture: Picture) -> Version:
         rows, columns = picture.present
         brought, reached = brought[:, :, rows, columns], reached[rows, columns]
     return Version(brought, reached)
+
+
+def key_colours(image: Any, gray: np.ndarray, shown: str) -> tuple[Tensor, Tensor]:
+    """The colours of a key frame, aligned to its film's frame.
+
+    Args:
+        image: the picture, of any size; its alpha says which part counts. gray: (H, W) uint8, the frame. shown: when,
+            for messages.
+
+    Returns:
+        (ab, mask): (1, 2, H, W) in Lab units, and (1, 1, H, W), from 0 to 1.
+
+    Raises:
+        ValueError: it is gray, or shows something else.
+    """
+    picture = opened(image)
+    name = image if isinstance(image, (str, os.PathLike)) else "a picture"
+    if picture.pixels.ndim == 2 or (picture.alpha is None and not in_color(picture)):
+        raise ValueError(f"key_frames: must be in colour, got the gray {name} for {shown}")
+    alignment = align(_unit(gray), _unit(picture.gray))
+    if not alignment.blind and not alignment.sure:
+        raise ValueError(
+            f"key_frames: must show the film's frame at {shown}, got {name} of likeness "
+            f"{max(alignment.confidence, 0):.2f}, below {SURE}"
+        )
+    ab = ops.rgb_to_lab(torch.from_numpy(np.ascontiguousarray(eight_bit(picture.pixels)))[None], layout="hwc")[:, 1:]
+    alpha = torch.ones(1, 1, *ab.shape[-2:]) if picture.alpha is None else _unit(picture.alpha)[None, None]
+    brought, reached = alignment.brought(torch.cat([ab, alpha], 1), (gray.shape[0], gray.shape[1]))
+    return brought[:, :2], brought[:, 2:] * reached
 
 
 def _unit(gray: np.ndarray) -> Tensor:

@@ -54,7 +54,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     def of(*_: object, **__: object) -> None:
         raise AssertionError("a network was made")
 
-    monkeypatch.setattr(network.Predictor, "of", of)
+    monkeypatch.setattr(network.Colorizer, "of", of)
 
 
 @pytest.mark.parametrize(("pixel_format", "temporal"), [("yuv420p", "fast"), ("yuv422p10le", "flow")])
@@ -236,10 +236,15 @@ def test_batches_have_folders_of_them(net: str, films: tuple[Path, Path], tmp_pa
         shutil.copy(src, tmp_path / name)
     (tmp_path / "from" / "deep").mkdir(parents=True)
     shutil.copy(truth, tmp_path / "from" / "deep" / "a.mkv")
+    keys = tmp_path / "keys" / "b"
+    keys.mkdir(parents=True)
+    frames_of(truth)[3].to_image().save(keys / "0.1.png")
     options = BatchOptions(
         tmp_path / "in", tmp_path / "out", weights=net, engine="torch", chroma_from=tmp_path / "from",
-        chroma_to=tmp_path / "to", codec="ffv1", film_format="mkv", temporal="off",
+        chroma_to=tmp_path / "to", key_frames=(keys.parent,), codec="ffv1", film_format="mkv", temporal="off",
     )  # fmt: skip
     batch(options)
     assert np.array_equal(chroma_of(tmp_path / "out" / "deep" / "a.mkv"), chroma_of(truth))
+    error = np.abs(chroma_of(tmp_path / "out" / "b.mkv") - chroma_of(truth)).mean((1, 2, 3))
+    assert error[3] < 0.7 * np.abs(chroma_of(truth)[3] - 128).mean()  # the key frame's colours
     assert len(frames_of(tmp_path / "to" / "b.mkv")) == len(frames_of(tmp_path / "to" / "deep" / "a.mkv")) == FRAMES

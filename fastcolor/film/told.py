@@ -1,0 +1,314 @@
+"""What people say of a film's colours: hints and key frames, carried through their shots, and references.
+
+Before there is work, each hint and key frame is followed from its frame to both sides, until a cut: for every place of
+a frame is known where in the key frame it lies, and how sure that is. Motion is that of blocks from frame to frame,
+set right against the key frame itself each time, so that it does not drift.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .. import ops
+from ..options.hints import Hint
+from ..options.key_frames import KeyFrame
+from ..pictures.colorize import Colorizer
+from ..pictures.version import key_colours
+from ..steering.planes import planes
+from ..steering.references import Reference, matched, toned
+from .by_time import frames_at, span, stamped
+from .frames import plane_view
+from .motion import is_cut
+from .probe import Film
+
+CELL = 4  # pixels of the network's input to a place
+REACH = 500  # frames to either side that are followed at most
+FADE = 0.997  # of sureness, from frame to frame
+TOLERANCE = 20.0  # codes of luma by which a place may differ from its place in the key frame: half as sure then
+CUT = 0.6  # of sureness that is left from one frame to the next within a shot, at least
+FORGET = 0.15  # mean sureness where a key frame was told, below which it is no longer followed
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """Colours that are known at one frame.
+
+    Attributes:
+        at: its time on the film's clock. ab, mask: (1, 2, h, w) and (1, 1, h, w) at the network's size. exact: they are
+            colours to be shown as they are, not hints to be followed.
+    """
+
+    at: Fraction
+    ab: Tensor
+    mask: Tensor
+    exact: bool
+
+
+@dataclass(frozen=True)
+class _Followed:
+    anchor: Anchor
+    places: Tensor  # (1, h, w, 2) float16, where in the anchor each place lies, -1 to 1
+    sure: Tensor  # (1, 1, h, w) uint8
+    away: int  # frames
+
+
+class Told:
+    """What is told of one film.
+
+    Args:
+        colorizer: its network. size: (h, w) of what that sees, as the film is stored.
+
+    Raises:
+        ValueError: a hint or key frame outside the film, a key frame of another frame or in gray, or a network that
+            follows no hints.
+    """
+
+    def __init__(
+        self,
+        film: Film,
+        colorizer: Colorizer,
+        size: tuple[int, int],
+        *,
+        hints: Sequence[Hint] = (),
+        key_frames: Sequence[KeyFrame] = (),
+        references: Sequence[Any] = (),
+        tone: bool = False,
+    ) -> None:
+        self.film, self.colorizer, self.size, self.tone = film, colorizer, size, tone
+        self.references: list[Reference] = [colorizer.reference(one) for one in references]
+        self._by_time: dict[Fraction, list[_Followed]] = {}
+        self._shares: list[float] = []
+        if hints or key_frames:
+            colorizer.check_hints()
+        anchors = [self._of_hints(at, told) for at, told in _together(hints)]
+        anchors += [self._of_picture(one) for one in key_frames]
+        for anchor in anchors:
+            self._follow(anchor)
+
+    def ab(self, lightness: Tensor, times: Iterable[Fraction], temperature: float | None) -> Tensor:
+        """Colours of frames, as the predictor gives them.
+
+        Args:
+            lightness: (n, 1, h, w) as the film is stored. times: of the frames, on the film's clock.
+
+        Returns:
+            (n, 2, h', w').
+        """
+        turns, done = self.film.turns, []
+        for now, at in zip(lightness.rot90(turns, (2, 3)).split(1), times, strict=True):
+            soft, exact = self._given(at)
+            if soft is None and exact is None and not self.references:
+                done.append(self.colorizer.predict_ab(now, temperature=temperature).rot90(-turns, (2, 3)))
+                continue
+            seen = self.colorizer.see(now)
+            hints = self._hints(seen, soft, exact)
+            ab = self.colorizer.follow(seen, hints, temperature=temperature)
+            if self.tone and self.references:
+                ab = toned(ab, now, self.references)
+            ab = ab.rot90(-turns, (2, 3))
+            if exact is not None:
+                colours, sure = (plane.to(ab.device) for plane in exact)
+                ab = F.interpolate(ab.float(), self.size, mode="bilinear", align_corners=False)
+                ab = ab + (colours - ab) * sure
+            done.append(ab)
+        if len({ab.shape for ab in done}) > 1:
+            done = [F.interpolate(ab.float(), self.size, mode="bilinear", align_corners=False) for ab in done]
+        return torch.cat(done)
+
+    def sentences(self) -> Iterable[str]:
+        """What to tell of the whole run."""
+        if self._shares:
+            share = 100 * sum(self._shares) / len(self._shares)
+            yield f"references: {share:.0f} % of the pictures found something alike, on average"
+
+    # ---- before there is work ----
+
+    def _frame_at(self, seconds: float, name: str) -> tuple[Fraction, Any]:
+        """The frame shown at a second of the film."""
+        begin, end = span(self.film)
+        at = self.film.origin + Fraction(str(seconds))
+        if at >= end + Fraction(1, 10):
+            last = float(end - self.film.origin)
+            raise ValueError(f"{name}: must lie in the film, which ends at {last:.2f} s, got {seconds:g}")
+        found = next(iter(frames_at(self.film, [max(at, begin)])), None)
+        if found is None:
+            raise ValueError(f"{name}: must lie in the film, which shows nothing at {seconds:g} s")
+        return found
+
+    def _of_hints(self, seconds: float, hints: list[Hint]) -> Anchor:
+        at, _ = self._frame_at(seconds, "hints: time")
+        turns = self.film.turns
+        upright = self.size[::-1] if turns % 2 else self.size
+        ab, mask = (plane.rot90(-turns, (2, 3)) for plane in planes(hints, upright))
+        return Anchor(at, ab, mask, exact=False)
+
+    def _of_picture(self, key: KeyFrame) -> Anchor:
+        at, frame = self._frame_at(key.seconds, "key_frames")
+        gray = plane_view(frame.reformat(format="gray"), 0, np.uint8).copy()
+        ab, mask = key_colours(key.picture, np.rot90(gray, self.film.turns).copy(), f"{key.seconds:g} s")
+        ab, mask = (plane.rot90(-self.film.turns, (2, 3)) for plane in (ab * mask, mask))
+        ab, mask = (F.interpolate(plane, self.size, mode="bilinear", antialias=True) for plane in (ab, mask))
+        return Anchor(at, ab / mask.clamp(min=1e-3), mask, exact=True)
+
+    def _luma(self, frame: Any) -> Tensor:
+        """(1, h, w) uint8 at the network's size."""
+        small = frame.reformat(self.size[1], self.size[0], "gray")
+        return torch.from_numpy(plane_view(small, 0, np.uint8).copy())[None]
+
+    def _follow(self, anchor: Anchor) -> None:
+        """Follow an anchor to both sides."""
+        step = 1 / self.film.rate
+        begin = max(self.film.origin, anchor.at - REACH * step)
+        before = [(at, self._luma(frame)) for at, frame in _until(self.film, begin, anchor.at)]
+        if not before:
+            return
+        self._walk(anchor, reversed(before))
+        ahead = ((at, self._luma(frame)) for at, frame in stamped(self.film, anchor.at) if at >= anchor.at)
+        self._walk(anchor, islice(ahead, REACH), skip=1)
+
+    def _walk(self, anchor: Anchor, frames: Iterable[tuple[Fraction, Tensor]], *, skip: int = 0) -> None:
+        """Note for frame after frame where its places lie in the anchor, whose frame is the first."""
+        walk: _Walk | None = None
+        mask = F.max_pool2d(anchor.mask, CELL)
+        whole = float(mask.sum())
+        for number, (at, luma) in enumerate(frames):
+            if walk is None:
+                walk = _Walk(luma, self.size)
+            elif not walk.step(luma):
+                return
+            sure = walk.sure * FADE**number
+            told = F.grid_sample(mask, walk.places, padding_mode="zeros", align_corners=False)
+            if float((told * sure).sum()) < FORGET * whole:
+                return
+            if number >= skip:
+                kept = _Followed(anchor, walk.places.half(), (sure * 255).round().to(torch.uint8), number)
+                self._by_time.setdefault(at, []).append(kept)
+
+    # ---- frame by frame ----
+
+    def _given(self, at: Fraction) -> tuple[tuple[Tensor, Tensor] | None, tuple[Tensor, Tensor] | None]:
+        """(ab, mask) of hints and of key frames for the frame of a time, at the network's size; None for none."""
+        followed = self._by_time.get(at, ())
+        return (
+            _mixed([one for one in followed if not one.anchor.exact]),
+            _mixed([one for one in followed if one.anchor.exact]),
+        )
+
+    def _hints(
+        self, seen: tuple[Tensor, ...], soft: tuple[Tensor, Tensor] | None, exact: tuple[Tensor, Tensor] | None
+    ) -> tuple[Tensor, Tensor] | None:
+        """Everything as hints for the network: (ab, mask) at its size, upright."""
+        turns = self.film.turns
+        size = self.size[::-1] if turns % 2 else self.size
+        ab, mask = torch.zeros(1, 2, *size), torch.zeros(1, 1, *size)
+        if self.references:
+            ab, mask = matched(seen, size, self.references)
+            self._shares.append(float((mask > 0).float().mean()))
+        for given, least in ((exact, 0.5), (soft, 0.05)):
+            if given is None:
+                continue
+            colours, sure = (plane.rot90(turns, (2, 3)) for plane in given)
+            sure = torch.where(sure >= least, sure, 0.0)
+            ab, mask = torch.where(sure > 0, colours, ab), torch.where(sure > 0, sure, mask)
+        return (ab, mask) if bool(mask.any()) else None
+
+
+class _Walk:
+    """Where the places of frame after frame lie in the first one."""
+
+    def __init__(self, luma: Tensor, size: tuple[int, int]) -> None:
+        self._first = self._before = luma
+        height, width = size[0] // CELL, size[1] // CELL
+        self._unmoved = F.affine_grid(torch.eye(2, 3)[None], [1, 1, height, width], align_corners=False)
+        self._pixel = torch.tensor([2 / size[1], 2 / size[0]])
+        self.places = self._unmoved
+        self.sure = torch.ones(1, 1, height, width)
+
+    def step(self, luma: Tensor) -> bool:
+        """Go on to the next frame; whether it is of the same shot."""
+        motion, error = ops.block_motion(luma, self._before)
+        self._before = luma
+        if bool(is_cut(error)[0]):
+            return False
+        self.places = self._moved(motion)
+        shown = self._brought()
+        self.places = self._moved(ops.block_motion(luma, shown, radius=2)[0])
+        own, theirs = (F.avg_pool2d(plane[None].float(), CELL) for plane in (luma, self._brought()))
+        sure = 1 / (1 + ((own - theirs) / TOLERANCE) ** 4)
+        inside = (self.places.abs() <= 1).all(-1)[:, None]
+        before, now = float(self.sure.mean()), sure * inside
+        self.sure = now
+        return float(now.mean()) > CUT * before
+
+    def _moved(self, motion: Tensor) -> Tensor:
+        """The places, after blocks of the frame were found elsewhere. motion: of `block_motion`."""
+        height, width = self.places.shape[1:3]
+        each = motion.float().repeat_interleave(8 // CELL, 2).repeat_interleave(8 // CELL, 3)[..., :height, :width]
+        at = self._unmoved + each.flip(1).permute(0, 2, 3, 1) * self._pixel
+        moved = F.grid_sample(self.places.permute(0, 3, 1, 2), at, padding_mode="border", align_corners=False)
+        # Beyond the edge the places go on as they do inside it.
+        return moved.permute(0, 2, 3, 1) + (at - at.clamp(-1, 1))
+
+    def _brought(self) -> Tensor:
+        """(1, h, w) uint8: the first frame where the places are."""
+        size = self._first.shape[1:]
+        grid = F.interpolate(self.places.permute(0, 3, 1, 2), size, mode="bilinear", align_corners=False)
+        shown = F.grid_sample(
+            self._first[None].float(), grid.permute(0, 2, 3, 1), padding_mode="border", align_corners=False
+        )
+        return shown[0].round().clamp(0, 255).to(torch.uint8)
+
+
+def _mixed(followed: list[_Followed]) -> tuple[Tensor, Tensor] | None:
+    """(ab, mask) of several anchors, by distance and sureness."""
+    if not followed:
+        return None
+    total, colours, most = None, None, None
+    for one in followed:
+        told = torch.cat([one.anchor.ab * one.anchor.mask, one.anchor.mask], 1)
+        size = told.shape[-2:]
+        at, sure = (
+            F.interpolate(plane.float(), size, mode="bilinear", align_corners=False)
+            for plane in (one.places.permute(0, 3, 1, 2), one.sure)
+        )
+        told = F.grid_sample(told, at.permute(0, 2, 3, 1), padding_mode="zeros", align_corners=False)
+        sure = told[:, 2:] * sure / 255
+        weight = sure / (one.away + 1)
+        ab = told[:, :2] / told[:, 2:].clamp(min=1e-3)
+        colours = weight * ab if colours is None else colours + weight * ab
+        total = weight if total is None else total + weight
+        most = sure if most is None else torch.maximum(most, sure)
+    assert total is not None and colours is not None and most is not None
+    return colours / total.clamp(min=1e-6), most
+
+
+def _together(hints: Sequence[Hint]) -> list[tuple[float, list[Hint]]]:
+    """Hints by their times."""
+    found: dict[float, list[Hint]] = {}
+    for hint in hints:
+        assert hint.time is not None  # which was checked
+        found.setdefault(hint.time, []).append(hint)
+    return list(found.items())
+
+
+def _until(film: Film, begin: Fraction, end: Fraction) -> Iterable[tuple[Fraction, Any]]:
+    """Frames of a span, both ends included."""
+    for at, frame in stamped(film, begin):
+        if at > end:
+            return
+        if at >= begin:
+            yield at, frame
+
+
+def needed(hints: Any, key_frames: Any, references: Any) -> bool:
+    """Whether anything is told."""
+    return hints is not None or bool(key_frames) or bool(references)

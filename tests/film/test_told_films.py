@@ -1,0 +1,148 @@
+"""Hints, key frames and references in films: carried through their shots, stopped by cuts."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from film_clips import frames_of, plane, same_luma
+from PIL import Image
+
+import fastcolor
+from fastcolor import Hint
+from fastcolor.options.key_frames import KeyFrame, key_frames_of
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+SIZE, SHOT = (160, 112), 10  # frames a shot
+LOOK = {"device": "cpu", "engine": "torch", "size": 96, "codec": "ffv1", "overwrite": True}
+
+
+def scene(seed: int) -> np.ndarray:
+    """(150, 220, 3) RGB of coloured discs."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:150, :220]
+    pixels = np.full((150, 220, 3), 128.0)
+    for _ in range(60):
+        inside = 1 / (1 + np.exp(np.hypot(y - rng.uniform(0, 150), x - rng.uniform(0, 220)) - rng.uniform(4, 24)))
+        pixels += inside[..., None] * (rng.uniform(50, 205, 3) - pixels)
+    return pixels
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two shots in colour through which the camera moves, and the same in gray."""
+    folder = tmp_path_factory.mktemp("films")
+    paths = folder / "truth.mkv", folder / "gray.mkv"
+    outputs = [av.open(str(path), "w") for path in paths]
+    streams = [output.add_stream("ffv1", rate=10) for output in outputs]
+    for stream in streams:
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv444p"
+    shots = scene(0), 0.5 * scene(1)
+    for number in range(2 * SHOT):
+        left, top = 2 + 3 * (number % SHOT), 3 + number % SHOT
+        pixels = shots[number // SHOT][top : top + SIZE[1], left : left + SIZE[0]].round().astype(np.uint8)
+        for gray, (output, stream) in enumerate(zip(outputs, streams, strict=True)):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format="yuv444p")
+            if gray:
+                for index in (1, 2):
+                    plane(frame, index)[:] = 128
+            frame.pts, frame.time_base = number, Fraction(1, 10)
+            output.mux(stream.encode(frame))
+    for output, stream in zip(outputs, streams, strict=True):
+        output.mux(stream.encode(None))
+        output.close()
+    return paths
+
+
+@pytest.fixture(scope="module")
+def auto(films: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> np.ndarray:
+    """The film as the network alone colours it."""
+    path = tmp_path_factory.mktemp("auto") / "auto.mkv"
+    fastcolor.video(films[1], path, **LOOK)
+    return chroma_of(path)
+
+
+def chroma_of(path: Path) -> np.ndarray:
+    """(frames, 2, h, w)."""
+    return np.stack([[plane(frame, index).astype(float) for index in (1, 2)] for frame in frames_of(path)])
+
+
+def picture(films: tuple[Path, Path], number: int) -> Image.Image:
+    return frames_of(films[0])[number].to_image()
+
+
+def test_key_frames_are_carried_both_ways_and_cuts_stop_them(
+    films: tuple[Path, Path], auto: np.ndarray, tmp_path: Path
+) -> None:
+    truth, src = films
+    known = chroma_of(truth)
+    (tmp_path / "keys").mkdir()
+    picture(films, 0).save(tmp_path / "keys" / "00-00-00.000.png")
+    picture(films, SHOT - 1).resize((80, 56)).save(tmp_path / "last.png")  # of another size
+    fastcolor.video(src, tmp_path / "c.mkv", key_frames=[tmp_path / "keys", f"0.9={tmp_path / 'last.png'}"], **LOOK)
+    told = chroma_of(tmp_path / "c.mkv")
+    assert same_luma(src, tmp_path / "c.mkv")
+    before, after = (np.abs(one - known).mean((1, 2, 3)) for one in (auto, told))
+    assert (after[:SHOT] < 0.5 * before[:SHOT]).all(), (before, after)
+    assert np.abs(told[SHOT:] - auto[SHOT:]).max() <= 1
+    # Backwards from the shot's last frame; and only what its alpha shows.
+    half = picture(films, SHOT - 1).convert("RGBA")
+    half.putalpha(Image.fromarray(np.where(np.arange(SIZE[0]) < 80, 255, 0).astype(np.uint8)[None].repeat(SIZE[1], 0)))
+    fastcolor.video(src, tmp_path / "half.mkv", key_frames=[(0.9, half)], **LOOK)
+    told = np.abs(chroma_of(tmp_path / "half.mkv") - known)
+    # At the first frame, what the key frame shows in its left half lies up to 27 pixels further right.
+    assert told[0, :, 12:, 30:100].mean() < 0.6 * np.abs(auto - known)[0, :, 12:, 30:100].mean()
+    assert told[SHOT - 1, :, :, :72].mean() < 0.5 * np.abs(auto - known)[SHOT - 1, :, :, :72].mean()
+
+
+def test_a_hint_holds_still_on_what_moves(films: tuple[Path, Path], auto: np.ndarray, tmp_path: Path) -> None:
+    _, src = films
+    hint = Hint(0.7, 0.6, "#d02040", radius=0.12, time=0.0)
+    fastcolor.video(src, tmp_path / "c.mkv", hints=[hint], **LOOK)
+    told = chroma_of(tmp_path / "c.mkv")
+    for number in (0, SHOT // 2, SHOT - 1):  # the camera moves by (3, 1) pixels a frame
+        x, y = round(0.7 * SIZE[0]) - 3 * number, round(0.6 * SIZE[1]) - number
+        inside = (slice(y - 4, y + 5), slice(x - 4, x + 5))
+        assert told[number, 1][inside].mean() > 150, number
+    assert np.abs(told[SHOT:] - auto[SHOT:]).max() <= 1
+
+
+def test_references_are_taken_and_told(films: tuple[Path, Path], auto: np.ndarray, tmp_path: Path) -> None:
+    truth, src = films
+    report = fastcolor.video(src, tmp_path / "c.mkv", references=[picture(films, 4)], **LOOK)
+    assert any("% of the pictures found something alike, on average" in note for note in report.notes)
+    known, told = chroma_of(truth), chroma_of(tmp_path / "c.mkv")
+    assert np.abs(told - known)[:SHOT].mean() < 0.8 * np.abs(auto - known)[:SHOT].mean()
+
+
+def test_what_cannot_be_is_one_sentence_before_there_is_work(
+    films: tuple[Path, Path], net: str, tmp_path: Path
+) -> None:
+    _, src = films
+    good, strange = picture(films, 0), picture(films, SHOT)
+
+    def refused(words: str, **options: object) -> None:
+        with pytest.raises((ValueError, FileNotFoundError), match=words) as error:
+            fastcolor.video(src, tmp_path / "c.mkv", **{**LOOK, **options})
+        assert "\n" not in str(error.value) and list(tmp_path.iterdir()) == []
+
+    refused("key_frames: must be TIME=PICTURE or a folder, got 'a.png'", key_frames=["a.png"])
+    refused("key_frames: must name a time in seconds or .*, got 'soon=a.png'", key_frames=["soon=a.png"])
+    refused("key_frames: no such file: a=b.png", key_frames=["1=a=b.png"])
+    refused("key_frames: must be one at a time, got two at 0.5 s", key_frames=[(0.5, good), (0.5, good)])
+    refused(r"key_frames: must lie in the film, which ends at 2\.00 s, got 7", key_frames=[(7, good)])
+    refused("key_frames: must show the film's frame at 0.2 s, got a picture of likeness", key_frames=[(0.2, strange)])
+    refused("key_frames: must be in colour, got the gray a picture for 0 s", key_frames=[(0, good.convert("L"))])
+    refused("hints: of films need a time in seconds, hint 1 has none", hints=[Hint(0.5, 0.5, "#ffffff")])
+    refused("hints: time: must lie in the film", hints=[Hint(0.5, 0.5, "#ffffff", time=9.0)])
+
+
+def test_times_of_key_frames(tmp_path: Path) -> None:
+    for name in ("00-01-23.400.png", "7.5.jpg", "a note.txt"):
+        (tmp_path / name).touch()
+    found = key_frames_of([tmp_path, f"1:02={tmp_path / '7.5.jpg'}", (90, "x")][:2])
+    assert [one.seconds for one in found] == [7.5, 62.0, 83.4]
+    assert key_frames_of([f"01:00:00.040={tmp_path / '7.5.jpg'}"]) == [KeyFrame(3600.04, tmp_path / "7.5.jpg")]
