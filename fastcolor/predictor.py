@@ -23,7 +23,7 @@ from .models.demos import DEMOS
 from .models.generator import Generator
 from .models.mixing import mix
 from .options.base import check_value, rules
-from .options.look import Look, Merge
+from .options.look import Look, Merge, check_merge
 from .palette import Palette
 
 
@@ -83,6 +83,7 @@ class Predictor:
         hints = rules(Look)
         check_value("size", size, hints["size"])
         check_value("merge", merge, hints["merge"])
+        check_merge(merge, weights)
         self._by: Merge = merge
         self._members: list[_Member] = []
         for name, share in named.members(weights):

@@ -82,7 +82,9 @@ def evaluate_each(
             raise ValueError(f"weights: must be named once each, got {name} twice")
     for one in each:
         named.check(one.weights)
-    _check(each[0])
+        _check(one)
+        for member, _ in named.members(one.weights):  # what cannot be had is told before the first is measured
+            named.locate(member, trust_first=one.trust_first)
     from .meter import Sheet
     from .report import Report
     from .table import Table
@@ -140,8 +142,10 @@ def _title(options: EvaluateOptions, weights: Sequence[str | os.PathLike[str]], 
         "detail": options.size,
         "limit": options.limit,
         "square": options.square,
+        "merge": None if options.merge == "share" else options.merge,
     }
     given = "".join(f" --{name} {value}" for name, value in changed.items() if value not in (None, 1.0))
+    given += " --as-published" * options.as_published + " --trust-first" * options.trust_first
     return f"fastcolor evaluate {','.join(os.fspath(one) for one in weights)} {_names(options.data)}{given} ({engine})"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -57,6 +58,8 @@ class EvaluateOptions(Look):
             ValueError: one is out of range, or lacks another.
         """
         super().check()
+        if self.probes and "+" in os.fspath(self.weights):
+            raise ValueError(f"probes: must come with one network, got weights {str(self.weights)!r}")
         if self.report is not None and Path(self.report).suffix.lower() not in REPORTS:
             raise ValueError(f"report: must end in one of {', '.join(REPORTS)}, got {str(self.report)!r}")
         if self.labels is not None and self.classifier is None:

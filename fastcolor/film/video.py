@@ -229,6 +229,8 @@ def _check(src: Path, dst: Path, options: VideoOptions) -> None:
 def _check_chroma(src: Path, dst: Path, options: VideoOptions) -> None:
     if options.chroma_from is not None and not isinstance(options.chroma_from, (str, os.PathLike)):
         raise TypeError(f"chroma_from: must be a film's path, got {type(options.chroma_from).__name__}")
+    if options.chroma_from is not None and Path(options.chroma_from).resolve() == dst.resolve():
+        raise ValueError(f"chroma_from: must not be the output, got {dst}")
     if options.chroma_to is None:
         return
     target = Path(options.chroma_to)

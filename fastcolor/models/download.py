@@ -286,9 +286,9 @@ def _download(name: str, remote: Remote, final: Path) -> None:
     part = final.with_name(final.name + ".part")
     mirrors = [f"{base.rstrip('/')}/{remote.file}" for base in os.environ.get("FASTCOLOR_MIRRORS", "").split()]
     reasons = []
-    if remote.sha256 is None:
-        part.unlink(missing_ok=True)  # nothing would show that it is of another file
     for url in (*mirrors, *remote.urls):
+        if remote.sha256 is None:
+            part.unlink(missing_ok=True)  # nothing would show that it is of another file
         try:
             _from(url, name, remote, part)
         except _Refused as reason:
@@ -338,6 +338,8 @@ def _transfer(url: str, name: str, remote: Remote, part: Path) -> None:
     start = _size(part)
     with _request(url, start) as response:
         if response is None:
+            if remote.sha256 is None:
+                raise _Refused("it says that the file has no more bytes, and there is no SHA-256 to check them by")
             return
         if response.headers.get_content_type() in ("text/html", "application/xhtml+xml"):
             raise _Refused("a web page came in place of the file")

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -58,13 +59,14 @@ class Hint:
                 raise ValueError(f"hint: {name} must lie in 0..1, got {value!r}")
         if self.strength == 0:
             raise ValueError("hint: strength must be above 0, got 0")
-        if self.time is not None and not (_is_number(self.time) and math.isfinite(self.time) and self.time >= 0):
+        if self.time is not None and not (_is_number(self.time) and 0 <= self.time < math.inf):
             raise ValueError(f"hint: time must be at least 0 seconds, got {self.time!r}")
         for point in self.points:
-            if not (len(point) == 2 and all(_is_number(value) and 0 <= value <= 1 for value in point)):
+            pair = isinstance(point, Sequence) and len(point) == 2
+            if not (pair and all(_is_number(value) and 0 <= value <= 1 for value in point)):
                 raise ValueError(f"hint: points must be pairs that lie in 0..1, got {point!r}")
         if not isinstance(self.color, Lab):
-            self.rgb  # noqa: B018
+            self.rgb  # noqa: B018  raises where it is none
         elif not (0 <= self.color.L <= 100 and all(-128 <= value <= 128 for value in self.color[1:])):
             raise ValueError(f"hint: lab must be L in 0..100 and a, b in -128..128, got {list(self.color)}")
 
@@ -81,14 +83,22 @@ class Hint:
                 raise ValueError(f"hint: color must be #rrggbb or three numbers of 0 to 255, got {self.color!r}")
             red, green, blue = bytes.fromhex(self.color[1:])
             return red, green, blue
-        values = tuple(self.color)
-        if len(values) != 3 or not all(isinstance(v, int) and 0 <= v <= 255 for v in values):
+        values = tuple(self.color) if isinstance(self.color, Sequence) else ()
+        if len(values) != 3 or not all(isinstance(v, Integral) and 0 <= int(v) <= 255 for v in values):
             raise ValueError(f"hint: color must be #rrggbb or three numbers of 0 to 255, got {self.color!r}")
         return values  # type: ignore[return-value]  # which were counted
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object. ValueError: a key stands twice, of which JSON's reader would drop one."""
+    names = [name for name, _ in pairs]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise ValueError(f"{twice} stands twice in one object")
+    return dict(pairs)
 
 
 def read_hints(path: str | os.PathLike[str]) -> list[Hint]:
@@ -103,7 +113,7 @@ def read_hints(path: str | os.PathLike[str]) -> list[Hint]:
     if not path.is_file():
         raise FileNotFoundError(f"hints: no such file: {path}")
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"hints: {path} is no JSON ({error})") from None
     if not (isinstance(content, dict) and isinstance(content.get("hints"), list)):

@@ -52,8 +52,13 @@ class Look(Options):
             ValueError: one is out of range, or lacks another.
         """
         super().check()
-        if self.merge != "share" and "+" not in os.fspath(self.weights):
-            raise ValueError(f"merge: must come with several networks joined by +, got weights {str(self.weights)!r}")
+        check_merge(self.merge, self.weights)
+
+
+def check_merge(merge: Merge, weights: str | os.PathLike[str]) -> None:
+    """ValueError where a way to merge is given and there is one network."""
+    if merge != "share" and "+" not in os.fspath(weights):
+        raise ValueError(f"merge: must come with several networks joined by +, got weights {str(weights)!r}")
 
 
 def check_look(temperature: float | None = None, saturation: float = 1.0) -> None:

@@ -212,6 +212,9 @@ def told(conversions: list[Conversion], options: Steering, folder: Path | None) 
         if not any(getattr(one, name) for one in found):
             raise ValueError(f"{name}: {given} must hold files named as the inputs, got none that is")
     for one in found:
+        for name in _files_of(options):
+            if (given := getattr(one, name)) is not None and Path(given).resolve() == one.target.resolve():
+                raise ValueError(f"{name}: must not be the output, got {given}")
         if one.hints and one.chroma_from and not is_film(one.source):
             raise ValueError(f"hints and chroma_from exclude each other, got both for {one.source}")
         hints_from(one.hints, film=is_film(one.source))  # so that a bad file is told before there is any work

@@ -59,6 +59,9 @@ def colours_of(version: Picture, picture: Picture) -> Version:
         scale = min(scale, max(ab.shape[2] / height, ab.shape[3] / width))
     size = (height, width) if scale >= 1 else (math.ceil(height * scale), math.ceil(width * scale))
     brought, reached = alignment.brought(ab, size)
+    if version.alpha is not None:  # what is clear in the version has no colour to give
+        opaque, _ = alignment.brought(torch.from_numpy(version.alpha.astype(np.float32))[None, None], size)
+        reached = reached & (opaque[0, 0] > 127)
     if not whole:
         rows, columns = picture.present
         brought, reached = brought[:, :, rows, columns], reached[rows, columns]

@@ -163,8 +163,9 @@ def test_arguments_that_do_not_fit(labelled: Path, tmp_path: Path) -> None:
             {"labels": tmp_path / "labels.txt", "classifier": tmp_path / "means.pt"},
         ),
         ("limit: must be at least 1, got 0", {"limit": 0}),
+        ("probes: must come with one network, got", {"probes": True, "weights": "default+eccv16"}),
         ("square: must be at least 16 pixels, got 3", {"square": 3}),
         ("fid: needs at least two pictures, got 1", {"fid": tmp_path / "means.pt", "limit": 1}),
     ]:
         with pytest.raises(ValueError, match=words):
-            fastcolor.evaluate("default", labelled, device="cpu", **arguments)
+            fastcolor.evaluate(**{"weights": "default", "data": labelled, "device": "cpu", **arguments})

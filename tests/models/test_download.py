@@ -386,6 +386,15 @@ def test_a_hash_that_nobody_states_is_learnt_once_and_holds(
     fails("net.pth.sha256 must hold the SHA-256 of net; delete it", cache)
 
 
+def test_without_a_hash_two_addresses_make_no_file_together(
+    server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "UNSTATED", {"net": unstated(server, "good")})
+    monkeypatch.setenv("FASTCOLOR_MIRRORS", f"{server.root}/cut-always")
+    assert fetch("net", trust_first=True).read_bytes() == BODY
+    assert server.requests[-1] == ("good", None)  # whole: what the mirror gave may be of another file
+
+
 def test_without_a_hash_its_length_has_to_be_told(server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for remote, words in [
         (unstated(server, "endless"), "sends a file without telling how many bytes it has, and there is no SHA-256"),

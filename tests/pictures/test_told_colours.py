@@ -198,6 +198,12 @@ def test_colours_come_from_another_version(obedient: Path, tmp_path: Path) -> No
         return float(np.abs(ab_of(colorizer(gray, chroma_from=path)) - ab_of(truth))[:, 4:-4, 4:-4].mean())
 
     assert worse(larger, tmp_path / "moved.jpg") < 1.3 * worse(truth, tmp_path / "still.jpg")
+    # Where a version is clear it has no colour, whatever stands below; the network goes on, which here paints gray.
+    clear = truth.convert("RGBA")
+    clear.paste((0, 0, 255, 0), (80, 0, 160, 120))
+    clear.save(tmp_path / "clear.png")
+    half = ab_of(colorizer(gray, chroma_from=tmp_path / "clear.png"))
+    assert np.abs(half[:, :, 90:]).mean() < 6 and np.abs(half - ab_of(truth))[:, :, :70].mean() < 3
     # Beyond a version's edges the network goes on, which here paints gray.
     part = colorizer(gray, chroma_from=truth.crop((0, 0, 130, 120)))
     assert np.abs(ab_of(part)[:, :, 140:]).mean() < 6 and np.abs(ab_of(part) - ab_of(truth))[:, :, :120].mean() < 3
@@ -269,6 +275,11 @@ def test_files_that_cannot_be_are_told_before_there_is_work(obedient: Path, tmp_
     )
     refused("hint 1: color must be #rrggbb", folder, hints=hint_file(tmp_path / "f" / "b.json", "red").parent)
     refused("hints and chroma_from exclude", one, hints=hint_file(tmp_path / "h.json"), chroma_from=one)
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "version.png")
+    with pytest.raises(ValueError, match=r"chroma_from: must not be the output, got .*version\.png"):
+        version = tmp_path / "version.png"
+        colorize_files(ColorizeOptions((one,), str(version), chroma_from=version, overwrite=True, weights=obedient))
+    assert Image.open(tmp_path / "version.png").size == (8, 8)
 
 
 def test_references_colour_what_looks_alike_and_nothing_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -34,6 +35,17 @@ def test_a_file_is_the_hints_it_says(tmp_path: Path) -> None:
         Hint(0.1, 0.2, Lab(50, 40, -20.5), points=((0.3, 0.2), (0.3, 0.9))),
     ]
     assert hints_from(hints[::2], film=False) == hints[::2]
+    text = json.dumps({"version": 1, "hints": [POINT]})
+    assert read_hints(written(tmp_path / "bom.json", "\ufeff" + text)) == hints[:1]  # as Windows' editors write it
+
+
+def test_numbers_are_numbers_of_any_kind() -> None:
+    assert Hint(np.float32(0.5), np.int64(1), tuple(np.array([1, 2, 3]))).rgb == (1, 2, 3)
+    assert Hint(0, 0, "#000000", time=10**400).time == 10**400
+    with pytest.raises(ValueError, match="color must be #rrggbb or three numbers of 0 to 255, got None"):
+        Hint(0, 0, None)
+    with pytest.raises(ValueError, match=r"points must be pairs that lie in 0\.\.1, got 5"):
+        Hint(0, 0, "#000000", points=(5,))
 
 
 @pytest.mark.parametrize(
@@ -56,6 +68,7 @@ def test_a_file_is_the_hints_it_says(tmp_path: Path) -> None:
         ({"version": 1, "hints": [{**POINT, "x": True}]}, "x must lie in 0..1, got True"),
         ({"version": 1, "hints": [{**POINT, "color": "red"}]}, "color must be #rrggbb"),
         ({"version": 1, "hints": [{**POINT, "time": "soon"}]}, "time must be at least 0 seconds, got 'soon'"),
+        ('{"version": 1, "hints": [{"x": 0, "x": 1, "y": 0, "color": "#c03020"}]}', "x stands twice in one object"),
     ],
 )
 def test_another_file_is_one_sentence(content: object, words: str, tmp_path: Path) -> None:
