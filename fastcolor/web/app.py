@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..constants import __version__
 from .lane import CancelledWorkError, FullError
 from .look import Look
-from .store import TooLargeError
+from .store import TooLargeError, sayable
 from .studio import Studio
 
 STATIC = Path(__file__).parent / "static"
@@ -72,8 +72,9 @@ def application(studio: Studio) -> FastAPI:
     async def about() -> dict[str, Any]:
         """What the page has to know at first."""
         options = studio.options
-        folder = None if options.folder is None else options.folder.absolute().name
-        return {"version": __version__, "weights": str(options.weights), "folder": folder, "look": studio.look}
+        folder = None if options.folder is None else sayable(options.folder.absolute().name)
+        told = {"version": __version__, "weights": sayable(str(options.weights)), "folder": folder}
+        return {**told, "look": studio.look, "notes": studio.notes}
 
     @app.get("/api/items")
     async def items() -> list[dict[str, Any]]:

@@ -34,7 +34,7 @@ class Films:
 
     async def first(self, item: Item) -> None:
         """Look at a film and preview it."""
-        item.ticket = self._previews.submit("first", str(item.source))
+        item.ticket = await self._previews.enter("first", str(item.source))
         item.facts = await item.ticket.done
         await self.preview(item, item.look)
 
@@ -42,13 +42,13 @@ class Films:
         """Paint ten seconds from the middle of a film.
 
         Raises:
-            FullError: so many wait already. ValueError, OSError, DiedError: what went wrong.
+            ValueError, OSError, DiedError: what went wrong.
         """
         if item.ticket is not None:
             self._previews.cancel(item.ticket)
         told = self._progress(item)
         item.facts["progress"] = {}
-        ticket = self._previews.submit("preview", str(item.source), str(item.folder), look, told=told)
+        ticket = self._previews.submit("preview", str(item.source), str(item.folder), look, urgent=True, told=told)
         item.ticket, item.look = ticket, look
         self._changed(item)
         try:
@@ -66,7 +66,7 @@ class Films:
         """
         resume = target.with_name(f"{target.name}.part").exists()
         call = ("export", str(item.source), str(target), item.look, resume)
-        return self._exports.submit(*call, told=_paced(told))
+        return self._exports.submit(*call, urgent=True, told=_paced(told))
 
     def cancel(self, ticket: Ticket) -> None:
         """Stop painting a whole film; what is finished is kept for the next try."""

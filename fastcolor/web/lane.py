@@ -46,6 +46,7 @@ class Lane:
         self._running: Ticket | None = None
         self._count = itertools.count()
         self._task: asyncio.Task[None] | None = None
+        self._door, self._room = asyncio.Lock(), asyncio.Event()
 
     @property
     def full(self) -> bool:
@@ -62,12 +63,13 @@ class Lane:
         """Queue a call of the process's object; await the ticket's `done`.
 
         Args:
-            urgent: somebody waits at the screen. begun: is called when it begins. told: gets what it tells meanwhile.
+            urgent: somebody waits for it: it comes first and is taken however much waits. begun: is called when it
+                begins. told: gets what it tells meanwhile.
 
         Raises:
-            FullError: so much waits already.
+            FullError: so much waits already that is not urgent.
         """
-        if self.full:
+        if self.full and not urgent:
             raise FullError(f"{self.most} pieces of work are waiting; try again in a moment")
         loop = asyncio.get_running_loop()
         rank = (0 if urgent else 1, next(self._count))
@@ -76,6 +78,20 @@ class Lane:
         if self._task is None or self._task.done():
             self._task = loop.create_task(self._work())
         return ticket
+
+    async def enter(
+        self,
+        method: str,
+        *arguments: Any,
+        begun: Callable[[], None] | None = None,
+        told: Callable[[Any], None] | None = None,
+    ) -> Ticket:
+        """Queue a call once there is room for it; who waits for that comes in turn."""
+        async with self._door:
+            while self.full:
+                self._room.clear()
+                await self._room.wait()
+            return self.submit(method, *arguments, begun=begun, told=told)
 
     def cancel(self, ticket: Ticket, running: bool = True) -> None:
         """Call a piece of work off.
@@ -86,8 +102,9 @@ class Lane:
         if ticket in self._waiting:
             self._waiting.remove(ticket)
             heapq.heapify(self._waiting)
+            self._room.set()
         elif running and ticket is self._running:
-            asyncio.get_running_loop().run_in_executor(None, self._process.stop)
+            asyncio.get_running_loop().run_in_executor(None, self._process.stop, ticket)
         if not ticket.done.done():
             ticket.done.set_exception(CancelledWorkError("cancelled"))
             ticket.done.exception()  # nobody may be waiting for it
@@ -96,11 +113,14 @@ class Lane:
         loop = asyncio.get_running_loop()
         while self._waiting:
             ticket = self._running = heapq.heappop(self._waiting)
+            self._room.set()
             told = None if ticket.told is None else _from_thread(loop, ticket.told)
             try:
                 if ticket.begun is not None:
                     ticket.begun()
-                result = await asyncio.to_thread(self._process.call, ticket.method, *ticket.arguments, told=told)
+                result = await asyncio.to_thread(
+                    self._process.call, ticket.method, *ticket.arguments, told=told, name=ticket
+                )
             except Exception as error:
                 if not ticket.done.done():
                     ticket.done.set_exception(error)
@@ -110,13 +130,17 @@ class Lane:
                     ticket.done.set_result(result)
             self._running = None
 
-    async def stop(self) -> None:
-        """End the process; whatever waits is called off."""
+    def abandon(self) -> None:
+        """Tell whoever waits for something that it will not come."""
         for ticket in [*self._waiting, *filter(None, [self._running])]:
             if not ticket.done.done():
                 ticket.done.set_exception(DiedError("the server was stopped"))
                 ticket.done.exception()
         self._waiting.clear()
+
+    async def stop(self) -> None:
+        """End the process; whatever waits is called off."""
+        self.abandon()
         await asyncio.to_thread(self._process.stop)
 
 

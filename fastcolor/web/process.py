@@ -31,19 +31,23 @@ class Process:
         self._process: Any = None
         self._pipe: Connection | None = None
         self._lock = threading.Lock()  # one call at a time
+        self._guard = threading.Lock()  # of the process and of the call's name, for a moment at a time
+        self._name: object = None
+        self._unwanted: object = None  # the name of a call that was stopped before it had begun
 
-    def call(self, method: str, *arguments: Any, told: Callable[[Any], None] | None = None) -> Any:
+    def call(self, method: str, *arguments: Any, told: Callable[[Any], None] | None = None, name: object = None) -> Any:
         """Call a method there and wait for what it returns; to be called from a thread.
 
         Args:
-            told: gets what the method tells while it works; methods that do so take a function `tell`.
+            told: gets what the method tells while it works; methods that do so take a function `tell`. name: of this
+                call, by which it can be stopped.
 
         Raises:
             DiedError: the process has ended. Whatever the method raises, as an error of the same kind where that is a
             ValueError or OSError, else as RuntimeError.
         """
         with self._lock:
-            pipe = self._started()
+            process, pipe = self._started(name)
             try:
                 pipe.send((method, arguments, told is not None))
                 while True:
@@ -55,31 +59,50 @@ class Process:
                     elif kind == "failed":
                         raise _error(*value)
             except (EOFError, ConnectionError, BrokenPipeError):
-                self._process.join(5)
-                code = self._process.exitcode
-                self._process, self._pipe = None, None
+                process.join(5)
+                code = process.exitcode
+                with self._guard:
+                    if self._process is process:
+                        self._process = self._pipe = None
                 how = f"signal {-code}" if isinstance(code, int) and code < 0 else f"code {code}"
                 raise DiedError(f"the process that worked on it ended ({how}), perhaps for want of memory") from None
+            finally:
+                with self._guard:
+                    self._name = None
 
-    def _started(self) -> Connection:
-        if self._pipe is None or not self._process.is_alive():
-            context = multiprocessing.get_context("spawn")
-            self._pipe, theirs = context.Pipe()
-            self._process = context.Process(target=_work, args=(theirs, self._make, self._arguments), daemon=True)
-            self._process.start()
-            theirs.close()
-        assert self._pipe is not None
-        return self._pipe
+    def _started(self, name: object) -> tuple[Any, Connection]:
+        with self._guard:
+            if name is not None and name is self._unwanted:
+                raise DiedError("it was stopped before it had begun")
+            self._name = name
+            if self._pipe is None or not self._process.is_alive():
+                context = multiprocessing.get_context("spawn")
+                self._pipe, theirs = context.Pipe()
+                self._process = context.Process(target=_work, args=(theirs, self._make, self._arguments), daemon=True)
+                self._process.start()
+                theirs.close()
+            return self._process, self._pipe
 
-    def stop(self, patience: float = 5.0) -> None:
-        """End it, what it works on included."""
-        process = self._process
-        if process is not None and process.is_alive():
+    def stop(self, name: object = None, patience: float = 5.0) -> None:
+        """End it, what it works on included.
+
+        Args:
+            name: of the call to stop; where another one is at work, that goes on. None: whatever it does.
+            patience: seconds until it is killed.
+        """
+        with self._guard:
+            if name is not None and name is not self._name:
+                self._unwanted = name
+                return
+            process = self._process
+            if process is None:
+                return
+            self._process = self._pipe = None  # the next call gets another one, however this one dies
             process.terminate()
-            process.join(patience)
-            if process.is_alive():
-                process.kill()
-                process.join()
+        process.join(patience)
+        if process.is_alive():
+            process.kill()
+            process.join()
 
 
 def _work(pipe: Connection, make: str, arguments: tuple[Any, ...]) -> None:

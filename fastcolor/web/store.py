@@ -40,7 +40,7 @@ class Item:
     source: Path
     folder: Path  # of its own, in the work folder
     kind: Literal["picture", "film"]
-    inside: str = ""  # its folder's path below --folder
+    inside: str = ""  # its folder's path below --folder, as it is shown
     state: Literal["waiting", "working", "ready", "failed"] = "waiting"
     words: str = ""  # why it failed
     look: Look = field(default_factory=Look)
@@ -48,6 +48,7 @@ class Item:
     facts: dict[str, Any] = field(default_factory=dict)
     mark: Mark = ""
     ticket: Ticket | None = None
+    begun: asyncio.Task[None] | None = None  # its first look
 
     def told(self) -> dict[str, Any]:
         """What the page learns of it."""
@@ -156,9 +157,19 @@ def plain(name: str) -> str:
         'passwd.jpg'
     """
     last = re.split(r"[/\\]", name)[-1]
-    shown = "".join(c for c in last if c.isprintable() and c not in '<>:"|?*').strip(". ")
-    stem, suffix = os.path.splitext(shown)
-    return (stem[:100] + suffix[:20]) or "unnamed"
+    shown = "".join(c for c in last if c.isprintable() and c not in '<>:"|?*').rstrip(". ")
+    stem, dot, suffix = shown.rpartition(".") if "." in shown else (shown, "", "")
+    return (stem.strip(". ")[:100] or "unnamed") + dot + suffix[:19]
+
+
+def sayable(text: str) -> str:
+    """A text that holds the system's names, for the page: bytes that are no UTF-8 are replaced.
+
+    Example:
+        >>> sayable("caf\\udce9")
+        'caf\ufffd'
+    """
+    return os.fsencode(text).decode("utf-8", "replace")
 
 
 def _sweep() -> None:

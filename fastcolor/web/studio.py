@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+import logging
 import secrets
 import shutil
 import zipfile
@@ -23,8 +24,9 @@ from .films import Films, folder_of
 from .lane import CancelledWorkError, Lane, Ticket
 from .look import Look
 from .process import Process
-from .store import Item, Mark, Store
+from .store import MOST_ITEMS, Item, Mark, Store, sayable
 
+log = logging.getLogger("fastcolor")
 QUEUE = 300  # pictures that may wait to be looked at
 COLOURED = "coloured"  # the folder for exports below --folder
 
@@ -68,6 +70,7 @@ class Studio:
         self.look = Look(options.temperature, options.saturation, options.size)
         self.store = Store(self.look)
         self.events = Events()
+        self.notes: list[str] = []  # what the folder holds and the page does not show
         chosen = {field.name: getattr(options, field.name) for field in fields(LookOptions)}
         self.painter = Lane(Process("fastcolor.web.painter:Painter", LookOptions(**chosen)), QUEUE)
         self.films = Films(LookOptions(**chosen), self.changed)
@@ -77,14 +80,27 @@ class Studio:
     # The page's pictures
 
     def open_folder(self) -> None:
-        """Show what lies in --folder."""
+        """Show what lies in --folder, as much of it as the page takes."""
         folder = self.options.folder
         if folder is None:
             return
         tree = targets.walk(folder, folder / COLOURED)
-        for path in [*tree.pictures, *filter(is_film, tree.others)]:
-            inside = path.parent.relative_to(folder).as_posix()
-            self.begin(self.store.add(path.name, path, "" if inside == "." else inside))
+        paths = [*tree.pictures, *filter(is_film, tree.others)]
+        self.notes += [sayable(line) for line in tree.unreadable]
+        if len(paths) > MOST_ITEMS:
+            self.notes.append(f"{len(paths) - MOST_ITEMS} files of the folder are left out: {MOST_ITEMS} are the most")
+        for path in paths[:MOST_ITEMS]:
+            try:
+                self.begin(self.store.add(path.name, path, self._inside(path)))
+            except (ValueError, OSError) as error:
+                self.notes.append(f"{sayable(path.name)}: cannot be shown ({sayable(str(error))})")
+        for line in self.notes:
+            log.warning("%s", line)
+
+    def _inside(self, path: Path) -> str:
+        """A file's folder below --folder."""
+        inside = "." if self.options.folder is None else path.parent.relative_to(self.options.folder).as_posix()
+        return "" if inside == "." else sayable(inside)
 
     async def receive(self, name: str, parts: AsyncIterator[bytes], size: int | None) -> Item:
         """Take an upload; its colouring begins.
@@ -103,7 +119,7 @@ class Studio:
 
     def begin(self, item: Item) -> None:
         """Have a new item looked at."""
-        self._later(self._first(item))
+        item.begun = self._later(self._first(item))
 
     async def _first(self, item: Item) -> None:
         def begun() -> None:
@@ -112,10 +128,8 @@ class Studio:
 
         try:
             if item.kind == "picture":
-                while self.painter.full:  # a folder may hold more than the queue takes
-                    await asyncio.sleep(0.05)
                 call = ("first", str(item.source), str(item.folder), item.look)
-                item.ticket = self.painter.submit(*call, begun=begun)
+                item.ticket = await self.painter.enter(*call, begun=begun)  # a folder may hold more than there is room
                 item.facts = await item.ticket.done
             else:
                 begun()
@@ -135,10 +149,12 @@ class Studio:
     def plainly(self, error: Exception | str, item: Item) -> str:
         """An error's words, with the name that the owner knows in place of where the file lies."""
         words = str(error) or type(error).__name__
-        return words.replace(str(item.source), item.name).replace(f"{item.folder}/", "")
+        return sayable(words.replace(str(item.source), item.name).replace(f"{item.folder}/", ""))
 
     def remove(self, item: Item) -> None:
         """Forget an item; what waits for it is called off."""
+        if item.ticket is None and item.begun is not None:
+            item.begun.cancel()
         if item.kind == "film":
             self.films.remove(item)
         elif item.ticket is not None:
@@ -232,7 +248,8 @@ class Studio:
                     notes = await export.ticket.done
                     export.film = {}
                 else:
-                    notes = await self.painter.submit("export", str(item.source), str(target), item.look).done
+                    call = (str(item.source), str(target), item.look)
+                    notes = await self.painter.submit("export", *call, urgent=True).done
                 export.made.append((name, target))
                 export.words += [f"{item.name}: {self.plainly(note, item)}" for note in notes]
             except CancelledWorkError:
@@ -329,10 +346,11 @@ class Studio:
         await self.painter.stop()
         self.store.close()
 
-    def _later(self, work: Any) -> None:
+    def _later(self, work: Any) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 def _ready(item: Item) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 
@@ -43,10 +44,15 @@ def test_order_bounds_and_what_is_told(process: Process) -> None:
         looked = lane.submit("wait", 0, urgent=True, begun=noting("looked"))
         with pytest.raises(FullError, match="3 pieces of work are waiting"):
             lane.submit("wait", 0)
+        entering = [asyncio.create_task(lane.enter("wait", 0, begun=noting(f"entered {i}"))) for i in range(4)]
+        urgent = lane.submit("wait", 0, urgent=True, begun=noting("urgent"))
         assert await first.done == 0.3 and await looked.done == 0 and await counted.done == "done"
         with pytest.raises(ValueError, match="colour: must be one, got none"):
             await refused.done
-        assert order == ["first", "looked", "counted", "refused"] and told == [0, 1, 2]
+        for entered in entering:
+            assert await (await entered).done == 0
+        assert urgent.done.done() and told == [0, 1, 2]
+        assert order == ["first", "looked", "urgent", "counted", "refused", *(f"entered {i}" for i in range(4))]
 
     with_lane(process, work)
 
@@ -65,6 +71,22 @@ def test_work_is_called_off(process: Process) -> None:
         assert await lane.submit("pid").done != before and time.monotonic() - began < 30
 
     with_lane(process, work)
+
+
+def test_what_ends_meanwhile_takes_nothing_with_it(process: Process) -> None:
+    """A call that is to be stopped may have ended before anybody comes to stop it."""
+    ended, running = object(), object()
+    before = process.call("pid", name=ended)
+    caller = threading.Thread(target=lambda: process.call("wait", 0.3, name=running))
+    caller.start()
+    time.sleep(0.1)
+    process.stop(ended)
+    caller.join()
+    assert process.call("pid") == before
+    early = object()
+    process.stop(early)
+    with pytest.raises(DiedError, match="before it had begun"):
+        process.call("wait", 60, name=early)
 
 
 def test_death_is_told_and_the_next_work_is_done(process: Process) -> None:

@@ -141,6 +141,10 @@ def test_it_listens_on_the_loopback_alone(server: Server) -> None:
         ("a\nb\x00c.png", "abc.png"),
         ("x" * 900 + ".png", "x" * 100 + ".png"),
         ("été – 写真.png", "été – 写真.png"),
+        ("???.jpg", "unnamed.jpg"),
+        ("\udce9.png", "unnamed.png"),
+        (".png", "unnamed.png"),
+        (" .a.png. ", "a.png"),
     ],
 )
 def test_names_are_names(name: str, shown: str) -> None:
@@ -354,21 +358,36 @@ def test_a_folder_of_the_machine_and_the_end(tmp_path: Path) -> None:
     (folder / "a.png").write_bytes(gray())
     (folder / "deep" / "a.png").write_bytes(gray(seed=1))
     (folder / "notes.txt").write_text("x")
+    (folder / "???.png").write_bytes(gray(seed=2))
+    strange = folder / os.fsdecode(b"caf\xe9")
+    strange.mkdir()
+    (strange / "b.png").write_bytes(gray(seed=3))
+    (folder / "late.png").write_bytes(gray())
     left = tmp_path / "tmp" / "fastcolor-serve-left"
     left.mkdir(parents=True)
     (left / "lock").touch()
-    server = Server("serve", "--folder", folder, "--engine", "torch", temporary=tmp_path / "tmp")
+    few = "import fastcolor.web.store as a, fastcolor.web.studio as b; a.MOST_ITEMS = b.MOST_ITEMS = 4; b.QUEUE = 1"
+    code = f"{few}; from fastcolor.__main__ import main; main()"
+    server = Server("serve", "--folder", folder, "--engine", "torch", temporary=tmp_path / "tmp", code=code)
     try:
         assert not left.exists()
         client = server.client()
-        items = settled(client, 2)
-        assert {(item["inside"], item["name"]) for item in items} == {("", "a.png"), ("deep", "a.png")}
+        items = settled(client, 4)
+        assert [(item["inside"], item["name"], item["state"]) for item in items] == [
+            ("", "unnamed.png", "ready"),
+            ("", "a.png", "ready"),
+            ("caf\ufffd", "b.png", "ready"),
+            ("deep", "a.png", "ready"),
+        ]
+        assert client.get("api/review.csv").status_code == 200
+        assert "1 files of the folder are left out" in client.get("api/about").json()["notes"][0]
         assert str(tmp_path) not in client.get("api/items").text + client.get("api/about").text
         told = client.post("api/exports", json={"ids": [item["id"] for item in items]}).json()
         while client.get(f"api/exports/{told['id']}").json()["state"] == "working":
             time.sleep(0.02)
         made = sorted(path.relative_to(folder).as_posix() for path in (folder / "coloured").rglob("*.png"))
-        assert made == ["coloured/a.png", "coloured/deep/a.png"]
+        names = ["a.png", os.fsdecode(b"caf\xe9") + "/b.png", "deep/a.png", "unnamed.png"]
+        assert made == [f"coloured/{name}" for name in names]
         for item in items:  # the page may forget them; the files stay
             assert client.delete(f"api/items/{item['id']}").status_code == 204
         assert (folder / "a.png").exists()

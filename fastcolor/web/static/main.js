@@ -17,6 +17,7 @@ whenTold(say);
 
 const waiting = [];
 const failures = [];
+let notes = []; // of the server's folder
 let sending = 0;
 
 function take(files) {
@@ -43,7 +44,7 @@ function tell() {
   const open = count("waiting") + count("working") + waiting.length;
   const parts = [];
   if (open) parts.push(`${open} to be coloured`);
-  parts.push(...failures.slice(-3));
+  parts.push(...failures.slice(-3), ...notes.slice(0, 3));
   if (count("ready")) parts.unshift(`${count("ready")} in colour`);
   $("count").textContent = parts.join(" · ");
   $("export-all").disabled = !count("ready");
@@ -75,6 +76,7 @@ async function everything() {
   const all = await ask("api/items");
   keepOnly(new Set(all.map((item) => item.id)));
   all.forEach(put);
+  notes = (await ask("api/about")).notes;
   if (opened() && !items.has(opened())) closeViewer();
   tell();
   const [running] = await ask("api/exports"); // of before a reload
