@@ -42,6 +42,10 @@ def fingerprint(path: Path) -> str:
     return f"{size} bytes, {digest.hexdigest()[:32]}"
 
 
+class ChangedError(ValueError):
+    """There are parts, but they were made from something else."""
+
+
 @dataclass(frozen=True)
 class Done:
     """What is known of a finished part."""
@@ -57,7 +61,7 @@ class Parts:
 
     Raises:
         FileExistsError: another run's parts are there, and neither `resume` nor `overwrite` was asked for.
-        ValueError: a resume of parts that were made from something else, which the message names.
+        ChangedError: a resume of parts that were made from something else, which the message names.
         OSError: the folder cannot be made, or another process works in it.
     """
 
@@ -176,7 +180,7 @@ class Parts:
         except FileNotFoundError:  # killed before it had written anything
             return
         except ValueError:
-            raise ValueError(f"{self.folder}/job.json is damaged; --overwrite (overwrite=True) starts anew") from None
+            raise ChangedError(f"{self.folder}/job.json is damaged; --overwrite (overwrite=True) starts anew") from None
         self.painted_by = old.get("painted by", {}).get("engine")
         changed: list[str] = []
         for section, values in job.items():
@@ -190,7 +194,7 @@ class Parts:
                     if now != before.get(name)
                 ]
         if changed:
-            raise ValueError(
+            raise ChangedError(
                 f"{self.folder} cannot be resumed, since this changed: {', '.join(changed)}; "
                 "--overwrite without --resume starts anew"
             )

@@ -151,23 +151,23 @@ def application(studio: Studio) -> FastAPI:
     @app.get("/api/exports")
     async def exports() -> list[dict[str, Any]]:
         """The exports that are at work."""
-        return [one.told() for one in studio.exports.values() if one.state == "working"]
+        return [one.told() for one in studio.outputs.working()]
 
     @app.get("/api/exports/{key}")
     async def export_state(key: str) -> dict[str, Any]:
         """How far an export is."""
-        return studio.find_export(key).told()
+        return studio.outputs[key].told()
 
     @app.get("/api/exports/{key}/file")
     async def export_file(key: str) -> FileResponse:
         """The picture, or an archive of several."""
-        name, path = studio.exported(studio.find_export(key))
-        return FileResponse(path, filename=Path(name).name, headers=_FRESH)
+        name, path = studio.outputs.file(studio.outputs[key])
+        return FileResponse(path, filename=name, headers=_FRESH)
 
     @app.delete("/api/exports/{key}", status_code=204)
     async def drop_export(key: str) -> None:
         """Call an export off, or remove what it made."""
-        studio.drop_export(studio.find_export(key))
+        studio.outputs.drop(studio.outputs[key])
 
     @app.get("/api/review.csv")
     async def review() -> Response:

@@ -11,6 +11,7 @@ import av
 from PIL import Image
 
 from ..film.probe import probe
+from ..film.resume import ChangedError
 from ..film.video import video
 from ..options.film import VideoOptions
 from ..options.look import Look as LookOptions
@@ -66,10 +67,14 @@ class Filmer:
         _stills(image, film.turns, Path(folder))
         return {"previewed": True}
 
-    def export(self, path: str, target: str, look: Look, resume: bool, tell: Tell) -> list[str]:
-        """Do what `fastcolor-video PATH TARGET` does; returns what is worth a sentence."""
+    def export(self, path: str, target: str, look: Look, tell: Tell) -> list[str]:
+        """Do what `fastcolor-video PATH TARGET` does, going on with what an earlier try with the same colours left;
+        returns what is worth a sentence."""
         Path(target).parent.mkdir(parents=True, exist_ok=True)
-        report = self._paint(path, Path(target), look, tell, resume=resume)
+        try:
+            report = self._paint(path, Path(target), look, tell, resume=True)
+        except ChangedError:
+            report = self._paint(path, Path(target), look, tell)
         return [*report.notes, *report.warnings]
 
     def _paint(self, path: str, target: Path, look: Look, tell: Tell, **more: Any) -> Any:
@@ -79,9 +84,7 @@ class Filmer:
         def progress(done: int, expected: int | None) -> None:
             tell((done, expected))
 
-        options = VideoOptions(
-            src=path, dst=target, overwrite=not more.get("resume", False), progress=progress, **chosen, **more
-        )
+        options = VideoOptions(src=path, dst=target, overwrite=True, progress=progress, **chosen, **more)
         return video(**vars(options))
 
 

@@ -58,14 +58,13 @@ class Films:
                 item.ticket = None
                 item.facts.pop("progress", None)
 
-    def export(self, item: Item, target: Path, told: Callable[[dict[str, Any]], None]) -> Ticket:
+    def export(self, item: Item, look: Look, target: Path, told: Callable[[dict[str, Any]], None]) -> Ticket:
         """Begin to paint a film into a file, or go on where an earlier try with the same colours ended.
 
         Args:
             told: gets {"done", "total", "fps", "left"} while it is painted.
         """
-        resume = target.with_name(f"{target.name}.part").exists()
-        call = ("export", str(item.source), str(target), item.look, resume)
+        call = ("export", str(item.source), str(target), look)
         return self._exports.submit(*call, urgent=True, told=_paced(told))
 
     def cancel(self, ticket: Ticket) -> None:
@@ -91,9 +90,9 @@ class Films:
         return _paced(tell)
 
 
-def folder_of(item: Item) -> str:
-    """Where an item's film is painted with its present colours: others get another folder."""
-    chosen = json.dumps(asdict(item.look), sort_keys=True)
+def folder_of(look: Look) -> str:
+    """Where a film is painted with these colours: others get another folder."""
+    chosen = json.dumps(asdict(look), sort_keys=True)
     return f"film-{hashlib.sha256(chosen.encode()).hexdigest()[:16]}"
 
 

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from ..atomic import lock
 from ..constants import is_film
 from ..formats.endings import PICTURE_SUFFIXES
-from .lane import FullError, Ticket
+from .lane import Ticket
 from .look import Look
 
 MOST_ITEMS = 2000
@@ -29,6 +29,14 @@ Mark = Literal["", "good", "bad", "again"]
 
 class TooLargeError(ValueError):
     """An upload of more bytes than are taken."""
+
+
+class TooManyError(ValueError):
+    """More files than the page holds."""
+
+
+class MissingError(LookupError):
+    """What was asked for is not there."""
 
 
 @dataclass
@@ -91,11 +99,11 @@ class Store:
             name: as its owner calls it. source: where it lies; None: it is still to come. inside: see `Item`.
 
         Raises:
-            FullError: there are so many already. ValueError: a name of neither a picture nor a film.
+            TooManyError: there are so many already. ValueError: a name of neither a picture nor a film.
         """
-        if len(self.items) >= MOST_ITEMS:
-            raise FullError(f"{MOST_ITEMS} pictures are the most; remove some first")
         shown = plain(name)
+        if len(self.items) >= MOST_ITEMS:
+            raise TooManyError(f"{shown}: {MOST_ITEMS} pictures are the most; remove some first")
         suffix = Path(shown).suffix.lower()
         film = is_film(Path(shown))
         if not film and suffix not in PICTURE_SUFFIXES:
@@ -112,7 +120,7 @@ class Store:
         try:
             return self.items[key]
         except KeyError:
-            raise LookupError("there is no such picture or film; it may have been removed") from None
+            raise MissingError("there is no such picture or film; it may have been removed") from None
 
     def remove(self, item: Item) -> None:
         """Forget an item and what was made of it."""
@@ -170,6 +178,12 @@ def sayable(text: str) -> str:
         'caf\ufffd'
     """
     return os.fsencode(text).decode("utf-8", "replace")
+
+
+def plainly(error: Exception | str, item: Item) -> str:
+    """An error's words, with the name that the owner knows in place of where the file lies."""
+    words = str(error) or type(error).__name__
+    return sayable(words.replace(str(item.source), item.name).replace(f"{item.folder}/", ""))
 
 
 def _sweep() -> None:

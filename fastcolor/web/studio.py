@@ -6,56 +6,25 @@ import asyncio
 import csv
 import io
 import logging
-import secrets
-import shutil
-import zipfile
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from ..constants import WRITTEN_FILMS, is_film
-from ..formats.endings import GRAY_ONLY, SUFFIXES, check_target
+from ..constants import is_film
 from ..options.look import Look as LookOptions
 from ..options.serve import ServeOptions
 from ..pictures import targets
 from .events import Events
-from .films import Films, folder_of
-from .lane import CancelledWorkError, Lane, Ticket
+from .films import Films
+from .lane import CancelledWorkError, Lane
 from .look import Look
+from .outputs import COLOURED, Export, Outputs
 from .process import Process
-from .store import MOST_ITEMS, Item, Mark, Store, sayable
+from .store import MOST_ITEMS, Item, Mark, Store, plainly, sayable
 
 log = logging.getLogger("fastcolor")
 QUEUE = 300  # pictures that may wait to be looked at
-COLOURED = "coloured"  # the folder for exports below --folder
-
-
-@dataclass
-class Export:
-    """Pictures on their way into files."""
-
-    id: str
-    items: list[Item]
-    format: str | None
-    folder: Path
-    state: Literal["working", "ready", "failed", "cancelled"] = "working"
-    done: int = 0
-    words: list[str] = field(default_factory=list)  # what failed or is worth a sentence
-    made: list[tuple[str, Path]] = field(default_factory=list)  # names in the download, and where they lie
-    film: dict[str, Any] = field(default_factory=dict)  # how far the film at work is
-    ticket: Ticket | None = None  # of that film
-
-    def told(self) -> dict[str, Any]:
-        """What the page learns of it."""
-        return {
-            "id": self.id,
-            "state": self.state,
-            "done": self.done,
-            "total": len(self.items),
-            "words": self.words,
-            "film": self.film,
-        }
 
 
 class Studio:
@@ -74,7 +43,7 @@ class Studio:
         chosen = {field.name: getattr(options, field.name) for field in fields(LookOptions)}
         self.painter = Lane(Process("fastcolor.web.painter:Painter", LookOptions(**chosen)), QUEUE)
         self.films = Films(LookOptions(**chosen), self.changed)
-        self.exports: dict[str, Export] = {}
+        self.outputs = Outputs(self.store, self.painter, self.films, self.events, options.folder)
         self._tasks: set[asyncio.Task[None]] = set()
 
     # The page's pictures
@@ -88,7 +57,7 @@ class Studio:
         paths = [*tree.pictures, *filter(is_film, tree.others)]
         self.notes += [sayable(line) for line in tree.unreadable]
         if len(paths) > MOST_ITEMS:
-            self.notes.append(f"{len(paths) - MOST_ITEMS} files of the folder are left out: {MOST_ITEMS} are the most")
+            self.notes.append(f"files of the folder left out: {len(paths) - MOST_ITEMS}; {MOST_ITEMS} are the most")
         for path in paths[:MOST_ITEMS]:
             try:
                 self.begin(self.store.add(path.name, path, self._inside(path)))
@@ -138,18 +107,13 @@ class Studio:
         except CancelledWorkError:
             return
         except Exception as error:
-            item.state, item.words = "failed", self.plainly(error, item)
+            item.state, item.words = "failed", plainly(error, item)
         if item.id in self.store.items:
             self.changed(item)
 
     def changed(self, item: Item) -> None:
         """Tell the pages of an item."""
         self.events.tell("item", **item.told())
-
-    def plainly(self, error: Exception | str, item: Item) -> str:
-        """An error's words, with the name that the owner knows in place of where the file lies."""
-        words = str(error) or type(error).__name__
-        return sayable(words.replace(str(item.source), item.name).replace(f"{item.folder}/", ""))
 
     def remove(self, item: Item) -> None:
         """Forget an item; what waits for it is called off."""
@@ -159,9 +123,7 @@ class Studio:
             self.films.remove(item)
         elif item.ticket is not None:
             self.painter.cancel(item.ticket, running=False)
-        for export in [one for one in self.exports.values() if item in one.items and one.state == "working"]:
-            if item.kind == "film":
-                self.drop_export(export)
+        self.outputs.forget(item)
         self.store.remove(item)
         self.events.tell("removed", id=item.id)
 
@@ -210,7 +172,7 @@ class Studio:
         except CancelledWorkError:
             return
         except Exception as error:
-            item.words = self.plainly(error, item)
+            item.words = plainly(error, item)
         item.revision += 1
         if item.id in self.store.items:
             self.changed(item)
@@ -218,97 +180,10 @@ class Studio:
     # Files
 
     def export(self, ids: Sequence[str], format: str | None) -> Export:
-        """Begin to write pictures as `fastcolor colorize` would."""
-        if format is not None:
-            check_target(Path(f"output{targets.ending(format)}"))
-        items = [item for item in map(self.store.__getitem__, ids) if item.state == "ready"]
-        if not items:
-            raise ValueError("ids: must name pictures or films that are coloured")
-        key = secrets.token_hex(8)
-        export = Export(key, items, format, self.store.folder / f"export-{key}")
-        export.folder.mkdir()
-        self.exports[key] = export
-        self._later(self._export(export))
+        """Begin to write pictures and films as the commands would."""
+        export = self.outputs.new(ids, format)
+        self._later(self.outputs.write(export))
         return export
-
-    async def _export(self, export: Export) -> None:
-        taken: set[str] = set()
-        for item in export.items:
-            if export.state == "cancelled":
-                break
-            try:
-                name = _unused(self._named(item, export.format), taken)
-                into = export.folder if self.options.folder is None else self.options.folder / COLOURED
-                if item.kind == "film" and self.options.folder is None:
-                    into = item.folder / folder_of(item)  # where a try that was cancelled left what it had done
-                target = into / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                if item.kind == "film":
-                    export.ticket = self.films.export(item, target, self._telling(export))
-                    notes = await export.ticket.done
-                    export.film = {}
-                else:
-                    call = (str(item.source), str(target), item.look)
-                    notes = await self.painter.submit("export", *call, urgent=True).done
-                export.made.append((name, target))
-                export.words += [f"{item.name}: {self.plainly(note, item)}" for note in notes]
-            except CancelledWorkError:
-                break
-            except Exception as error:
-                export.words.append(self.plainly(error, item))
-            export.done += 1
-            self.events.tell("export", **export.told())
-        if export.state == "working":
-            try:
-                if len(export.made) > 1 and self.options.folder is None:
-                    await asyncio.to_thread(_pack, export)
-                export.state = "ready" if export.made else "failed"
-            except OSError as error:
-                export.state = "failed"
-                export.words.append(f"the archive cannot be written ({error.strerror or error})")
-        if self.options.folder is not None and export.made:
-            targets.mark(self.options.folder / COLOURED, [self.options.folder])
-            export.words.append(f"written into {COLOURED}/ in the folder: {len(export.made)}")
-        self.events.tell("export", **export.told())
-
-    def _telling(self, export: Export) -> Callable[[dict[str, Any]], None]:
-        def tell(progress: dict[str, Any]) -> None:
-            export.film = progress
-            self.events.tell("export", **export.told())
-
-        return tell
-
-    def _named(self, item: Item, format: str | None) -> str:
-        if item.kind == "film":
-            path = Path(item.name)
-            name = path.name if path.suffix.lower() in WRITTEN_FILMS else f"{path.stem}.mkv"
-            return name if self.options.folder is None or not item.inside else f"{item.inside}/{name}"
-        suffix = targets.ending(format) or Path(item.name).suffix.lower()
-        suffix = ".png" if suffix in GRAY_ONLY or suffix not in SUFFIXES else suffix
-        kept = Path(item.name).suffix
-        name = Path(item.name).stem + (kept if kept.lower() == suffix else suffix)
-        return name if self.options.folder is None or not item.inside else f"{item.inside}/{name}"
-
-    def exported(self, export: Export) -> tuple[str, Path]:
-        """A finished export's name and file."""
-        if export.state != "ready":
-            raise LookupError("the export is not ready")
-        return ("coloured.zip", export.folder / "all.zip") if len(export.made) > 1 else export.made[0]
-
-    def find_export(self, key: str) -> Export:
-        try:
-            return self.exports[key]
-        except KeyError:
-            raise LookupError("there is no such export") from None
-
-    def drop_export(self, export: Export) -> None:
-        """Call an export off, or remove what it made. Of a film, what is done is kept for the next try."""
-        export.state = "cancelled"
-        if export.ticket is not None:
-            self.films.cancel(export.ticket)
-        self.events.tell("export", **export.told())
-        self.exports.pop(export.id, None)
-        shutil.rmtree(export.folder, ignore_errors=True)
 
     # Review
 
@@ -356,24 +231,6 @@ class Studio:
 def _ready(item: Item) -> None:
     if item.state != "ready" or item.kind != "picture":
         raise ValueError(f"{item.name}: is not ready")
-
-
-def _unused(name: str, taken: set[str]) -> str:
-    """The name, with a number where another file of the export has it."""
-    path, number = Path(name), 1
-    while name.casefold() in taken:
-        number += 1
-        name = path.with_name(f"{path.stem}-{number}{path.suffix}").as_posix()
-    taken.add(name.casefold())
-    return name
-
-
-def _pack(export: Export) -> None:
-    with zipfile.ZipFile(export.folder / "all.zip", "w", zipfile.ZIP_STORED) as archive:
-        for name, path in export.made:
-            archive.write(path, name)
-            if path.is_relative_to(export.folder):
-                path.unlink()
 
 
 def _cell(text: str) -> str:

@@ -264,7 +264,15 @@ def test_colours_hints_and_the_commands_own_file(client: httpx.Client, tmp_path:
     assert exported(client, key, format="png").content[:4] == b"\x89PNG"
     other = send(client, PHOTOGRAPH, "coffee.jpg").json()["id"]
     settled(client, 2)
-    with zipfile.ZipFile(io.BytesIO(exported(client, key, other).content)) as archive:
+    last = exported(client, key, other)
+    with pytest.raises(AssertionError, match="no such export"):  # of the finished ones the last three are kept
+        for _ in range(4):
+            told = client.post("api/exports", json={"ids": [key]}).json()
+            while client.get(f"api/exports/{told['id']}").json()["state"] == "working":
+                time.sleep(0.02)
+            kept = client.get(str(last.url))
+            assert kept.status_code == 200, kept.text
+    with zipfile.ZipFile(io.BytesIO(last.content)) as archive:
         assert archive.namelist() == ["coffee.jpg", "coffee-2.jpg"] and archive.testzip() is None
 
 
@@ -380,14 +388,24 @@ def test_a_folder_of_the_machine_and_the_end(tmp_path: Path) -> None:
             ("deep", "a.png", "ready"),
         ]
         assert client.get("api/review.csv").status_code == 200
-        assert "1 files of the folder are left out" in client.get("api/about").json()["notes"][0]
+        assert "files of the folder left out: 1; 4 are the most" == client.get("api/about").json()["notes"][0]
         assert str(tmp_path) not in client.get("api/items").text + client.get("api/about").text
         told = client.post("api/exports", json={"ids": [item["id"] for item in items]}).json()
         while client.get(f"api/exports/{told['id']}").json()["state"] == "working":
             time.sleep(0.02)
         made = sorted(path.relative_to(folder).as_posix() for path in (folder / "coloured").rglob("*.png"))
+        file = client.get(f"api/exports/{told['id']}/file")
+        assert file.status_code == 404 and "written into coloured/" in file.json()["error"]
         names = ["a.png", os.fsdecode(b"caf\xe9") + "/b.png", "deep/a.png", "unnamed.png"]
         assert made == [f"coloured/{name}" for name in names]
+        (folder / "coloured" / "a.png").write_bytes(b"worked on by hand")
+        for format in (None, None, "tif", "png"):  # what is there stays; what is ours is written anew
+            told = client.post("api/exports", json={"ids": [items[1]["id"]], "format": format}).json()
+            while client.get(f"api/exports/{told['id']}").json()["state"] == "working":
+                time.sleep(0.02)
+        made = sorted(path.name for path in (folder / "coloured").glob("a*"))
+        assert made == ["a-2.png", "a.png", "a.tif"]
+        assert (folder / "coloured" / "a.png").read_bytes() == b"worked on by hand"
         for item in items:  # the page may forget them; the files stay
             assert client.delete(f"api/items/{item['id']}").status_code == 204
         assert (folder / "a.png").exists()
