@@ -135,28 +135,78 @@ void interleaved_tile(const DecodeParams& p, int64_t image, int64_t first, int n
   for (; i < n; i++) interleaved_pixels<1, T>(p, image, first + i, palette);
 }
 
-// Temperature 0: the bin of the largest logit, the lowest index on ties; NaN anywhere gives NaN.
-template <class T>
-void mode_pixel(const DecodeParams& p, int64_t image, int64_t pixel) {
-  using C = Compute<T>;
-  const int64_t stride = p.channels_last ? 1 : p.pixels;
-  const T* logits = static_cast<const T*>(p.logits) + image * p.palette.bins * p.pixels +
-                    (p.channels_last ? pixel * p.palette.bins : pixel);
-  C largest = math::load(logits), poison = largest == largest ? C(0) : largest;
-  int best = 0;
-  for (int c = 1; c < p.palette.bins; c++) {
-    const C x = math::load(logits + c * stride);
-    poison += x == x ? C(0) : x;
-    best = x > largest ? c : best;
-    largest = x > largest ? x : largest;
-  }
+// Temperature 0: the bin of the largest logit, the lowest index on ties; NaN anywhere gives NaN. `poison`: 0 or NaN.
+template <class T, class C>
+void put_mode(const DecodeParams& p, int64_t image, int64_t pixel, int best, C largest, C poison) {
   const int64_t out = image * 2 * p.pixels + pixel;
   C *ab = static_cast<C*>(p.ab) + out, *stats = static_cast<C*>(p.stats) + out;
-  poison = poison == poison ? C(0) : poison;
-  ab[0] = p.palette.a[best] + poison;
-  ab[p.pixels] = p.palette.b[best] + poison;
+  ab[0] = static_cast<C>(p.palette.a[best]) + poison;
+  ab[p.pixels] = static_cast<C>(p.palette.b[best]) + poison;
   stats[0] = largest;
   stats[p.pixels] = 1;
+}
+
+// Channels c to c + channels of the pixels i to i + lanes. Bins are counted in C, which holds them exactly; they lie in
+// s.a, NaN in s.b.
+template <int channels, class V, class T, class C>
+FC_INLINE void mode_group_at(const T* logits, int64_t stride, int c, int i, Sums<C>& s) {
+  V largest = load_lanes<V>(s.largest + i), best = load_lanes<V>(s.a + i), poison = load_lanes<V>(s.b + i);
+  for (int k = 0; k < channels; k++) {
+    const V v = load_lanes<V>(logits + k * stride + i);
+    best = v > largest ? all_lanes<V>(static_cast<C>(c + k)) : best;
+    largest = max_lanes(v, largest);
+    poison = v == v ? poison : v;
+  }
+  store_lanes(s.largest + i, largest);
+  store_lanes(s.a + i, best);
+  store_lanes(s.b + i, poison);
+}
+template <int channels, class T, class C>
+void mode_group(const T* logits, int64_t stride, int c, int n, Sums<C>& s) {
+  using V = Widest<C>;
+  int i = 0;
+  for (; i + lanes_of<V>() <= n; i += lanes_of<V>()) mode_group_at<channels, V>(logits, stride, c, i, s);
+  for (; i < n; i++) mode_group_at<channels, C>(logits, stride, c, i, s);
+}
+
+template <class T>
+void planar_mode_tile(const DecodeParams& p, int64_t image, int64_t first, int n) {
+  using C = Compute<T>;
+  const int bins = p.palette.bins;
+  const T* logits = static_cast<const T*>(p.logits) + image * bins * p.pixels + first;
+  Sums<C> s;
+  for (int i = 0; i < n; i++) {
+    s.largest[i] = -std::numeric_limits<C>::infinity();
+    s.a[i] = s.b[i] = 0;
+  }
+  int c = 0;
+  for (; c + kGroupBins <= bins; c += kGroupBins) mode_group<kGroupBins>(logits + c * p.pixels, p.pixels, c, n, s);
+  for (; c < bins; c++) mode_group<1>(logits + c * p.pixels, p.pixels, c, n, s);
+  for (int i = 0; i < n; i++) put_mode<T>(p, image, first + i, static_cast<int>(s.a[i]), s.largest[i], s.b[i]);
+}
+
+template <class T>
+void interleaved_mode_tile(const DecodeParams& p, int64_t image, int64_t first, int n) {
+  using C = Compute<T>;
+  using V = Widest<C>;
+  const int bins = p.palette.bins, width = padded(bins);
+  alignas(64) C logit[kMaxBins];
+  for (int i = 0; i < n; i++) {
+    const C largest = widen_pixel(static_cast<const T*>(p.logits) + (image * p.pixels + first + i) * bins, bins, logit);
+    const V most = all_lanes<V>(largest);
+    V poison = all_lanes<V>(C(0)), seen = poison;  // seen: in a lane, 1 where it holds the largest
+    int best = 0;
+    for (int c = 0; c < width; c += lanes_of<V>()) {
+      const V v = load_lanes<V>(logit + c);
+      poison = v == v ? poison : v;
+      seen = v == most ? all_lanes<V>(C(1)) : seen;
+    }
+    const C bad = sum_of_lanes<C>(poison);
+    if (sum_of_lanes<C>(seen) > C(0)) {
+      while (!(logit[best] == largest)) best++;
+    }
+    put_mode<T>(p, image, first + i, best, largest, bad);
+  }
 }
 
 template <class T>
@@ -198,7 +248,7 @@ void annealed_mean(const DecodeParams& p) {
     using T = decltype(t);
     parallel_chunks(p.images, p.pixels, kTilePixels, 70.0, p.target.threads, [&](int64_t image, int64_t first, int n) {
       if (p.temperature == 0) {
-        for (int i = 0; i < n; i++) mode_pixel<T>(p, image, first + i);
+        p.channels_last ? interleaved_mode_tile<T>(p, image, first, n) : planar_mode_tile<T>(p, image, first, n);
       } else {
         p.channels_last ? interleaved_tile<T>(p, image, first, n) : planar_tile<T>(p, image, first, n);
       }

@@ -53,6 +53,15 @@ FC_INLINE V load_lanes(const T* from) {
     std::memcpy(&v, from, sizeof(V));
     return v;
   } else {
+#if defined(__AVX512F__)
+    if constexpr (std::is_same_v<T, Half>) {
+      return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+    }
+#elif defined(__F16C__)
+    if constexpr (std::is_same_v<T, Half>) {
+      return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+    }
+#endif
     Shorts bits;
     std::memcpy(&bits, from, sizeof(bits));
     return math::widen_bits<T, Floats>(__builtin_convertvector(bits, Words));
@@ -61,6 +70,26 @@ FC_INLINE V load_lanes(const T* from) {
 template <class V, class C>
 FC_INLINE void store_lanes(C* to, const V& v) {
   std::memcpy(to, &v, sizeof(V));
+}
+// to[i] = value(i) for i in [0, n), rounded to nearest even. `value` takes the type of vector or number that it is to
+// make, and where: it is asked for whole vectors where there are instructions to round them.
+template <class T, class F>
+FC_INLINE void store_run(T* to, int64_t n, F&& value) {
+  int64_t i = 0;
+#if defined(__F16C__)
+  if constexpr (std::is_same_v<T, Half>) {
+    constexpr int kNearest = 0x08;  // _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC
+    for (; i + kLanes <= n; i += kLanes) {
+#if defined(__AVX512F__)
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + i), _mm512_cvtps_ph(value(Floats{}, i), kNearest));
+#else
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(to + i), _mm256_cvtps_ph(value(Floats{}, i), kNearest));
+#endif
+    }
+  }
+#endif
+#pragma omp simd
+  for (int64_t k = i; k < n; k++) math::store(to + k, value(Compute<T>{}, k));
 }
 template <class V, class C>
 FC_INLINE V all_lanes(C x) {

@@ -92,8 +92,9 @@ void interleaved_strip(const LossParams& p, int64_t image, int64_t first, int64_
     for (int i = 0; i < n; i++) {
       const C *exponential = exponentials + i * width, factor = t.factor[i];
       T* to = gradient + i * bins;
-#pragma omp simd
-      for (int c = 0; c < width; c++) math::store(to + c, exponential[c] * factor);
+      store_run(to, width, [&](auto v, int64_t c) __attribute__((always_inline)) {
+        return load_lanes<decltype(v)>(exponential + c) * factor;
+      });
       for (int k = 0; k < p.neighbours; k++)
         math::store(to + t.index[k * kTilePixels + i], t.target[k * kTilePixels + i]);
     }

@@ -96,8 +96,8 @@ inline void write_run(const C* __restrict__ gradient, int64_t n, bool past_cache
     for (int64_t first = 0; first < n; first += kStagedElements) {
       const int64_t count = std::min(kStagedElements, n - first);
       T* to = past_cache ? run : grad + first;
-#pragma omp simd
-      for (int64_t i = 0; i < count; i++) math::store(to + i, gradient[first + i]);
+      store_run(to, count, [&](auto v, int64_t i)
+                               __attribute__((always_inline)) { return load_lanes<decltype(v)>(gradient + first + i); });
       if (past_cache) stream_copy(grad + first, run, count);
     }
   }

@@ -1,6 +1,7 @@
 // scale_grad: a gradient times one factor, or one factor a pixel, in place.
 #include "../math/scalar.h"
 
+#include "lanes.h"
 #include "parallel.h"
 
 namespace fastcolor::cpu::FASTCOLOR_ISA {
@@ -17,10 +18,10 @@ void scale_grad(const ScaleGradParams& p) {
       const bool along = p.per_pixel && !p.channels_last;
       const C* factor = static_cast<const C*>(p.factor);
       if (p.per_pixel) factor += image * p.pixels + (along ? 0 : run % runs);
-#pragma omp simd
-      for (int64_t i = 0; i < length; i++) {
-        math::store(grad + i, C(math::load(grad + i)) * factor[along ? i : 0]);
-      }
+      store_run(grad, length, [&](auto v, int64_t i) __attribute__((always_inline)) {
+        using V = decltype(v);
+        return load_lanes<V>(grad + i) * (along ? load_lanes<V>(factor + i) : all_lanes<V>(*factor));
+      });
     });
   });
 }

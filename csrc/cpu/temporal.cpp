@@ -1,6 +1,7 @@
 // block_motion, temporal_average: motion between two lumas of network size, and the gated average along it.
 #include "../math/temporal.h"
 
+#include "lanes.h"
 #include "parallel.h"
 
 namespace fastcolor::cpu::FASTCOLOR_ISA {
@@ -9,76 +10,145 @@ namespace {
 
 using math::kPatch;
 
-// `rows` rows of luma from row `first` on, as 16-bit values for lanes of one width, edges repeated: `margin` columns on
-// either side, and rows beyond the plane.
+// Patches that one register holds a row of, and for each the sum of its eight absolute differences: what x86 has an
+// instruction for.
+#if defined(__AVX512BW__)
+constexpr int kPatches = 8;
+#elif defined(__AVX2__)
+constexpr int kPatches = 4;
+#elif defined(__SSE2__)
+constexpr int kPatches = 2;
+#else
+constexpr int kPatches = 1;
+#endif
+constexpr int kStripe = kPatches * kPatch;  // pixels, one byte each
+
+// A number a patch, in the low half of 64 bits; as 32-bit integers they compare on any processor.
+typedef int32_t Sums __attribute__((vector_size(kStripe)));
+typedef uint64_t Wide __attribute__((vector_size(kStripe)));
+
+FC_INLINE Sums row_differences(const uint8_t* now, const uint8_t* moved) {
+#if defined(__AVX512BW__)
+  return bit_cast<Sums>(_mm512_sad_epu8(_mm512_loadu_si512(now), _mm512_loadu_si512(moved)));
+#elif defined(__AVX2__)
+  const auto load = [](const uint8_t* from) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)); };
+  return bit_cast<Sums>(_mm256_sad_epu8(load(now), load(moved)));
+#elif defined(__SSE2__)
+  const auto load = [](const uint8_t* from) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from)); };
+  return bit_cast<Sums>(_mm_sad_epu8(load(now), load(moved)));
+#else
+  int32_t sum = 0;
+  for (int x = 0; x < kPatch; x++) sum += std::abs(static_cast<int32_t>(now[x]) - static_cast<int32_t>(moved[x]));
+  return Sums{sum, 0};
+#endif
+}
+
+FC_INLINE Sums in_each_patch(uint32_t x) { return bit_cast<Sums>(Wide{} + x); }
+
+// `rows` rows of luma from row `first` on, `stride` bytes each: `margin` columns before it, what is left behind it;
+// edges repeated, rows beyond the plane too.
 void fill_band(const uint8_t* luma, int64_t height, int64_t width, int64_t first, int64_t rows, int64_t margin,
-               int64_t stride, int16_t* band) {
+               int64_t stride, uint8_t* band) {
   for (int64_t r = 0; r < rows; r++) {
     const uint8_t* from = luma + std::clamp<int64_t>(first + r, 0, height - 1) * width;
-    int16_t* row = band + r * stride;
-    std::fill(row, row + margin, from[0]);
-    for (int64_t x = 0; x < width; x++) row[margin + x] = from[x];
-    std::fill(row + margin + width, row + stride, from[width - 1]);
+    uint8_t* row = band + r * stride;
+    std::memset(row, from[0], static_cast<size_t>(margin));
+    std::memcpy(row + margin, from, static_cast<size_t>(width));
+    std::memset(row + margin + width, from[width - 1], static_cast<size_t>(stride - margin - width));
   }
 }
 
-// Sums of absolute differences of every column of a band: (width). `Rows`: of the patch, known where it is whole.
+// The best rank of each patch of a stripe. now: its first pixel; before: the same place of the frame before, with as
+// much around it as the search reads. `Rows`: of the patches, known where they are whole.
 template <int Rows>
-void column_sums(const int16_t* __restrict__ now, const int16_t* __restrict__ before, int64_t stride, int64_t width,
-                 int rows, int16_t* __restrict__ sum) {
-  const int count = Rows > 0 ? Rows : rows;
-#pragma omp simd
-  for (int64_t x = 0; x < width; x++) {
-    int16_t total = 0;
-    for (int r = 0; r < count; r++) {
-      const int16_t d = static_cast<int16_t>(now[r * stride + x] - before[r * stride + x]);
-      total = static_cast<int16_t>(total + (d < 0 ? -d : d));
+Sums search(const uint8_t* now, const uint8_t* before, int64_t stride, int known_rows, int radius) {
+  const int rows = Rows > 0 ? Rows : known_rows;
+  Sums best = in_each_patch(INT32_MAX);
+  for (int dy = -radius; dy <= radius; dy++) {
+    for (int dx = -radius; dx <= radius; dx++) {
+      const uint8_t* moved = before + dy * stride + dx;
+      Sums sum{};
+#pragma GCC unroll 8
+      for (int r = 0; r < rows; r++) sum += row_differences(now + r * stride, moved + r * stride);
+      const Sums rank = (sum << 10) + in_each_patch(math::motion_rank(0, dy, dx, radius));
+      best = rank < best ? rank : best;
     }
-    sum[x] = total;
   }
+  return best;
+}
+
+// The same of one patch that the plane's right edge cuts.
+uint32_t search_cut(const uint8_t* now, const uint8_t* before, int64_t stride, int rows, int64_t columns, int radius) {
+  uint32_t best = UINT32_MAX;
+  for (int dy = -radius; dy <= radius; dy++) {
+    for (int dx = -radius; dx <= radius; dx++) {
+      int sum = 0;
+      for (int r = 0; r < rows; r++) {
+        const uint8_t *a = now + r * stride, *b = before + (dy + r) * stride + dx;
+        for (int64_t x = 0; x < columns; x++) sum += std::abs(static_cast<int>(a[x]) - static_cast<int>(b[x]));
+      }
+      best = std::min(best, math::motion_rank(sum, dy, dx, radius));
+    }
+  }
+  return best;
+}
+
+// What the frame before has for the n pixels of a patch's row, from `column` on of the row that motion leads to: its
+// planes themselves, or where that reaches beyond an edge a copy with the edge repeated.
+struct Row {
+  uint8_t luma[kPatch];
+  float a[kPatch], b[kPatch];
+};
+struct Before {
+  const uint8_t* luma;
+  const float *a, *b;
+};
+FC_INLINE Before row_before(const Before& row, int64_t column, int64_t n, int64_t width, Row& copy) {
+  if (column >= 0 && column + n <= width) return {row.luma + column, row.a + column, row.b + column};
+  for (int64_t k = 0; k < n; k++) {
+    const int64_t x = std::clamp<int64_t>(column + k, 0, width - 1);
+    copy.luma[k] = row.luma[x];
+    copy.a[k] = row.a[x];
+    copy.b[k] = row.b[x];
+  }
+  return {copy.luma, copy.a, copy.b};
 }
 
 }  // namespace
 
 void block_motion(const BlockMotionParams& p) {
   const int64_t across = (p.width + kPatch - 1) / kPatch, down = (p.height + kPatch - 1) / kPatch;
-  const int64_t radius = p.radius, stride = across * kPatch + 2 * radius, side = 2 * radius + 1;
-  const double cost = static_cast<double>(side * side * p.width) * 0.4;
+  const int64_t whole = p.width / kPatch, stripes = (whole + kPatches - 1) / kPatches;
+  const int64_t radius = p.radius, side = 2 * radius + 1;
+  const int64_t stride = std::max(stripes * kStripe, p.width) + 2 * radius;
+  const double cost = static_cast<double>(side * side * p.width) * 0.03;
   parallel_for(p.images * down, cost, p.target.threads, [&](int64_t i) {
     const int64_t image = i / down, row = i % down, first = row * kPatch;
-    const int rows = static_cast<int>(std::min<int64_t>(kPatch, p.height - first));
-    // 16-bit: now, before, column sums; then 32-bit ranks.
-    const int64_t shorts = (kPatch + kPatch + 2 * radius) * stride + across * kPatch;
-    int16_t* now = scratch<int16_t>(shorts + 2 * across + 2);
-    int16_t *before = now + kPatch * stride, *sum = before + (kPatch + 2 * radius) * stride;
-    uint32_t* best = reinterpret_cast<uint32_t*>(now + (shorts + 1) / 2 * 2);
+    const int rows = static_cast<int>(std::min<int64_t>(kPatch, p.height - first)), reach = static_cast<int>(radius);
+    uint8_t* now = scratch<uint8_t>((kPatch + kPatch + 2 * radius) * stride);
+    uint8_t* before = now + kPatch * stride;
     fill_band(p.luma + image * p.height * p.width, p.height, p.width, first, rows, 0, stride, now);
     fill_band(p.previous + image * p.height * p.width, p.height, p.width, first - radius, rows + 2 * radius, radius,
               stride, before);
-    std::fill(sum, sum + across * kPatch, int16_t{0});  // columns beyond the plane stay 0
-    std::fill(best, best + across, UINT32_MAX);
-    for (int64_t dy = -radius; dy <= radius; dy++) {
-      for (int64_t dx = -radius; dx <= radius; dx++) {
-        const int16_t* moved = before + (dy + radius) * stride + dx + radius;
-        rows == kPatch ? column_sums<kPatch>(now, moved, stride, p.width, rows, sum)
-                       : column_sums<0>(now, moved, stride, p.width, rows, sum);
-        const uint32_t rank =
-            math::motion_rank(0, static_cast<int>(dy), static_cast<int>(dx), static_cast<int>(radius));
-#pragma omp simd
-        for (int64_t b = 0; b < across; b++) {
-          uint32_t total = 0;
-          for (int k = 0; k < kPatch; k++) total += static_cast<uint32_t>(sum[b * kPatch + k]);
-          const uint32_t ranked = rank + (total << 10);
-          best[b] = ranked < best[b] ? ranked : best[b];
-        }
+    const uint8_t* same = before + radius * stride + radius;  // the place of `now`
+    int32_t* motion = p.motion + (image * 2 * down + row) * across;
+    int32_t* error = p.error + (image * down + row) * across;
+    const auto found = [&](int64_t b, uint32_t rank) {
+      const math::Motion best = math::motion_of_rank(rank, reach);
+      motion[b] = best.dy;
+      motion[down * across + b] = best.dx;
+      error[b] = best.sum;
+    };
+    for (int64_t b = 0; b < whole; b += kPatches) {
+      const Sums best = rows == kPatch ? search<kPatch>(now + b * kPatch, same + b * kPatch, stride, rows, reach)
+                                       : search<0>(now + b * kPatch, same + b * kPatch, stride, rows, reach);
+      for (int64_t k = 0; k < std::min<int64_t>(kPatches, whole - b); k++) {
+        found(b + k, static_cast<uint32_t>(best[2 * k]));
       }
     }
-    int32_t* motion = p.motion + (image * 2 * down + row) * across;
-    for (int64_t b = 0; b < across; b++) {
-      const math::Motion found = math::motion_of_rank(best[b], static_cast<int>(radius));
-      motion[b] = found.dy;
-      motion[down * across + b] = found.dx;
-      p.error[(image * down + row) * across + b] = found.sum;
+    if (whole < across) {
+      const int64_t x = whole * kPatch;
+      found(whole, search_cut(now + x, same + x, stride, rows, p.width - x, reach));
     }
   });
 }
@@ -90,31 +160,32 @@ void temporal_average(const TemporalAverageParams& p) {
   const float inverse_ab = 1.0f / (p.tolerance_ab * p.tolerance_ab);
   parallel_for(p.images * p.height, static_cast<double>(p.width), p.target.threads, [&](int64_t i) {
     const int64_t image = i / p.height, y = i % p.height;
-    const uint8_t *luma = p.luma + i * p.width, *previous = p.previous_luma + image * pixels;
-    const float *now_a = p.ab + image * 2 * pixels + y * p.width, *before_a = p.previous_ab + image * 2 * pixels;
-    float* out_a = p.out + image * 2 * pixels + y * p.width;
+    const uint8_t* luma = p.luma + i * p.width;
+    const float *now_a = p.ab + image * 2 * pixels + y * p.width, *now_b = now_a + pixels;
+    float *out_a = p.out + image * 2 * pixels + y * p.width, *out_b = out_a + pixels;
     const float keep = p.keep[image];
     const int32_t* motion = p.motion + (image * 2 * down + y / kPatch) * across;
-    for (int64_t b = 0; b < across; b++) {
-      const int64_t x = b * kPatch, n = std::min<int64_t>(kPatch, p.width - x);
-      const int64_t dx = motion[down * across + b];
-      const int64_t from = std::clamp<int64_t>(y + motion[b], 0, p.height - 1) * p.width;
-      int64_t column[kPatch];
-      float weight[kPatch];
-      for (int64_t k = 0; k < n; k++) column[k] = from + std::clamp<int64_t>(x + k + dx, 0, p.width - 1);
+    // `n`: pixels of the patch's row, a constant where it is whole.
+    const auto average = [&](int64_t patch, auto n) __attribute__((always_inline)) {
+      const int64_t x = patch * kPatch, from = std::clamp<int64_t>(y + motion[patch], 0, p.height - 1) * p.width;
+      const float* before_a = p.previous_ab + image * 2 * pixels + from;
+      Row copy;
+      const Before before = row_before({p.previous_luma + image * pixels + from, before_a, before_a + pixels},
+                                       x + motion[down * across + patch], n, p.width, copy);
+#pragma omp simd
       for (int64_t k = 0; k < n; k++) {
-        const float d = static_cast<float>(luma[x + k]) - static_cast<float>(previous[column[k]]);
-        const float a = now_a[x + k] - before_a[column[k]];
-        const float b_apart = now_a[pixels + x + k] - before_a[pixels + column[k]];
-        weight[k] = math::former_share(keep, d, a, b_apart, inverse_luma, inverse_ab);
+        const float d = static_cast<float>(luma[x + k]) - static_cast<float>(before.luma[k]);
+        const float a = now_a[x + k], b = now_b[x + k];
+        const float share =
+            math::former_share(keep, d, a - before.a[k], b - before.b[k], inverse_luma, inverse_ab);
+        out_a[x + k] = math::temporal_mix(a, before.a[k], share);
+        out_b[x + k] = math::temporal_mix(b, before.b[k], share);
       }
-      for (int64_t plane = 0; plane < 2 * pixels; plane += pixels) {
-        const float *now = now_a + plane, *before = before_a + plane;
-        for (int64_t k = 0; k < n; k++) {
-          out_a[plane + x + k] = math::temporal_mix(now[x + k], before[column[k]], weight[k]);
-        }
-      }
+    };
+    for (int64_t patch = 0; patch < p.width / kPatch; patch++) {
+      average(patch, std::integral_constant<int64_t, kPatch>{});
     }
+    if (p.width % kPatch != 0) average(across - 1, p.width % kPatch);
   });
 }
 
