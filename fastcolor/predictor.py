@@ -122,6 +122,11 @@ class Predictor:
         """What runs the network, such as "torch cpu bfloat16"; of a merge, of each."""
         return " + ".join(one.engine.name for one in self._members)
 
+    @property
+    def coarse(self) -> bool:
+        """Do the networks answer at no more than half the size that they see? Classifiers do, at a quarter."""
+        return all(member.generator.kind == "classifier" for member in self._members)
+
     def input_size(self, height: int, width: int) -> tuple[int, int]:
         """(h, w) that the network sees of a picture of this size: its shape, about `size` x `size` pixels in all,
         each side a multiple of the network's stride. A very long side is capped at four times `size`."""

@@ -96,8 +96,9 @@ inline void write_run(const C* __restrict__ gradient, int64_t n, bool past_cache
     for (int64_t first = 0; first < n; first += kStagedElements) {
       const int64_t count = std::min(kStagedElements, n - first);
       T* to = past_cache ? run : grad + first;
-      store_run(to, count, [&](auto v, int64_t i)
-                               __attribute__((always_inline)) { return load_lanes<decltype(v)>(gradient + first + i); });
+      store_run(to, count, [&](auto v, int64_t i) __attribute__((always_inline)) {
+        return load_lanes<decltype(v)>(gradient + first + i);
+      });
       if (past_cache) stream_copy(grad + first, run, count);
     }
   }

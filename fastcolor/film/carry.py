@@ -67,7 +67,7 @@ class Carrier:
             ab: (m, 2, h', w') of the m frames on which the network ran; None where m is 0.
 
         Yields:
-            What was pushed, oldest first, with (n, 2, h, w) colours at network size.
+            What was pushed, oldest first, with (n, 2, h, w) colours at the lightness's size.
         """
         own = () if ab is None else F.interpolate(ab.float(), seen.luma.shape[-2:], mode="bilinear").split(1)
         runs = iter(own)

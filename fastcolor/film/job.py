@@ -85,7 +85,6 @@ class FilmJob:
         auto = options.temporal == "fast" and self.device.type == "cpu"
         self.adaptive = source is None and (auto if options.adaptive == "auto" else options.adaptive == "on")
         self.watcher, self.carrier = Watcher(part=self.part_frames), Carrier()
-        self.coarse = False  # the network answers at half the size that it sees, or less
         self.surfaces = Surfaces(encoding.surfaces, encoding.layout) if encoding.surfaces else None
 
     @cached_property
@@ -248,22 +247,28 @@ class FilmJob:
 
     def _seen(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """Batches with what is seen in them, one behind what was read."""
-        for batch, seen in self.watcher.watch((batch, self._lightness(batch)) for batch in batches):
+
+        def looked() -> Iterator[tuple[Batch, Tensor]]:
+            for batch in batches:
+                batch.lightness = self._lightness(batch)
+                yield batch, self._followed(batch.lightness)
+
+        for batch, seen in self.watcher.watch(looked()):
             batch.seen = seen
             yield batch
 
     def _carried(
         self, painted: Iterable[tuple[Batch, tuple[Tensor | None, Tensor | None]]]
     ) -> Iterator[tuple[Batch, tuple[Tensor | None, Tensor | None]]]:
-        """Batches with the lightness and colours of all their frames, from those that the network ran on."""
+        """Batches with the colours of all their frames, from those that the network ran on."""
         held: deque[Batch] = deque()
         for batch, (lightness, ab) in painted:
             if batch.seen is None:
                 yield batch, (lightness, ab)
                 continue
             held.append(batch)
-            for seen, carried in self.carrier.push(batch.seen, ab):
-                yield held.popleft(), (seen.lightness, carried)
+            for _, carried in self.carrier.push(batch.seen, ab):
+                yield held.popleft(), (None, carried)
 
     def _smoothed(
         self, painted: Iterable[tuple[Batch, tuple[Tensor | None, Tensor | None]]]
@@ -273,23 +278,25 @@ class FilmJob:
         for batch, (lightness, ab) in painted:
             if ab is None:  # all of it is given, and nothing to be steadied
                 for done in self.smoother.finish():
-                    yield held.popleft(), self._even(done)
+                    yield held.popleft(), done
                 yield batch, None
                 continue
             held.append(batch)
             done = ab
-            if lightness is not None:
-                seen = batch.seen
-                done = self.smoother.push(lightness, ab, None if seen is None else (seen.motion, seen.error))
+            if batch.seen is not None:
+                done = self.smoother.push(batch.seen.lightness, ab, (batch.seen.motion, batch.seen.error))
+            elif lightness is not None:
+                done = self.smoother.push(self._followed(lightness), ab)
             if len(done):
-                yield held.popleft(), self._even(done)
+                yield held.popleft(), done
         for done in self.smoother.finish():
-            yield held.popleft(), self._even(done)
+            yield held.popleft(), done
 
-    def _even(self, ab: Tensor) -> Tensor:
-        """Colours without the edges of the blocks that they were carried in, which would be seen to move: at half the
-        network's size, where the network itself answers no finer."""
-        return F.avg_pool2d(ab, 2) if self.coarse and ab.shape[-2:] == self.input_size else ab
+    def _followed(self, lightness: Tensor) -> Tensor:
+        """The lightness on which colours are followed: at half the network's size where it answers no finer, which is
+        quicker, and edges of blocks are not seen to move."""
+        half = self.network.predictor.coarse and self.options.temporal != "flow"
+        return F.avg_pool2d(lightness, 2) if half else lightness
 
     def _lightness(self, batch: Batch) -> Tensor:
         """What the network may see of a batch, (n, 1, h, w), turned as the film is."""
@@ -318,7 +325,9 @@ class FilmJob:
                 temperature=temperature,
             )
             return None, self._predicted(predict, self._luma(batch))
-        lightness = self._lightness(batch) if batch.seen is None else batch.seen.lightness[batch.seen.runs]
+        lightness = self._lightness(batch) if batch.lightness is None else batch.lightness
+        if batch.seen is not None:
+            lightness = lightness[batch.seen.runs]
         if not len(lightness):
             return lightness, None
         if self.told is not None:
@@ -328,9 +337,8 @@ class FilmJob:
             self.coarse = 2 * ab.shape[-1] <= lightness.shape[-1]
             return lightness, ab
         predict = partial(self.network.predictor.predict_ab, temperature=temperature)
-        ab = self._predicted(predict, lightness.rot90(film.turns, (2, 3))).rot90(-film.turns, (2, 3))
-        self.coarse = 2 * ab.shape[-1] <= lightness.shape[-1]
-        return lightness, ab
+        ab = self._predicted(predict, lightness.rot90(film.turns, (2, 3)))
+        return lightness, ab.rot90(-film.turns, (2, 3))
 
     def _time(self, frame: Any) -> Fraction:
         """A frame's time on the film's clock."""

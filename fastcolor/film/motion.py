@@ -27,10 +27,10 @@ GRAIN = 4.0  # codes that half of the blocks may differ by and still show nothin
 
 @dataclass
 class Seen:
-    """Some consecutive frames at network size, and how they differ from each other.
+    """Some consecutive frames, small, and how they differ from each other.
 
     Attributes:
-        lightness: (n, 1, h, w) float32 as the network sees it. luma: (n, h, w) uint8, the same in codes.
+        lightness: (n, 1, h, w) float32, at the network's size or half of it. luma: (n, h, w) uint8, the same in codes.
         motion, error: of `ops.block_motion`, from the frame before each. back: (n, 2, h / 8, w / 8), the motion of the
         frame before each, from it. cuts: it begins a shot. runs: the network runs on it.
     """

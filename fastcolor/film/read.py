@@ -31,7 +31,8 @@ class Batch:
     luma: Tensor  # (frames at most, H, W) uint8 or uint16, where it was decoded, later where it is painted
     frames: list[Any] = field(default_factory=list)  # av.VideoFrame in the output's format, luma in place if it is here
     colored: list[bool] = field(default_factory=list)  # the frame keeps the colours it has
-    seen: Seen | None = None  # at network size, where that is looked at first
+    lightness: Tensor | None = None  # as the network sees it, and what is seen in it, where that is looked at first
+    seen: Seen | None = None
     state: dict[str, Tensor] | None = None  # of the smoothing behind this batch, where it ends a part
     given: list[Any] = field(default_factory=list)  # what another version gives for each frame, as `paint` converts it
     aligned: dict[str, Tensor] = field(default_factory=dict)  # of that version's alignment behind this batch

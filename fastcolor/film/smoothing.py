@@ -74,7 +74,8 @@ class Smoother:
         """
         if self.mode == "off":
             return ab
-        ab = F.interpolate(ab.float(), lightness.shape[-2:], mode="bilinear", align_corners=False)
+        if ab.shape[-2:] != lightness.shape[-2:]:
+            ab = F.interpolate(ab.float(), lightness.shape[-2:], mode="bilinear", align_corners=False)
         if self.mode == "fast":
             return self._fast(codes_of(lightness), ab, motion)
         self._waiting.extend(zip(codes_of(lightness).split(1), ab.split(1), strict=True))
