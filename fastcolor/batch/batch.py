@@ -24,7 +24,7 @@ from ..models import named
 from ..options.batch import BatchOptions
 from ..pictures import targets
 from ..pictures.targets import Conversion
-from .items import Item, Result, Status, stamp
+from .items import Item, Result, Status, chroma_film, stamp
 
 log = logging.getLogger("fastcolor")
 _ROWS: dict[Status, str] = {
@@ -157,13 +157,26 @@ def _items(options: BatchOptions, summary: Summary) -> list[Item]:
         [*map(film_conversion, films), *(conversion(path, ending) for path in found.pictures)]
     )
     targets.told(conversions, options, dst)
+    kinds: dict[Path, Literal["film"]] = {path: "film" for path in films}
+    if options.chroma_to is not None:
+        _check_chroma_films([one for one in conversions if one.source in kinds], Path(options.chroma_to), src, dst)
     if not conversions and not found.unreadable:
         raise ValueError(f"{options.src}: holds no pictures or films")
-    kinds: dict[Path, Literal["film"]] = {path: "film" for path in films}
     return [
         Item(one.source, one.target, kinds.get(one.source, "picture"), stamp(one.target))
         for one in targets.share(conversions, options.shard)
     ]
+
+
+def _check_chroma_films(films: list[Conversion], folder: Path, src: Path, dst: Path) -> None:
+    """ValueError where two films would share a chroma film, or where the next run would colour chroma films too."""
+    if src.resolve() in (folder.resolve(), *folder.resolve().parents):
+        raise ValueError(f"chroma_to: must lie outside the input {src}, got {folder}")
+    named: dict[Path, Path] = {}
+    for one in films:
+        other = named.setdefault(chroma_film(folder, one.target.relative_to(dst)), one.source)
+        if other != one.source:
+            raise ValueError(f"chroma_to: would be one file for both {other} and {one.source}; colour them apart")
 
 
 def _locally(options: BatchOptions, items: list[Item]) -> Generator[tuple[Item, Result]]:

@@ -49,3 +49,8 @@ def exists(item: Item, options: BatchOptions) -> bool:
         return False
     clear(item.target)
     return True
+
+
+def chroma_film(folder: Path, name: Path) -> Path:
+    """The chroma film that a batch writes of a film whose name below its output folder is `name`."""
+    return (folder / name).with_suffix(".mkv")

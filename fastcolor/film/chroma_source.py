@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import ops
+from ..formats.spaces import HLG, PQ
 from ..steering.align import SURE, Alignment, align, likeness
 from ..steering.chroma import ab_of
 from .by_time import Walk, first, frames_at, frames_near, moments, span
@@ -83,6 +84,12 @@ class ChromaSource:
         except (ValueError, OSError) as error:
             raise ValueError(f"chroma_from: {error}") from None
         self.ours = is_ours(path)
+        curves = {PQ: "PQ", HLG: "HLG"}
+        ranges = [curves.get(one.transfer, "ordinary") for one in (self.version, film)]
+        if not self.ours and ranges[0] != ranges[1]:  # the same code is another colour there
+            raise ValueError(
+                f"chroma_from: must be of the film's dynamic range, {ranges[1]}, got {path}, which is {ranges[0]}"
+            )
         self.taken = Taken()
         self.notes: list[str] = []
         shape = _aspect(self.version)

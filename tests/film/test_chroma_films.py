@@ -169,6 +169,7 @@ def test_what_cannot_be_is_one_sentence_before_there_is_work(
     truth, src = films
     dst = tmp_path / "c.mp4"
     other = clip(tmp_path / "other.mp4", size=(128, 96), frames=12, turns=1, colored=range(12))
+    hdr = clip(tmp_path / "hdr.mp4", "yuv420p10le", frames=2, tags=(9, 9, 16), colored=range(2))
     (tmp_path / "text.mkv").write_text("no film")
     shutil.copy(truth, tmp_path / "there.mkv")
 
@@ -176,12 +177,15 @@ def test_what_cannot_be_is_one_sentence_before_there_is_work(
         with pytest.raises((ValueError, OSError), match=words) as error:
             paint(src, dst, net, **options)
         assert "\n" not in str(error.value)
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["other.mp4", "text.mkv", "there.mkv"]
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["hdr.mp4", "other.mp4", "text.mkv", "there.mkv"]
 
     refused("chroma_from: no such file", chroma_from=tmp_path / "none.mkv")
     refused("chroma_from: .*text.mkv is not a film", chroma_from=tmp_path / "text.mkv")
     refused("chroma_from: must be a coloured version, got the gray film", chroma_from=src)
     refused("chroma_from: must show the same film at the same time, got .*other.mp4 of likeness", chroma_from=other)
+    refused("chroma_from: must be of the film's dynamic range, ordinary, got .*, which is PQ", chroma_from=hdr)
+    with pytest.raises(ValueError, match=r"chroma_from: must not be the output, got .*there\.mkv"):
+        paint(src, tmp_path / "there.mkv", net, chroma_from=tmp_path / "there.mkv", overwrite=True)
     refused("chroma_to: must end in .mkv, got", chroma_to=tmp_path / "c.mov")
     refused("chroma_to: .*there.mkv exists already", chroma_to=tmp_path / "there.mkv")
     refused(
@@ -239,6 +243,13 @@ def test_batches_have_folders_of_them(net: str, films: tuple[Path, Path], tmp_pa
     keys = tmp_path / "keys" / "b"
     keys.mkdir(parents=True)
     frames_of(truth)[3].to_image().save(keys / "0.1.png")
+    (tmp_path / "twin" / "in").mkdir(parents=True)
+    for name in ("a.mp4", "a.mov"):
+        shutil.copy(src, tmp_path / "twin" / "in" / name)
+    for folder, words in (("to", "would be one file for both"), ("in/to", "must lie outside the input")):
+        twin = BatchOptions(tmp_path / "twin/in", tmp_path / "twin/out", chroma_to=tmp_path / "twin" / folder)
+        with pytest.raises(ValueError, match=f"chroma_to: {words}"):
+            batch(twin)
     options = BatchOptions(
         tmp_path / "in", tmp_path / "out", weights=net, engine="torch", chroma_from=tmp_path / "from",
         chroma_to=tmp_path / "to", key_frames=(keys.parent,), codec="ffv1", film_format="mkv", temporal="off",
