@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -15,11 +15,10 @@ from torch import Tensor
 from .. import ops
 from ..formats.picture import Picture, compose
 from ..formats.pixels import eight_bit
-from ..options.hints import Hint
 from ..options.look import check_look
-from ..steering.planes import planes
-from .colorize import Colorizer, _trust
+from .colorize import Colorizer, Features, ImageLike, Told, _trust
 
+NOTHING = Told()
 _APART = 18.0  # ab units between colours that are suggested beside each other
 
 
@@ -32,8 +31,8 @@ class Canvas:
 
     Example:
         >>> from fastcolor.formats.picture import of_array
-        >>> canvas = Canvas(Colorizer(), of_array(np.full((64, 96), 128, np.uint8)), side=48)
-        >>> canvas.paint().size
+        >>> picture = of_array(np.full((64, 96), 128, np.uint8))
+        >>> Canvas(Colorizer(), picture, side=48).paint(whole=lambda: picture).size
         (48, 32)
     """
 
@@ -43,8 +42,9 @@ class Canvas:
             raise ValueError(f"picture: must hold pixels, got {picture.pixels.shape[1]} x {picture.pixels.shape[0]}")
         self._colorizer = colorizer
         self.size = colorizer.input_size(*gray.shape)
-        self._lightness = ops.luma_to_input(colorizer._tensor(gray), self.size)
+        self._lightness = colorizer.lightness(colorizer._tensor(gray), self.size)
         self._trust = _trust(self._lightness[0], gray.shape)
+        self._version: tuple[ImageLike, float | None, Tensor] | None = None
         self._last: tuple[float | None, Tensor] | None = None
         self.small = _shrunk(picture, side)
 
@@ -66,30 +66,39 @@ class Canvas:
 
     def paint(
         self,
-        hints: Sequence[Hint] = (),
+        told: Told = NOTHING,
         *,
         temperature: float | None = None,
         saturation: float = 1.0,
-        picture: Picture | None = None,
+        whole: Callable[[], Picture],
+        small: bool = True,
     ) -> Image.Image:
-        """The small copy in colour, as a call of the colorizer colours the whole.
+        """The small copy in colour, as `Colorizer.paint` colours the whole.
 
         Args:
-            hints, temperature, saturation: as `Colorizer.colours` takes them. picture: the whole one, to be painted in
-                place of the copy.
+            told: what somebody says of the colours. temperature, saturation: as a colorizer takes them. whole: gives
+                the opened picture, which a version of it is aligned to. small: False paints the whole.
 
         Raises:
-            ValueError: numbers out of range, or hints for a network that follows none.
+            ValueError: numbers out of range, hints for a network that follows none, a version of something else.
         """
         check_look(temperature, saturation)
-        colorizer = self._colorizer
-        if hints:
-            ab = colorizer.follow(self._seen, planes(hints, self.size), temperature=temperature)
-        else:
-            ab = self._automatic(temperature)
-        trust = max(self._trust, float(bool(hints)))
-        picture = picture or self.small
-        return compose(colorizer._paint_one(ab, picture, saturation * trust), picture)
+        colorizer, picture = self._colorizer, self.small if small else whole()
+        if told.version is not None:
+            ab = self._ab_of_version(told.version, temperature, whole)
+            return compose(colorizer._paint_one(ab, picture, saturation), picture)
+        if told:
+            features = Features(picture, self.size, self._seen, self._trust, self._lightness)
+            given = colorizer._given(features, told.hints, [colorizer.reference(one) for one in told.references])
+            return colorizer._colours(features, given, temperature, saturation)
+        ab = self._automatic(temperature)
+        return compose(colorizer._paint_one(ab, picture, saturation * self._trust), picture)
+
+    def _ab_of_version(self, version: ImageLike, temperature: float | None, whole: Callable[[], Picture]) -> Tensor:
+        """A version's colours, aligned once."""
+        if self._version is None or self._version[:2] != (version, temperature):
+            self._version = (version, temperature, self._colorizer.version_ab(version, whole(), temperature))
+        return self._version[2]
 
     def suggestions(self, x: float, y: float, count: int = 6) -> list[tuple[str, float]]:
         """The network's own likeliest colours for a place.

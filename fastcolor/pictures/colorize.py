@@ -204,9 +204,18 @@ class Colorizer(Predictor):
             known = [self.reference(one) for one in told.references]
             given = self._given(features, told.hints, known)
             return self._colours(features, given, temperature, saturation, tone=known if told.tone else ())
-        found = colours_of(opened(told.version), picture)
+        ab = self.version_ab(told.version, picture, temperature)
+        return compose(self._paint_one(ab, picture, saturation), picture)
+
+    def version_ab(self, version: ImageLike, picture: Picture, temperature: float | None) -> Tensor:
+        """(1, 2, h, w): a picture's colours by a version of it; beyond its edges the network's.
+
+        Raises:
+            ValueError: the version is gray or shows something else.
+        """
+        found = colours_of(opened(version), picture)
         ab = found.ab if bool(found.reached.all()) else self._completed(found, picture, temperature)
-        return compose(self._paint_one(ab.to(self.device), picture, saturation), picture)
+        return ab.to(self.device)
 
     def _completed(self, found: Version, picture: Picture, temperature: float | None) -> Tensor:
         """A version's colours, and beyond its edges the network's."""

@@ -7,6 +7,7 @@ host and not to a port, hence the path: servers of other users on 127.0.0.1 are 
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import MutableMapping
 from http.cookies import SimpleCookie
@@ -83,10 +84,10 @@ class Guard:
     """Stands before an application: refuses what does not come from our own page, and caps what is not an upload.
 
     Args:
-        application: that it guards. access: the secrets. uploads: paths below ours whose bodies may be long.
+        application: that it guards. access: the secrets. uploads: fits paths below ours whose bodies may be long.
     """
 
-    def __init__(self, application: ASGIApp, access: Access, uploads: tuple[str, ...]) -> None:
+    def __init__(self, application: ASGIApp, access: Access, uploads: re.Pattern[str] | None) -> None:
         self._application, self._access, self._uploads = application, access, uploads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -99,7 +100,7 @@ class Guard:
         if refused is not None:
             return await _say(send, *refused)
         inside = scope["path"].removeprefix(self._access.path)
-        if inside not in self._uploads:
+        if self._uploads is None or not self._uploads.fullmatch(inside):
             length = headers.get("content-length", "0")
             if not length.isdigit() or int(length) > MOST_BODY:
                 return await _say(send, 413, f"a request may have {MOST_BODY:,} bytes")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,7 +22,7 @@ from .store import TooLargeError, sayable
 from .studio import Studio
 
 STATIC = Path(__file__).parent / "static"
-UPLOADS = ("/api/items",)
+UPLOADS = re.compile(r"/api/items(/[0-9a-f]+/guide)?")
 _STATUS = (  # the first that fits
     (FullError, 429),
     (TooLargeError, 413),
@@ -40,6 +41,7 @@ class LookBody(BaseModel):
     saturation: float = 1.0
     detail: int | None = None
     hints: Annotated[list[dict[str, Any]], Field(max_length=2000)] = []
+    guide: Literal["", "version", "similar"] = ""
 
 
 class MarkBody(BaseModel):
@@ -74,7 +76,7 @@ def application(studio: Studio) -> FastAPI:
         options = studio.options
         folder = None if options.folder is None else sayable(options.folder.absolute().name)
         told = {"version": __version__, "weights": sayable(str(options.weights)), "folder": folder}
-        return {**told, "look": studio.look, "notes": studio.notes}
+        return {**told, "look": studio.look.told(), "notes": studio.notes}
 
     @app.get("/api/items")
     async def items() -> list[dict[str, Any]]:
@@ -98,8 +100,9 @@ def application(studio: Studio) -> FastAPI:
     @app.put("/api/items/{key}/look")
     async def repaint(key: str, body: LookBody) -> FileResponse:
         """Colour a picture anew; the answer is the picture at a screen's size."""
-        path = await studio.repaint(studio.store[key], Look(**body.model_dump()))
-        return FileResponse(path, headers=_FRESH)
+        item = studio.store[key]
+        path = await studio.repaint(item, Look(**body.model_dump()))
+        return FileResponse(path, headers={**_FRESH, "x-revision": str(item.revision)})
 
     @app.post("/api/items/{key}/preview", status_code=202)
     async def preview(key: str, body: LookBody) -> dict[str, Any]:
@@ -120,6 +123,13 @@ def application(studio: Studio) -> FastAPI:
     async def mark(key: str, body: MarkBody) -> None:
         """Note what somebody thinks of a result."""
         studio.mark(studio.store[key], body.mark)
+
+    @app.post("/api/items/{key}/guide", status_code=201)
+    async def guide(request: Request, key: str, name: Annotated[str, Query(max_length=1000)]) -> dict[str, Any]:
+        """Take a coloured picture, the body, whose colours this one is to have."""
+        item, length = studio.store[key], request.headers.get("content-length")
+        await studio.guide(item, name, request.stream(), int(length) if length else None)
+        return item.told()
 
     @app.get("/api/items/{key}/{which}.jpg")
     async def picture(key: str, which: Literal["before", "after", "before-small", "after-small"]) -> FileResponse:

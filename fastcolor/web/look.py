@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 from ..options.base import check_value, rules
 from ..options.hints import Hint, hints_of
 from ..options.look import Look as LookOptions
 from ..options.look import check_look
 
+Guide = Literal["", "version", "similar"]
+
 
 @dataclass(frozen=True)
 class Look:
-    """How a picture is to be coloured; each field as the options of that name."""
+    """How a picture is to be coloured.
+
+    Attributes:
+        temperature, saturation, detail: as the options of that name. hints: as a hint file lists them. guide: what the
+            coloured picture that came along is: a "version" of this one, or one of "similar" things.
+        guide_file: where it lies, which no page learns or says.
+    """
 
     temperature: float | None = None
     saturation: float = 1.0
     detail: int | None = None
-    hints: list[dict[str, Any]] = field(default_factory=list)  # as a hint file lists them
+    hints: list[dict[str, Any]] = field(default_factory=list)
+    guide: Guide = ""
+    guide_file: str = ""
 
     def told_hints(self) -> list[Hint]:
         """The hints as objects. ValueError: one is none."""
         return hints_of(self.hints, "the picture")
+
+    def told(self) -> dict[str, Any]:
+        """What the page learns."""
+        found = asdict(self)
+        del found["guide_file"]
+        return found
 
     def check(self) -> None:
         """Compare the numbers with the options' rules, and see what the hints are.
@@ -32,4 +48,7 @@ class Look:
         """
         check_look(self.temperature, self.saturation)
         check_value("detail", self.detail, rules(LookOptions)["size"])
-        self.told_hints()
+        if self.told_hints() and self.guide == "version":
+            raise ValueError("hints: have no place beside the colours of a version; remove one of both")
+        if self.guide and not self.guide_file:
+            raise ValueError("guide: needs a coloured picture, which is to be sent first")

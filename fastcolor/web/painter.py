@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,7 @@ from ..options.look import Look as LookOptions
 from ..options.pictures import ColorizeOptions
 from ..pictures.canvas import Canvas
 from ..pictures.colored import in_color
-from ..pictures.colorize import Colorizer
+from ..pictures.colorize import Colorizer, Told
 from ..pictures.files import colorize_files
 from .look import Look
 
@@ -65,15 +68,14 @@ class Painter:
     def paint(self, path: str, folder: str, look: Look) -> dict[str, Any]:
         """Write after.jpg anew, large and small."""
         canvas = self._canvas(path, look)
-        image = canvas.paint(look.told_hints(), temperature=look.temperature, saturation=look.saturation)
+        with _listening() as said:
+            image = self._painted(canvas, path, look, small=True)
         _save(image, Path(folder, "after"))
-        return {"doubt": canvas.doubt}
+        return {"doubt": canvas.doubt, "said": said}
 
     def part(self, path: str, look: Look, box: tuple[int, int, int, int]) -> tuple[bytes, bytes]:
         """JPEGs of a part of the whole picture, gray and in colour. box: left, top, right, bottom in pixels."""
-        if self._whole is None or self._whole[0] != path:
-            self._whole = (path, read(path).frames[0])
-        picture = self._whole[1]
+        picture = self._opened(path)
         height, width = picture.pixels.shape[:2]
         left, top, right, bottom = box
         left, top = min(max(left, 0), width - 1), min(max(top, 0), height - 1)
@@ -84,9 +86,7 @@ class Painter:
             min(max(bottom, top + 1), height, top + _CROP),
         )
         canvas = self._canvas(path, look)
-        painted = canvas.paint(
-            look.told_hints(), temperature=look.temperature, saturation=look.saturation, picture=picture
-        )
+        painted = self._painted(canvas, path, look, small=False)
         gray = _gray(picture, (slice(box[1], box[3]), slice(box[0], box[2])))
         return _jpeg(gray), _jpeg(painted.crop(box))
 
@@ -107,9 +107,31 @@ class Painter:
             saturation=look.saturation,
             size=look.detail,
             hints=look.told_hints() or None,
+            references=(Path(look.guide_file),) if look.guide == "similar" else (),
+            chroma_from=Path(look.guide_file) if look.guide == "version" else None,
             overwrite=True,
         )
         return colorize_files(options, self._colorizer.at(look.detail)).notes
+
+    def _painted(self, canvas: Canvas, path: str, look: Look, *, small: bool) -> Image.Image:
+        told = Told(
+            tuple(look.told_hints()),
+            look.guide_file if look.guide == "version" else None,
+            (look.guide_file,) if look.guide == "similar" else (),
+        )
+        return canvas.paint(
+            told,
+            temperature=look.temperature,
+            saturation=look.saturation,
+            whole=lambda: self._opened(path),
+            small=small,
+        )
+
+    def _opened(self, path: str) -> Picture:
+        """A whole picture; the last one is kept."""
+        if self._whole is None or self._whole[0] != path:
+            self._whole = (path, read(path).frames[0])
+        return self._whole[1]
 
     def _canvas(self, path: str, look: Look, file: PictureFile | None = None) -> Canvas:
         key = (path, look.detail)
@@ -127,6 +149,23 @@ class Painter:
         except ValueError:
             return False
         return True
+
+
+@contextmanager
+def _listening() -> Iterator[list[str]]:
+    """What is said meanwhile, as of how much of a picture another one's colours reach."""
+    said: list[str] = []
+
+    class Ear(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            said.append(record.getMessage())
+
+    ear, log = Ear(logging.WARNING), logging.getLogger("fastcolor")
+    log.addHandler(ear)
+    try:
+        yield said
+    finally:
+        log.removeHandler(ear)
 
 
 def _gray(picture: Picture, part: tuple[slice, slice] = (slice(None), slice(None))) -> Image.Image:

@@ -116,7 +116,9 @@ def _work(pipe: Connection, make: str, arguments: tuple[Any, ...]) -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, stop)
-    logging.basicConfig(level=logging.ERROR)
+    quiet = logging.StreamHandler()
+    quiet.setLevel(logging.ERROR)  # what is said below that is for those who listen
+    logging.basicConfig(handlers=[quiet], level=logging.WARNING)
     made = None
     with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
         while not stopping:  # an import that is interrupted may raise something else

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 import sys
@@ -50,11 +51,11 @@ def serve(options: ServeOptions) -> None:
         studio.store.close()
 
 
-def run(app: Any, uploads: tuple[str, ...], port: int, *, open_page: bool) -> None:
+def run(app: Any, uploads: re.Pattern[str] | None, port: int, *, open_page: bool) -> None:
     """Serve an application on 127.0.0.1 behind a guard, and print its address, until a signal comes.
 
     Args:
-        uploads: its paths that take long bodies. port: 0: any. open_page: start the browser.
+        uploads: fits its paths that take long bodies. port: 0: any. open_page: start the browser.
     """
     import uvicorn
 

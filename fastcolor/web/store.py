@@ -10,7 +10,7 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import AsyncIterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -67,7 +67,7 @@ class Item:
             "kind": self.kind,
             "state": self.state,
             "words": self.words,
-            "look": asdict(self.look),
+            "look": self.look.told(),
             "revision": self.revision,
             "mark": self.mark,
             **self.facts,
@@ -136,20 +136,23 @@ class Store:
         Raises:
             TooLargeError: more bytes than are taken. OSError: the disk is full.
         """
-        most = MOST_FILM if item.kind == "film" else MOST_PICTURE
+        await self.write(item.source, item.name, parts, size, MOST_FILM if item.kind == "film" else MOST_PICTURE)
+
+    async def write(self, path: Path, name: str, parts: AsyncIterator[bytes], size: int | None, most: int) -> None:
+        """The same of any file. path: in the work folder. name: for messages. most: bytes that are taken."""
         free = await asyncio.to_thread(shutil.disk_usage, self.folder)
         for limit, why in ((most, f"may have {most:,} bytes"), (free.free - SPARE, "does not fit on the disk")):
             if (size or 0) > limit:
-                raise TooLargeError(f"{item.name}: {why}, got {size:,}")
+                raise TooLargeError(f"{name}: {why}, got {size:,}")
         taken = 0
-        with item.source.open("xb") as file:
+        with path.open("xb") as file:
             async for part in parts:
                 taken += len(part)
                 if taken > most:
-                    raise TooLargeError(f"{item.name}: may have {most:,} bytes")
+                    raise TooLargeError(f"{name}: may have {most:,} bytes")
                 await asyncio.to_thread(file.write, part)
         if not taken:
-            raise ValueError(f"{item.name}: is empty")
+            raise ValueError(f"{name}: is empty")
 
     def close(self) -> None:
         """Remove the work folder."""

@@ -6,12 +6,14 @@ import asyncio
 import csv
 import io
 import logging
+import secrets
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from ..constants import is_film
+from ..formats.endings import PICTURE_SUFFIXES
 from ..options.look import Look as LookOptions
 from ..options.serve import ServeOptions
 from ..pictures import targets
@@ -21,7 +23,7 @@ from .lane import CancelledWorkError, Lane
 from .look import Look
 from .outputs import COLOURED, Export, Outputs
 from .process import Process
-from .store import MOST_ITEMS, Item, Mark, Store, plainly, sayable
+from .store import MOST_ITEMS, MOST_PICTURE, Item, Mark, Store, TooLargeError, plain, plainly, sayable
 
 log = logging.getLogger("fastcolor")
 QUEUE = 300  # pictures that may wait to be looked at
@@ -131,6 +133,8 @@ class Studio:
 
     async def repaint(self, item: Item, look: Look) -> Path:
         """Paint an item's screen picture anew and return the file."""
+        if look.guide:
+            look = replace(look, guide_file=look.guide_file or item.look.guide_file)
         look.check()
         _ready(item)
         if look != item.look:
@@ -140,6 +144,31 @@ class Studio:
             item.look, item.revision = look, item.revision + 1
             self.changed(item)
         return item.folder / "after.jpg"
+
+    async def guide(self, item: Item, name: str, parts: AsyncIterator[bytes], size: int | None) -> None:
+        """Take a coloured picture whose colours an item is to have: as a version of it, or else of similar things.
+
+        Raises:
+            ValueError: no picture, or a gray one. TooLargeError.
+        """
+        _ready(item)
+        shown = plain(name)
+        suffix = Path(shown).suffix.lower()
+        if suffix not in PICTURE_SUFFIXES:
+            raise ValueError(f"{shown}: must be a picture by its ending")
+        path = item.folder / f"guide-{secrets.token_hex(4)}{suffix}"
+        try:
+            await self.store.write(path, shown, parts, size, MOST_PICTURE)
+            asked = replace(item.look, guide="version", guide_file=str(path), hints=[])
+            try:
+                await self.repaint(item, asked)
+            except ValueError:  # it shows something else, or is none, which is told the second time
+                await self.repaint(item, replace(asked, guide="similar", hints=item.look.hints))
+        except BaseException as error:
+            path.unlink(missing_ok=True)
+            if isinstance(error, ValueError) and not isinstance(error, TooLargeError):
+                raise ValueError(plainly(error, item).replace(path.name, shown)) from None
+            raise
 
     async def part(self, item: Item, box: tuple[int, int, int, int], which: str) -> bytes:
         """A JPEG of a part of the whole picture. which: "before" or "after"."""

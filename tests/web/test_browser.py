@@ -107,6 +107,13 @@ def painted(page: playwright.Page, act: Callable[[], None]) -> None:
     until(lambda: stage.get_attribute("data-painted") != before)
 
 
+def download_of(page: playwright.Page) -> Path:
+    """What the export of the opened picture gives."""
+    with page.expect_download() as download:
+        page.locator("#export").click()
+    return Path(download.value.path())
+
+
 def slide(page: playwright.Page, control: str, value: float) -> None:
     page.locator(control).fill(str(value))
 
@@ -173,6 +180,16 @@ def test_ten_pictures_are_coloured_compared_corrected_and_exported(page: playwri
     page.get_by_role("button", name="coffee.png", exact=False).click()
     until(lambda: page.locator("#marks ellipse").count() == 1)
     painted(page, lambda: page.get_by_role("button", name="Remove all").click())
+    slide(page, "#split", 0)
+    assert np.abs(seen(page) - colour).mean() < 1
+
+    Image.merge("RGB", Image.open(download_of(page)).split()[::-1]).save(tmp_path / "blue.png")
+    page.locator("#guide-file").set_input_files(str(tmp_path / "blue.png"))
+    until(page.get_by_text("It shows the same").is_visible)
+    page.wait_for_timeout(300)
+    assert np.abs(seen(page) - colour).mean() > 5
+    painted(page, page.locator("#guide-off").click)
+    assert np.abs(seen(page) - colour).mean() < 1
 
     painted(page, lambda: slide(page, "#saturation", 1.5))
     with page.expect_download() as download:

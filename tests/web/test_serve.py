@@ -21,6 +21,7 @@ from film_clips import clip, packets_of
 from page_server import Server, exported, send, serving, settled
 from PIL import Image
 
+from fastcolor import colorize
 from fastcolor.film.video import video
 from fastcolor.options.pictures import ColorizeOptions
 from fastcolor.pictures.files import colorize_files
@@ -274,6 +275,51 @@ def test_colours_hints_and_the_commands_own_file(client: httpx.Client, tmp_path:
             assert kept.status_code == 200, kept.text
     with zipfile.ZipFile(io.BytesIO(last.content)) as archive:
         assert archive.namelist() == ["coffee.jpg", "coffee-2.jpg"] and archive.testzip() is None
+
+
+def test_another_picture_gives_its_colours(client: httpx.Client, tmp_path: Path) -> None:
+    gray_one, coloured = Image.open(PHOTOGRAPH).convert("L"), Image.open(PHOTOGRAPH)
+    gray_one.save(tmp_path / "gray.png")
+    if np.ptp(np.asarray(coloured.convert("RGB")).astype(int), axis=2).mean() < 5:  # the demo's are gray
+        lab = colorize(gray_one, engine="torch", saturation=1.5)
+        coloured = Image.merge("RGB", lab.split()[::-1])  # of its own lightness, but blue for red
+    coloured.resize((300, 200)).save(tmp_path / "coloured.png")
+    Image.open(PHOTOGRAPH.with_name("chelsea.jpg")).convert("L").save(tmp_path / "cat.png")
+    key = send(client, tmp_path / "gray.png").json()["id"]
+    settled(client, 1)
+    guide = f"api/items/{key}/guide"
+    told = client.post(guide, params={"name": "../coloured.png"}, content=(tmp_path / "coloured.png").read_bytes())
+    assert told.status_code == 201 and told.json()["look"]["guide"] == "version"
+    assert "guide_file" not in told.text and str(tmp_path) not in told.text
+    shown = np.asarray(Image.open(io.BytesIO(client.get(f"api/items/{key}/after.jpg").content))).astype(int)
+    wanted = np.asarray(coloured.convert("RGB").resize(gray_one.size)).astype(int)
+    hue = (shown - shown.mean(2, keepdims=True)) - (wanted - wanted.mean(2, keepdims=True))
+    assert np.abs(hue).mean() < 8
+    (tmp_path / "theirs.png").write_bytes(exported(client, key).content)
+    options = ColorizeOptions(
+        inputs=(tmp_path / "gray.png",), output=str(tmp_path / "ours.png"), engine="torch",
+        chroma_from=tmp_path / "coloured.png",
+    )  # fmt: skip
+    colorize_files(options)
+    assert (tmp_path / "ours.png").read_bytes() == (tmp_path / "theirs.png").read_bytes()
+    for name, content, words in [
+        ("cat.png", (tmp_path / "cat.png").read_bytes(), "gray"),
+        ("broken.png", b"no picture", "broken.png"),
+        ("notes.txt", b"x", "must be a picture by its ending"),
+    ]:
+        refused = client.post(guide, params={"name": name}, content=content)
+        assert refused.status_code == 422 and words in refused.json()["error"], refused.text
+        assert "fastcolor-serve" not in refused.text
+    look = {**told.json()["look"], "guide": ""}
+    assert client.put(f"api/items/{key}/look", json=look).status_code == 200
+    other = send(client, tmp_path / "cat.png").json()["id"]
+    settled(client, 2)
+    assert client.put(f"api/items/{other}/look", json={"guide": "similar"}).status_code == 422  # none was sent
+    similar = client.post(
+        f"api/items/{other}/guide", params={"name": "c.png"}, content=(tmp_path / "coloured.png").read_bytes()
+    )
+    assert similar.status_code == 201 and similar.json()["look"]["guide"] == "similar", similar.text
+    assert any("found something alike" in line for line in similar.json()["said"])
 
 
 def test_marks_and_their_list(client: httpx.Client) -> None:

@@ -20,13 +20,18 @@ async function sentence(reply) {
   }
 }
 
-/** Paint a picture anew; the answer as an address for an <img>. */
+/** Paint a picture anew: the answer as an address for an <img>, and the number of what is shown. */
 export async function repaint(id, look) {
   const reply = await fetch(`api/items/${id}/look`, {
     method: "PUT", headers: { "content-type": "application/json" }, body: JSON.stringify(look),
   });
   if (!reply.ok) throw new Error(await sentence(reply));
-  return URL.createObjectURL(await reply.blob());
+  return { address: URL.createObjectURL(await reply.blob()), revision: Number(reply.headers.get("x-revision")) };
+}
+
+/** Give a picture the colours of a coloured one. */
+export function guide(id, file) {
+  return ask(`api/items/${id}/guide?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file });
 }
 
 /** Send a file; while the server has too much to do, wait and try again. */

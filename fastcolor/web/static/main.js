@@ -2,7 +2,7 @@
 
 import { ask, download, listen, send, upload } from "./api.js";
 import { arrange, drop, items, keepOnly, put, whenOpened } from "./grid.js";
-import { closeViewer, far, opened, openItem, refreshed, step, whenTold } from "./viewer.js";
+import { closeViewer, far, opened, openItem, refreshed, step, useGuide, whenTold } from "./viewer.js";
 
 const $ = (id) => document.getElementById(id);
 const AT_ONCE = 3; // uploads
@@ -65,7 +65,9 @@ addEventListener("dragleave", (event) => event.relatedTarget ?? document.body.cl
 addEventListener("drop", (event) => {
   event.preventDefault();
   document.body.classList.remove("dropping");
-  take([...event.dataTransfer.files]);
+  const files = [...event.dataTransfer.files];
+  if (files.length === 1 && event.target.closest?.("#stage")) useGuide(files[0]); // on the picture that is open
+  else take(files);
 });
 
 // What the server tells

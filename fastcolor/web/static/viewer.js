@@ -1,6 +1,6 @@
 // One picture: before and after, zoom to pixels, colours live.
 
-import { ask, repaint, send } from "./api.js";
+import { ask, guide, repaint, send } from "./api.js";
 import { closeFilm, openFilm, splitFilm, whenDragged } from "./film.js";
 import { Hints } from "./hints.js";
 import { current, focus, items, shown } from "./grid.js";
@@ -17,6 +17,7 @@ let view = { scale: 1, x: 0, y: 0 }; // screen pixels a pixel of the picture, an
 let split = 0.5;
 let say = () => {};
 let shownAddress = "";
+let known = 0; // the newest revision that is on the screen
 
 export function whenTold(handle) {
   say = handle;
@@ -47,13 +48,15 @@ export function openItem(id) {
   controls();
   facts();
   if (isFilm()) {
-    $("hints").hidden = true;
+    $("hints").hidden = $("guide").hidden = true;
     openFilm(item);
     $("play").focus({ preventScroll: true });
     $("viewer").scrollIntoView({ block: "nearest" });
     return;
   }
   closeFilm();
+  known = item.revision;
+  $("guide").hidden = false;
   images.before.src = `api/items/${id}/before.jpg`;
   showAfter(`api/items/${id}/after.jpg?v=${item.revision}`);
   hints.open(look.hints, item.hints, item.width / item.height);
@@ -79,8 +82,38 @@ export function refreshed(changed) {
   const older = item.revision;
   item = changed;
   facts();
-  if (isFilm() && item.revision !== older) openFilm(item);
+  if (isFilm()) return item.revision !== older && openFilm(item);
+  if (painting || item.revision <= known) return; // our own doing
+  known = item.revision;
+  look = structuredClone(item.look); // of another tab, or with another picture's colours
+  controls();
+  hints.open(look.hints, item.hints, item.width / item.height);
+  showAfter(`api/items/${item.id}/after.jpg?v=${item.revision}`);
+  sharpen();
 }
+
+// Colours of another picture
+
+export async function useGuide(file) {
+  const { id } = item;
+  say(`${file.name}: its colours are looked at …`);
+  try {
+    refreshed(await guide(id, file));
+    say("");
+  } catch (error) {
+    say(error.message);
+  }
+}
+
+$("guide-file").addEventListener("change", () => {
+  const [file] = $("guide-file").files;
+  if (file) useGuide(file);
+  $("guide-file").value = "";
+});
+$("guide-off").addEventListener("click", () => {
+  look = { ...look, guide: "" };
+  paint();
+});
 
 function facts() {
   const words = [`${item.width} × ${item.height}`];
@@ -93,6 +126,9 @@ function facts() {
   if (item.colored) words.push("was in colour before");
   words.push(...(item.notes ?? []));
   $("facts").textContent = words.join(" · ");
+  const guides = { version: "It shows the same: its colours are taken, aligned.", similar: "What looks alike gets its colours." };
+  $("guide-told").textContent = [guides[item.look.guide], ...(item.said ?? [])].filter(Boolean).join(" ");
+  $("guide-off").hidden = !item.look.guide;
   for (const button of document.querySelectorAll("[data-mark]")) {
     button.setAttribute("aria-pressed", String(button.dataset.mark === item.mark));
   }
@@ -129,8 +165,9 @@ async function paint() {
     const { id, look } = wanted;
     wanted = null;
     try {
-      const address = await repaint(id, look);
+      const { address, revision } = await repaint(id, look);
       if (item?.id === id) {
+        known = Math.max(known, revision);
         showAfter(address);
         await images.after.decode().catch(() => {});
         say("");

@@ -39,7 +39,7 @@ def study(options: StudyOptions) -> None:
         }
         store = Store(options.database, facts)
         try:
-            run(application(store, material), (), options.port, open_page=options.open)
+            run(application(store, material), None, options.port, open_page=options.open)
         finally:
             store.close()
 
