@@ -58,8 +58,8 @@ def _decoded(film: Film, start: Fraction | None) -> Iterator[Any]:
         for packet in demuxed(clock, container, cut, lambda words: None):
             if packet.stream.index != film.stream:
                 continue
-            if film.coding_order and packet.pts is None:
-                packet.pts = packet.dts
+            if film.coding_order and packet.pts is None and packet.dts is not None:
+                packet.pts = film.shown_from(packet.dts)
             try:
                 yield from context.decode(packet)
             except av.error.EOFError:

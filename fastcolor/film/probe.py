@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -67,6 +68,7 @@ class Film:
     jumps: bool  # its format lets times jump, as where recordings were joined
     seekable: bool  # a time in it can be gone to
     coding_order: bool  # times are those of decoding, though frames are shown in another order
+    head: tuple[int, int]  # the time of the first frame, then, and the ticks by which it is shown later
     frames: int | None  # an estimate, where the file gives grounds for one
     sample_aspect: Fraction | None
     display_matrix: tuple[int, ...] | None  # rotation and mirroring, nine numbers as in ISO 14496-12
@@ -84,6 +86,11 @@ class Film:
     missing: int  # bytes that the file lacks by its own count
     ends: float | None  # second at which the picture ends, where the file's head or index says so
     notes: tuple[str, ...]
+
+    def shown_from(self, decoded: int) -> int:
+        """What stands in for a time of showing where there is only one of decoding, in ticks as `Clock` gives them."""
+        first, later = self.head
+        return decoded + later if decoded - round(self.lead / self.time_base) == first else decoded
 
     def opened(self, hwaccel: Any = None) -> AbstractContextManager[av.container.InputContainer]:
         """The film's container, with all streams that `probe` found."""
@@ -194,7 +201,7 @@ def probe(path: Path) -> Film:
     if path.stat().st_size == 0:
         raise ValueError(f"{path} is empty")
     probing = _probing(path)
-    coding_order = _in_coding_order(path, probing)
+    decoding = _times_of_decoding(path, probing)
     with opened(path, probing=probing) as container:
         name = container.format.name
         motion_jpeg = name == "jpeg_pipe" and path.suffix.lower() in MOTION_JPEG
@@ -204,19 +211,19 @@ def probe(path: Path) -> Film:
         if stream is None:
             kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
             raise ValueError(f"{path} has no moving picture, only {kinds}")
-        return _describe(path, probing, coding_order, container, stream, first_frame(path, container, stream))
+        return _describe(path, probing, decoding, container, stream, first_frame(path, container, stream))
 
 
-def _in_coding_order(path: Path, probing: dict[str, str]) -> bool:
-    """Whether a film that reorders its frames has times that grow from packet to packet, as in AVI: they are times of
-    decoding then. What else libav makes up from those is wrong."""
+def _times_of_decoding(path: Path, probing: dict[str, str]) -> list[int]:
+    """The first times of a film that reorders its frames and has times that grow from packet to packet, as in AVI: they
+    are times of decoding then, and what else libav makes up from them is wrong. Of another film none."""
     import av
     from av.container import Flags
 
     with opened(path, probing=probing) as container:
         stream = choose_stream(container)
         if stream is None or not stream.codec_context.has_b_frames:
-            return False
+            return []
         container.flags &= ~cast("int", Flags.gen_pts.value)
         times: list[int] = []
         try:
@@ -225,11 +232,25 @@ def _in_coding_order(path: Path, probing: dict[str, str]) -> bool:
                 if not packet.size or len(times) == SEEN:
                     break
                 if at is None or (times and at <= times[-1]):
-                    return False
+                    return []
                 times.append(at)
         except av.error.FFmpegError:
             pass
-        return len(times) > 1
+        return times if len(times) > 1 else []
+
+
+def _head(times: list[int]) -> tuple[int, int]:
+    """The first time of decoding, and the ticks by which the frame is shown later than that.
+
+    An encoder that needs frames of the future before it can go on, as Xvid with packed frames, leaves slots behind the
+    first packet empty. The next packet pushes that frame out, and shows itself a frame's length later: without this the
+    first one would stand still meanwhile.
+    """
+    steps = [after - before for before, after in pairwise(times)]
+    usual = steps[1:]
+    if len(usual) < 3 or max(usual) - min(usual) > 1 or steps[0] <= max(usual) + 1:
+        return (times[0] if times else 0), 0
+    return times[0], steps[0] - usual[0]
 
 
 def first_frame(path: Path, container: Any, stream: Any) -> Any:
@@ -299,7 +320,9 @@ def _lead(container: Any, stream: Any, jumps: bool, covers: frozenset[int]) -> t
     return Fraction(0), origin
 
 
-def _describe(path: Path, probing: dict[str, str], coding_order: bool, container: Any, stream: Any, frame: Any) -> Film:
+def _describe(
+    path: Path, probing: dict[str, str], decoding: list[int], container: Any, stream: Any, frame: Any
+) -> Film:
     from av.format import Flags
 
     context = stream.codec_context
@@ -353,7 +376,8 @@ def _describe(path: Path, probing: dict[str, str], coding_order: bool, container
         origin=origin,
         jumps=jumps,
         seekable=clocked and not jumps,
-        coding_order=coding_order,
+        coding_order=bool(decoding),
+        head=_head(decoding),
         frames=stream.frames or round(float(seconds * rate)) or None,
         sample_aspect=fraction(stream.sample_aspect_ratio),
         display_matrix=tuple(np.frombuffer(matrix, np.int32).tolist()) if matrix else None,

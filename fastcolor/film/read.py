@@ -157,8 +157,8 @@ class Reader:
             if packet.is_corrupt and damage.read > seam + SEAM:
                 damaged.append(damage.read)
             damage.packets = len(damaged)
-            if self.film.coding_order and packet.pts is None:
-                packet.pts = packet.dts
+            if self.film.coding_order and packet.pts is None and packet.dts is not None:
+                packet.pts = self.film.shown_from(packet.dts)
             try:
                 yield from painted.codec_context.decode(packet)
             except av.error.EOFError:

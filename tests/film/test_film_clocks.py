@@ -166,6 +166,18 @@ def test_times_in_coding_order_become_times_of_showing(net: str, tmp_path: Path,
     assert max(shown) < 12, "frames changed places"
 
 
+def test_slots_that_an_encoder_left_empty_hold_nothing_up(net: str, tmp_path: Path):
+    """Xvid with packed frames begins with a frame, some empty slots, and then a frame a slot."""
+    xvid = ("-c:v", "libxvid", "-bf", "2", "-c:a", "mp3")
+    video, sound = picture(seconds=0.8), tone(0.8)
+    src = make(tmp_path / "packed.avi", *video[:4], *sound, *video[4:], *xvid)
+    before = look(src)
+    paint(src, tmp_path / "colour.mkv", net)
+    seen = look(tmp_path / "colour.mkv")
+    assert len(seen.times) == len(before.times) > 10 and even(seen.steps, 0.04)
+    assert seen.times[0] == pytest.approx(0.12, abs=0.001), "those behind the first one are where they were"
+
+
 # ---- no clock ----
 
 
