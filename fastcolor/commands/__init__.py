@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 NAMES = (
-    "colorize", "video", "batch", "serve", "study", "train", "palette", "prior", "evaluate", "export",
+    "colorize", "video", "batch", "shots", "serve", "study", "train", "palette", "prior", "evaluate", "export",
     "web-export", "bench", "info",
 )  # fmt: skip
 
@@ -22,6 +22,10 @@ def command(name: str) -> tuple[Any, Callable[[Any], int]]:
             "video": (color.VideoOptions, color.run_video),
             "batch": (color.BatchOptions, color.run_batch),
         }
+    elif name == "shots":
+        from . import shots
+
+        found = {"shots": (shots.ShotsOptions, shots.run_shots)}
     elif name in ("train", "palette", "prior", "evaluate"):
         from . import learn
 

@@ -6,7 +6,8 @@ player shows it, any editor changes it, and painting from it needs no network.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,14 @@ from torch import Tensor
 
 from .. import ops
 from ..atomic import whole
+from ..options.project import Shot
 from ..steering.chroma import chroma_of
 from .frames import plane_view
 from .hdr import COLOUR_FACTOR
 from .probe import Film, opened, url
 
 TAG, VERSION = "FASTCOLOR_CHROMA", "1"  # by which painting knows one, and takes its colours as they were
+SHOTS = "FASTCOLOR_SHOTS"
 FORMAT = "yuv444p10le"
 _MATRICES = {"bt601": 6, "bt709": 1, "bt2020": 9}  # as ITU-T H.273 numbers them
 _OPTIONS = {"level": "3", "slices": "4", "slicecrc": "1"}
@@ -112,8 +115,18 @@ class ChromaWriter:
         context.sample_aspect_ratio = (shown / Fraction(frame.width, frame.height)).limit_denominator(1000)
 
 
-def join_chroma(film: Film, parts: list[Path], target: Path) -> None:
-    """Write a chroma film of its parts.
+def shots_of(path: Path) -> list[tuple[float, float, str]]:
+    """The shots that a chroma film was made with: seconds, and the mark of what was said of each."""
+    with opened(path) as container:
+        words = {name.upper(): value for name, value in container.metadata.items()}.get(SHOTS)
+    try:
+        return [(float(start), float(end), str(mark)) for start, end, mark in json.loads(words or "[]")]
+    except (ValueError, TypeError):
+        return []
+
+
+def join_chroma(film: Film, parts: list[Path], target: Path, shots: Sequence[Shot] = ()) -> None:
+    """Write a chroma film of its parts. shots: of the project that it was made with.
 
     Raises:
         OSError: it cannot be written.
@@ -128,6 +141,8 @@ def join_chroma(film: Film, parts: list[Path], target: Path) -> None:
             ) as output,
         ):
             output.metadata[TAG] = VERSION
+            if shots:
+                output.metadata[SHOTS] = json.dumps([(shot.start, shot.end, shot.mark) for shot in shots])
             stream = output.add_stream_from_template(first.streams.video[0], opaque=True)
             stream.time_base = first.streams.video[0].time_base
             if film.display_matrix:

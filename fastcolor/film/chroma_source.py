@@ -6,7 +6,7 @@ frames are read beside the film's, and what does not show the same keeps out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -19,10 +19,11 @@ from torch import Tensor
 
 from .. import ops
 from ..formats.spaces import HLG, PQ
+from ..options.project import Shot, shot_at
 from ..steering.align import SURE, Alignment, align, likeness
 from ..steering.chroma import ab_of
 from .by_time import Walk, first, frames_at, frames_near, moments, span
-from .chroma_film import is_ours
+from .chroma_film import is_ours, shots_of
 from .clock import Cut
 from .colored import COLORED, spread
 from .encoding import Layout
@@ -69,13 +70,14 @@ class ChromaSource:
     """A coloured version of a film.
 
     Args:
-        path: of the version. film: to be painted. cut: what of it.
+        path: of the version. film: to be painted. cut: what of it. shots: of a project; of a chroma film that was made
+            with others, what changed since is left out.
 
     Raises:
         FileNotFoundError, ValueError: no such film, a gray one, one of something else, or of another time.
     """
 
-    def __init__(self, path: Path, film: Film, cut: Cut) -> None:
+    def __init__(self, path: Path, film: Film, cut: Cut, shots: Sequence[Shot] = ()) -> None:
         self.path, self.film, self.cut = path, film, cut
         if not path.exists():
             raise FileNotFoundError(f"chroma_from: no such file: {path}")
@@ -92,6 +94,12 @@ class ChromaSource:
             )
         self.taken = Taken()
         self.notes: list[str] = []
+        before = {(start, end): mark for start, end, mark in shots_of(path)} if self.ours and shots else {}
+        self.changed = [shot for shot in shots if before and before.get((shot.start, shot.end)) != shot.mark]
+        if self.changed:
+            self.notes.append(
+                f"{len(self.changed)} of {len(shots)} shots are painted anew, the others are as in {path}"
+            )
         shape = _aspect(self.version)
         self._shapes = (_aspect(film), 1 / shape if (self.version.turns - film.turns) % 2 else shape)
         self._shift = Fraction(0)  # of the version's time to the film's
@@ -191,7 +199,7 @@ class ChromaSource:
         cut = self._cuts.is_cut(luma)
         if cut:
             self._now, self._since = None, 0
-        if frame is None:
+        if frame is None or shot_at(self.changed, at - self.film.origin) is not None:
             return None
         if self._now is None and self._since % AGAIN == 0:
             self._now = self._look(luma, frame)
@@ -259,7 +267,7 @@ class ChromaSource:
         """Whether its times, as far as its head says them, are all of the film's that are painted."""
         (begin, end), own = span(film, cut), span(self.version)
         slack = 1 / film.rate
-        return own[0] + self._shift <= begin + slack and own[1] + self._shift >= end - slack
+        return not self.changed and own[0] + self._shift <= begin + slack and own[1] + self._shift >= end - slack
 
     def small(self) -> bool:
         """Whether its colours are brought up by the film's luma, as the network's are, and not as they lie."""

@@ -45,16 +45,18 @@ class ChromaPainter:
         count = len(batch.frames)
         given = [i for i in range(count) if batch.given and batch.given[i] is not None]
         if ab is not None and not given:
-            return self._painted(ab, luma)
+            return self._painted(ab, luma, self.factor)
         shape = (count, *self._chroma_size())
         cb, cr = luma.new_empty(shape), luma.new_empty(shape)
         own = [i for i in range(count) if i not in given]
         parts: list[tuple[list[int], tuple[Tensor, Tensor]]] = []
         if ab is not None and own:
-            parts.append((own, self._painted(ab[own], _rows(luma, own))))
+            parts.append((own, self._painted(ab[own], _rows(luma, own), self.factor)))
         if given and self.source is not None and self.source.small():
             told = torch.stack([batch.given[i] for i in given])
-            parts.append((given, self._painted(told, _rows(luma, given))))
+            # Another version has the film's dynamic range; a chroma film has what the network saw.
+            factor = self.factor if self.source.ours else 1.0
+            parts.append((given, self._painted(told, _rows(luma, given), factor)))
         elif given:
             told = torch.stack([self._saturated(batch.given[i]) for i in given])
             parts.append((given, (told[:, 0], told[:, 1])))
@@ -89,20 +91,20 @@ class ChromaPainter:
                 found[i] = chroma_codes(source * self.options.saturation, lightness[now], film)[0]
         return chroma_frames(lightness, found)
 
-    def _painted(self, ab: Tensor, luma: Tensor) -> tuple[Tensor, Tensor]:
+    def _painted(self, ab: Tensor, luma: Tensor, factor: float) -> tuple[Tensor, Tensor]:
         return ops.paint_chroma(
             ab,
             luma,
             subsampling=self.layout.subsampling,
             matrix=self.film.matrix,
             full_range=self.film.full_range,
-            saturation=self.options.saturation * self.factor,
+            saturation=self.options.saturation * factor,
             bits=self.layout.bits,
         )
 
     def _saturated(self, codes: Tensor) -> Tensor:
         """Codes of chroma planes, in their own type."""
-        factor, middle = self.options.saturation * self.factor, 2.0 ** (self.layout.bits - 1)
+        factor, middle = self.options.saturation, 2.0 ** (self.layout.bits - 1)
         if factor != 1:
             codes = (codes - middle) * factor + middle
         return (

@@ -21,6 +21,7 @@ from torch import Tensor
 from .. import ops
 from ..options.hints import Hint
 from ..options.key_frames import KeyFrame
+from ..options.project import Shot, shot_at
 from ..pictures.colorize import Colorizer
 from ..pictures.version import key_colours
 from ..steering.planes import planes
@@ -82,9 +83,14 @@ class Told:
         key_frames: Sequence[KeyFrame] = (),
         references: Sequence[Any] = (),
         tone: bool = False,
+        project: Sequence[Shot] = (),
     ) -> None:
         self.film, self.colorizer, self.size, self.tone = film, colorizer, size, tone
         self.references: list[Reference] = [colorizer.reference(one) for one in references]
+        self._shots = project
+        self._shot_references = [[colorizer.reference(one) for one in shot.references] for shot in project]
+        hints = [*hints, *(one for shot in project for one in shot.hints)]
+        key_frames = [*key_frames, *(one for shot in project for one in shot.key_frames)]
         self._by_time: dict[Fraction, list[_Followed]] = {}
         self._shares: list[float] = []
         if hints or key_frames:
@@ -106,20 +112,27 @@ class Told:
         turns, done = self.film.turns, []
         for now, at in zip(lightness.rot90(turns, (2, 3)).split(1), times, strict=True):
             soft, exact = self._given(at)
-            if soft is None and exact is None and not self.references:
-                done.append(self.colorizer.predict_ab(now, temperature=temperature).rot90(-turns, (2, 3)))
+            number = shot_at(self._shots, at - self.film.origin)
+            references, saturation, warmth = self.references, 1.0, temperature
+            if number is not None:
+                shot = self._shots[number]
+                references = [*references, *self._shot_references[number]]
+                saturation, warmth = shot.saturation, temperature if shot.temperature is None else shot.temperature
+            if soft is None and exact is None and not references:
+                plain = self.colorizer.predict_ab(now, temperature=warmth)
+                done.append(plain.rot90(-turns, (2, 3)) * saturation)
                 continue
             seen = self.colorizer.see(now)
-            hints = self._hints(seen, soft, exact)
-            ab = self.colorizer.follow(seen, hints, temperature=temperature)
-            if self.tone and self.references:
-                ab = toned(ab, now, self.references)
+            hints = self._hints(seen, references, soft, exact)
+            ab = self.colorizer.follow(seen, hints, temperature=warmth)
+            if self.tone and references:
+                ab = toned(ab, now, references)
             ab = ab.rot90(-turns, (2, 3))
             if exact is not None:
                 colours, sure = (plane.to(ab.device) for plane in exact)
                 ab = F.interpolate(ab.float(), self.size, mode="bilinear", align_corners=False)
                 ab = ab + (colours - ab) * sure
-            done.append(ab)
+            done.append(ab * saturation)
         if len({ab.shape for ab in done}) > 1:
             done = [F.interpolate(ab.float(), self.size, mode="bilinear", align_corners=False) for ab in done]
         return torch.cat(done)
@@ -204,14 +217,18 @@ class Told:
         )
 
     def _hints(
-        self, seen: tuple[Tensor, ...], soft: tuple[Tensor, Tensor] | None, exact: tuple[Tensor, Tensor] | None
+        self,
+        seen: tuple[Tensor, ...],
+        references: Sequence[Reference],
+        soft: tuple[Tensor, Tensor] | None,
+        exact: tuple[Tensor, Tensor] | None,
     ) -> tuple[Tensor, Tensor] | None:
         """Everything as hints for the network: (ab, mask) at its size, upright."""
         turns = self.film.turns
         size = self.size[::-1] if turns % 2 else self.size
         ab, mask = torch.zeros(1, 2, *size), torch.zeros(1, 1, *size)
-        if self.references:
-            ab, mask = matched(seen, size, self.references)
+        if references:
+            ab, mask = matched(seen, size, references)
             self._shares.append(float((mask > 0).float().mean()))
         for given, least in ((exact, 0.5), (soft, 0.05)):
             if given is None:
@@ -307,8 +324,3 @@ def _until(film: Film, begin: Fraction, end: Fraction) -> Iterable[tuple[Fractio
             return
         if at >= begin:
             yield at, frame
-
-
-def needed(hints: Any, key_frames: Any, references: Any) -> bool:
-    """Whether anything is told."""
-    return hints is not None or bool(key_frames) or bool(references)

@@ -14,6 +14,7 @@ from ..models import named
 from ..options.base import takes
 from ..options.film import VideoOptions
 from ..options.key_frames import key_frames_of
+from ..options.project import Shot, read_project
 from ..options.steering import hints_from
 
 if TYPE_CHECKING:
@@ -104,17 +105,17 @@ def video(options: VideoOptions) -> VideoReport:
     from .job import FilmJob
     from .network import Network
     from .resume import Parts
-    from .told import Told, needed
+    from .told import Told
 
-    cut = Cut.of(film, options.start, options.end)
-    source = None if options.chroma_from is None else ChromaSource(Path(options.chroma_from), film, cut)
+    cut, shots = Cut.of(film, options.start, options.end), _shots(options)
+    source = None if options.chroma_from is None else ChromaSource(Path(options.chroma_from), film, cut, shots)
     covered = source is not None and source.covers(film, cut)
     network = Network(options, film.frames or 1000, now=not covered)
     found = gpu.choose_hardware(film, encoding, options, network.device)
     encoding = found.encoding
     made_from = _made_from(src, options, encoding.encoder) | {"painted by": {"engine": network.engine}}
     told = None
-    if needed(options.hints, options.key_frames, options.references):
+    if shots or options.hints is not None or options.key_frames or options.references:
         colorizer = network.predictor
         shown = colorizer.input_size(*film.shown)
         told = Told(
@@ -125,6 +126,7 @@ def video(options: VideoOptions) -> VideoReport:
             key_frames=key_frames_of(options.key_frames),
             references=options.references,
             tone=options.reference_tone == "on",
+            project=shots,
         )
     parts = Parts(dst, made_from, resume=options.resume, overwrite=options.overwrite)
     if parts.painted_by not in (None, network.engine):
@@ -142,7 +144,7 @@ def video(options: VideoOptions) -> VideoReport:
         if options.chroma_to is not None:
             chroma_to = Path(options.chroma_to)
             chroma_to.parent.mkdir(parents=True, exist_ok=True)
-            join_chroma(film, [parts.chroma(part.path) for part in parts.done], chroma_to)
+            join_chroma(film, [parts.chroma(part.path) for part in parts.done], chroma_to, shots)
         parts.publish()
     except BaseException:
         if parts.frames == 0:
@@ -188,13 +190,15 @@ def _made_from(src: Path, options: VideoOptions, encoder: str) -> dict[str, dict
     for name in ("src", "dst", "weights", "resume", "overwrite", "preview", "hardware", "progress", "trust_first"):
         del same[name]
     inputs = {str(src): fingerprint(src)}
-    told = [("chroma_from", options.chroma_from), ("hints", options.hints)]
+    told = [("chroma_from", options.chroma_from), ("hints", options.hints), ("project", options.project)]
     told += [("reference", one) for one in options.references]
+    told += [(f"reference of {shot.start:g}", one) for shot in _shots(options) for one in shot.references]
+    told += [(f"key frame at {one.seconds:g}", one.picture) for shot in _shots(options) for one in shot.key_frames]
     told += [(f"key frame at {one.seconds:g}", one.picture) for one in key_frames_of(options.key_frames)]
     for name, value in told:
         if isinstance(value, (str, os.PathLike)):  # by what they hold
             inputs[f"{name} {value}"] = fingerprint(Path(value))
-    for name in ("chroma_from", "hints"):
+    for name in ("chroma_from", "hints", "project"):
         if isinstance(same[name], (str, os.PathLike)):
             same[name] = True
     for name in ("references", "key_frames"):
@@ -207,6 +211,11 @@ def _made_from(src: Path, options: VideoOptions, encoder: str) -> dict[str, dict
         "encoder": {"name": encoder},
         "version of": {"fastcolor": __version__, "av": av.__version__},
     }
+
+
+def _shots(options: VideoOptions) -> list[Shot]:
+    """The shots of the project that an option names."""
+    return [] if options.project is None else read_project(options.project)
 
 
 def _check(src: Path, dst: Path, options: VideoOptions) -> None:
@@ -222,6 +231,7 @@ def _check(src: Path, dst: Path, options: VideoOptions) -> None:
         raise FileExistsError(f"{dst} exists already; --overwrite (overwrite=True) replaces it")
     hints_from(options.hints, film=True)
     key_frames_of(options.key_frames)
+    _shots(options)
     _check_chroma(src, dst, options)
     named.check(options.weights)
 

@@ -51,6 +51,8 @@ class VideoOptions(Films):
     dst: Annotated[FilePath, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
     """The film to write: .mp4, .m4v, .mov, .mkv or .webm; its folder is made."""
     _: KW_ONLY
+    project: FilePath | None = None
+    """What is said of each shot: the file that `fastcolor shots` wrote, and you filled in."""
     hardware: Literal["auto", "on", "off"] = "off"
     """NVDEC and NVENC: auto tries them if a GPU paints, on anyway; off, because no GPU has run them yet."""
     lossless: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from PIL import Image
 
 import fastcolor
 from fastcolor import Hint
+from fastcolor.commands.shots import run_shots
 from fastcolor.options.key_frames import KeyFrame, key_frames_of
+from fastcolor.options.shots import ShotsOptions
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SIZE, SHOT = (160, 112), 10  # frames a shot
@@ -138,6 +141,60 @@ def test_what_cannot_be_is_one_sentence_before_there_is_work(
     refused("key_frames: must be in colour, got the gray a picture for 0 s", key_frames=[(0, good.convert("L"))])
     refused("hints: of films need a time in seconds, hint 1 has none", hints=[Hint(0.5, 0.5, "#ffffff")])
     refused("hints: time: must lie in the film", hints=[Hint(0.5, 0.5, "#ffffff", time=9.0)])
+
+
+def test_a_project_says_what_is_known_of_each_shot(
+    films: tuple[Path, Path], auto: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, src = films
+    file = tmp_path / "new" / "project.json"
+    assert run_shots(ShotsOptions(src, output=file)) == 0
+    listed = capsys.readouterr().out
+    assert "1  0:00:00.000 to 0:00:01.000  10 frames" in listed and "2  0:00:01.000 to 0:00:02.000" in listed
+    sheet = Image.open(file.with_suffix(".jpg"))
+    assert sheet.size == (2 * 248 + 8, 168 + 28 + 8)
+    for picture, number in (((8, 8, 248, 176), 5), ((256, 8, 496, 176), 15)):
+        shown = np.asarray(sheet.crop(picture).convert("L").resize(SIZE)).astype(float)
+        assert np.corrcoef(shown.ravel(), plane(frames_of(src)[number], 0).ravel())[0, 1] > 0.97
+    with pytest.raises(FileExistsError, match=r"project\.json exists already"):
+        run_shots(ShotsOptions(src, output=file))
+    project = json.loads(file.read_text())
+    assert (file.parent / project["film"]).resolve() == src
+    first, second = project["shots"]
+    first["hints"] = [{"x": 0.7, "y": 0.6, "color": "#d02040", "radius": 0.12}]  # at the shot's beginning
+    second["saturation"] = 0
+    file.write_text(json.dumps(project))
+    fastcolor.video(src, tmp_path / "a.mkv", project=file, chroma_to=tmp_path / "colours.mkv", **LOOK)
+    told = chroma_of(tmp_path / "a.mkv")
+    assert told[0, 1, 63:72, 108:117].mean() > 150
+    assert np.abs(told[SHOT:] - 128).max() <= 1
+    # One shot is changed, and painted anew; the other keeps what the chroma film has.
+    second["saturation"] = 1.0
+    file.write_text(json.dumps(project))
+    report = fastcolor.video(src, tmp_path / "b.mkv", project=file, chroma_from=tmp_path / "colours.mkv", **LOOK)
+    assert any("1 of 2 shots are painted anew, the others are as in" in note for note in report.notes)
+    again = chroma_of(tmp_path / "b.mkv")
+    assert np.abs(again[:SHOT] - told[:SHOT]).mean() < 0.5
+    # Beside a chroma film the network runs on every frame, so that it differs a little.
+    assert np.abs(again[SHOT:] - auto[SHOT:]).mean() < 0.2 * np.abs(auto[SHOT:] - 128).mean()
+
+    def refused(words: str, change: dict[str, object]) -> None:
+        wrong = tmp_path / "wrong.json"
+        wrong.write_text(json.dumps({**project, **change}))
+        with pytest.raises((ValueError, FileNotFoundError), match=words):
+            fastcolor.video(src, tmp_path / "c.mkv", project=wrong, **LOOK)
+
+    refused("project: .* must be of version 1, got 2; a newer fastcolor reads it", {"version": 2})
+    refused("project: .* holds unknown title", {"title": "x"})
+    refused("shot 1: has unknown color; known are", {"shots": [{**first, "color": 1}]})
+    refused("shot 1: hints: its hints, hint 1: must have either", {"shots": [{**first, "hints": [{"x": 1, "y": 1}]}]})
+    refused("shot 2: must start at 1 s or later, got 0.5", {"shots": [first, {**second, "start": 0.5}]})
+    refused(
+        "shot 1: a hint must lie in the shot, 0 to 1 s",
+        {"shots": [{**first, "hints": [{**first["hints"][0], "time": 5}]}]},
+    )
+    refused("shot 1: references: no such file", {"shots": [{**first, "references": ["none.jpg"]}]})
+    refused("shot 1: saturation: must lie in 0..10, got 11", {"shots": [{**first, "saturation": 11}]})
 
 
 def test_times_of_key_frames(tmp_path: Path) -> None:
