@@ -24,6 +24,7 @@ from .look import Look
 from .outputs import COLOURED, Export, Outputs
 from .process import Process
 from .store import MOST_ITEMS, MOST_PICTURE, Item, Mark, Store, TooLargeError, plain, plainly, sayable
+from .table import cell
 
 log = logging.getLogger("fastcolor")
 QUEUE = 300  # pictures that may wait to be looked at
@@ -231,8 +232,8 @@ class Studio:
                 facts = item.facts
                 doubt = facts.get("doubt")
                 shown = "" if doubt is None else f"{doubt:.2f}"
-                cells = [item.inside, item.name, item.mark, shown, facts.get("width", ""), facts.get("height", "")]
-                rows.writerow([_cell(str(cell)) for cell in cells] + [str(facts.get("colored", ""))])
+                cells = [item.inside, item.name, item.mark, shown, facts.get("width"), facts.get("height")]
+                rows.writerow(map(cell, [*cells, facts.get("colored")]))
         return text.getvalue()
 
     # Beginning and end
@@ -260,8 +261,3 @@ class Studio:
 def _ready(item: Item) -> None:
     if item.state != "ready" or item.kind != "picture":
         raise ValueError(f"{item.name}: is not ready")
-
-
-def _cell(text: str) -> str:
-    """Spreadsheets take what begins so for a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text

@@ -17,12 +17,14 @@ from page_server import Server, serving
 from PIL import Image, ImageEnhance
 
 from fastcolor.options.study import StudyOptions
+from fastcolor.web.study.pairs import Material, prepare
 from fastcolor.web.study.plan import plan
 from fastcolor.web.study.result import interval, results
 from fastcolor.web.study.serve import study
 from fastcolor.web.study.store import Store
 
-FACTS = {"pictures": ["a.png", "b.png"], "digests": ["1", "2"], "methods": ["m"], "trials": 4, "practice": 1, "seed": 0}
+FACTS = {"pictures": ["a.png", "-b.png"], "digests": [["1"], ["2"]], "methods": ["m"], "colours": {"saturation": 1}}
+FACTS |= {"trials": 4, "practice": 1, "seed": 0}
 
 
 def test_the_plan_is_balanced_and_comes_from_its_seed() -> None:
@@ -94,20 +96,31 @@ def test_an_answer_is_on_the_disk_at_once_and_only_once(tmp_path: Path) -> None:
     code = store.begin("800x600@1")
     with pytest.raises(ValueError, match="after the pair was shown"):
         store.answer(code, 0, "left", 10)
+    with pytest.raises(ValueError, match="after the pair's beginning"):
+        store.shown(code, 0, 1001.5)
+    store.begun(code, 0)
+    with pytest.raises(ValueError, match="after the pair was shown"):
+        store.answer(code, 0, "left", 10)
     store.shown(code, 0, 1001.5)
     assert isinstance(store.answer(code, 0, "left", 500), bool)  # practice
     with pytest.raises(LookupError, match="another pair is next"):
         store.answer(code, 0, "right", 5)
+    store.begun(code, 1)  # and the page is reloaded
+    store.begun(code, 1)
     store.shown(code, 1, 999)
     assert store.answer(code, 1, "right", 400) is None
     with closing(sqlite3.connect(path)) as other:  # as after a power cut: another process sees all
         assert other.execute("SELECT count(*) FROM trial WHERE answer IS NOT NULL").fetchone() == (2,)
+    assert [one["displays"] for one in store.answers()] == [1, 2]
+    assert any(",'-b.png," in line for line in store.csv().splitlines()[1:])
     again = Store(path, FACTS)
     assert again.state(code) == {"total": 5, "practice": 1, "done": 2}
     with pytest.raises(LookupError, match="no such person"):
         again.state("nobody")
     with pytest.raises(ValueError, match="with other seed"):
         Store(path, {**FACTS, "seed": 1})
+    with pytest.raises(ValueError, match="with other colours"):
+        Store(path, {**FACTS, "colours": {"saturation": 0}})
     (tmp_path / "text").write_text("no database, but long enough to be looked at" * 30)
     with pytest.raises(ValueError, match="cannot be used"):
         Store(tmp_path / "text", FACTS)
@@ -126,6 +139,39 @@ def test_refusals(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="two pictures in colour or more, got 0"):
         study(StudyOptions(folders=(tmp_path / "true", tmp_path / "a"), database=tmp_path / "s.sqlite"))
     assert not (tmp_path / "s.sqlite").exists()
+    with pytest.raises(ValueError, match="database: must be a file, got the folder"):
+        study(StudyOptions(folders=(tmp_path / "true", tmp_path / "a"), database=tmp_path))
+
+
+def test_what_is_shown_is_what_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Our own colours follow the options, and a study goes on only with the same pictures on both sides."""
+    material(tmp_path)
+    shown: list[Material] = []
+    colours: list[float] = []
+
+    def run(app: Any, *_: Any, **__: Any) -> None:
+        found = shown[-1]
+        colours.append(np.ptp(np.asarray(Image.open(found.path(0, found.methods[0]))).astype(int), axis=2).mean())
+
+    def preparing(*arguments: Any) -> Material:
+        shown.append(prepare(*arguments))
+        return shown[-1]
+
+    monkeypatch.setattr("fastcolor.web.study.serve.run", run)
+    monkeypatch.setattr("fastcolor.web.study.pairs.prepare", preparing)
+    own = {"folders": (tmp_path / "photographs",), "engine": "torch"}
+    study(StudyOptions(**own, database=tmp_path / "own.sqlite"))
+    study(StudyOptions(**own, database=tmp_path / "own.sqlite"))
+    study(StudyOptions(**own, database=tmp_path / "gray.sqlite", saturation=0.0))
+    assert colours[0] == colours[1] > 3 > colours[2]
+    for changed in ({"saturation": 0.5}, {"size": 128}):
+        with pytest.raises(ValueError, match="with other colours"):
+            study(StudyOptions(**own, database=tmp_path / "own.sqlite", **changed))
+    given = {"folders": (tmp_path / "photographs", tmp_path / "dull"), "database": tmp_path / "given.sqlite"}
+    study(StudyOptions(**given))
+    Image.open(tmp_path / "photographs" / "0.png").save(tmp_path / "dull" / "0.jpg")
+    with pytest.raises(ValueError, match="with other digests"):
+        study(StudyOptions(**given))
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +214,8 @@ def test_over_http(server: Server, tmp_path: Path) -> None:
         assert (kind == "true") == bool((left == right).all())
         assert client.get(f"{base}/{number + 1}/left.png").status_code == 404
         assert client.post(f"{base}/{number}/answer", json={"side": fake, "ms": 1}).status_code == 422
+        assert client.post(f"{base}/{number}/shown", json={"ms": 1003}).status_code == 422
+        assert client.post(f"{base}/{number}/begun").status_code == 204
         assert client.post(f"{base}/{number}/shown", json={"ms": 1003}).status_code == 204
         told = client.post(f"{base}/{number}/answer", json={"side": fake, "ms": 300}).json()
         assert told["right"] is (True if number == 0 else None) and told["done"] == number + 1

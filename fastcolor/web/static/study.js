@@ -84,6 +84,7 @@ async function display() {
   phase = "shown";
   $("show").disabled = true;
   $("told").textContent = "";
+  await send(`api/people/${person}/pairs/${state.done}/begun`, "POST", {}); // a reload in the midst of it counts
   await frame();
   $("pair").classList.add("shown");
   const began = await frame();

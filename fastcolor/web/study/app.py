@@ -85,6 +85,11 @@ def application(store: Store, material: Material) -> FastAPI:
         path = material.path(trial.picture, trial.method, trial.colours) if fake else material.path(trial.picture)
         return FileResponse(path, headers=_FRESH, media_type="image/png")
 
+    @app.post("/api/people/{code}/pairs/{number}/begun", status_code=204)
+    def begun(code: str, number: int) -> None:
+        """Note that a pair is about to be seen."""
+        store.begun(code, number)
+
     @app.post("/api/people/{code}/pairs/{number}/shown", status_code=204)
     def shown(code: str, number: int, body: ShownBody) -> None:
         """Note for how long a pair was seen."""

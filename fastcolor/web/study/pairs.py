@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,6 @@ from ...formats.endings import PICTURE_SUFFIXES, PictureError
 from ...formats.pixels import eight_bit
 from ...formats.reading import read
 from ...pictures.colored import in_color
-from ...pictures.colorize import Colorizer
 
 SIDE = 512  # pixels of the longer side, at most
 OWN = "fastcolor"  # the method's name where no results are given
@@ -32,11 +32,12 @@ class Material:
     """What a study shows.
 
     Attributes:
-        names: of the pictures. digests: SHA-256 of the true files. methods: by name. folder: of the files shown.
+        names: of the pictures. digests: SHA-256 of the true files, and of the results that were given, each method's in
+            that order. methods: by name. folder: of the files shown.
     """
 
     names: tuple[str, ...]
-    digests: tuple[str, ...]
+    digests: tuple[tuple[str, ...], ...]
     methods: tuple[str, ...]
     folder: Path
 
@@ -53,7 +54,7 @@ class Material:
         return target
 
 
-def prepare(folders: tuple[Path, ...], into: Path, make: Colorizer | None) -> Material:
+def prepare(folders: tuple[Path, ...], into: Path, make: Callable[[Image.Image], Image.Image] | None) -> Material:
     """Read all pictures and write them as the study shows them.
 
     Args:
@@ -67,6 +68,7 @@ def prepare(folders: tuple[Path, ...], into: Path, make: Colorizer | None) -> Ma
     methods = tuple(folder.resolve().name for folder in results) or (OWN,)
     paths = sorted(path for path in true.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES and path.name[0] != ".")
     found: list[Path] = []
+    digests: list[tuple[str, ...]] = []
     for path in bar(paths):
         frame = read(path).frames[0]
         if not in_color(frame):
@@ -74,17 +76,18 @@ def prepare(folders: tuple[Path, ...], into: Path, make: Colorizer | None) -> Ma
             continue
         number, image = len(found), _shown(Image.fromarray(eight_bit(frame.pixels)))
         image.save(into / f"{number}-true.png")
+        files = [path, *(_result_of(folder, path) for folder in results)]
         for index in range(len(methods)):
             if make is not None:
                 other = _shown(make(Image.fromarray(eight_bit(frame.gray)))).convert("RGB")
             else:
-                other = _result(results[index], path, image)
+                other = _result(files[1 + index], path, image)
             other.save(into / f"{number}-m{index}.png")
         found.append(path)
+        digests.append(tuple(hashlib.sha256(file.read_bytes()).hexdigest() for file in files))
     if len(found) < 2:
         raise ValueError(f"folders: {true} must hold two pictures in colour or more, got {len(found)}")
-    digests = tuple(hashlib.sha256(path.read_bytes()).hexdigest() for path in found)
-    return Material(tuple(path.name for path in found), digests, methods, into)
+    return Material(tuple(path.name for path in found), tuple(digests), methods, into)
 
 
 def _shown(image: Image.Image) -> Image.Image:
@@ -93,19 +96,24 @@ def _shown(image: Image.Image) -> Image.Image:
     return copy
 
 
-def _result(folder: Path, true: Path, image: Image.Image) -> Image.Image:
-    """A method's result for a picture, at the size at which that is shown."""
+def _result_of(folder: Path, true: Path) -> Path:
+    """A method's file for a picture."""
     fits = [path for path in sorted(folder.iterdir()) if path.stem == true.stem]
     fits = [path for path in fits if path.suffix.lower() in PICTURE_SUFFIXES]
     if not fits:
         raise PictureError(f"{folder}: has no result for {true.name}")
-    pixels = eight_bit(read(fits[0]).frames[0].pixels)
+    return fits[0]
+
+
+def _result(path: Path, true: Path, image: Image.Image) -> Image.Image:
+    """A method's result for a picture, at the size at which that is shown."""
+    pixels = eight_bit(read(path).frames[0].pixels)
     if pixels.ndim == 2:
         pixels = pixels[..., None].repeat(3, axis=2)
     height, width = pixels.shape[:2]
     if abs(width / height * image.height / image.width - 1) > _SHAPES:
         raise PictureError(
-            f"{fits[0]}: must have the shape of {true.name}, {image.width} x {image.height}, got {width} x {height}"
+            f"{path}: must have the shape of {true.name}, {image.width} x {image.height}, got {width} x {height}"
         )
     return Image.fromarray(pixels).resize(image.size, Image.Resampling.LANCZOS)
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import tempfile
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+from ...film.resume import fingerprint
 from ...models import named
 from ...options.study import StudyOptions
 from ..server import need, run
@@ -24,15 +27,20 @@ def study(options: StudyOptions) -> None:
     from ...pictures.colorize import Colorizer
     from .app import application
     from .pairs import prepare
-    from .store import Store
+    from .store import Store, check
 
-    make = Colorizer.of(options) if len(options.folders) == 1 else None
+    check(options.database)
+    make = colours = None
+    if len(options.folders) == 1:
+        make = partial(Colorizer.of(options), temperature=options.temperature, saturation=options.saturation)
+        colours = _own_colours(options)
     with tempfile.TemporaryDirectory(prefix="fastcolor-study-") as folder:
         material = prepare(options.folders, Path(folder), make)
         facts = {
             "pictures": material.names,
             "digests": material.digests,
             "methods": material.methods,
+            "colours": colours,
             "trials": options.trials,
             "practice": options.practice,
             "seed": options.seed,
@@ -42,6 +50,13 @@ def study(options: StudyOptions) -> None:
             run(application(store, material), None, options.port, open_page=options.open)
         finally:
             store.close()
+
+
+def _own_colours(options: StudyOptions) -> dict[str, Any]:
+    """What decides our own colours; engines differ by roundings alone."""
+    members = [(share, fingerprint(named.locate(name))) for name, share in named.members(options.weights)]
+    names = ("merge", "as_published", "temperature", "saturation", "size")
+    return {"weights": members, **{name: getattr(options, name) for name in names}}
 
 
 def _check_folders(folders: tuple[Path, ...]) -> None:

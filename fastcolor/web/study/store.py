@@ -9,15 +9,17 @@ import secrets
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from ...atomic import check_folder
+from ..table import cell
 from .plan import Side, Trial, plan
 
-VERSION = 1
+VERSION = 2
 _TABLES = """
 CREATE TABLE study (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE person (id INTEGER PRIMARY KEY, code TEXT NOT NULL UNIQUE, began TEXT NOT NULL, screen TEXT NOT NULL);
@@ -26,9 +28,10 @@ CREATE TABLE trial (
     kind TEXT NOT NULL, method TEXT, picture INTEGER NOT NULL, colours INTEGER, fake TEXT NOT NULL,
     answer TEXT, answer_ms REAL, answered TEXT, PRIMARY KEY (person, number));
 CREATE TABLE display (
-    person INTEGER NOT NULL, number INTEGER NOT NULL, ms REAL NOT NULL, at TEXT NOT NULL,
+    person INTEGER NOT NULL, number INTEGER NOT NULL, began TEXT NOT NULL, ms REAL, ended TEXT,
     FOREIGN KEY (person, number) REFERENCES trial (person, number));
 """
+_OURS = {"study", "person", "trial", "display"}
 
 
 class Store:
@@ -44,6 +47,7 @@ class Store:
     def __init__(self, path: Path, facts: dict[str, Any]) -> None:
         self.path, self.facts = path, facts
         self._lock = threading.Lock()
+        check(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._file.row_factory = sqlite3.Row
@@ -69,7 +73,7 @@ class Store:
                 rows = [(name, json.dumps(value)) for name, value in told.items()]
                 self._file.executemany("INSERT INTO study VALUES (?, ?)", rows)
             return
-        if not {"study", "person", "trial", "display"} <= tables:
+        if not _OURS <= tables:
             raise ValueError(f"database: {path} holds something else than a study")
         there = {row["name"]: json.loads(row["value"]) for row in self._file.execute("SELECT * FROM study")}
         for name, value in told.items():
@@ -128,12 +132,25 @@ class Store:
             raise LookupError("all pairs are judged")
         return Trial(**{**dict(row), "practice": bool(row["practice"])})
 
-    def shown(self, code: str, number: int, ms: float) -> None:
-        """Note for how long a pair was seen."""
+    def begun(self, code: str, number: int) -> None:
+        """Note that a pair is about to be seen: a page that is closed meanwhile has shown it too."""
         self.trial(code, number)
         with self._writing():
-            row = (self._person(code), number, ms, _now())
-            self._file.execute("INSERT INTO display VALUES (?, ?, ?, ?)", row)
+            row = (self._person(code), number, _now())
+            self._file.execute("INSERT INTO display (person, number, began) VALUES (?, ?, ?)", row)
+
+    def shown(self, code: str, number: int, ms: float) -> None:
+        """Note for how long a pair was seen. ValueError: nobody said that it was about to be."""
+        self.trial(code, number)
+        person = self._person(code)
+        with self._writing():
+            done = self._file.execute(
+                "UPDATE display SET ms = ?, ended = ? WHERE ms IS NULL AND rowid = "
+                "(SELECT max(rowid) FROM display WHERE person = ? AND number = ?)",
+                (ms, _now(), person, number),
+            )
+            if not done.rowcount:
+                raise ValueError("shown: must come after the pair's beginning, once")
 
     def answer(self, code: str, number: int, side: Side, ms: float) -> bool | None:
         """Note which side a person takes for the recoloured one.
@@ -145,7 +162,8 @@ class Store:
             ValueError: the pair was not shown yet. LookupError: another one is next.
         """
         trial, person = self.trial(code, number), self._person(code)
-        seen = self._file.execute("SELECT 1 FROM display WHERE person = ? AND number = ?", (person, number)).fetchone()
+        row = ("SELECT 1 FROM display WHERE person = ? AND number = ? AND ms IS NOT NULL", (person, number))
+        seen = self._file.execute(*row).fetchone()
         if seen is None:
             raise ValueError("answer: must come after the pair was shown")
         with self._writing():
@@ -159,7 +177,7 @@ class Store:
     def answers(self) -> list[dict[str, Any]]:
         """Every answer with its pair and how often and for how long it was shown."""
         rows = self._file.execute(
-            "SELECT trial.*, count(display.ms) AS displays, min(display.ms) AS shown_ms FROM trial "
+            "SELECT trial.*, count(display.began) AS displays, min(display.ms) AS shown_ms FROM trial "
             "LEFT JOIN display ON display.person = trial.person AND display.number = trial.number "
             "WHERE answer IS NOT NULL GROUP BY trial.person, trial.number ORDER BY trial.person, trial.number"
         ).fetchall()
@@ -173,7 +191,7 @@ class Store:
         rows = csv.DictWriter(text, [*names, "displays", "answered"], extrasaction="ignore")
         rows.writeheader()
         for row in self.answers():
-            rows.writerow({key: f"'{v}" if str(v)[:1] in ("=", "+", "@") else v for key, v in row.items()})
+            rows.writerow({key: cell(value) for key, value in row.items()})
         return text.getvalue()
 
     def _person(self, code: str) -> int:
@@ -185,6 +203,28 @@ class Store:
     def close(self) -> None:
         """Leave one file behind."""
         self._file.close()
+
+
+def check(path: Path) -> None:
+    """See whether a file can hold a study's answers, without making or changing it.
+
+    Raises:
+        ValueError: it is a folder, holds something else, or cannot be written.
+    """
+    if path.is_dir():
+        raise ValueError(f"database: must be a file, got the folder {path}")
+    if not path.exists():
+        try:
+            return check_folder(path.parent)
+        except OSError as error:
+            raise ValueError(f"database: {error}") from None
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as file:
+            tables = {row[0] for row in file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.Error as error:
+        raise ValueError(f"database: {path} cannot be used ({error})") from None
+    if tables and not _OURS <= tables:
+        raise ValueError(f"database: {path} holds something else than a study")
 
 
 def _now() -> str:
