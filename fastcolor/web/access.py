@@ -44,7 +44,8 @@ class Access:
         self.port = port
         self.path = "/" + secrets.token_urlsafe(9)
         self.token, self.cookie = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
-        self.hosts = (f"127.0.0.1:{port}", f"localhost:{port}")
+        names = ("127.0.0.1", "localhost")
+        self.hosts = tuple(f"{name}:{port}" for name in names) + (names if port == 80 else ())
         self._tickets: set[str] = set()
 
     @property
@@ -123,7 +124,7 @@ class Guard:
         host, origin = headers.get("host", ""), headers.get("origin")
         if host not in access.hosts:
             return 421, f"this server answers to http://{access.hosts[0]} alone"
-        if origin is not None and origin != f"http://{host}":
+        if origin is not None and origin not in {f"http://{host}", f"http://{host.removesuffix(':80')}"}:
             return 403, "requests of other pages are refused"
         entering = scope["method"] == "GET" and scope["path"] == access.path + "/"
         if headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not (

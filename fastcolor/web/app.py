@@ -14,11 +14,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
 
 from ..constants import __version__
 from .lane import CancelledWorkError, FullError
 from .look import Look
-from .store import TooLargeError, sayable
+from .process import WorkError
+from .store import MissingError, TooLargeError, TooManyError, sayable
 from .studio import Studio
 
 STATIC = Path(__file__).parent / "static"
@@ -26,10 +28,13 @@ UPLOADS = re.compile(r"/api/items(/[0-9a-f]+/guide)?")
 _STATUS = (  # the first that fits
     (FullError, 429),
     (TooLargeError, 413),
-    (ValueError, 422),
-    (LookupError, 404),
+    (TooManyError, 409),
     (CancelledWorkError, 409),
+    (MissingError, 404),
+    (ValueError, 422),
+    (WorkError, 500),
 )
+_NOTHING = {404: "there is nothing at this address", 405: "this address takes no such request"}
 
 
 class LookBody(BaseModel):
@@ -116,7 +121,7 @@ def application(studio: Studio) -> FastAPI:
         """Ten seconds from the middle of a film, gray and colour side by side."""
         path = studio.store[key].folder / "preview.mp4"
         if not path.exists():
-            raise LookupError("it is not painted yet")
+            raise MissingError("it is not painted yet")
         return FileResponse(path, media_type="video/mp4", headers=_FRESH)
 
     @app.put("/api/items/{key}/mark", status_code=204)
@@ -136,7 +141,7 @@ def application(studio: Studio) -> FastAPI:
         """A picture at the size of a screen, or small, in gray or in colour."""
         path = studio.store[key].folder / f"{which}.jpg"
         if not path.exists():
-            raise LookupError("it is not painted yet")
+            raise MissingError("it is not painted yet")
         return FileResponse(path, headers=_FRESH)
 
     @app.get("/api/items/{key}/{which}/part.jpg")
@@ -206,6 +211,14 @@ def told_in_words(app: FastAPI) -> None:
         where = ".".join(str(part) for part in first["loc"][1:]) or "request"
         return JSONResponse({"error": f"{where}: {first['msg'][:1].lower()}{first['msg'][1:]}"}, 422)
 
+    async def nothing(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        words = _NOTHING.get(error.status_code) or str(error.detail)
+        return JSONResponse({"error": words}, error.status_code, headers=error.headers)
+
+    async def broken(request: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({"error": "the server has a fault; its terminal tells more"}, 500)
+
     async def failed(request: Request, error: Exception) -> JSONResponse:
         status = next((code for kind, code in _STATUS if isinstance(error, kind)), 500)
         words = str(error) or type(error).__name__
@@ -216,5 +229,7 @@ def told_in_words(app: FastAPI) -> None:
         return JSONResponse({"error": words}, status, headers=headers)
 
     app.add_exception_handler(RequestValidationError, invalid)
-    for kind in (ValueError, LookupError, OSError, RuntimeError):
+    app.add_exception_handler(HTTPException, nothing)
+    app.add_exception_handler(Exception, broken)  # and the traceback goes to the terminal
+    for kind in (*(kind for kind, _ in _STATUS), OSError):
         app.add_exception_handler(kind, failed)

@@ -16,6 +16,7 @@ class Events:
 
     def __init__(self) -> None:
         self._listeners: set[asyncio.Queue[str | None]] = set()
+        self._closed = False
 
     def tell(self, kind: str, /, **what: Any) -> None:
         """Tell all pages."""
@@ -30,6 +31,8 @@ class Events:
 
     async def listen(self) -> AsyncIterator[str]:
         """What a page reads."""
+        if self._closed:
+            return
         queue: asyncio.Queue[str | None] = asyncio.Queue(_BEHIND)
         self._listeners.add(queue)
         try:
@@ -46,7 +49,8 @@ class Events:
             self._listeners.discard(queue)
 
     def close(self) -> None:
-        """Let all go."""
+        """Let all go, and let nobody in any more."""
+        self._closed = True
         for queue in list(self._listeners):
             while not queue.empty():
                 queue.get_nowait()

@@ -76,6 +76,11 @@ class Films:
         if item.ticket is not None:
             self._previews.cancel(item.ticket)
 
+    def abandon(self) -> None:
+        """Tell whoever waits for something that it will not come."""
+        self._previews.abandon()
+        self._exports.abandon()
+
     async def close(self) -> None:
         """End both processes."""
         await self._previews.stop()

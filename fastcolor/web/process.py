@@ -15,7 +15,11 @@ from typing import Any
 log = logging.getLogger("fastcolor")
 
 
-class DiedError(RuntimeError):
+class WorkError(RuntimeError):
+    """The work in the process has failed."""
+
+
+class DiedError(WorkError):
     """The process that did the work has ended in the midst of it."""
 
 
@@ -44,7 +48,7 @@ class Process:
 
         Raises:
             DiedError: the process has ended. Whatever the method raises, as an error of the same kind where that is a
-            ValueError or OSError, else as RuntimeError.
+            ValueError or OSError, else as WorkError.
         """
         with self._lock:
             process, pipe = self._started(name)
@@ -94,7 +98,7 @@ class Process:
             if name is not None and name is not self._name:
                 self._unwanted = name
                 return
-            process = self._process
+            process, _pipe = self._process, self._pipe  # which is not closed before the process has ended
             if process is None:
                 return
             self._process = self._pipe = None  # the next call gets another one, however this one dies
@@ -130,7 +134,7 @@ def _work(pipe: Connection, make: str, arguments: tuple[Any, ...]) -> None:
                 named = {"tell": lambda value: pipe.send(("told", value))} if tells else {}
                 answer = ("done", getattr(made, method)(*given, **named))
             except Exception as error:
-                log.debug("%s", method, exc_info=error)
+                log.log(logging.DEBUG if _kind(error) else logging.ERROR, "%s", method, exc_info=error)
                 words = " ".join(str(error).split()) or type(error).__name__
                 answer = ("failed", (words, _kind(error), getattr(error, "errno", None)))
             pipe.send(answer)
@@ -143,4 +147,4 @@ def _kind(error: Exception) -> str:
 def _error(words: str, kind: str, number: int | None) -> Exception:
     if kind == "OSError" and number is not None:
         return OSError(number, words)
-    return {"ValueError": ValueError, "OSError": OSError}.get(kind, RuntimeError)(words)
+    return {"ValueError": ValueError, "OSError": OSError}.get(kind, WorkError)(words)

@@ -10,6 +10,7 @@ import threading
 import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 from ..models import named
@@ -46,16 +47,19 @@ def serve(options: ServeOptions) -> None:
 
     studio = Studio(options)
     try:
-        run(application(studio), UPLOADS, options.port, open_page=options.open)
+        run(application(studio), UPLOADS, options.port, open_page=options.open, leaving=studio.leave)
     finally:
         studio.store.close()
 
 
-def run(app: Any, uploads: re.Pattern[str] | None, port: int, *, open_page: bool) -> None:
+def run(
+    app: Any, uploads: re.Pattern[str] | None, port: int, *, open_page: bool, leaving: Callable[[], None] = lambda: None
+) -> None:
     """Serve an application on 127.0.0.1 behind a guard, and print its address, until a signal comes.
 
     Args:
         uploads: fits its paths that take long bodies. port: 0: any. open_page: start the browser.
+        leaving: is called when the signal comes, before anybody is waited for.
     """
     import uvicorn
 
@@ -74,7 +78,13 @@ def run(app: Any, uploads: re.Pattern[str] | None, port: int, *, open_page: bool
             timeout_graceful_shutdown=1,
             limit_concurrency=256,
         )
-        server = uvicorn.Server(config)
+
+        class Server(uvicorn.Server):
+            def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+                leaving()
+                super().handle_exit(sig, frame)
+
+        server = Server(config)
         if open_page:
             _once_up(server, lambda: webbrowser.open(access.ticket()))
         with _ending_quietly():

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 from ..atomic import lock
 from ..constants import is_film
@@ -87,9 +87,7 @@ class Store:
     def __init__(self, look: Look) -> None:
         self._look = look
         _sweep()
-        self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX))  # that only we can enter
-        self._held = (self.folder / "lock").open("w")
-        lock(self._held, self.folder / "lock")
+        self.folder, self._held = _work_folder()
         self.items: dict[str, Item] = {}
 
     def add(self, name: str, source: Path | None = None, inside: str = "") -> Item:
@@ -189,11 +187,29 @@ def plainly(error: Exception | str, item: Item) -> str:
     return sayable(words.replace(str(item.source), item.name).replace(f"{item.folder}/", ""))
 
 
+def _work_folder() -> tuple[Path, IO[str]]:
+    """A folder that only we can enter, and a file in it that says, while it is held, that we are alive."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+        path = folder / "lock"
+        file = path.open("w")
+        # Another server that swept just then may have taken it for one that was left behind.
+        if os.name == "nt" or (lock(file, path) and path.exists()):
+            return folder, file
+        file.close()
+
+
 def _sweep() -> None:
     """Remove the work folders of servers that were killed."""
     for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError):
-            if left.stat().st_uid != os.getuid() or left.is_symlink():
+            if left.is_symlink():
+                continue
+            if os.name == "nt":  # no locks there, but a file that is open cannot be removed
+                (left / "lock").unlink()
+                shutil.rmtree(left, ignore_errors=True)
+                continue
+            if left.stat().st_uid != os.getuid():
                 continue
             with (left / "lock").open("r+") as file:
                 if lock(file, left / "lock"):

@@ -23,7 +23,7 @@ from .lane import CancelledWorkError, Lane
 from .look import Look
 from .outputs import COLOURED, Export, Outputs
 from .process import Process
-from .store import MOST_ITEMS, MOST_PICTURE, Item, Mark, Store, TooLargeError, plain, plainly, sayable
+from .store import MOST_ITEMS, MOST_PICTURE, Item, Mark, MissingError, Store, TooLargeError, plain, plainly, sayable
 from .table import cell
 
 log = logging.getLogger("fastcolor")
@@ -48,6 +48,7 @@ class Studio:
         self.films = Films(LookOptions(**chosen), self.changed)
         self.outputs = Outputs(self.store, self.painter, self.films, self.events, options.folder)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None  # once it runs
 
     # The page's pictures
 
@@ -78,14 +79,19 @@ class Studio:
         """Take an upload; its colouring begins.
 
         Raises:
-            FullError: so much is waiting already. ValueError: a name of neither a picture nor a film. TooLargeError.
+            TooManyError, TooLargeError. ValueError: a name of neither a picture nor a film. CancelledWorkError: it was
+            removed meanwhile.
         """
         item = self.store.add(name)
         try:
             await self.store.receive(item, parts, size)
+            self.store[item.id]
             self.begin(item)
-        except BaseException:
+        except BaseException as error:
+            gone = item.id not in self.store.items
             self.store.remove(item)
+            if gone and isinstance(error, (OSError, MissingError)):  # its folder went meanwhile
+                raise CancelledWorkError(f"{item.name}: was removed before all of it had come") from None
             raise
         return item
 
@@ -240,7 +246,18 @@ class Studio:
 
     async def warm(self) -> None:
         """Have the network loaded before it is asked for."""
+        self._loop = asyncio.get_running_loop()
         self.painter.submit("ready")
+
+    def leave(self) -> None:
+        """Let all pages go; to be called from a signal's handler."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._leave)
+
+    def _leave(self) -> None:
+        self.events.close()
+        self.films.abandon()
+        self.painter.abandon()
 
     async def close(self) -> None:
         """End everything and remove the work folder."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import io
 import os
 import signal
@@ -13,19 +15,25 @@ import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+from fastapi import FastAPI
 from film_clips import clip, packets_of
 from page_server import Server, exported, send, serving, settled
 from PIL import Image
+from starlette.applications import Starlette
+from starlette.responses import Response
+from starlette.routing import Mount
 
 from fastcolor import colorize
 from fastcolor.film.video import video
 from fastcolor.options.pictures import ColorizeOptions
 from fastcolor.pictures.files import colorize_files
-from fastcolor.web.access import MOST_BODY, Access
+from fastcolor.web.access import MOST_BODY, Access, Guard
+from fastcolor.web.app import told_in_words
 from fastcolor.web.store import plain
 
 PHOTOGRAPH = Path(__file__).parents[2] / "bench" / "demo" / "coffee.jpg"
@@ -112,6 +120,34 @@ def test_the_cookie_and_the_headers(server: Server, client: httpx.Client) -> Non
     told = client.get("openapi.json")
     assert told.status_code == 200 and "/api/items" in told.json()["paths"]
     assert client.get("docs").status_code == client.get("redoc").status_code == 404
+
+
+def asked_of(app: Any, base: str, method: str, path: str, headers: dict[str, str] | None = None) -> httpx.Response:
+    """An application's own answer, without a server."""
+
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url=base) as client:
+            return await client.request(method, path, headers=headers)
+
+    return asyncio.run(ask())
+
+
+@pytest.mark.parametrize(
+    ("port", "host", "origin", "status"),
+    [
+        (80, "127.0.0.1", "http://127.0.0.1", 200),  # browsers leave the usual port out
+        (80, "localhost:80", "http://localhost", 200),
+        (80, "localhost", "http://evil.example", 403),
+        (8000, "127.0.0.1", None, 421),
+        (8000, "127.0.0.1:8000", "http://127.0.0.1", 403),
+    ],
+)
+def test_the_usual_port_has_no_number(port: int, host: str, origin: str | None, status: int) -> None:
+    access = Access(port)
+    guarded = Guard(Starlette(routes=[Mount("/", Response("in"))]), access, None)
+    headers = {"host": host, "cookie": f"fastcolor={access.cookie}", **({"origin": origin} if origin else {})}
+    assert asked_of(guarded, f"http://{host}", "GET", access.path + "/", headers).status_code == status
 
 
 def test_a_ticket_works_once() -> None:
@@ -322,6 +358,35 @@ def test_another_picture_gives_its_colours(client: httpx.Client, tmp_path: Path)
     assert any("found something alike" in line for line in similar.json()["said"])
 
 
+def test_what_is_removed_while_it_comes_does_not_come_back(client: httpx.Client) -> None:
+    def parts() -> Iterator[bytes]:
+        data = gray()
+        yield data[:20]
+        while not (items := client.get("api/items").json()):
+            time.sleep(0.01)
+        assert client.delete(f"api/items/{items[0]['id']}").status_code == 204
+        yield data[20:]
+
+    with httpx.Client(base_url=client.base_url, cookies=client.cookies) as other:
+        answer = other.post("api/items", params={"name": "gone.png"}, content=parts())
+    assert answer.status_code == 409 and answer.json()["error"].startswith("gone.png: was removed")
+    assert client.get("api/items").json() == []
+
+
+def test_a_fault_is_told_as_one() -> None:
+    app = FastAPI()
+    told_in_words(app)
+
+    @app.get("/bug")
+    async def bug() -> None:
+        raise KeyError("secret")
+
+    asked = [("GET", "/bug"), ("GET", "/nothing"), ("POST", "/bug")]
+    answers = [asked_of(app, "http://localhost", method, path) for method, path in asked]
+    assert [answer.status_code for answer in answers] == [500, 404, 405]
+    assert all(list(answer.json()) == ["error"] and "secret" not in answer.text for answer in answers)
+
+
 def test_marks_and_their_list(client: httpx.Client) -> None:
     names = ("=cmd.png", "b.png")
     keys = [send(client, gray(seed=seed), name).json()["id"] for seed, name in enumerate(names)]
@@ -423,6 +488,7 @@ def test_a_folder_of_the_machine_and_the_end(tmp_path: Path) -> None:
     few = "import fastcolor.web.store as a, fastcolor.web.studio as b; a.MOST_ITEMS = b.MOST_ITEMS = 4; b.QUEUE = 1"
     code = f"{few}; from fastcolor.__main__ import main; main()"
     server = Server("serve", "--folder", folder, "--engine", "torch", temporary=tmp_path / "tmp", code=code)
+    listening = contextlib.ExitStack()
     try:
         assert not left.exists()
         client = server.client()
@@ -452,10 +518,14 @@ def test_a_folder_of_the_machine_and_the_end(tmp_path: Path) -> None:
         made = sorted(path.name for path in (folder / "coloured").glob("a*"))
         assert made == ["a-2.png", "a.png", "a.tif"]
         assert (folder / "coloured" / "a.png").read_bytes() == b"worked on by hand"
+        full = send(client, gray())
+        assert full.status_code == 409 and "remove some first" in full.json()["error"]
         for item in items:  # the page may forget them; the files stay
             assert client.delete(f"api/items/{item['id']}").status_code == 204
         assert (folder / "a.png").exists()
+        listening.enter_context(client.stream("GET", "api/events"))  # a page stays open
     finally:
         code, said = server.stop()
+        listening.close()
     assert code == 0 and "Traceback" not in said
     assert not list((tmp_path / "tmp").glob("fastcolor-serve-*"))

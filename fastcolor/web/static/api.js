@@ -34,7 +34,7 @@ export function guide(id, file) {
   return ask(`api/items/${id}/guide?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file });
 }
 
-/** Send a file; while the server has too much to do, wait and try again. */
+/** Send a file; while the server has too much to do (429), wait and try again. */
 export async function upload(file, progress = () => {}) {
   for (;;) {
     const reply = await new Promise((resolve, reject) => {

@@ -2,7 +2,7 @@
 
 import { ask, download, listen, send, upload } from "./api.js";
 import { arrange, drop, items, keepOnly, put, whenOpened } from "./grid.js";
-import { closeViewer, far, opened, openItem, refreshed, step, useGuide, whenTold } from "./viewer.js";
+import { closeViewer, far, opened, openItem, painted, refreshed, step, useGuide, whenTold } from "./viewer.js";
 
 const $ = (id) => document.getElementById(id);
 const AT_ONCE = 3; // uploads
@@ -72,7 +72,7 @@ addEventListener("drop", (event) => {
 
 // What the server tells
 
-let exporting = null;
+const exporting = new Map(); // what is known of the exports that we await, by their ids
 
 async function everything() {
   const all = await ask("api/items");
@@ -81,10 +81,13 @@ async function everything() {
   notes = (await ask("api/about")).notes;
   if (opened() && !items.has(opened())) closeViewer();
   tell();
-  const [running] = await ask("api/exports"); // of before a reload
-  if (running && !exporting) {
-    exporting = running.id;
-    exported(running);
+  for (const told of await ask("api/exports")) exporting.set(told.id, told); // of before a reload too
+  for (const id of [...exporting.keys()]) { // what happened while nobody listened
+    await ask(`api/exports/${id}`).then(exported, (error) => {
+      if (error instanceof TypeError) return; // no answer at all
+      exporting.delete(id);
+      progress();
+    });
   }
 }
 
@@ -126,25 +129,34 @@ $("order").addEventListener("change", () => arrange($("order").value));
 
 async function exportThese(ids) {
   try {
+    await painted(); // so that the export has the colours that are on the screen
     const told = await send("api/exports", "POST", { ids, format: $("format").value || null });
-    exporting = told.id;
+    exporting.set(told.id, told);
     exported(await ask(`api/exports/${told.id}`)); // what happened before we knew its id
   } catch (error) {
     say(error.message);
   }
 }
 
+/** How far all exports are together. */
+function progress() {
+  const all = [...exporting.values()];
+  const sum = (key) => all.reduce((before, told) => before + told[key], 0);
+  $("progress").hidden = !all.length;
+  if (!all.length) return;
+  const film = all.map((told) => told.film).find((film) => film.done !== undefined);
+  const alone = film?.total && sum("total") === 1;
+  $("bar").max = alone ? film.total : sum("total");
+  $("bar").value = alone ? film.done : sum("done");
+  say([`${sum("done")} of ${sum("total")} exported`, film ? far(film) : ""].filter(Boolean).join(" · "));
+}
+
 function exported(told) {
-  if (told.id !== exporting) return;
-  $("progress").hidden = told.state !== "working";
-  $("bar").max = told.total;
-  $("bar").value = told.done;
-  const { film } = told;
-  if (film.total && told.total === 1) [$("bar").max, $("bar").value] = [film.total, film.done];
-  if (told.state === "working") {
-    return say([`${told.done} of ${told.total} exported`, film.done === undefined ? "" : far(film)].filter(Boolean).join(" · "));
-  }
-  exporting = null;
+  if (!exporting.has(told.id)) return;
+  exporting.set(told.id, told);
+  if (told.state === "working") return progress();
+  exporting.delete(told.id);
+  progress();
   const inFolder = told.words.some((line) => line.startsWith("written into"));
   if (told.state === "ready" && !inFolder) download(`api/exports/${told.id}/file`);
   say([told.state === "ready" ? "Exported." : "Nothing was exported.", ...told.words].join(" "));
@@ -155,9 +167,9 @@ $("export-all").addEventListener("click", () => {
   exportThese([...items.values()].filter((item) => item.state === "ready").map((item) => item.id));
 });
 $("cancel-export").addEventListener("click", async () => {
-  const id = exporting;
-  exporting = null;
-  $("progress").hidden = true;
+  const ids = [...exporting.keys()];
+  exporting.clear();
+  progress();
   say("Export cancelled. What is done of a film is kept: another export goes on from there.");
-  await ask(`api/exports/${id}`, { method: "DELETE" }).catch(() => {});
+  for (const id of ids) await ask(`api/exports/${id}`, { method: "DELETE" }).catch(() => {});
 });

@@ -69,6 +69,7 @@ export function closeViewer() {
   if (!item) return;
   const id = item.id;
   item = null;
+  clearTimeout(waiting);
   closeFilm();
   $("viewer").hidden = true;
   main.classList.remove("viewing");
@@ -153,14 +154,16 @@ function showAfter(address) {
   shownAddress = address;
 }
 
-let painting = false, wanted = null;
+let painting = null, wanted = null;
 
 /** Ask for the picture as `look` says; while one answer is awaited only the newest wish is kept. */
-async function paint() {
+function paint() {
   if (isFilm()) return preview();
   wanted = { id: item.id, look: structuredClone(look) };
-  if (painting) return;
-  painting = true;
+  painting ??= paintAll();
+}
+
+async function paintAll() {
   while (wanted) {
     const { id, look } = wanted;
     wanted = null;
@@ -176,19 +179,30 @@ async function paint() {
       say(error.message);
     }
   }
-  painting = false;
+  painting = null;
   stage.dataset.painted = String(Number(stage.dataset.painted ?? 0) + 1);
   sharpen();
 }
 
-let soon = 0;
+let soon = 0, resting = null;
 
 /** A film's preview takes seconds: it begins when the sliders rest. */
 function preview() {
   const { id } = item;
   const asked = structuredClone(look);
+  resting = () => {
+    clearTimeout(soon);
+    resting = null;
+    return send(`api/items/${id}/preview`, "POST", asked).catch((error) => say(error.message));
+  };
   clearTimeout(soon);
-  soon = setTimeout(() => send(`api/items/${id}/preview`, "POST", asked).catch((error) => say(error.message)), 600);
+  soon = setTimeout(resting, 600);
+}
+
+/** Once the server knows the colours that were chosen last. */
+export async function painted() {
+  await resting?.();
+  await painting;
 }
 
 const LIVE = {

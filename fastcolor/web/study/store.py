@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ...atomic import check_folder
+from ..store import MissingError
 from ..table import cell
 from .plan import Side, Trial, plan
 
@@ -110,7 +111,7 @@ class Store:
         return code
 
     def state(self, code: str) -> dict[str, Any]:
-        """How far a person is. LookupError: there is no such person."""
+        """How far a person is. MissingError: there is no such person."""
         person = self._person(code)
         row = self._file.execute(
             "SELECT count(*) AS total, sum(practice) AS practice, sum(answer IS NOT NULL) AS done "
@@ -120,16 +121,16 @@ class Store:
         return {"total": row["total"], "practice": row["practice"], "done": row["done"]}
 
     def trial(self, code: str, number: int) -> Trial:
-        """The pair that a person has to judge next. LookupError: there is none, or another is next."""
+        """The pair that a person has to judge next. MissingError: there is none, or another is next."""
         person = self._person(code)
         if number != self.state(code)["done"]:
-            raise LookupError("another pair is next")
+            raise MissingError("another pair is next")
         row = self._file.execute(
             "SELECT practice, kind, method, picture, colours, fake FROM trial WHERE person = ? AND number = ?",
             (person, number),
         ).fetchone()
         if row is None:
-            raise LookupError("all pairs are judged")
+            raise MissingError("all pairs are judged")
         return Trial(**{**dict(row), "practice": bool(row["practice"])})
 
     def begun(self, code: str, number: int) -> None:
@@ -159,7 +160,7 @@ class Store:
             Whether it is, in practice; else None: nobody learns that while it counts.
 
         Raises:
-            ValueError: the pair was not shown yet. LookupError: another one is next.
+            ValueError: the pair was not shown yet. MissingError: another one is next.
         """
         trial, person = self.trial(code, number), self._person(code)
         row = ("SELECT 1 FROM display WHERE person = ? AND number = ? AND ms IS NOT NULL", (person, number))
@@ -197,7 +198,7 @@ class Store:
     def _person(self, code: str) -> int:
         row = self._file.execute("SELECT id FROM person WHERE code = ?", (code,)).fetchone()
         if row is None:
-            raise LookupError("there is no such person in this study")
+            raise MissingError("there is no such person in this study")
         return int(row["id"])
 
     def close(self) -> None:
