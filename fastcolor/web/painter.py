@@ -41,6 +41,7 @@ class Painter:
         self._colorizer = Colorizer.of(options).at(None)
         self._canvases: OrderedDict[tuple[str, int | None], Canvas] = OrderedDict()
         self._whole: tuple[str, Picture] | None = None
+        self._painted_whole: tuple[str, Look, Image.Image] | None = None  # for the next part of it
 
     def ready(self) -> bool:
         """Whether the network is loaded, which it is by now."""
@@ -73,8 +74,12 @@ class Painter:
         _save(image, Path(folder, "after"))
         return {"doubt": canvas.doubt, "said": said}
 
-    def part(self, path: str, look: Look, box: tuple[int, int, int, int]) -> tuple[bytes, bytes]:
-        """JPEGs of a part of the whole picture, gray and in colour. box: left, top, right, bottom in pixels."""
+    def part(self, path: str, look: Look, box: tuple[int, int, int, int], which: str) -> bytes:
+        """A JPEG of a part of the whole picture.
+
+        Args:
+            box: left, top, right, bottom in pixels. which: "before", in gray, or "after".
+        """
         picture = self._opened(path)
         height, width = picture.pixels.shape[:2]
         left, top, right, bottom = box
@@ -85,10 +90,12 @@ class Painter:
             min(max(right, left + 1), width, left + _CROP),
             min(max(bottom, top + 1), height, top + _CROP),
         )
-        canvas = self._canvas(path, look)
-        painted = self._painted(canvas, path, look, small=False)
-        gray = _gray(picture, (slice(box[1], box[3]), slice(box[0], box[2])))
-        return _jpeg(gray), _jpeg(painted.crop(box))
+        if which == "before":
+            return _jpeg(_gray(picture, (slice(box[1], box[3]), slice(box[0], box[2]))))
+        if self._painted_whole is None or self._painted_whole[:2] != (path, look):
+            image = self._painted(self._canvas(path, look), path, look, small=False)
+            self._painted_whole = (path, look, image)
+        return _jpeg(self._painted_whole[2].crop(box))
 
     def suggestions(self, path: str, look: Look, x: float, y: float) -> list[tuple[str, float]]:
         """The network's likeliest colours for a place."""

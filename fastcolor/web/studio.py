@@ -180,9 +180,8 @@ class Studio:
     async def part(self, item: Item, box: tuple[int, int, int, int], which: str) -> bytes:
         """A JPEG of a part of the whole picture. which: "before" or "after"."""
         _ready(item)
-        call = ("part", str(item.source), item.look, box)
-        before, after = await self.painter.submit(*call, urgent=True).done
-        return before if which == "before" else after
+        call = ("part", str(item.source), item.look, box, which)
+        return await self.painter.submit(*call, urgent=True).done
 
     async def suggestions(self, item: Item, x: float, y: float) -> list[tuple[str, float]]:
         """The network's likeliest colours for a place; x and y from 0 to 1."""

@@ -288,9 +288,13 @@ def test_colours_hints_and_the_commands_own_file(client: httpx.Client, tmp_path:
     shares = [one["probability"] for one in suggested]
     assert 2 <= len(shares) <= 6 and shares == sorted(shares, reverse=True) and sum(shares) <= 1.001
     part = {"left": 300, "top": 200, "right": 420, "bottom": 290}
-    assert pixels(client.get(f"api/items/{key}/after/part.jpg", params=part)).shape == (90, 120, 3)
+    hinted_part = pixels(client.get(f"api/items/{key}/after/part.jpg", params=part))
+    gray_part = pixels(client.get(f"api/items/{key}/before/part.jpg", params=part))
+    assert hinted_part.shape == gray_part.shape == (90, 120, 3)
+    assert np.ptp(gray_part, axis=2).max() < 3 < np.ptp(hinted_part, axis=2).mean()
 
     assert client.put(f"api/items/{key}/look", json={"saturation": 1.3, "temperature": 0.2}).status_code == 200
+    assert np.abs(pixels(client.get(f"api/items/{key}/after/part.jpg", params=part)) - hinted_part).mean() > 1
     made = exported(client, key)
     assert 'filename="coffee.jpg"' in made.headers["content-disposition"]
     ours = tmp_path / "out.jpg"
