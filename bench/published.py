@@ -36,8 +36,7 @@ class Published:
         self._color = color
         self.device = torch.device(device)
         self._model = copy.deepcopy(loaded.model).eval().requires_grad_(False).to(self.device)
-        assert loaded.palette is not None, "a classifier's weights"
-        self._bins = loaded.palette.points.float().to(self.device)
+        self._bins = None if loaded.palette is None else loaded.palette.points.float().to(self.device)
         self._temperature, self._saturation = loaded.temperature, loaded.saturation
         self.seconds: Stages = {}
 
@@ -52,8 +51,11 @@ class Published:
         logits = self._model(lightness.to(self.device))
         self._wait()
         start = self._took("network", start)
-        shares = F.softmax(logits / self._temperature, dim=1)
-        ab = torch.einsum("nqhw,qc->nchw", shares, self._bins) * self._saturation
+        if self._bins is None:  # a regressor's answer is ab
+            ab = logits * self._saturation
+        else:
+            shares = F.softmax(logits / self._temperature, dim=1)
+            ab = torch.einsum("nqhw,qc->nchw", shares, self._bins) * self._saturation
         self._wait()
         start = self._took("decode", start)
         ab = F.interpolate(ab, rgb.shape[:2], mode="bilinear").cpu()

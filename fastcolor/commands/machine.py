@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-import tyro
+from ..options.export import ExportOptions
 
 _SHOWN = (  # distributions whose versions `info` tells
     "av",
@@ -20,26 +20,6 @@ _SHOWN = (  # distributions whose versions `info` tells
     "pillow-heif",
     "ray",
 )
-
-
-@dataclass(frozen=True)
-class ExportOptions:
-    """Write weights as an ONNX file or, for this machine's GPU, a TensorRT engine, compared with torch."""
-
-    weights: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="WEIGHTS")]]
-    """Name or file."""
-    out: tyro.conf.Positional[Annotated[Path, tyro.conf.arg(metavar="OUT")]]
-    """A name ending in .onnx or .engine."""
-    precision: Literal["fp32", "fp16", "bf16", "int8"] | None = None
-    """Of the network's body. None: fp32 in .onnx; in .engine the fastest that agrees with torch. int8: .onnx, for CPUs
-    with VNNI."""
-    pictures: Path | None = None
-    """What to compare on: folder, zip or tar file, or list of pictures. None: four photographs. For int8 every second
-    one calibrates instead."""
-    device: str = "auto"
-    """Of an .engine: auto, cuda or cuda:N."""
-    overwrite: bool = False
-    """Replace an existing file."""
 
 
 def run_export(options: ExportOptions) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,8 @@ from torch import Tensor
 from ..atomic import write_bytes
 from ..device import device_of
 from ..models.generator import Generator, Precision
+from ..options.base import takes
+from ..options.export import ExportOptions
 from .exported import Exported
 from .load import load
 from .onnx import OnnxEngine
@@ -38,28 +39,12 @@ class ExportReport:
         return "\n".join(lines + [f"  not {problem}" for problem in self.problems])
 
 
-def export(
-    weights: str | os.PathLike[str],
-    out: str | os.PathLike[str],
-    *,
-    precision: Precision | None = None,
-    pictures: str | os.PathLike[str] | None = None,
-    device: str = "auto",
-    overwrite: bool = False,
-) -> ExportReport:
+@takes(ExportOptions)
+def export(options: ExportOptions) -> ExportReport:
     """Write a generator as an ONNX file or, for this machine's GPU, a TensorRT engine.
 
     The result is compared with torch on pictures first; what lies beyond its precision's bound is not written.
     `Colorizer(weights=out)` colours with it.
-
-    Args:
-        weights: a name or file as `Colorizer` takes it. out: ends in `.onnx` or `.engine`.
-        precision: of the network's body; input and output are float32. None: fp32 in `.onnx`; in `.engine` the first
-            of fp16, bf16 and fp32 within its bound. bf16 is for `.engine` alone: no CPU runs it to be compared; int8 is
-            for `.onnx`, on CPUs with VNNI.
-        pictures: what to compare on, as `fastcolor.train` takes data; None: four photographs of the package. For int8
-            every second one calibrates and the others are compared.
-        device: of a `.engine`. overwrite: replace an existing `out`.
 
     Returns:
         What was written and how far it is from torch.
@@ -72,7 +57,7 @@ def export(
         >>> export("default", "net.onnx").precision  # doctest: +SKIP
         'fp32'
     """
-    out = Path(out)
+    out, precision = Path(options.out), options.precision
     if out.suffix not in (".onnx", ".engine"):
         raise ValueError(f"out: must end in .onnx or .engine, got {str(out)!r}")
     if precision is not None and precision not in (
@@ -80,12 +65,13 @@ def export(
     ):
         choices = "fp32, fp16 or int8" if out.suffix == ".onnx" else "fp32, fp16 or bf16"
         raise ValueError(f"precision: must be {choices} for {out.suffix}, got {precision!r}")
-    if out.exists() and not overwrite:
+    if out.exists() and not options.overwrite:
         raise FileExistsError(f"{out}: exists already; --overwrite (overwrite=True) replaces it")
-    generator = load(weights)
+    generator = load(options.weights)
+    pictures = options.pictures
     gray = photographs() if pictures is None else read_pictures(Path(pictures), generator.trial_side)
     if out.suffix == ".engine":
-        built = build_checked(generator, device_of(device), precision=precision, gray=gray)
+        built = build_checked(generator, device_of(options.device), precision=precision, gray=gray)
         content, report = built.content, ExportReport(out, built.precision, built.parity, len(gray), built.problems)
     else:
         if precision == "int8" and len(gray) < 2 and not isinstance(generator.network, Exported):

@@ -131,16 +131,18 @@ def _trace(generator: Generator, precision: Precision, *, symbolic: bool) -> Any
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter tells of every package that it could have used."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
+    """The exporter tells of every package that it could have used, and of every step of its optimiser that it left."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def _free_sizes(model: Any) -> Any:

@@ -1,7 +1,7 @@
-"""The default recipe beside variants of it, each trained from nothing for the same few steps, then measured.
+"""The default preset beside variants of it, each trained from nothing for the same few steps, then measured.
 
-`python -m bench.recipes DATA... --validation PICTURES --encoder FILE` prints the table of the model card. Runs lie in
-`--out`; those that are done are not repeated. Short runs rank recipes, they do not tell how good a long one gets.
+`python -m bench.presets DATA... --validation PICTURES --encoder FILE` prints the table of the model card. Runs lie in
+`--out`; those that are done are not repeated. Short runs rank presets, they do not tell how good a long one gets.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def with_loss(**changes: object) -> Preset:
     return with_stages(losses=(CrossEntropy(**{"alpha": 0.5, **changes}),))
 
 
-RECIPES: dict[str, Preset] = {
-    "the default recipe": DEFAULT,
+VARIANTS: dict[str, Preset] = {
+    "the default preset": DEFAULT,
     MOBILENET: replace(
         DEFAULT, model="default-mobilenet", encoder="features.", keep_statistics=False, keep_filters=False,
         stages=with_stages(hints=None).stages,
@@ -59,11 +59,11 @@ def main() -> None:
     parser.add_argument("--mobilenet", type=Path, help="those of MobileNetV2, for the first default network")
     parser.add_argument("--palette", type=Path, help="of the k-means run: from `fastcolor palette --bins 313`")
     parser.add_argument("--steps", type=int, default=1000)
-    parser.add_argument("--out", type=Path, default=Path("runs/recipes"))
+    parser.add_argument("--out", type=Path, default=Path("runs/presets"))
     options = parser.parse_args()
-    print("| recipe | steps | seconds | " + " | ".join(MEASURES) + " |")
+    print("| preset | steps | seconds | " + " | ".join(MEASURES) + " |")
     print("|---|" + "---:|" * (2 + len(MEASURES)))
-    for name, recipe in RECIPES.items():
+    for name, preset in VARIANTS.items():
         palette = Palette.load(options.palette) if name.startswith("k-means") and options.palette else None
         if name.startswith("k-means") and palette is None:
             continue
@@ -73,7 +73,7 @@ def main() -> None:
         if not told.exists():
             start = time.perf_counter()
             result = fastcolor.train(
-                options.data, recipe, out, steps=options.steps, encoder=encoder, palette=palette,
+                options.data, preset, out, steps=options.steps, encoder=encoder, palette=palette,
                 checkpoint_every=options.steps, keep=1, resume=(out / "run.json").exists(),
             )  # fmt: skip
             seconds = time.perf_counter() - start

@@ -1,0 +1,107 @@
+"""The published networks from file to file, beside a plain PyTorch twin of the same network at the same size.
+
+`python -m bench.bench_peers WEIGHTS... --detail 256` times pictures and a film, ours and the twin's by turns in one
+process, and prints medians of wall and processor seconds and their ratios. The twin is `bench/published.py`: PIL's
+resize, scikit-image's Lab, torch in float32 eager, one picture at a time; its films are read and written by OpenCV.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+import fastcolor
+from fastcolor.engines.parity import photographs
+from fastcolor.film.probe import probe
+from fastcolor.options.pictures import ColorizeOptions
+from fastcolor.pictures.colorize import Colorizer
+from fastcolor.pictures.files import colorize_files
+
+from .published import Published
+from .timing import machine
+
+Seconds = tuple[float, float]
+
+
+def timed(work: Callable[[], object]) -> Seconds:
+    """Wall and processor seconds."""
+    wall, used = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - wall, time.process_time() - used
+
+
+def told(what: str, ours: list[Seconds], twins: list[Seconds], count: int = 1) -> None:
+    one, other = ([statistics.median(column) / count for column in zip(*rows, strict=True)] for rows in (ours, twins))
+    print(
+        f"{what}: {one[0]:.3f} s ({one[1]:.3f} of processors), twin {other[0]:.3f} s ({other[1]:.3f}); "
+        f"{other[0] / one[0]:.2f} times as fast, {other[1] / one[1]:.2f} by processor time",
+        flush=True,
+    )
+
+
+def gray_film(path: Path, frames: int) -> None:
+    """A photograph that the camera passes over."""
+    import cv2
+
+    wide = np.asarray(Image.fromarray(photographs()[0].numpy()).resize((1280, 960)))
+    writer = cv2.VideoWriter(os.fspath(path), cv2.VideoWriter_fourcc(*"mp4v"), 25.0, (640, 480))
+    for i in range(frames):
+        writer.write(cv2.cvtColor(wide[2 * i : 2 * i + 480, 3 * i : 3 * i + 640].copy(), cv2.COLOR_GRAY2BGR))
+    writer.release()
+
+
+def measure(weights: str, detail: int, rounds: int, frames: int, folder: Path) -> None:
+    colorizer, twin = Colorizer(weights, "cpu", size=detail, amount=1000), Published(weights, "cpu")
+    print(f"{Path(weights).name}, {detail} px, {colorizer.engine}", flush=True)
+    source, target = folder / "gray.jpg", folder / "colour.jpg"
+    Image.fromarray(photographs()[1].numpy()).resize((640, 480)).save(source)
+    options = ColorizeOptions((source,), str(target), overwrite=True)
+    size = colorizer.input_size(480, 640)
+    ours, twins = [], []
+    for _ in range(rounds + 1):
+        ours.append(timed(lambda: colorize_files(options, colorizer)))
+        twins.append(timed(lambda: twin.picture(source, folder / "twin.jpg", size)))
+    told("  a picture of 640 x 480", ours[1:], twins[1:])
+    gray_film(folder / "gray.mp4", frames)
+    seen = colorizer.input_size(*probe(folder / "gray.mp4").shown)
+    for adaptive in ("off", "auto"):
+        ours, twins = [], []
+        for _ in range(max(1, rounds // 2)):
+
+            def film(adaptive: str = adaptive) -> None:
+                fixed = {"device": "cpu", "size": detail, "overwrite": True, "progress": False}
+                fastcolor.video(folder / "gray.mp4", folder / "colour.mp4", weights=weights, adaptive=adaptive, **fixed)
+
+            ours.append(timed(film))
+            twins.append(timed(lambda: twin.film(folder / "gray.mp4", folder / "twin.mp4", seen, frames)))
+        told(f"  a frame of a film of {frames}, loading included, --adaptive {adaptive}", ours, twins, frames)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("weights", nargs="+", help="names or files")
+    parser.add_argument("--detail", type=int, default=256)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--frames", type=int, default=48)
+    options = parser.parse_args()
+    facts = machine()
+    print(", ".join(f"{name} {value}" for name, value in facts.items()), f"load {os.getloadavg()[0]:.1f}")
+    torch.set_grad_enabled(False)
+    for weights in options.weights:
+        with tempfile.TemporaryDirectory() as folder:
+            measure(weights, options.detail, options.rounds, options.frames, Path(folder))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
