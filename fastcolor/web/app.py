@@ -37,6 +37,17 @@ _STATUS = (  # the first that fits
 _NOTHING = {404: "there is nothing at this address", 405: "this address takes no such request"}
 
 
+class ShotBody(BaseModel):
+    """A shot of a film and its own colours."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    start: float
+    end: float
+    saturation: float = 1.0
+    temperature: float | None = None
+
+
 class LookBody(BaseModel):
     """How a picture is to be coloured."""
 
@@ -47,6 +58,17 @@ class LookBody(BaseModel):
     detail: int | None = None
     hints: Annotated[list[dict[str, Any]], Field(max_length=2000)] = []
     guide: Literal["", "version", "similar"] = ""
+    shots: Annotated[list[ShotBody], Field(max_length=20000)] = []
+
+    def look(self) -> Look:
+        """The same, as the rest of the server knows it."""
+        return Look(**self.model_dump(exclude={"shot"}))
+
+
+class PreviewBody(LookBody):
+    """How a film is to be coloured, and what of it is shown."""
+
+    shot: int | None = None
 
 
 class MarkBody(BaseModel):
@@ -106,15 +128,30 @@ def application(studio: Studio) -> FastAPI:
     async def repaint(key: str, body: LookBody) -> FileResponse:
         """Colour a picture anew; the answer is the picture at a screen's size."""
         item = studio.store[key]
-        path = await studio.repaint(item, Look(**body.model_dump()))
+        path = await studio.repaint(item, body.look())
         return FileResponse(path, headers={**_FRESH, "x-revision": str(item.revision)})
 
     @app.post("/api/items/{key}/preview", status_code=202)
-    async def preview(key: str, body: LookBody) -> dict[str, Any]:
+    async def preview(key: str, body: PreviewBody) -> dict[str, Any]:
         """Begin to preview a film with other colours."""
         item = studio.store[key]
-        await studio.preview(item, Look(**body.model_dump()))
+        await studio.preview(item, body.look(), body.shot)
         return item.told()
+
+    @app.post("/api/items/{key}/shots")
+    async def shots(key: str) -> dict[str, Any]:
+        """Look through a film for its shots."""
+        item = studio.store[key]
+        await studio.shots(item)
+        return item.told()
+
+    @app.get("/api/items/{key}/shots/{number}.jpg")
+    async def shot_picture(key: str, number: int) -> FileResponse:
+        """A picture from the middle of a shot."""
+        path = studio.store[key].folder / f"shot-{number}.jpg"
+        if not path.exists():
+            raise MissingError("there is no such shot")
+        return FileResponse(path, headers=_FRESH)
 
     @app.get("/api/items/{key}/preview.mp4")
     async def preview_file(key: str) -> FileResponse:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -10,11 +12,14 @@ from typing import Any
 import av
 from PIL import Image
 
+from ..atomic import whole, write_bytes
 from ..film.probe import probe
 from ..film.resume import ChangedError
+from ..film.shot_list import find_shots
 from ..film.video import video
 from ..options.film import VideoOptions
 from ..options.look import Look as LookOptions
+from ..options.project import VERSION
 from .look import Look
 
 Tell = Callable[[tuple[int, int | None]], None]
@@ -53,13 +58,31 @@ class Filmer:
             "notes": list(film.notes),
         }
 
-    def preview(self, path: str, folder: str, look: Look, tell: Tell) -> dict[str, Any]:
-        """Write preview.mp4, gray and colour side by side, of ten seconds from the middle, and stills of it."""
+    def shots(self, path: str, folder: str) -> list[dict[str, Any]]:
+        """Look through a film for its shots, and write shot-0.jpg, shot-1.jpg and so on."""
+        found = find_shots(Path(path))
+        for number, shot in enumerate(found):
+            with whole(Path(folder, f"shot-{number}.jpg")) as growing:
+                shot.picture.save(growing, "JPEG", quality=88)
+        usual = {"saturation": 1.0, "temperature": None}
+        return [{"start": round(shot.start, 3), "end": round(shot.end, 3), **usual} for shot in found]
+
+    def preview(self, path: str, folder: str, look: Look, shot: int | None, tell: Tell) -> dict[str, Any]:
+        """Write preview.mp4, gray and colour side by side, and stills of it.
+
+        Args:
+            shot: whose first ten seconds are shown; None: ten seconds from the film's middle.
+        """
         film = probe(Path(path))
         plain = film.pixel_format in ("yuv420p", "yuvj420p", "gray") and film.width <= _WIDEST
         target = Path(folder, "preview.mp4")
         # Browsers show H.264 of 8 bits alone, and AV1 of any depth.
-        self._paint(path, target, look, tell, compare=True, preview=True, codec="h264" if plain else "av1")
+        part: dict[str, Any] = {"preview": True}
+        if shot is not None:
+            start, end = look.shots[shot]["start"], look.shots[shot]["end"]
+            part = {"start": start or None, "end": min(end, start + 10), "fast": True}
+        project = _project(look, Path(folder))
+        self._paint(path, target, look, tell, compare=True, codec="h264" if plain else "av1", project=project, **part)
         with av.open(str(target)) as made:
             middle = made.streams.video[0].frames // 2
             frame = next(frame for index, frame in enumerate(made.decode(video=0)) if index >= middle)
@@ -67,14 +90,15 @@ class Filmer:
         _stills(image, film.turns, Path(folder))
         return {"previewed": True}
 
-    def export(self, path: str, target: str, look: Look, tell: Tell) -> list[str]:
+    def export(self, path: str, target: str, folder: str, look: Look, tell: Tell) -> list[str]:
         """Do what `fastcolor-video PATH TARGET` does, going on with what an earlier try with the same colours left;
         returns what is worth a sentence."""
         Path(target).parent.mkdir(parents=True, exist_ok=True)
+        project = _project(look, Path(folder))
         try:
-            report = self._paint(path, Path(target), look, tell, resume=True)
+            report = self._paint(path, Path(target), look, tell, project=project, resume=True)
         except ChangedError:
-            report = self._paint(path, Path(target), look, tell)
+            report = self._paint(path, Path(target), look, tell, project=project)
         return [*report.notes, *report.warnings]
 
     def _paint(self, path: str, target: Path, look: Look, tell: Tell, **more: Any) -> Any:
@@ -86,6 +110,16 @@ class Filmer:
 
         options = VideoOptions(src=path, dst=target, overwrite=True, progress=progress, **chosen, **more)
         return video(**vars(options))
+
+
+def _project(look: Look, folder: Path) -> Path | None:
+    """The project file of what is said of shots; None where nothing is."""
+    if all(shot["saturation"] == 1 and shot["temperature"] is None for shot in look.shots):
+        return None
+    content = json.dumps({"version": VERSION, "shots": look.shots})
+    path = folder / f"project-{hashlib.sha256(content.encode()).hexdigest()[:16]}.json"
+    write_bytes(path, content.encode())
+    return path
 
 
 def _stills(image: Image.Image, turns: int, folder: Path) -> None:

@@ -38,8 +38,12 @@ class Films:
         item.facts = await item.ticket.done
         await self.preview(item, item.look)
 
-    async def preview(self, item: Item, look: Look) -> None:
-        """Paint ten seconds from the middle of a film.
+    async def shots(self, item: Item) -> list[dict[str, Any]]:
+        """Look through a film for its shots."""
+        return await self._previews.submit("shots", *_places(item), urgent=True).done
+
+    async def preview(self, item: Item, look: Look, shot: int | None = None) -> None:
+        """Paint ten seconds from the middle of a film, or of one of its shots.
 
         Raises:
             ValueError, OSError, DiedError: what went wrong.
@@ -48,7 +52,7 @@ class Films:
             self._previews.cancel(item.ticket)
         told = self._progress(item)
         item.facts["progress"] = {}
-        ticket = self._previews.submit("preview", str(item.source), str(item.folder), look, urgent=True, told=told)
+        ticket = self._previews.submit("preview", *_places(item), look, shot, urgent=True, told=told)
         item.ticket, item.look = ticket, look
         self._changed(item)
         try:
@@ -64,7 +68,7 @@ class Films:
         Args:
             told: gets {"done", "total", "fps", "left"} while it is painted.
         """
-        call = ("export", str(item.source), str(target), look)
+        call = ("export", str(item.source), str(target), str(item.folder), look)
         return self._exports.submit(*call, urgent=True, told=_paced(told))
 
     def cancel(self, ticket: Ticket) -> None:
@@ -93,6 +97,10 @@ class Films:
                 self._changed(item)
 
         return _paced(tell)
+
+
+def _places(item: Item) -> tuple[str, str]:
+    return str(item.source), str(item.folder)
 
 
 def folder_of(look: Look) -> str:

@@ -20,7 +20,8 @@ class Look:
     Attributes:
         temperature, saturation, detail: as the options of that name. hints: as a hint file lists them. guide: what the
             coloured picture that came along is: a "version" of this one, or one of "similar" things.
-        guide_file: where it lies, which no page learns or says.
+        guide_file: where it lies, which no page learns or says. shots: of a film, each {"start", "end"} in seconds, and
+        "saturation", a factor beside the film's, and "temperature", in place of the film's, or None.
     """
 
     temperature: float | None = None
@@ -29,6 +30,7 @@ class Look:
     hints: list[dict[str, Any]] = field(default_factory=list)
     guide: Guide = ""
     guide_file: str = ""
+    shots: list[dict[str, Any]] = field(default_factory=list)
 
     def told_hints(self) -> list[Hint]:
         """The hints as objects. ValueError: one is none."""
@@ -50,5 +52,9 @@ class Look:
         check_value("detail", self.detail, rules(LookOptions)["size"])
         if self.told_hints() and self.guide == "version":
             raise ValueError("hints: have no place beside the colours of a version; remove one of both")
+        for number, shot in enumerate(self.shots, 1):
+            if not 0 <= shot["start"] < shot["end"]:
+                raise ValueError(f"shot {number}: must end after its start, got {shot['start']:g} to {shot['end']:g}")
+            check_look(shot["temperature"], shot["saturation"])
         if self.guide and not self.guide_file:
             raise ValueError("guide: needs a coloured picture, which is to be sent first")

@@ -190,19 +190,28 @@ class Studio:
             raise ValueError(f"place: must lie in 0..1, got {x:g}, {y:g}")
         return await self.painter.submit("suggestions", str(item.source), item.look, x, y, urgent=True).done
 
-    async def preview(self, item: Item, look: Look) -> None:
-        """Preview a film with other colours."""
+    async def shots(self, item: Item) -> None:
+        """Look through a film for its shots, which then belong to its look."""
+        _ready(item, "film")
+        found = await self.films.shots(item)
+        item.look = replace(item.look, shots=found)
+        item.facts["pictures"] = len(found)  # of the shots
+        self.changed(item)
+
+    async def preview(self, item: Item, look: Look, shot: int | None) -> None:
+        """Preview a film with other colours. shot: the one that is shown; None: ten seconds from the middle."""
         look.check()
-        if item.kind != "film" or item.state != "ready":
-            raise ValueError(f"{item.name}: is no film that is ready")
+        _ready(item, "film")
+        if shot is not None and not 0 <= shot < len(look.shots):
+            raise ValueError(f"shot: must be one of {len(look.shots)}, got {shot}")
         if look.hints:
             raise ValueError("hints: of films are not taken here")
         item.look = look
-        self._later(self._preview(item, look))
+        self._later(self._preview(item, look, shot))
 
-    async def _preview(self, item: Item, look: Look) -> None:
+    async def _preview(self, item: Item, look: Look, shot: int | None) -> None:
         try:
-            await self.films.preview(item, look)
+            await self.films.preview(item, look, shot)
             item.words = ""
         except CancelledWorkError:
             return
@@ -274,6 +283,6 @@ class Studio:
         return task
 
 
-def _ready(item: Item) -> None:
-    if item.state != "ready" or item.kind != "picture":
-        raise ValueError(f"{item.name}: is not ready")
+def _ready(item: Item, kind: str = "picture") -> None:
+    if item.state != "ready" or item.kind != kind:
+        raise ValueError(f"{item.name}: is no {kind} that is ready")

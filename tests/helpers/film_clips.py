@@ -135,6 +135,25 @@ def clip(
     return path
 
 
+def two_shots(path: Path, frames: int = 24) -> Path:
+    """A gray film with sound, which cuts in its middle from one picture to quite another."""
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("libx264", rate=Fraction(24))
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        tracks = add_sound(output, ("aac",))
+        for index in range(frames):
+            frame = av.VideoFrame(96, 64, "yuv420p")
+            luma = pattern(index, 64, 96, 8)
+            plane(frame, 0)[:] = luma if index < frames // 2 else 255 - luma[::-1] // 2
+            for chroma in (1, 2):
+                plane(frame, chroma)[:] = 128
+            frame.pts, frame.time_base = index, Fraction(1, 24)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+        sound(output, tracks, frames / 24)
+    return path
+
+
 def frames_of(path: Path, stream: int = 0) -> list[av.VideoFrame]:
     with av.open(str(path)) as source:
         return list(source.decode(source.streams[stream]))

@@ -21,7 +21,7 @@ import httpx
 import numpy as np
 import pytest
 from fastapi import FastAPI
-from film_clips import clip, packets_of
+from film_clips import clip, frames_of, packets_of, two_shots
 from page_server import Server, exported, send, serving, settled
 from PIL import Image
 from starlette.applications import Starlette
@@ -453,6 +453,36 @@ def test_a_film_is_previewed_exported_stopped_and_gone_on_with(client: httpx.Cli
     video(src, tmp_path / "ours.mp4", engine="torch", saturation=0.0)
     ours, theirs = packets_of(tmp_path / "ours.mp4"), packets_of(tmp_path / "out.mp4")
     assert ours == theirs and theirs[1] == packets_of(src)[1] and len(theirs[0]) == 60
+
+
+def test_shots_have_colours_of_their_own(client: httpx.Client, tmp_path: Path) -> None:
+    src = two_shots(tmp_path / "two.mp4")
+    key = send(client, src).json()["id"]
+    (film,) = settled(client, 1)
+    assert film["state"] == "ready" and film["look"]["shots"] == []
+    told = client.post(f"api/items/{key}/shots")
+    assert told.status_code == 200, told.text
+    shots = told.json()["look"]["shots"]
+    assert [round(shot["start"], 2) for shot in shots] == [0, 0.5] and told.json()["pictures"] == 2
+    assert client.get(f"api/items/{key}/shots/1.jpg").status_code == 200
+    assert client.get(f"api/items/{key}/shots/2.jpg").status_code == 404
+    shots[1]["saturation"] = 0
+    preview = f"api/items/{key}/preview"
+    for wrong in ({"shot": 2}, {"shot": -1}):
+        assert client.post(preview, json={"shots": shots, **wrong}).status_code == 422
+    assert client.post(preview, json={"shots": [{**shots[0], "end": -1}]}).status_code == 422
+    assert client.post(preview, json={"shots": [{**shots[0], "saturation": 99}]}).status_code == 422
+    assert client.post(preview, json={"shots": shots, "shot": 1}).status_code == 202
+    while client.get("api/items").json()[0]["revision"] == film["revision"]:
+        time.sleep(0.05)
+    assert client.get("api/items").json()[0]["words"] == ""
+    shown = Image.open(io.BytesIO(client.get(f"api/items/{key}/after-small.jpg").content)).convert("RGB")
+    assert np.ptp(np.asarray(shown).astype(int), axis=2).mean() < 3
+    (tmp_path / "out.mp4").write_bytes(exported(client, key).content)
+    frames = [frame.to_ndarray(format="rgb24").astype(int) for frame in frames_of(tmp_path / "out.mp4")]
+    colours = [np.ptp(frame, axis=2).mean() for frame in frames]
+    assert len(frames) == 24 and min(colours[2:10]) > 3 > max(colours[14:22])
+    assert packets_of(tmp_path / "out.mp4")[1] == packets_of(src)[1]
 
 
 @linux

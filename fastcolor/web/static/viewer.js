@@ -3,6 +3,8 @@
 import { ask, guide, repaint, send } from "./api.js";
 import { closeFilm, openFilm, splitFilm, whenDragged } from "./film.js";
 import { Hints } from "./hints.js";
+import { readProject, saveProject } from "./project.js";
+import { showShots, whenChosen } from "./shots.js";
 import { current, focus, items, shown } from "./grid.js";
 
 const $ = (id) => document.getElementById(id);
@@ -17,6 +19,7 @@ let view = { scale: 1, x: 0, y: 0 }; // screen pixels a pixel of the picture, an
 let split = 0.5;
 let say = () => {};
 let shownAddress = "";
+let shot = null; // the number of the film's shot that is chosen
 let known = 0; // the newest revision that is on the screen
 
 export function whenTold(handle) {
@@ -39,6 +42,7 @@ const isFilm = () => item?.kind === "film";
 export function openItem(id) {
   item = items.get(id);
   look = structuredClone(item.look);
+  shot = null;
   $("viewer").hidden = false;
   $("stage").hidden = $("stage-help").hidden = $("zoom").hidden = isFilm();
   $("film").hidden = !isFilm();
@@ -49,6 +53,7 @@ export function openItem(id) {
   facts();
   if (isFilm()) {
     $("hints").hidden = $("guide").hidden = true;
+    showShots(item, look, shot);
     openFilm(item);
     $("play").focus({ preventScroll: true });
     $("viewer").scrollIntoView({ block: "nearest" });
@@ -83,7 +88,11 @@ export function refreshed(changed) {
   const older = item.revision;
   item = changed;
   facts();
-  if (isFilm()) return item.revision !== older && openFilm(item);
+  if (isFilm()) {
+    if (item.look.shots.length !== look.shots.length) look = structuredClone(item.look);
+    showShots(item, look, shot);
+    return item.revision !== older && openFilm(item);
+  }
   if (painting || item.revision <= known) return; // our own doing
   known = item.revision;
   look = structuredClone(item.look); // of another tab, or with another picture's colours
@@ -189,7 +198,7 @@ let soon = 0, resting = null;
 /** A film's preview takes seconds: it begins when the sliders rest. */
 function preview() {
   const { id } = item;
-  const asked = structuredClone(look);
+  const asked = { ...structuredClone(look), shot };
   resting = () => {
     clearTimeout(soon);
     resting = null;
@@ -213,24 +222,70 @@ const LIVE = {
 
 const USUAL = { saturation: 1, temperature: 0.4, detail: 256 };
 
+/** What the sliders act on: the chosen shot, else the whole. */
+const ofShot = (name) => shot !== null && name !== "detail";
+
 function controls() {
   for (const [name, { tell }] of Object.entries(LIVE)) {
-    $(name).value = look[name] ?? item.own?.[name] ?? USUAL[name]; // where the network's own lies
-    $(`${name}-value`).textContent = tell(look[name]);
+    const value = ofShot(name) ? look.shots[shot][name] : look[name];
+    $(name).value = value ?? look[name] ?? item.own?.[name] ?? USUAL[name]; // where the network's own lies
+    $(`${name}-value`).textContent = value === null && ofShot(name) ? "the film's" : tell(value);
   }
+}
+
+function set(name, value) {
+  if (!ofShot(name)) look = { ...look, [name]: value };
+  else look = { ...look, shots: look.shots.map((one, at) => (at === shot ? { ...one, [name]: value } : one)) };
+  if (isFilm()) showShots(item, look, shot);
 }
 
 for (const [name, { read, tell }] of Object.entries(LIVE)) {
   $(name).addEventListener("input", () => {
-    look = { ...look, [name]: read($(name).value) };
-    $(`${name}-value`).textContent = tell(look[name]);
+    set(name, read($(name).value));
+    $(`${name}-value`).textContent = tell(read($(name).value));
     paint();
   });
 }
 $("own").addEventListener("click", () => {
-  look = { ...look, temperature: null, saturation: 1, detail: null };
+  for (const [name, value] of [["temperature", null], ["saturation", 1], ["detail", null]]) {
+    if (shot === null || ofShot(name)) set(name, value);
+  }
   controls();
   paint();
+});
+
+// A film's shots, and what was said as a file
+
+whenChosen((number) => {
+  shot = number;
+  controls();
+  showShots(item, look, shot);
+  preview();
+});
+$("find-shots").addEventListener("click", async () => {
+  const { id } = item;
+  $("shots-told").textContent = "The film is looked through …";
+  try {
+    refreshed(await ask(`api/items/${id}/shots`, { method: "POST" }));
+  } catch (error) {
+    say(error.message);
+  }
+  $("shots-told").textContent = "";
+});
+$("save-project").addEventListener("click", () => saveProject(item, look));
+$("open-project").addEventListener("change", async () => {
+  const [file] = $("open-project").files;
+  $("open-project").value = "";
+  try {
+    look = { ...look, ...(await readProject(file, item)) };
+    shot = null;
+    controls();
+    if (isFilm()) showShots(item, look, shot);
+    else hints.open(look.hints, item.hints, item.width / item.height);
+    paint();
+  } catch (error) {
+    say(error.message);
+  }
 });
 
 // Before and after
