@@ -14,7 +14,9 @@ from published import weights_recipe as recipe
 
 import fastcolor
 from fastcolor import ops
+from fastcolor.formats.picture import of_array
 from fastcolor.models import demos
+from fastcolor.pictures.canvas import Canvas
 from fastcolor.pictures.colorize import Colorizer
 from fastcolor.predictor import Predictor
 
@@ -61,6 +63,9 @@ def test_each_convention(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     ab = torch.rand(1, 2, 4, 4)
     assert torch.equal(demo.enlarged(ab, (8, 8)), ab.repeat_interleave(2, 2).repeat_interleave(2, 3))
     assert own.enlarged(ab, (8, 8)) is ab
+    colorizer, picture = Colorizer(net, "cpu", "torch", as_published=True), of_array(gray)  # and the page shows it so
+    shown = Canvas(colorizer, picture, side=48).paint(whole=lambda: picture, small=False)
+    np.testing.assert_array_equal(np.array(shown), np.array(colorizer(gray)))
 
 
 def test_a_film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
