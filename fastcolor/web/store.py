@@ -19,6 +19,7 @@ from ..constants import is_film
 from ..formats.endings import PICTURE_SUFFIXES
 from .lane import Ticket
 from .look import Look
+from .process import DiedError
 
 MOST_ITEMS = 2000
 MOST_PICTURE, MOST_FILM = 1 << 30, 1 << 37  # bytes of an upload
@@ -89,6 +90,7 @@ class Store:
         _sweep()
         self.folder, self._held = _work_folder()
         self.items: dict[str, Item] = {}
+        self.leaving = False  # no upload is waited for any more
 
     def add(self, name: str, source: Path | None = None, inside: str = "") -> Item:
         """Make room for a file of this name.
@@ -145,6 +147,8 @@ class Store:
         taken = 0
         with path.open("xb") as file:
             async for part in parts:
+                if self.leaving:
+                    raise DiedError("the server was stopped")
                 taken += len(part)
                 if taken > most:
                     raise TooLargeError(f"{name}: may have {most:,} bytes")

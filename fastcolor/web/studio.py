@@ -173,6 +173,8 @@ class Studio:
                 await self.repaint(item, replace(asked, guide="similar", hints=item.look.hints))
         except BaseException as error:
             path.unlink(missing_ok=True)
+            if isinstance(error, OSError) and item.id not in self.store.items:
+                raise CancelledWorkError(f"{item.name}: was removed") from None
             if isinstance(error, ValueError) and not isinstance(error, TooLargeError):
                 raise ValueError(plainly(error, item).replace(path.name, shown)) from None
             raise
@@ -263,6 +265,7 @@ class Studio:
             self._loop.call_soon_threadsafe(self._leave)
 
     def _leave(self) -> None:
+        self.store.leaving = True
         self.events.close()
         self.films.abandon()
         self.painter.abandon()

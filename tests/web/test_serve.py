@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import struct
+import tempfile
 import time
 import zipfile
 import zlib
@@ -34,7 +35,8 @@ from fastcolor.options.pictures import ColorizeOptions
 from fastcolor.pictures.files import colorize_files
 from fastcolor.web.access import MOST_BODY, Access, Guard
 from fastcolor.web.app import told_in_words
-from fastcolor.web.store import plain
+from fastcolor.web.look import Look
+from fastcolor.web.store import Store, plain
 
 PHOTOGRAPH = Path(__file__).parents[2] / "bench" / "demo" / "coffee.jpg"
 linux = pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs /proc")
@@ -483,6 +485,27 @@ def test_shots_have_colours_of_their_own(client: httpx.Client, tmp_path: Path) -
     colours = [np.ptp(frame, axis=2).mean() for frame in frames]
     assert len(frames) == 24 and min(colours[2:10]) > 3 > max(colours[14:22])
     assert packets_of(tmp_path / "out.mp4")[1] == packets_of(src)[1]
+
+
+@linux
+def test_a_work_folder_that_another_server_sweeps_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fcntl
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    make, made = tempfile.mkdtemp, []
+
+    def making(**named: str) -> str:
+        made.append(make(**named))
+        if len(made) == 1:
+            held.enter_context(sweeping := Path(made[0], "lock").open("w"))
+            fcntl.flock(sweeping, fcntl.LOCK_EX)
+        return made[-1]
+
+    monkeypatch.setattr(tempfile, "mkdtemp", making)
+    with contextlib.ExitStack() as held:
+        store = Store(Look())
+        assert len(made) == 2 and str(store.folder) == made[1]
+        store.close()
 
 
 @linux

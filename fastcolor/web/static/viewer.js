@@ -104,11 +104,14 @@ export function refreshed(changed) {
 
 // Colours of another picture
 
+let guiding = null;
+
 export async function useGuide(file) {
   const { id } = item;
   say(`${file.name}: its colours are looked at …`);
   try {
-    refreshed(await guide(id, file));
+    guiding = guide(id, file);
+    refreshed(await guiding);
     say("");
   } catch (error) {
     say(error.message);
@@ -210,6 +213,7 @@ function preview() {
 
 /** Once the server knows the colours that were chosen last. */
 export async function painted() {
+  await guiding?.catch(() => {}); // which is told where it was sent
   await resting?.();
   await painting;
 }
