@@ -37,52 +37,57 @@ CLOCK, MULTIPROCESSORS, ISSUED, SPECIAL, DRAM = 1.755e9, 132, 4 * 32, 16, 4.8
 
 # Instructions a unit that a kernel may take, and what it took when they were first counted.
 BUDGETS: dict[str, tuple[float, float]] = {
-    "planar_decode, f32, planar": (44.03, 44.03),
-    "planar_loss, f32, planar": (64.3, 64.3),
-    "planar_decode_backward, f32, planar": (27.45, 27.45),
-    "planar_decode, f32, planar, mode": (44.54, 44.54),
-    "planar_loss, f32, planar, no gradient": (37.01, 37.01),
-    "scale_grad_per_pixel, f32, planar": (78.9, 78.9),
-    "scale_grad, f32, any": (7.64, 7.64),
-    "interleaved_decode, f32, rows": (53.06, 53.06),
-    "interleaved_loss, f32, rows": (53.73, 53.73),
-    "interleaved_decode_backward, f32, rows": (32.51, 32.51),
-    "interleaved_decode, f32, rows, mode": (47.23, 47.23),
-    "interleaved_loss, f32, rows, no gradient": (37.58, 37.58),
-    "scale_grad_per_pixel, f32, rows": (25.87, 25.87),
-    "planar_decode, bf16, planar": (45.05, 45.05),
-    "planar_loss, bf16, planar": (68.89, 68.89),
-    "planar_decode_backward, bf16, planar": (30.34, 30.34),
-    "planar_decode, bf16, planar, two pixels a lane": (29.39, 29.39),
-    "planar_loss, bf16, planar, two pixels a lane": (48.9, 48.9),
-    "interleaved_decode, bf16, rows": (54.49, 54.49),
-    "interleaved_loss, bf16, rows": (55.5, 55.5),
-    "interleaved_decode_backward, bf16, rows": (33.53, 33.53),
-    "planar_decode, f16, planar": (46.84, 46.84),
-    "planar_loss, f16, planar": (65.19, 65.19),
-    "planar_decode_backward, f16, planar": (30.34, 30.34),
-    "planar_decode, f16, planar, two pixels a lane": (29.4, 29.4),
-    "planar_loss, f16, planar, two pixels a lane": (46.68, 46.68),
-    "interleaved_decode, f16, rows": (54.49, 54.49),
-    "interleaved_loss, f16, rows": (55.5, 55.5),
-    "interleaved_decode_backward, f16, rows": (33.02, 33.02),
-    "rgb_to_lab, u8, HWC": (72.75, 72.75),
-    "lab_to_rgb, u8, HWC": (102.75, 102.75),
-    "rgb_to_lab, f32, HWC": (88.5, 88.5),
-    "lab_to_rgb, f32, HWC": (92.25, 92.25),
-    "rgb_to_lab_backward, f32, CHW": (187.75, 187.75),
-    "lab_to_rgb_backward, f32, CHW": (127.25, 127.25),
-    "encode_bins, f32, 313 bins": (260, 260),
-    "pixel_weight, f32, 313 bins": (121, 121),
-    "luma_to_input, u8, 1080p to 256": (2414.38, 2414.38),
-    "paint_rgb, f32, from L": (215.78, 215.78),
-    "paint_rgb, u8, from gray": (237.55, 237.55),
-    "paint_rgb, u16, from gray": (237.55, 237.55),
-    "paint_rgb, u8, from RGB": (249.77, 249.77),
-    "paint_chroma, u8, 4:2:0": (506.47, 506.47),
-    "paint_chroma, u16, 4:2:0": (520.47, 520.47),
+    "planar_decode, f32, planar": (14, 44.03),
+    "planar_loss, f32, planar": (24, 64.3),
+    "planar_decode_backward, f32, planar": (18, 27.45),
+    "planar_decode, f32, planar, mode": (18, 44.54),
+    "planar_loss, f32, planar, no gradient": (14, 37.01),
+    "scale_grad_per_pixel, f32, planar": (21, 20.35),
+    "scale_grad, f32, any": (8, 7.64),
+    "planar_decode, f32, planar, two pixels a lane": (12, 44.03),
+    "planar_decode_backward, f32, planar, two pixels a lane": (14, 27.45),
+    "planar_decode, f32, planar, two pixels a lane, mode": (15, 44.54),
+    "interleaved_decode, f32, rows": (15, 53.06),
+    "interleaved_loss, f32, rows": (23, 53.73),
+    "interleaved_decode_backward, f32, rows": (24, 32.51),
+    "interleaved_decode, f32, rows, mode": (19, 47.23),
+    "interleaved_loss, f32, rows, no gradient": (14, 37.58),
+    "scale_grad_per_pixel, f32, rows": (26, 25.87),
+    "planar_decode, bf16, planar": (16, 45.05),
+    "planar_loss, bf16, planar": (29, 68.89),
+    "planar_decode_backward, bf16, planar": (21, 30.34),
+    "planar_decode, bf16, planar, two pixels a lane": (14, 29.39),
+    "planar_loss, bf16, planar, two pixels a lane": (21, 48.9),
+    "planar_decode_backward, bf16, planar, two pixels a lane": (16, 30.34),
+    "interleaved_decode, bf16, rows": (16, 54.49),
+    "interleaved_loss, bf16, rows": (24, 55.5),
+    "interleaved_decode_backward, bf16, rows": (27, 33.53),
+    "planar_decode, f16, planar": (16, 46.84),
+    "planar_loss, f16, planar": (28, 65.19),
+    "planar_decode_backward, f16, planar": (21, 30.34),
+    "planar_decode, f16, planar, two pixels a lane": (13, 29.4),
+    "planar_loss, f16, planar, two pixels a lane": (21, 46.68),
+    "planar_decode_backward, f16, planar, two pixels a lane": (16, 30.34),
+    "interleaved_decode, f16, rows": (16, 54.49),
+    "interleaved_loss, f16, rows": (24, 55.5),
+    "interleaved_decode_backward, f16, rows": (27, 33.02),
+    "rgb_to_lab, u8, HWC": (69, 72.75),
+    "lab_to_rgb, u8, HWC": (72, 102.75),
+    "rgb_to_lab, f32, HWC": (85, 88.5),
+    "lab_to_rgb, f32, HWC": (85, 92.25),
+    "rgb_to_lab_backward, f32, CHW": (185, 187.75),
+    "lab_to_rgb_backward, f32, CHW": (127, 127.25),
+    "encode_bins, f32, 313 bins": (248, 260),
+    "pixel_weight, f32, 313 bins": (107, 121),
+    "luma_to_input, u8, 1080p to 256": (2249, 2414.38),
+    "paint_rgb, f32, from L": (110, 215.78),
+    "paint_rgb, u8, from gray": (118, 237.55),
+    "paint_rgb, u16, from gray": (129, 237.55),
+    "paint_rgb, u8, from RGB": (137, 249.77),
+    "paint_chroma, u8, 4:2:0": (240, 506.47),
+    "paint_chroma, u16, 4:2:0": (259, 520.47),
     "block_motion, u8, 8x8, radius 6": (2527, 2527),
-    "temporal_average, f32, 8x8": (235, 235),
+    "temporal_average, f32, 8x8": (221, 235),
 }
 
 BINS = 313
@@ -114,10 +119,10 @@ def natural_ab(*shape: int) -> Tensor:
     return torch.randn(1, 2, *shape) * 12
 
 
-def logits_of(dtype: str, layout: str, paired: bool) -> Tensor:
-    """(1,313,2,32). 16-bit values that lie on odd halves of a word cannot be loaded in pairs."""
-    values = torch.randn(1, BINS, *PIXELS) * 3
-    if TYPES[dtype].itemsize == 4 or paired or layout == "rows":
+def logits_of(dtype: str, layout: str, paired: bool, pixels: tuple[int, int] = PIXELS) -> Tensor:
+    """(1,313,*pixels). Not paired: it begins where a pair of pixels is not aligned."""
+    values = torch.randn(1, BINS, *pixels) * 3
+    if paired or layout == "rows":
         return values.to(TYPES[dtype]).contiguous(memory_format=LAYOUTS[layout])
     place = torch.empty(values.numel() + 1, dtype=TYPES[dtype])[1:].view(values.shape)
     return place.copy_(values)
@@ -135,21 +140,34 @@ def logit_cases(dtype: str, layout: str, paired: bool) -> Iterator[Case]:
     def decoded(z: Tensor) -> None:
         ops.annealed_mean(z.requires_grad_()).sum().backward()
 
-    def loss_of(z: Tensor, scale: float = 1.0, **options: Any) -> None:
-        loss = ops.rebalanced_cross_entropy(z.requires_grad_(), natural_ab(*PIXELS), **options)
-        (loss.sum() * scale).backward()
+    def loss_of(z: Tensor) -> None:
+        ops.rebalanced_cross_entropy(z.requires_grad_(), natural_ab(*PIXELS)).backward()
 
     yield case(f"{word}_decode", size + 8 / BINS, ops.annealed_mean)
-    yield case(f"{word}_loss", 2 * size + 12 / BINS, loss_of)
-    if layout == "rows" or not paired:
-        yield case(f"{word}_decode_backward", 2 * size + 24 / BINS, decoded)
+    yield case(f"{word}_decode_backward", 2 * size + 24 / BINS, decoded)
     if dtype == "f32":
         yield case(f"{word}_decode", size + 8 / BINS, lambda z: ops.annealed_mean(z, temperature=0), f"{form}, mode")
+    if dtype == "f32" and paired:
+        return  # the loss takes one pixel a lane
+    yield case(f"{word}_loss", 2 * size + 12 / BINS, loss_of)
+    if dtype == "f32":
         yield case(f"{word}_loss", size + 12 / BINS, lambda z: ops.rebalanced_cross_entropy(z, natural_ab(*PIXELS)),
                    f"{form}, no gradient")  # fmt: skip
-        yield case("scale_grad_per_pixel", 2 * size, lambda z: loss_of(z, 2.0, reduction="none"))
-    if dtype == "f32" and layout == "planar":
-        yield case("scale_grad", 2 * size, lambda z: loss_of(z, 2.0), "any")
+
+
+def scale_cases() -> Iterator[Case]:
+    """Of a loss's gradient by another factor than 1: of all, or of each pixel."""
+    pixels = (8, 32)  # a whole run of a warp
+
+    def scaled(layout: str, reduction: str) -> None:
+        z = logits_of("f32", layout, True, pixels).requires_grad_()
+        loss = ops.rebalanced_cross_entropy(z, natural_ab(*pixels), reduction=reduction)
+        (loss.sum() * 2).backward()
+
+    count = BINS * pixels[0] * pixels[1]
+    yield Case("scale_grad", "f32", "any", "logit", count, 8, lambda: scaled("planar", "mean"))
+    for layout in LAYOUTS:
+        yield Case("scale_grad_per_pixel", "f32", layout, "logit", count, 8, lambda o=layout: scaled(o, "none"))
 
 
 def pixel_cases() -> Iterator[Case]:
@@ -208,14 +226,14 @@ def pixel_cases() -> Iterator[Case]:
 def cases() -> Iterator[Case]:
     for dtype in TYPES:
         yield from logit_cases(dtype, "planar", paired=False)
-        if dtype != "f32":
-            yield from logit_cases(dtype, "planar", paired=True)
+        yield from logit_cases(dtype, "planar", paired=True)
         yield from logit_cases(dtype, "rows", paired=False)
+    yield from scale_cases()
     yield from pixel_cases()
 
 
-def count_of(case: Case) -> dict[str, Any]:
-    """The row of a case: what its launch issued, and the bounds that follow."""
+def launch_of(case: Case) -> launches.Launched:
+    """Its one launch, carried out."""
     torch.manual_seed(0)
     extension = build.load()
     modules = (color, decode, encode, loss, paint, temporal)
@@ -229,6 +247,12 @@ def count_of(case: Case) -> dict[str, Any]:
         for module, library, target in kept:
             module._C, module.target = library, target
     (launch,) = done
+    return launch
+
+
+def count_of(case: Case) -> dict[str, Any]:
+    """The row of a case: what its launch issued, and the bounds that follow."""
+    launch = launch_of(case)
     instructions = sum(launch.issued.values()) * 32 / case.units
     special = launch.issued["MUFU"] * 32 / case.units
     second = CLOCK * MULTIPROCESSORS * case.bytes / 1e12

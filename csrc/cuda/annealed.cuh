@@ -1,4 +1,4 @@
-// The annealed mean of a few pixels by one block, for decode.cu. Each logit is read once and nothing is kept.
+// The annealed mean of a tile of pixels by one block, for decode.cu. Each logit is read once and nothing is kept.
 #pragma once
 
 #include "../math/decode.h"
@@ -7,8 +7,8 @@
 
 namespace fastcolor::cuda {
 
-// As many warps share out the channels as the loss has: 313 are 5 rounds of 8 warps times kUnroll.
-constexpr int kDecodeWarps = 8, kDecodeThreads = kDecodeWarps * kWarpThreads;
+// Few warps, each with many channels: what every warp does once costs less, and blocks fit beside each other.
+constexpr int kLogWarps = 2, kDecodeWarps = 1 << kLogWarps, kDecodeThreads = kDecodeWarps * kWarpThreads;
 
 // ---- what a thread keeps of its channels: one of two, with the same members ----
 
@@ -18,13 +18,15 @@ struct MeanSums {
   static constexpr int kFields = 4;
   math::AnnealedMean<C> mean;
 
-  // Channels first, first + step, ...; `logit` of those beyond the bins is absent_logit(). k: log2(e) / temperature.
-  __device__ __forceinline__ void add(const C (&logit)[kUnroll], int first, int step, const Palette& palette, C k) {
+  // Channels first, first + 1, ...; `logit` of those beyond the bins is absent_logit(). colors: as fill_colors() leaves
+  // them. k: log2(e) / temperature.
+  __device__ __forceinline__ void add(const C (&logit)[kUnroll], int first, const float* colors, C k) {
     mean.raise(logit, k);
 #pragma unroll
-    for (int u = 0; u < kUnroll; u++) {
-      const int bin = first + u * step < palette.bins ? first + u * step : 0;
-      mean.add(logit[u], palette.a[bin], palette.b[bin], k);
+    for (int u = 0; u < kUnroll; u += 2) {
+      const Pack<float, 4> two = load_pack<4>(colors + 2 * (first + u));
+      mean.add(logit[u], two.value[0], two.value[1], k);
+      mean.add(logit[u + 1], two.value[2], two.value[3], k);
     }
   }
   __device__ __forceinline__ void merge(const MeanSums& other, C k) { mean.merge(other.mean, k); }
@@ -54,10 +56,11 @@ struct ModeSums {
     largest = better ? logit : largest;
     best = better ? bin : best;
   }
-  __device__ __forceinline__ void add(const C (&logit)[kUnroll], int first, int step, const Palette& palette, C) {
+  // A bin that is not there loses every tie against one that is, as its number is higher.
+  __device__ __forceinline__ void add(const C (&logit)[kUnroll], int first, const float*, C) {
 #pragma unroll
     for (int u = 0; u < kUnroll; u++) {
-      if (first + u * step < palette.bins) take(logit[u], static_cast<C>(first + u * step));
+      take(logit[u], static_cast<C>(first + u));
       poison += logit[u] == logit[u] ? C(0) : logit[u];
     }
   }
@@ -84,90 +87,74 @@ inline double exponent_scale(const DecodeParams& p) { return p.temperature == 0 
 
 // ---- one tile ----
 
+FC_HD int color_elements(int bins) { return (bins + kUnroll - 1) / kUnroll * kUnroll * 2; }
+
+// A block's dynamic shared memory, in this order.
 template <class T, template <class> class Sums>
-constexpr size_t planar_tile_bytes(int per_lane) {
-  return Sums<Compute<T>>::kFields * kDecodeThreads * per_lane * sizeof(Compute<T>);
+struct DecodeShared {
+  using C = Compute<T>;
+  C* sums;        // (kFields, kDecodeThreads, pixels of a thread)
+  float* colors;  // (whole groups of bins, 2)
+  T* logits;      // (pixels, bins) of channels_last; all three begin at 16 bytes
+
+  __device__ __forceinline__ DecodeShared(int bins, int per_lane) {
+    sums = reinterpret_cast<C*>(shared_memory());
+    colors = reinterpret_cast<float*>(sums + Sums<C>::kFields * kDecodeThreads * per_lane);
+    logits = reinterpret_cast<T*>(colors + color_elements(bins));
+  }
+  static size_t bytes(int bins, int per_lane, int logits) {
+    return color_elements(bins) * sizeof(float) +
+           static_cast<size_t>(Sums<C>::kFields) * kDecodeThreads * per_lane * sizeof(C) + logits * sizeof(T);
+  }
+};
+
+// (a, b) of every bin, and zeros up to a whole group. Another thread may read them after the next barrier.
+__device__ __forceinline__ void fill_colors(const Palette& palette, float* colors) {
+#pragma unroll 1
+  for (int bin = threadIdx.x; bin < (palette.bins + kUnroll - 1) / kUnroll * kUnroll; bin += kDecodeThreads) {
+    const bool is = bin < palette.bins;
+    store_pack<2>(colors + 2 * bin, {is ? palette.a[bin] : 0.0f, is ? palette.b[bin] : 0.0f});
+  }
 }
 
-// Logits (N,bins,pixels), lanes over pixels and warps over channels: a tile of kWarpThreads * per_lane pixels from
-// `first` on, none of `end` or beyond. With two pixels a lane, first, end and p.pixels are even. shared:
-// planar_tile_bytes(), the fields of every warp's sums (kFields, kDecodeWarps, pixels of the tile). The first warps
-// write; a barrier stands before that and none after it.
-template <template <class> class Sums, class T, int per_lane>
-__device__ __forceinline__ void decode_planar_tile(const DecodeParams& p, int64_t image, int64_t first, int64_t end,
-                                                   Compute<T> k, unsigned char* shared_bytes) {
-  using C = Compute<T>;
-  constexpr int kTilePixels = kWarpThreads * per_lane, kFieldElements = kDecodeWarps * kTilePixels;
-  C* shared = reinterpret_cast<C*>(shared_bytes);
-  const int lane = threadIdx.x % kWarpThreads, warp = threadIdx.x / kWarpThreads, bins = p.palette.bins;
-  const int64_t mine = first + static_cast<int64_t>(lane) * per_lane;
-  const T* logits = static_cast<const T*>(p.logits) + image * bins * p.pixels + mine;
-
-  Sums<C> sums[per_lane];
-  for (int from = warp; from < bins; from += kDecodeWarps * kUnroll) {
+// Adds these channels of per_lane pixels. logits: of the first pixel's first of them, `stride` from one to the next.
+template <class Sums, class T, class C, int per_lane>
+__device__ __forceinline__ void add_channels(const T* logits, int stride, Channels channels, const float* colors, C k,
+                                             Sums (&sums)[per_lane]) {
+  each_group(channels, [&](int first, int count) {
     Pack<T, per_lane> pack[kUnroll];
-#pragma unroll
-    for (int u = 0; u < kUnroll; u++) {
-      const int c = from + u * kDecodeWarps;
-      pack[u] = {};
-      if (c < bins && mine < end) pack[u] = load_pack<per_lane>(logits + c * p.pixels);
-    }
+    logits = load_group(logits, stride, count, pack);
 #pragma unroll
     for (int i = 0; i < per_lane; i++) {
       C v[kUnroll];
-#pragma unroll
-      for (int u = 0; u < kUnroll; u++) {
-        v[u] = from + u * kDecodeWarps < bins ? C(math::load(&pack[u].value[i])) : absent_logit<C>();
-      }
-      sums[i].add(v, from, kDecodeWarps, p.palette, k);
+      widen_group(pack, i, count, v);
+      sums[i].add(v, first, colors, k);
     }
-  }
-#pragma unroll
-  for (int i = 0; i < per_lane; i++) {
-    sums[i].each_field([&](int f, C& x) { shared[f * kFieldElements + warp * kTilePixels + lane * per_lane + i] = x; });
-  }
-  __syncthreads();
-
-  const int64_t pixel = first + threadIdx.x;  // the first threads finish one pixel each
-  if (threadIdx.x >= kTilePixels || pixel >= end) return;
-  Sums<C> all;
-  for (int w = 0; w < kDecodeWarps; w++) {
-    Sums<C> part;
-    part.each_field([&](int f, C& x) { x = shared[f * kFieldElements + w * kTilePixels + threadIdx.x]; });
-    all.merge(part, k);
-  }
-  const int64_t out = image * 2 * p.pixels + pixel;
-  all.write(static_cast<C*>(p.ab) + out, p.stats == nullptr ? nullptr : static_cast<C*>(p.stats) + out, p.pixels,
-            p.palette);
+  });
 }
 
-// Logits (N,pixels,bins): one pixel by one warp, lanes over channels.
-template <template <class> class Sums, class T>
-__device__ __forceinline__ void decode_interleaved_pixel(const DecodeParams& p, int64_t image, int64_t pixel,
-                                                         Compute<T> k) {
-  using C = Compute<T>;
-  const int lane = threadIdx.x % kWarpThreads, bins = p.palette.bins;
-  const T* logits = static_cast<const T*>(p.logits) + (image * p.pixels + pixel) * bins;
-  Sums<C> sums;
-  for (int first = lane; first < bins + lane; first += kWarpThreads * kUnroll) {
-    C v[kUnroll];
+// Joins the sums of all parts, (kFields, parts, 2^log_pixels) in shared memory: the first threads finish a pixel each.
+template <template <class> class Sums, class C, int per_lane>
+__device__ __forceinline__ void finish_tile(const DecodeParams& p, Sums<C> (&mine)[per_lane], const Tile& tile,
+                                            int log_pixels, C k, C* shared) {
+  constexpr int kFieldElements = kDecodeThreads * per_lane;
 #pragma unroll
-    for (int u = 0; u < kUnroll; u++) {
-      const int c = first + u * kWarpThreads;
-      v[u] = c < bins ? C(math::load(logits + c)) : absent_logit<C>();
-    }
-    sums.add(v, first, kWarpThreads, p.palette, k);
+  for (int i = 0; i < per_lane; i++) {
+    mine[i].each_field([&](int f, C& x) { shared[f * kFieldElements + threadIdx.x * per_lane + i] = x; });
   }
-#pragma unroll
-  for (int step = kWarpThreads / 2; step > 0; step /= 2) {
-    Sums<C> other = sums;
-    other.each_field([&](int, C& x) { x = __shfl_xor_sync(kAllLanes, x, step); });
-    sums.merge(other, k);
+  __syncthreads();
+  const int pixel = static_cast<int>(tile.first) + threadIdx.x;
+  if (threadIdx.x >> log_pixels > 0 || pixel >= static_cast<int>(p.pixels)) return;
+  Sums<C> all;
+#pragma unroll 8
+  for (int at = threadIdx.x; at < kFieldElements; at += 1 << log_pixels) {
+    Sums<C> part;
+    part.each_field([&](int f, C& x) { x = shared[f * kFieldElements + at]; });
+    all.merge(part, k);
   }
-  if (lane != 0) return;
-  const int64_t out = image * 2 * p.pixels + pixel;
-  sums.write(static_cast<C*>(p.ab) + out, p.stats == nullptr ? nullptr : static_cast<C*>(p.stats) + out, p.pixels,
-             p.palette);
+  const int64_t out = tile.image * 2 * p.pixels + pixel;
+  all.write(static_cast<C*>(p.ab) + out, p.stats == nullptr ? nullptr : static_cast<C*>(p.stats) + out, p.pixels,
+            p.palette);
 }
 
 }  // namespace fastcolor::cuda

@@ -24,7 +24,7 @@ struct Place {
   int n;
   bool wide;  // n is kThreadPixels and every pointer is aligned for packs of kThreadPixels elements
 };
-__device__ __forceinline__ Place place_of_thread(int64_t pixels, unsigned tiles, bool wide) {
+__device__ __forceinline__ Place place_of_thread(int64_t pixels, const Divisor& tiles, bool wide) {
   const Tile tile = tile_of_block(tiles, kTilePixels);
   const int64_t first = tile.first + static_cast<int64_t>(threadIdx.x) * kThreadPixels, left = pixels - first;
   return {tile.image, first,
@@ -114,7 +114,7 @@ __device__ __forceinline__ void set_pixel(Run<T>& run, int i, const math::Vec3<T
 
 // T: of the RGB side. Lab is computed and kept in Compute<T>.
 template <class T>
-__global__ void __launch_bounds__(kBlockThreads) rgb_to_lab_kernel(ColorParams p, unsigned tiles, bool wide) {
+__global__ void __launch_bounds__(kBlockThreads) rgb_to_lab_kernel(ColorParams p, Divisor tiles, bool wide) {
   using C = Compute<T>;
   const Place at = place_of_thread(p.pixels, tiles, wide);
   const Run<T> rgb = load_run(static_cast<const T*>(p.source), p.pixels, p.interleaved, at);
@@ -122,6 +122,7 @@ __global__ void __launch_bounds__(kBlockThreads) rgb_to_lab_kernel(ColorParams p
   if constexpr (std::is_same_v<T, uint8_t>) {
     float* linear = reinterpret_cast<float*>(shared_memory());
     fill_linear_table(linear);
+    __syncthreads();
 #pragma unroll
     for (int i = 0; i < kThreadPixels; i++) {
       set_pixel(lab, i, math::linear_to_lab<float>({linear[rgb.x[i]], linear[rgb.y[i]], linear[rgb.z[i]]}));
@@ -134,7 +135,7 @@ __global__ void __launch_bounds__(kBlockThreads) rgb_to_lab_kernel(ColorParams p
 }
 
 template <class T>
-__global__ void __launch_bounds__(kBlockThreads) rgb_to_lab_backward_kernel(ColorParams p, unsigned tiles, bool wide) {
+__global__ void __launch_bounds__(kBlockThreads) rgb_to_lab_backward_kernel(ColorParams p, Divisor tiles, bool wide) {
   const Place at = place_of_thread(p.pixels, tiles, wide);
   const Run<T> rgb = load_run(static_cast<const T*>(p.source), p.pixels, p.interleaved, at);
   const Run<T> grad_lab = load_run(static_cast<const T*>(p.grad_output), p.pixels, false, at);
@@ -146,7 +147,7 @@ __global__ void __launch_bounds__(kBlockThreads) rgb_to_lab_backward_kernel(Colo
 }
 
 template <class T>
-__global__ void __launch_bounds__(kBlockThreads) lab_to_rgb_kernel(ColorParams p, unsigned tiles, bool wide) {
+__global__ void __launch_bounds__(kBlockThreads) lab_to_rgb_kernel(ColorParams p, Divisor tiles, bool wide) {
   using C = Compute<T>;
   const Place at = place_of_thread(p.pixels, tiles, wide);
   const Run<C> lab = load_run(static_cast<const C*>(p.source), p.pixels, false, at);
@@ -165,7 +166,7 @@ __global__ void __launch_bounds__(kBlockThreads) lab_to_rgb_kernel(ColorParams p
 }
 
 template <class T>
-__global__ void __launch_bounds__(kBlockThreads) lab_to_rgb_backward_kernel(ColorParams p, unsigned tiles, bool wide) {
+__global__ void __launch_bounds__(kBlockThreads) lab_to_rgb_backward_kernel(ColorParams p, Divisor tiles, bool wide) {
   const Place at = place_of_thread(p.pixels, tiles, wide);
   const Run<T> lab = load_run(static_cast<const T*>(p.source), p.pixels, false, at);
   const Run<T> grad_rgb = load_run(static_cast<const T*>(p.grad_output), p.pixels, p.interleaved, at);
@@ -176,7 +177,7 @@ __global__ void __launch_bounds__(kBlockThreads) lab_to_rgb_backward_kernel(Colo
   store_run(grad_lab, static_cast<T*>(p.destination), p.pixels, false, at);
 }
 
-void launch_color(const ColorParams& p, void (*kernel)(ColorParams, unsigned, bool), size_t shared_bytes,
+void launch_color(const ColorParams& p, void (*kernel)(ColorParams, Divisor, bool), size_t shared_bytes,
                   const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
   // The widest pack is kThreadPixels elements of 4 or 8 bytes; a plane of a multiple of kThreadPixels pixels keeps what
   // follows aligned.
@@ -190,7 +191,7 @@ void launch_color(const ColorParams& p, void (*kernel)(ColorParams, unsigned, bo
 }  // namespace
 
 void rgb_to_lab(const ColorParams& p) {
-  p.dtype == DType::kU8    ? launch_color(p, rgb_to_lab_kernel<uint8_t>, kLinearTableBytes)
+  p.dtype == DType::kU8    ? launch_color(p, rgb_to_lab_kernel<uint8_t>, kTableBytes)
   : p.dtype == DType::kF64 ? launch_color(p, rgb_to_lab_kernel<double>, 0)
                            : launch_color(p, rgb_to_lab_kernel<float>, 0);
 }

@@ -64,9 +64,11 @@ void launch(const Target& target, const Launch& size, void (*kernel)(Params...),
   }
   const DeviceGuard guard(target.device, size.file, size.line);
   if (size.shared_bytes > kPlainSharedBytes) {
-    check(
-        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(size.shared_bytes)),
-        size.file, size.line);
+    // The device's most, not this launch's: the attribute is the kernel's, and a launch of another thread may need
+    // more.
+    int most = 0;
+    check(cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, target.device), size.file, size.line);
+    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most), size.file, size.line);
   }
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(static_cast<unsigned>(size.blocks));
@@ -76,25 +78,49 @@ void launch(const Target& target, const Launch& size, void (*kernel)(Params...),
   check(cudaLaunchKernelEx(&config, kernel, Params(args)...), size.file, size.line);
 }
 
+inline void set_zero(const Target& target, void* memory, size_t bytes, const char* file = __builtin_FILE(),
+                     int line = __builtin_LINE()) {
+  if (bytes == 0) return;
+  const DeviceGuard guard(target.device, file, line);
+  check(cudaMemsetAsync(memory, 0, bytes, static_cast<cudaStream_t>(target.stream)), file, line);
+}
+
 constexpr int64_t ceil_div(int64_t count, int64_t size) { return (count + size - 1) / size; }
 
-// A grid of images, each cut into `tiles` runs of `size` pixels: one block a tile. 32-bit, since a grid has fewer than
-// 2^31 blocks and a 64-bit division costs a kernel some 70 instructions.
+// Divides block numbers, which are below 2^31, by a number of the launch in three instructions; a division is some 25.
+// n / d = n m / 2^(31 + s) for 2^(s-1) < d <= 2^s and m = 2^(31 + s) / d rounded up: the error, at most n d / (d
+// 2^(31 + s)), is less than 1 / d. (Granlund and Montgomery, "Division by invariant integers", PLDI 1994.)
+class Divisor {
+ public:
+  Divisor(int64_t divisor) : divisor_(static_cast<unsigned>(divisor)), shift_(0) {
+    while ((int64_t{1} << shift_) < divisor) shift_++;
+    multiplier_ = divisor > 0 ? static_cast<unsigned>(((uint64_t{1} << (31 + shift_)) + divisor - 1) / divisor) : 0;
+  }
+  FC_HD unsigned quotient(unsigned n) const {
+    return static_cast<unsigned>((static_cast<uint64_t>(2 * n) * multiplier_) >> 32) >> shift_;
+  }
+  FC_HD unsigned value() const { return divisor_; }
+
+ private:
+  unsigned divisor_, multiplier_, shift_;
+};
+
+// A grid of images, each cut into `tiles` runs of `size` pixels: one block a tile.
 struct Tile {
   int64_t image, first;
 };
-__device__ __forceinline__ Tile tile_of_block(unsigned tiles, int size) {
-  const unsigned image = blockIdx.x / tiles;
-  return {image, static_cast<int64_t>(blockIdx.x - image * tiles) * size};
+__device__ __forceinline__ Tile tile_of_block(const Divisor& tiles, int size) {
+  const unsigned image = tiles.quotient(blockIdx.x);
+  return {image, static_cast<int64_t>(blockIdx.x - image * tiles.value()) * size};
 }
 
 // A block owns a part of one row. All rows of all images are numbered through.
 struct RowPart {
   int64_t image, row, first;  // first: column
 };
-__device__ __forceinline__ RowPart part_of_block(int64_t rows_per_image, unsigned parts, int size) {
-  const unsigned row = blockIdx.x / parts, image = row / static_cast<unsigned>(rows_per_image);
-  return {image, row - image * rows_per_image, static_cast<int64_t>(blockIdx.x - row * parts) * size};
+__device__ __forceinline__ RowPart part_of_block(const Divisor& rows_per_image, const Divisor& parts, int size) {
+  const unsigned row = parts.quotient(blockIdx.x), image = rows_per_image.quotient(row);
+  return {image, row - image * rows_per_image.value(), static_cast<int64_t>(blockIdx.x - row * parts.value()) * size};
 }
 
 // The dynamic shared memory of the block, 16-byte aligned. All shared memory is dynamic, so that the emulation of

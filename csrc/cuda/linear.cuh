@@ -1,4 +1,5 @@
-// Linear light of the 256 code values of 8-bit sRGB, in shared memory: a lookup in place of a power.
+// Of the 256 code values of 8 bits, in shared memory: a lookup in place of powers. sRGB's linear light, and a gray's
+// lightness.
 #pragma once
 
 #include "../math/color.h"
@@ -6,14 +7,19 @@
 
 namespace fastcolor::cuda {
 
-constexpr size_t kLinearTableBytes = 256 * sizeof(float);
+constexpr size_t kTableBytes = 256 * sizeof(float);
 
-// table: (256) in shared memory, filled by all threads of the block. Ends in a barrier.
+// table: (256) in shared memory, of f(code / 255), filled by all threads of the block. Another thread may read it after
+// the next barrier.
+template <class F>
+__device__ __forceinline__ void fill_table(float* table, F&& f) {
+  for (int code = threadIdx.x; code < 256; code += blockDim.x) table[code] = f(static_cast<float>(code) * (1 / 255.0f));
+}
 __device__ __forceinline__ void fill_linear_table(float* table) {
-  for (int code = threadIdx.x; code < 256; code += blockDim.x) {
-    table[code] = math::srgb_to_linear(static_cast<float>(code) * (1 / 255.0f));
-  }
-  __syncthreads();
+  fill_table(table, [](float gray) { return math::srgb_to_linear(gray); });
+}
+__device__ __forceinline__ void fill_lightness_table(float* table) {
+  fill_table(table, [](float gray) { return math::gray_to_lightness(gray); });
 }
 
 }  // namespace fastcolor::cuda

@@ -1,85 +1,97 @@
-// The loss of logits (N, pixels, bins): a tile is one contiguous range; lanes over channels, warps over pixels.
+// The loss of logits (N, pixels, bins): a tile is one contiguous range. It is copied to shared memory, where its
+// gradient takes its place; the threads of a pixel share out its channels.
 #include "loss_tile.cuh"
 
 namespace fastcolor::cuda {
 
 namespace {
 
-// One pixel's loss; its gradient takes the place of its logits in `pixel`, (bins) in shared memory. A whole warp calls.
-// index, weight: of the pixel's target bins, `stride` apart.
+// Blocks of a multiprocessor at once: as many as shared memory leaves room for at 313 bins on one of 228 KB.
 template <class T>
-__device__ __forceinline__ Compute<T> finish_pixel(const LossParams& p, T* pixel, const int32_t* index,
-                                                   const float* weight, int stride) {
+constexpr int kResidentBlocks = sizeof(T) == 8 ? 2 : 5;
+
+// 2^log_count pixels.
+template <class T>
+__global__ void __launch_bounds__(kLossThreads, kResidentBlocks<T>)
+    interleaved_loss_kernel(LossParams p, Divisor tiles, int log_count) {
   using C = Compute<T>;
-  const int lane = threadIdx.x % kWarpThreads, bins = p.palette.bins;
-  math::Softmax<C> softmax;
-  C& largest = softmax.largest;
-  for (int c = lane; c < bins; c += kWarpThreads) largest = math::max_of(largest, C(math::load(pixel + c)));
-  largest = warp_max(largest);
-  for (int c = lane; c < bins; c += kWarpThreads) softmax.add(C(math::load(pixel + c)), C(math::kLog2E));
-  const C sum = warp_sum(softmax.sum);
+  constexpr C k = static_cast<C>(math::kLog2E);
+  const int bins = p.palette.bins, stride = row_stride(bins), count = 1 << log_count;
+  const LossShared<T> shared(p, count, kLossThreads >> log_count, stride << log_count);
+  const Tile tile = tile_of_block(tiles, count);
+  const int64_t first = tile.image * p.pixels + tile.first, left = p.pixels - tile.first;
+  const int rows = left < count ? static_cast<int>(left) : count;
+  copy_rows<kLossThreads, true>(static_cast<const T*>(p.logits) + first * bins, shared.logits, rows, bins);
 
-  const bool target = lane < p.neighbours;  // a lane each; see Note [Focal gradient]
-  const int32_t bin = target ? index[lane * stride] : 0;
-  const C z = target ? static_cast<C>(weight[lane * stride]) : C(0), gamma = static_cast<C>(p.gamma);
-  const C log_p = C(math::load(pixel + bin)) - largest - std::log(sum);
-  const math::TargetTerms<C> terms = math::target_terms(z, log_p, gamma);
-  const C h = target ? terms.h : C(0), h_sum = warp_sum(h), total = warp_sum(target ? terms.loss : C(0));
-  const float pixel_weight = class_weight_of(p, index[0]);
-  if (p.grad_logits != nullptr) {
-    const C scale = static_cast<C>(pixel_weight) * gradient_scale<C>(p),
-            factor = math::gradient_factor(scale, h_sum, sum);
-    __syncwarp();  // every lane has its target's logit
-    for (int c = lane; c < bins; c += kWarpThreads) {
-      math::store(pixel + c, math::exp_fast(C(math::load(pixel + c)) - largest) * factor);
-    }
-    __syncwarp();
-    if (target) math::store(pixel + bin, math::target_gradient(scale, math::exp_fast(log_p), h_sum, h));
-  }
-  return static_cast<C>(pixel_weight) * total;
-}
-
-// Shared memory: the logits of `count` pixels, then index and weight (neighbours, count).
-template <class T>
-__global__ void __launch_bounds__(kBlockThreads, kResidentBlocks<T>) interleaved_loss_kernel(LossParams p, int count) {
-  const int bins = p.palette.bins;
-  T* logits = reinterpret_cast<T*>(shared_memory());
-  int32_t* index = reinterpret_cast<int32_t*>(logits + count * bins);
-  float* weight = reinterpret_cast<float*>(index + p.neighbours * count);
-  const int64_t first = static_cast<int64_t>(blockIdx.x) * count, left = p.images * p.pixels - first;
-  const int n = left < count ? static_cast<int>(left) : count;
-
-  copy_flat(static_cast<const T*>(p.logits) + first * bins, logits, n * bins);
-  if (static_cast<int>(threadIdx.x) < n && is_kept(p, first + threadIdx.x)) {
-    const int64_t image = (first + threadIdx.x) / p.pixels, pixel = first + threadIdx.x - image * p.pixels;
-    const float* ab = p.ab + image * 2 * p.pixels + pixel;
-    encode_pixel(ab[0], ab[p.pixels], p.palette, p.neighbours, p.sigma_ab, count, index + threadIdx.x,
-                 weight + threadIdx.x);
+  const int slot = threadIdx.x;  // the first threads finish one pixel each
+  const bool finishes_kept = slot < rows && is_kept(p, first + slot);
+  if (finishes_kept) {
+    const float* ab = p.ab + tile.image * 2 * p.pixels + tile.first + slot;
+    encode_pixel(ab[0], ab[p.pixels], p.palette, p.neighbours, p.sigma_ab, count, shared.index + slot,
+                 shared.weight + slot);
   }
   __syncthreads();
-  for (int i = threadIdx.x / kWarpThreads; i < n; i += kBlockWarps) {
-    Compute<T> loss = 0;
-    if (is_kept(p, first + i)) {
-      loss = finish_pixel(p, logits + i * bins, index + i, weight + i, count);
-    } else {
-      for (int c = threadIdx.x % kWarpThreads; c < bins; c += kWarpThreads) logits[i * bins + c] = T{};
-    }
-    if (threadIdx.x % kWarpThreads == 0) static_cast<Compute<T>*>(p.pixel_loss)[first + i] = loss;
+  // This thread's pixel and channels.
+  const int pixel = threadIdx.x & (count - 1), part = threadIdx.x >> log_count;
+  const Channels channels = channels_of(bins, part, kLogWarps + 5 - log_count);
+  T* mine = shared.logits + pixel * stride;
+  math::Softmax<C> softmax;
+  if (pixel < rows) {
+    each_group(channels, [&](int c, int n) {
+      C v[kUnroll];
+#pragma unroll
+      for (int u = 0; u < kUnroll; u++) v[u] = u < n ? C(math::load(mine + c + u)) : absent_logit<C>();
+      softmax.raise(v, k);
+#pragma unroll
+      for (int u = 0; u < kUnroll; u++) softmax.add(v[u], k);
+    });
+  }
+  shared.slots[part * count + pixel] = softmax.largest;
+  shared.slots[(shared.parts + part) * count + pixel] = softmax.sum;
+  __syncthreads();
+  if (slot < rows) {
+    const C loss = !finishes_kept ? C(0) : finish_pixel(p, shared, slot, [&](int32_t bin) {
+      return C(math::load(shared.logits + slot * stride + bin));
+    });
+    static_cast<C*>(p.pixel_loss)[first + slot] = loss;
   }
   if (p.grad_logits == nullptr) return;
   __syncthreads();
-  copy_flat(logits, static_cast<T*>(p.grad_logits) + first * bins, n * bins);
+  // Gradients as if no bin were a target; the slots hold what belongs to those that are.
+  if (pixel < rows) {
+    const C largest = shared.largest[pixel], factor = shared.factor[pixel];
+    if (is_kept(p, first + pixel)) {
+      each_group(channels, [&](int c, int n) {
+#pragma unroll
+        for (int u = 0; u < kUnroll; u++) {
+          if (u < n) math::store(mine + c + u, math::exp_fast(C(math::load(mine + c + u)) - largest) * factor);
+        }
+      });
+    } else {
+      for (int c = channels.first; c < channels.last; c++) mine[c] = T{};
+    }
+  }
+  __syncthreads();
+  for (int i = threadIdx.x; i < p.neighbours << log_count; i += kLossThreads) {
+    const int other = i & (count - 1);
+    if (other >= rows || !is_kept(p, first + other)) continue;
+    math::store(shared.logits + other * stride + shared.index[i], shared.slots[i]);
+  }
+  __syncthreads();
+  copy_rows<kLossThreads, false>(shared.logits, static_cast<T*>(p.grad_logits) + first * bins, rows, bins);
 }
 
 template <class T>
 void launch_interleaved(const LossParams& p) {
-  // 4 pixels of 1024 doubles fit, 8 of floats, 16 of 16-bit values: every tile starts 16-byte aligned if the first
-  // does.
-  const size_t pixel = static_cast<size_t>(p.palette.bins) * sizeof(T) + static_cast<size_t>(p.neighbours) * 8;
-  int count = kWarpThreads;
-  while (count > 4 && static_cast<size_t>(count) * pixel > kPlainSharedBytes) count /= 2;
-  launch(p.target, Launch(ceil_div(p.images * p.pixels, count), kBlockThreads, static_cast<size_t>(count) * pixel),
-         interleaved_loss_kernel<T>, p, count);
+  const auto bytes = [&](int log_count) {
+    return LossShared<T>::bytes(p, 1 << log_count, kLossThreads >> log_count,
+                                static_cast<size_t>(row_stride(p.palette.bins)) << log_count);
+  };
+  int log_count = 5;  // 4 pixels of 1024 doubles fit
+  while (log_count > 2 && bytes(log_count) > kPlainSharedBytes) log_count--;
+  const int64_t tiles = ceil_div(p.pixels, 1 << log_count);
+  launch(p.target, Launch(p.images * tiles, kLossThreads, bytes(log_count)), interleaved_loss_kernel<T>, p, tiles,
+         log_count);
 }
 
 }  // namespace

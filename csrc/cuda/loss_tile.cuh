@@ -9,14 +9,6 @@
 
 namespace fastcolor::cuda {
 
-constexpr int kBlockWarps = 8, kBlockThreads = kBlockWarps * kWarpThreads;  // of a block: five rounds for 313 channels
-// Blocks of a multiprocessor at once: as many as shared memory leaves room for at 313 bins on one of 228 KB, a tile
-// being 84 KB for f64, 46 KB for pairs of 16-bit values, 43 KB for f32; fewer registers would spill.
-template <class T, int per_lane = 1>
-constexpr int kResidentBlocks = sizeof(T) == 8  ? 2
-                                : per_lane == 2 ? 4
-                                                : 5;
-
 // grad_scale over the divisor, which is read where it lies: no value travels to the host.
 template <class C>
 __device__ __forceinline__ C gradient_scale(const LossParams& p) {
@@ -28,6 +20,72 @@ __device__ __forceinline__ bool is_kept(const LossParams& p, int64_t pixel) {
 }
 __device__ __forceinline__ float class_weight_of(const LossParams& p, int32_t bin) {
   return p.class_weight == nullptr ? 1.0f : p.class_weight[bin];
+}
+
+// Of a block. Few warps, each with many channels: what every warp does once costs less.
+constexpr int kLogWarps = 2, kLossWarps = 1 << kLogWarps, kLossThreads = kLossWarps * kWarpThreads;
+
+// A block's dynamic shared memory, in this order. tile: its pixels; parts: threads that share out a pixel's channels.
+template <class T>
+struct LossShared {
+  using C = Compute<T>;
+  int tile, parts;
+  T* logits;  // of the whole tile; empty when they do not fit and are read from memory again
+  // Before the softmax is known, every part's largest logit, then every part's sum; afterwards the gradients of the
+  // target bins.
+  C* slots;
+  C* largest;      // (tile)
+  C* factor;       // (tile): gradient of a bin that is no target = exp(logit - largest) * factor
+  float* weight;   // (neighbours, tile)
+  int32_t* index;  // (neighbours, tile)
+
+  // logit_elements: a multiple of 4, so that what follows is aligned.
+  __device__ __forceinline__ LossShared(const LossParams& p, int tile_pixels, int part_count, int logit_elements)
+      : tile(tile_pixels), parts(part_count) {
+    logits = reinterpret_cast<T*>(shared_memory());
+    slots = reinterpret_cast<C*>(logits + logit_elements);
+    largest = slots + slots_of(parts) * tile;
+    factor = largest + tile;
+    weight = reinterpret_cast<float*>(factor + tile);
+    index = reinterpret_cast<int32_t*>(weight + p.neighbours * tile);
+  }
+  static FC_HD int slots_of(int parts) { return 2 * parts > math::kMaxNeighbours ? 2 * parts : math::kMaxNeighbours; }
+  static size_t bytes(const LossParams& p, int tile, int parts, size_t logit_elements) {
+    return logit_elements * sizeof(T) +
+           tile * ((slots_of(parts) + 2) * sizeof(C) + static_cast<size_t>(p.neighbours) * 8);
+  }
+};
+
+// Loss of the pixel whose slot is `slot`, and what its gradient needs. logit(bin) reads one of its logits.
+template <class T, class F>
+__device__ __forceinline__ Compute<T> finish_pixel(const LossParams& p, const LossShared<T>& shared, int slot,
+                                                   F&& logit) {
+  using C = Compute<T>;
+  const int tile = shared.tile, parts = shared.parts;
+  math::Softmax<C> softmax;
+#pragma unroll 4
+  for (int w = 0; w < parts; w++) {
+    softmax.merge({shared.slots[w * tile + slot], shared.slots[(parts + w) * tile + slot]}, C(math::kLog2E));
+  }
+  const C log_sum = std::log(softmax.sum), gamma = static_cast<C>(p.gamma);
+  C total = 0, h_sum = 0;  // see Note [Focal gradient]
+  for (int k = 0; k < p.neighbours; k++) {
+    const C z = static_cast<C>(shared.weight[k * tile + slot]);
+    const C log_p = logit(shared.index[k * tile + slot]) - softmax.largest - log_sum;
+    const math::TargetTerms<C> terms = math::target_terms(z, log_p, gamma);
+    total += terms.loss;
+    shared.slots[k * tile + slot] = terms.h;
+    h_sum += terms.h;
+  }
+  const float pixel_weight = class_weight_of(p, shared.index[slot]);
+  const C scale = static_cast<C>(pixel_weight) * gradient_scale<C>(p);
+  shared.largest[slot] = softmax.largest;
+  shared.factor[slot] = math::gradient_factor(scale, h_sum, softmax.sum);
+  for (int k = 0; k < p.neighbours; k++) {
+    const C probability = math::exp_fast(logit(shared.index[k * tile + slot]) - softmax.largest - log_sum);
+    shared.slots[k * tile + slot] = math::target_gradient(scale, probability, h_sum, shared.slots[k * tile + slot]);
+  }
+  return static_cast<C>(pixel_weight) * total;
 }
 
 // The launch for each layout: loss_planar.cu, loss_interleaved.cu.

@@ -16,9 +16,9 @@ constexpr int kLumaColumns = 2048;  // of the luma that shared memory holds at a
 // there. Shrinking by more than kLumaColumns / kShrinkThreads takes several turns.
 template <class T>
 __global__ void __launch_bounds__(kShrinkThreads)
-    luma_to_input_kernel(LumaToInputParams p, unsigned parts, double ratio_y, double ratio_x) {
+    luma_to_input_kernel(LumaToInputParams p, Divisor rows_of_image, Divisor parts, double ratio_y, double ratio_x) {
   float* column = reinterpret_cast<float*>(shared_memory());  // (kLumaColumns)
-  const RowPart at = part_of_block(p.out_height, parts, kShrinkThreads);
+  const RowPart at = part_of_block(rows_of_image, parts, kShrinkThreads);
   const int64_t x = at.first + threadIdx.x,
                 last = at.first + kShrinkThreads < p.out_width ? at.first + kShrinkThreads : p.out_width;
   const math::Window rows = math::triangle_window(at.row, ratio_y, p.height);
@@ -61,7 +61,7 @@ void luma_to_input(const LumaToInputParams& p) {
   const double ratio_x = static_cast<double>(p.width) / static_cast<double>(p.out_width);
   dispatch_code(p.dtype, [&](auto t) {
     launch(p.target, Launch(p.images * p.out_height * parts, kShrinkThreads, kLumaColumns * sizeof(float)),
-           luma_to_input_kernel<decltype(t)>, p, parts, ratio_y, ratio_x);
+           luma_to_input_kernel<decltype(t)>, p, p.out_height, parts, ratio_y, ratio_x);
   });
 }
 

@@ -6,36 +6,66 @@ namespace fastcolor::cuda {
 
 namespace {
 
-constexpr int kPaintThreads = 256, kChromaThreads = 128;  // of a block
+// A thread has much to do for what a block does once: 1920 pixels or their 960 sites are one block.
+constexpr int kPaintThreads = 128, kChromaThreads = 128;  // of a block
+constexpr int kThreadRuns = 4, kThreadSites = 8;          // of a thread: runs of kThreadPixels, and sites
+constexpr int kStepPixels = kPaintThreads * kThreadPixels;
+constexpr int kBlockPixels = kStepPixels * kThreadRuns, kBlockSites = kChromaThreads * kThreadSites;
 
+// Shared memory: the row of ab, then the table of the source's codes. columns: of the row.
 template <Source kind, class T>
 __global__ void __launch_bounds__(kPaintThreads)
-    paint_rgb_kernel(PaintRgbParams p, unsigned parts, float ratio_y, float ratio_x, bool wide) {
-  float* linear = nullptr;
-  if constexpr (kind == Source::kRgb) {
-    linear = reinterpret_cast<float*>(shared_memory());
-    fill_linear_table(linear);
+    paint_rgb_kernel(PaintRgbParams p, Divisor rows, Divisor parts, int columns, float ratio_y, float ratio_x,
+                     bool wide) {
+  const RowPart at = part_of_block(rows, parts, kBlockPixels);
+  AbRow ab = {reinterpret_cast<float*>(shared_memory()), 0};
+  ab.begin = math::bilinear_tap(static_cast<float>(at.first), ratio_x, static_cast<int>(p.ab_width)).low;
+  const math::Tap y = math::bilinear_tap(static_cast<float>(at.row), ratio_y, p.ab_height);
+  fill_row(ab, columns, p.ab + at.image * 2 * p.ab_height * p.ab_width, p.ab_height, p.ab_width, y);
+  float* table = ab.columns + 2 * columns;
+  if constexpr (kHasTable<kind, T>) kind == Source::kRgb ? fill_linear_table(table) : fill_lightness_table(table);
+  __syncthreads();
+  const int64_t row = (at.image * p.height + at.row) * p.width;
+  int first = static_cast<int>(at.first) + threadIdx.x * kThreadPixels;
+#pragma unroll 1
+  for (int run = 0; run < kThreadRuns; run++, first += kStepPixels) {
+    if (first >= static_cast<int>(p.width)) return;
+    paint_run<kind, T>(p, row, first, ratio_x, wide, ab, table);
   }
-  const RowPart at = part_of_block(p.height, parts, kPaintThreads * kThreadPixels);
-  paint_run<kind, T>(p, at.image, at.row, at.first + static_cast<int64_t>(threadIdx.x) * kThreadPixels, ratio_y,
-                     ratio_x, wide, linear);
 }
 
-// One thread a chroma site.
+// sites: of a row of chroma.
 template <class T>
 __global__ void __launch_bounds__(kChromaThreads)
-    paint_chroma_kernel(PaintChromaParams p, int64_t rows, int64_t columns, unsigned parts, float ratio_y,
+    paint_chroma_kernel(PaintChromaParams p, int sites, Divisor rows, Divisor parts, int columns, float ratio_y,
                         float ratio_x) {
-  const RowPart at = part_of_block(rows, parts, kChromaThreads);
-  paint_site<T>(p, at.image, at.row, at.first + threadIdx.x, rows, columns, ratio_y, ratio_x);
+  const RowPart at = part_of_block(rows, parts, kBlockSites);
+  AbRow ab = {reinterpret_cast<float*>(shared_memory()), 0};
+  const float first = site_position(at.first, p.step_x, p.centered);
+  ab.begin = math::bilinear_tap(first, ratio_x, static_cast<int>(p.ab_width)).low;
+  const math::Tap y = math::bilinear_tap(site_position(at.row, p.step_y, true), ratio_y, p.ab_height);
+  fill_row(ab, columns, p.ab + at.image * 2 * p.ab_height * p.ab_width, p.ab_height, p.ab_width, y);
+  __syncthreads();
+  const int64_t top = at.row * p.step_y, bottom = top + p.step_y - 1 < p.height ? top + p.step_y - 1 : p.height - 1;
+  const T* luma = static_cast<const T*>(p.luma) + at.image * p.height * p.width;
+  const int64_t out = (at.image * rows.value() + at.row) * sites;
+#pragma unroll 1
+  for (int u = 0; u < kThreadSites; u++) {
+    const int i = static_cast<int>(at.first) + u * kChromaThreads + threadIdx.x;
+    if (i >= sites) return;
+    paint_site(p, luma + top * p.width, luma + bottom * p.width, i, ratio_x, ab, static_cast<T*>(p.cb) + out,
+               static_cast<T*>(p.cr) + out);
+  }
 }
 
 template <Source kind, class T>
 void launch_paint_rgb(const PaintRgbParams& p) {
-  const int64_t parts = ceil_div(p.width, kPaintThreads * kThreadPixels);
-  launch(p.target, Launch(p.images * p.height * parts, kPaintThreads, kind == Source::kRgb ? kLinearTableBytes : 0),
-         paint_rgb_kernel<kind, T>, p, parts, ratio_of(p.ab_height, p.height), ratio_of(p.ab_width, p.width),
-         rows_are_wide(p));
+  const int64_t parts = ceil_div(p.width, kBlockPixels);
+  const float ratio_x = ratio_of(p.ab_width, p.width);
+  const int64_t columns = columns_of(kBlockPixels, ratio_x, p.ab_width);
+  const size_t shared = static_cast<size_t>(columns) * 2 * sizeof(float) + (kHasTable<kind, T> ? kTableBytes : 0);
+  launch(p.target, Launch(p.images * p.height * parts, kPaintThreads, shared), paint_rgb_kernel<kind, T>, p, p.height,
+         parts, columns, ratio_of(p.ab_height, p.height), ratio_x, rows_are_wide(p));
 }
 
 }  // namespace
@@ -48,11 +78,13 @@ void paint_rgb(const PaintRgbParams& p) {
 }
 
 void paint_chroma(const PaintChromaParams& p) {
-  const int64_t rows = ceil_div(p.height, p.step_y), columns = ceil_div(p.width, p.step_x);
-  const int64_t parts = ceil_div(columns, kChromaThreads);
+  const int64_t rows = ceil_div(p.height, p.step_y), sites = ceil_div(p.width, p.step_x);
+  const int64_t parts = ceil_div(sites, kBlockSites);
+  const float ratio_x = ratio_of(p.ab_width, p.width);
+  const int64_t columns = columns_of(kBlockSites * p.step_x, ratio_x, p.ab_width);
   dispatch_code(p.dtype, [&](auto t) {
-    launch(p.target, Launch(p.images * rows * parts, kChromaThreads), paint_chroma_kernel<decltype(t)>, p, rows,
-           columns, parts, ratio_of(p.ab_height, p.height), ratio_of(p.ab_width, p.width));
+    launch(p.target, Launch(p.images * rows * parts, kChromaThreads, static_cast<size_t>(columns) * 2 * sizeof(float)),
+           paint_chroma_kernel<decltype(t)>, p, sites, rows, parts, columns, ratio_of(p.ab_height, p.height), ratio_x);
   });
 }
 

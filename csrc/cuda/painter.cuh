@@ -1,5 +1,4 @@
-// A few pixels of a picture, or one site of its chroma planes, from ab of the network's size: what paint.cu
-// launches.
+// A few pixels of a picture, or sites of its chroma planes, from ab of the network's size: what paint.cu launches.
 #pragma once
 
 #include "../math/paint.h"
@@ -13,53 +12,101 @@ inline float ratio_of(int64_t small, int64_t large) {
   return static_cast<float>(static_cast<double>(small) / static_cast<double>(large));
 }
 
-// ab of one pixel: (2,height,width) of the network's size, mixed along y, then along x.
-__device__ __forceinline__ math::Vec3<float> lab_of(const float* ab, int64_t height, int64_t width, const math::Tap& y,
-                                                    const math::Tap& x, float lightness) {
-  const float *top = ab + y.low * width, *bottom = ab + y.high * width;
-  const int64_t plane = height * width;
-  const float a = math::lerp(math::lerp(top[x.low], bottom[x.low], y.fraction),
-                             math::lerp(top[x.high], bottom[x.high], y.fraction), x.fraction);
-  const float b = math::lerp(math::lerp(top[plane + x.low], bottom[plane + x.low], y.fraction),
-                             math::lerp(top[plane + x.high], bottom[plane + x.high], y.fraction), x.fraction);
-  return {lightness, a, b};
+// ---- the row of ab that a block paints with ----
+
+// (a, b) of the network's columns `begin`, begin + 1, ..., mixed along y once for all pixels of the block's part of a
+// row.
+struct AbRow {
+  float* columns;  // (count, 2) in shared memory
+  int begin;
+};
+// Columns that `positions` neighbours of a row can need, with one at each end for what rounding does.
+inline int64_t columns_of(int64_t positions, float ratio_x, int64_t ab_width) {
+  const int64_t needed = static_cast<int64_t>(static_cast<float>(positions) * ratio_x) + 4;
+  return needed < ab_width + 1 ? needed : ab_width + 1;
 }
 
-constexpr int kThreadPixels = 4;  // pixels of a thread: their 12 bytes are three whole words
-
-// Lightness of pixel `at` of the source. linear: the table of linear.cuh, for kRgb.
-template <Source kind, class T>
-__device__ __forceinline__ float lightness_of(const void* source, int64_t at, const float* linear) {
-  const T* p = static_cast<const T*>(source);
-  if constexpr (kind == Source::kLightness) {
-    return p[at];
-  } else if constexpr (kind == Source::kRgb) {
-    return math::linear_to_lab<float>({linear[p[3 * at]], linear[p[3 * at + 1]], linear[p[3 * at + 2]]}).x;
-  } else {
-    return math::gray_to_lightness(static_cast<float>(p[at]) * (sizeof(T) == 1 ? 1 / 255.0f : 1 / 65535.0f));
+// Fills the row with all threads of the block. ab: (2,height,width) of the image. The last column stands twice, so that
+// every column has a neighbour. Another thread may read it after the next barrier.
+__device__ __forceinline__ void fill_row(const AbRow& row, int count, const float* ab, int64_t height, int64_t width,
+                                         const math::Tap& y) {
+  const float *top_a = ab + y.low * width, *bottom_a = ab + y.high * width;
+  const float *top_b = top_a + height * width, *bottom_b = bottom_a + height * width;
+  const int last = static_cast<int>(width) - 1;
+#pragma unroll 1
+  for (int i = threadIdx.x; i < count; i += blockDim.x) {
+    const int x = row.begin + i < last ? row.begin + i : last;
+    store_pack<2>(row.columns + 2 * i,
+                  {math::lerp(top_a[x], bottom_a[x], y.fraction), math::lerp(top_b[x], bottom_b[x], y.fraction)});
   }
 }
 
-// Can all runs of a row be stored as words?
-inline bool rows_are_wide(const PaintRgbParams& p) { return p.width % kThreadPixels == 0 && aligned(p.rgb, 4); }
+// The colour at a position of the row, mixed along x.
+__device__ __forceinline__ math::Vec3<float> lab_of(const AbRow& row, const math::TapOf<int>& x, float lightness) {
+  const float* at = row.columns + 2 * (x.low - row.begin);
+  const Pack<float, 2> low = load_pack<2>(at), high = load_pack<2>(at + 2);
+  return {lightness, math::lerp(low.value[0], high.value[0], x.fraction),
+          math::lerp(low.value[1], high.value[1], x.fraction)};
+}
 
-// kThreadPixels pixels of a row from column `first` on. T: of the source. wide: as rows_are_wide() says.
+// ---- paint_rgb ----
+
+constexpr int kThreadPixels = 4;  // pixels of a thread: their 12 bytes are three whole words
+
+template <Source kind>
+constexpr int kSourceChannels = kind == Source::kRgb ? 3 : 1;
+// Sources whose codes have a table in shared memory: linear light for RGB, lightness for gray.
 template <Source kind, class T>
-__device__ __forceinline__ void paint_run(const PaintRgbParams& p, int64_t image, int64_t row, int64_t first,
-                                          float ratio_y, float ratio_x, bool wide, const float* linear) {
-  if (first >= p.width) return;
-  const int64_t start = (image * p.height + row) * p.width + first;
-  const float* ab = p.ab + image * 2 * p.ab_height * p.ab_width;
-  const math::Tap y = math::bilinear_tap(static_cast<float>(row), ratio_y, p.ab_height);
+constexpr bool kHasTable = kind != Source::kLightness && sizeof(T) == 1;
 
-  Pack<uint8_t, 4> rgb[3] = {};  // kThreadPixels pixels
+// Lightness of a pixel of the source, whose values begin at `value`.
+template <Source kind, class T>
+__device__ __forceinline__ float lightness_of(const T* value, const float* table) {
+  if constexpr (kind == Source::kLightness) {
+    return *value;
+  } else if constexpr (kind == Source::kRgb) {
+    return math::linear_to_lab<float>({table[value[0]], table[value[1]], table[value[2]]}).x;
+  } else if constexpr (sizeof(T) == 1) {
+    return table[*value];
+  } else {
+    return math::gray_to_lightness(static_cast<float>(*value) * (1 / 65535.0f));
+  }
+}
+
+// Can all runs of a row be loaded and stored as words?
+inline bool rows_are_wide(const PaintRgbParams& p) {
+  return p.width % kThreadPixels == 0 && aligned(p.rgb, 4) && aligned(p.source, 16);
+}
+
+// kThreadPixels pixels from column `first` on of the row that begins at pixel `row` of all. T: of the source. wide: as
+// rows_are_wide() says.
+template <Source kind, class T>
+__device__ __forceinline__ void paint_run(const PaintRgbParams& p, int64_t row, int first, float ratio_x, bool wide,
+                                          const AbRow& ab, const float* table) {
+  const int width = static_cast<int>(p.width);
+  constexpr int kChannels = kSourceChannels<kind>, kValues = kThreadPixels * kChannels;
+  const int64_t start = row + first;
+  const T* source = static_cast<const T*>(p.source) + start * kChannels;
+  T values[kValues];
+#pragma unroll
+  for (int i = 0; i < kValues; i += kThreadPixels) {
+    if (wide) {
+      const Pack<T, kThreadPixels> pack = load_pack<kThreadPixels>(source + i);
+#pragma unroll
+      for (int j = 0; j < kThreadPixels; j++) values[i + j] = pack.value[j];
+    } else {
+#pragma unroll
+      for (int j = i; j < i + kThreadPixels; j++) values[j] = first + j / kChannels < width ? source[j] : T(0);
+    }
+  }
+
+  Pack<uint8_t, 4> rgb[3];  // kThreadPixels pixels
 #pragma unroll
   for (int i = 0; i < kThreadPixels; i++) {
-    if (first + i >= p.width) continue;
-    const math::Tap x = math::bilinear_tap(static_cast<float>(first + i), ratio_x, p.ab_width);
+    // A pixel beyond the row repeats its last column and is not stored.
+    const math::TapOf<int> x = math::bilinear_tap(static_cast<float>(first + i), ratio_x, static_cast<int>(p.ab_width));
     const math::Vec3<float> lab =
-        math::saturate(lab_of(ab, p.ab_height, p.ab_width, y, x, lightness_of<kind, T>(p.source, start + i, linear)),
-                       p.saturation, p.gamut);
+        math::saturate(lab_of(ab, x, lightness_of<kind>(values + i * kChannels, table)), p.saturation, p.gamut);
     const math::Vec3<float> c = math::lab_to_rgb_255(lab);
     rgb[3 * i / 4].value[3 * i % 4] = math::to_byte(c.x);
     rgb[(3 * i + 1) / 4].value[(3 * i + 1) % 4] = math::to_byte(c.y);
@@ -73,49 +120,44 @@ __device__ __forceinline__ void paint_run(const PaintRgbParams& p, int64_t image
   }
 #pragma unroll
   for (int i = 0; i < 3 * kThreadPixels; i++) {
-    if (first + i / 3 < p.width) out[i] = rgb[i / 4].value[i % 4];
+    if (first + i / 3 < width) out[i] = rgb[i / 4].value[i % 4];
   }
 }
 
+// ---- paint_chroma ----
+
 // The luma at chroma site `i` of a row, in [0, 1]. top, bottom: the luma rows that the site lies between, or one twice.
 template <class T>
-__device__ __forceinline__ float luma_at_site(const PaintChromaParams& p, const T* top, const T* bottom, int64_t i) {
-  const auto at = [&](int64_t x) {
+__device__ __forceinline__ float luma_at_site(const PaintChromaParams& p, const T* top, const T* bottom, int i) {
+  const auto at = [&](int x) {
     return 0.5f * (math::luma_to_unit(static_cast<float>(top[x]), p.code) +
                    math::luma_to_unit(static_cast<float>(bottom[x]), p.code));
   };
   if (p.step_x == 1) return at(i);
-  const int64_t left = i > 0 ? 2 * i - 1 : 0, right = 2 * i + 1 < p.width ? 2 * i + 1 : p.width - 1;
+  const int last = static_cast<int>(p.width) - 1;
+  const int left = i > 0 ? 2 * i - 1 : 0, right = 2 * i + 1 < last ? 2 * i + 1 : last;
   return math::luma_at_site(at(left), at(2 * i), at(right), p.centered);
 }
 
-// The rows of ab that chroma row `row` lies between.
-__device__ __forceinline__ math::Tap chroma_tap_y(const PaintChromaParams& p, int64_t row, float ratio_y) {
-  return math::bilinear_tap(static_cast<float>(row * p.step_y) + (p.step_y == 2 ? 0.5f : 0.0f), ratio_y, p.ab_height);
+// Where a chroma site lies among the pixels: `position` times its step, and midway where it is centred.
+__device__ __forceinline__ float site_position(int64_t position, int step, bool centered) {
+  return static_cast<float>(position * step) + (step == 2 && centered ? 0.5f : 0.0f);
 }
 
-// Chroma site `i` of chroma row `row`. rows, columns: of the chroma planes. T: of luma and chroma.
+// Chroma site `i` of a row. top, bottom: as luma_at_site(); cb, cr: of the row. T: of luma and chroma.
 template <class T>
-__device__ __forceinline__ void paint_site(const PaintChromaParams& p, int64_t image, int64_t row, int64_t i,
-                                           int64_t rows, int64_t columns, float ratio_y, float ratio_x) {
-  if (i >= columns) return;
-  const float offset_x = p.step_x == 2 && p.centered ? 0.5f : 0.0f;
-  const math::Tap y = chroma_tap_y(p, row, ratio_y);
-  const math::Tap x = math::bilinear_tap(static_cast<float>(i * p.step_x) + offset_x, ratio_x, p.ab_width);
-
-  const T* luma = static_cast<const T*>(p.luma) + image * p.height * p.width;
-  const int64_t top = row * p.step_y, bottom = top + p.step_y - 1 < p.height ? top + p.step_y - 1 : p.height - 1;
-  const float gray = luma_at_site(p, luma + top * p.width, luma + bottom * p.width, i);
-  const math::Vec3<float> lab = math::saturate(
-      lab_of(p.ab + image * 2 * p.ab_height * p.ab_width, p.ab_height, p.ab_width, y, x, math::gray_to_lightness(gray)),
-      p.saturation, Gamut::kClip);
+__device__ __forceinline__ void paint_site(const PaintChromaParams& p, const T* top, const T* bottom, int i,
+                                           float ratio_x, const AbRow& ab, T* cb, T* cr) {
+  const math::TapOf<int> x =
+      math::bilinear_tap(site_position(i, p.step_x, p.centered), ratio_x, static_cast<int>(p.ab_width));
+  const float lightness = math::gray_to_lightness(luma_at_site(p, top, bottom, i));
+  const math::Vec3<float> lab = math::saturate(lab_of(ab, x, lightness), p.saturation, Gamut::kClip);
   const math::Vec3<float> rgb = math::lab_to_rgb_255(lab);
   const float painted = math::luma_of(rgb, p.k_red, p.k_blue);
-  const float cb = math::chroma_difference(rgb.z, painted, p.k_blue),
-              cr = math::chroma_difference(rgb.x, painted, p.k_red);
-  const int64_t out = (image * rows + row) * columns + i;
-  static_cast<T*>(p.cb)[out] = math::to_code<T>(cb * p.chroma_scale + p.chroma_middle, p.chroma_max);
-  static_cast<T*>(p.cr)[out] = math::to_code<T>(cr * p.chroma_scale + p.chroma_middle, p.chroma_max);
+  const float blue = math::chroma_difference(rgb.z, painted, p.k_blue),
+              red = math::chroma_difference(rgb.x, painted, p.k_red);
+  cb[i] = math::to_code<T>(blue * p.chroma_scale + p.chroma_middle, p.chroma_max);
+  cr[i] = math::to_code<T>(red * p.chroma_scale + p.chroma_middle, p.chroma_max);
 }
 
 }  // namespace fastcolor::cuda

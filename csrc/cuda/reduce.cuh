@@ -32,4 +32,42 @@ __device__ __forceinline__ C absent_logit() {
   return static_cast<C>(-INFINITY);
 }
 
+// The channels that part `part` of 2^parts takes: whole groups, side by side.
+struct Channels {
+  int first, last;  // [first, last)
+};
+__device__ __forceinline__ Channels channels_of(int bins, int part, int parts) {
+  static_assert(kUnroll == 8, "whose logarithm is 3");
+  const int size = ((bins + (kUnroll << parts) - 1) >> (parts + 3)) * kUnroll, last = (part + 1) * size;
+  return {part * size, last < bins ? last : bins};
+}
+
+// Calls f(first, count) for each group of them; count is kUnroll but for a rest at the end, so that whole groups have
+// no checks.
+template <class F>
+__device__ __forceinline__ void each_group(const Channels& channels, F&& f) {
+  int c = channels.first;
+#pragma unroll 1
+  for (; c + kUnroll <= channels.last; c += kUnroll) f(c, kUnroll);
+  if (c < channels.last) f(c, channels.last - c);
+}
+
+// One pack of each of `count` channels, `stride` apart. Returns where the next group begins.
+template <class T, int per_lane>
+__device__ __forceinline__ const T* load_group(const T* logits, int stride, int count,
+                                               Pack<T, per_lane> (&pack)[kUnroll]) {
+#pragma unroll
+  for (int u = 0; u < kUnroll; u++, logits += stride) {
+    if (u < count) pack[u] = load_pack<per_lane>(logits);
+  }
+  return logits;
+}
+// Element i of these packs; absent_logit() beyond `count`.
+template <class T, int per_lane>
+__device__ __forceinline__ void widen_group(const Pack<T, per_lane> (&pack)[kUnroll], int i, int count,
+                                            Compute<T> (&logit)[kUnroll]) {
+#pragma unroll
+  for (int u = 0; u < kUnroll; u++) logit[u] = u < count ? widened(pack[u], i) : absent_logit<Compute<T>>();
+}
+
 }  // namespace fastcolor::cuda

@@ -60,7 +60,7 @@ __global__ void __launch_bounds__(kWarpThreads)
 
 // One thread a pixel.
 __global__ void __launch_bounds__(kAverageThreads)
-    temporal_average_kernel(TemporalAverageParams p, unsigned tiles, float inverse_luma, float inverse_ab) {
+    temporal_average_kernel(TemporalAverageParams p, Divisor tiles, float inverse_luma, float inverse_ab) {
   const Tile tile = tile_of_block(tiles, kAverageThreads);
   const int64_t pixels = p.height * p.width, at = tile.first + threadIdx.x;
   if (at >= pixels) return;

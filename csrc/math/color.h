@@ -56,13 +56,13 @@ FC_HD F srgb_255_from_root(F c, F q) {
   return c <= 0.0031308f ? c * (12.92f * 255.0f) : p;
 }
 FC_HD float linear_to_srgb_255(float c) {
-  c = clamp(c, 0.0f, 1.0f);
-#ifdef __CUDA_ARCH__
-  const float q = exp2_fast(log2_fast(c) * 0.25f);
+  c = saturated(c);
+#ifdef __CUDA_ARCH__  // where a power is shorter than the polynomial
+  const float high = 255 * 1.055f * exp2_fast(log2_fast(c) * (1 / 2.4f)) - 255 * 0.055f;
+  return c <= 0.0031308f ? c * (12.92f * 255.0f) : high;
 #else
-  const float q = fourth_root_polynomial(c);
+  return srgb_255_from_root(c, fourth_root_polynomial(c));
 #endif
-  return srgb_255_from_root(c, q);
 }
 
 // ---- lightness: CIE f(t), a cube root with a linear toe ----
@@ -199,7 +199,15 @@ FC_HD Vec3<float> lab_to_rgb_255(Vec3<float> lab) {
 }
 
 // Round half up into a byte; NaN gives 0. x lies in [0, 255].
-FC_HD uint8_t to_byte(float x) { return static_cast<uint8_t>(static_cast<int32_t>((x > 0.0f ? x : 0.0f) + 0.5f)); }
+FC_HD uint8_t to_byte(float x) {
+#ifdef __CUDA_ARCH__
+  uint32_t byte;
+  asm("cvt.rzi.sat.u8.f32 %0, %1;" : "=r"(byte) : "f"(x + 0.5f));
+  return static_cast<uint8_t>(byte);
+#else
+  return static_cast<uint8_t>(static_cast<int32_t>((x > 0.0f ? x : 0.0f) + 0.5f));
+#endif
+}
 
 // ---- gamut="chroma": keep lightness and hue, reduce chroma until the colour fits sRGB ----
 

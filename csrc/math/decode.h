@@ -49,10 +49,15 @@ FC_HD C annealed_probability(C logit, C largest, C inverse_sum, C inverse_temper
   return exp_fast((logit - largest) * inverse_temperature) * inverse_sum;
 }
 
+// The gradient of a logit. probability: s_q / T.
 template <class C>
+FC_HD C annealed_mean_vjp(C probability, C bin_a, C bin_b, C a, C b, C grad_a, C grad_b) {
+  return probability * (grad_a * (bin_a - a) + grad_b * (bin_b - b));
+}
+template <class C>  // where the temperature may be 0: the mode does not move with the logits
 FC_HD C annealed_mean_vjp(C probability, C bin_a, C bin_b, C a, C b, C grad_a, C grad_b, C inverse_temperature) {
-  if (inverse_temperature == C(0)) return C(0);  // temperature 0: the mode does not move with the logits
-  return inverse_temperature * probability * (grad_a * (bin_a - a) + grad_b * (bin_b - b));
+  if (inverse_temperature == C(0)) return C(0);
+  return annealed_mean_vjp(inverse_temperature * probability, bin_a, bin_b, a, b, grad_a, grad_b);
 }
 
 }  // namespace fastcolor::math

@@ -7,9 +7,7 @@
 
 namespace fastcolor::math {
 
-FC_HD float luma_to_unit(float code, const LumaCode& luma) {
-  return clamp((code - luma.offset) * luma.scale, 0.0f, 1.0f);
-}
+FC_HD float luma_to_unit(float code, const LumaCode& luma) { return saturated((code - luma.offset) * luma.scale); }
 
 struct Window {
   int64_t first, last;  // [first, last)

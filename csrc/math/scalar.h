@@ -25,6 +25,32 @@ FC_HD T clamp(T x, T low, T high) {
   return x < low ? low : x > high ? high : x;  // NaN stays NaN
 }
 
+// The same of numbers that are both NaN or neither: on a device one instruction each.
+FC_HD float min_number(float a, float b) {
+#ifdef __CUDA_ARCH__
+  return fminf(a, b);
+#else
+  return min_of(a, b);
+#endif
+}
+FC_HD float clamp_number(float x, float low, float high) {
+#ifdef __CUDA_ARCH__
+  return fminf(fmaxf(x, low), high);
+#else
+  return clamp(x, low, high);
+#endif
+}
+
+// x in [0, 1]. NaN stays; on a device it becomes 0, which is free there: for what ends as a byte that is 0 for NaN, or
+// comes from integers.
+FC_HD float saturated(float x) {
+#ifdef __CUDA_ARCH__
+  return __saturatef(x);
+#else
+  return clamp(x, 0.0f, 1.0f);
+#endif
+}
+
 // 1.5 * 2^23: adding it rounds a float of magnitude below 2^22 to the nearest integer, which then sits in the low bits.
 constexpr float kRounder = 12582912.0f;
 
@@ -35,14 +61,29 @@ template <class C>
 constexpr C kLowest = std::numeric_limits<C>::lowest();
 
 // What formulas ask of V beyond arithmetic: here a number; csrc/cpu/lanes.h adds vectors of floats. A compiler that may
-// not forget NaN makes two instructions of max and of not_below_zero, the processors' maximum of vectors is one.
+// not forget NaN makes two instructions of max and of not_below_zero; the processors' maximum of vectors is one, and
+// the device's of floats.
 template <class V>
 struct Lanes {
   using Signed = int32_t;  // the integers of a float's size
   using Unsigned = uint32_t;
   static FC_HD V lowest() { return kLowest<V>; }
-  static FC_HD V max(V x, V m) { return x > m ? x : m; }              // m when either is NaN
-  static FC_HD V not_below_zero(V x) { return x < V(0) ? V(0) : x; }  // NaN stays
+  static FC_HD V max(V x, V m) {  // m where x is NaN; m never is
+#ifdef __CUDA_ARCH__
+    return fmax(x, m);
+#else
+    return x > m ? x : m;
+#endif
+  }
+  static FC_HD V not_below_zero(V x) {  // NaN stays
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+    if constexpr (std::is_same_v<V, float>) {
+      asm("max.NaN.f32 %0, %0, 0f00000000;" : "+f"(x));
+      return x;
+    }
+#endif
+    return x < V(0) ? V(0) : x;
+  }
   static FC_HD V exp2(V x) { return exp2_fast(x); }
 };
 

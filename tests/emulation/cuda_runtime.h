@@ -238,7 +238,7 @@ inline uint32_t atomicAdd(uint32_t* address, uint32_t value) {
 // ---- the runtime ----
 
 enum cudaError_t { cudaSuccess, cudaErrorInvalidValue, cudaErrorInvalidDevice, cudaErrorLaunchFailure };
-enum cudaDeviceAttr { cudaDevAttrMaxSharedMemoryPerMultiprocessor };
+enum cudaDeviceAttr { cudaDevAttrMaxSharedMemoryPerMultiprocessor, cudaDevAttrMaxSharedMemoryPerBlockOptin };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize };
 using cudaStream_t = void*;
 
@@ -270,14 +270,28 @@ inline cudaError_t cudaSetDevice(int device) {
   emulation::log("device " + std::to_string(device));
   return cudaSuccess;
 }
-inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) {
-  *value = emulation::kSharedBytesPerMultiprocessor;
+inline cudaError_t cudaMemsetAsync(void* memory, int value, size_t bytes, cudaStream_t stream) {
+  char line[64];
+  std::snprintf(line, sizeof(line), "memset device %d stream %zx", emulation::machine.device,
+                reinterpret_cast<size_t>(stream));
+  emulation::log(line);
+  std::memset(memory, value, bytes);
+  return cudaSuccess;
+}
+inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr which, int) {
+  if (which == cudaDevAttrMaxSharedMemoryPerBlockOptin) {
+    *value = emulation::kSharedBytesPerBlock;
+    return cudaSuccess;
+  }
+  const char* other = std::getenv("FASTCOLOR_EMULATION_SHARED");  // of a smaller GPU
+  *value = other == nullptr ? emulation::kSharedBytesPerMultiprocessor : std::atoi(other);
   return cudaSuccess;
 }
 template <class Kernel>
 cudaError_t cudaFuncSetAttribute(Kernel* kernel, cudaFuncAttribute, int bytes) {
   if (bytes > emulation::kSharedBytesPerBlock) return emulation_error(cudaErrorInvalidValue, "too much shared memory");
   emulation::machine.most_shared[reinterpret_cast<const void*>(kernel)] = bytes;
+  emulation::log("most shared memory " + std::to_string(bytes));
   return cudaSuccess;
 }
 

@@ -75,12 +75,12 @@ def special(one: Instruction) -> Run:
     return lambda b, mask, whole: target(b, mask, whole, function(np.asarray(read(b)).astype(np.float64)))
 
 
-def part_of(text: str) -> Callable[[Array], Array]:
-    """Takes the byte or half of a word that an operand names."""
-    if match := re.search(r"\.(B|H)(\d)", text):
-        bits = 8 if match[1] == "B" else 16
-        return lambda value: (value >> np.uint32(bits * int(match[2]))) & np.uint32((1 << bits) - 1)
-    return lambda value: value
+def part_of(text: str, named: list[str]) -> Callable[[Array], Array]:
+    """Takes the byte or half of a word that an operand names, by default the lowest."""
+    bits = 8 if "U8" in named else 16 if "U16" in named else 32
+    match = re.search(r"\.[BH](\d)", text)
+    shift = np.uint32(bits * int(match[1])) if match else np.uint32(0)
+    return lambda value: (value >> shift) & np.uint32((1 << bits) - 1)
 
 
 def rounding_of(mods: list[str]) -> Callable[[Array], Array]:
@@ -101,7 +101,7 @@ def convert(one: Instruction) -> Run:
             read64 = integer64(source)
             read: Read = lambda b: np.asarray(read64(b)).view(kind)  # noqa: E731
         else:
-            read32, part = integer(source), part_of(source)
+            read32, part = integer(source), part_of(source, named)
             read = lambda b: part(np.asarray(read32(b), np.uint32)).view(kind)  # noqa: E731
         up, down = "RP" in mods, "RM" in mods
 
@@ -119,11 +119,12 @@ def convert(one: Instruction) -> Run:
         read = real64(source) if "F64" in named else real(source)
         kind = next((sizes[mod] for mod in named if mod[0] in "SU"), np.int32)
         rounding = rounding_of(mods)
-        least, most = float(np.iinfo(kind).min), float(np.iinfo(kind).max)
+        limits = np.iinfo({"U8": np.uint8, "U16": np.uint16}.get(next((m for m in named if m[0] in "SU"), ""), kind))
+        least, most = np.longdouble(limits.min), np.longdouble(limits.max)
 
         def to_integer(b: Block, value: Array) -> Array:
             value = np.nan_to_num(rounding(value.astype(np.longdouble)), nan=0.0, posinf=most, neginf=least)
-            return np.clip(value, np.longdouble(np.iinfo(kind).min), np.longdouble(np.iinfo(kind).max)).astype(kind)
+            return np.clip(value, least, most).astype(kind)
 
         result, to = to_integer, kind
     else:
@@ -225,6 +226,19 @@ def pack_halves(one: Instruction) -> Run:
     write, high, low = put(one.operands[0]), *(real(text) for text in one.operands[1:3])
     return lambda b, mask, whole: write(
         b, mask, whole, to_half_bits(low(b), bf16) | to_half_bits(high(b), bf16) << np.uint32(16)
+    )
+
+
+def pack_bytes(one: Instruction) -> Run:
+    """F2IP.U8.F32.TRUNC d, high, low, rest: two floats to bytes, saturated, below the lower half of `rest`."""
+    assert one.modifiers[:3] == ["U8", "F32", "TRUNC"], one
+    write, high, low, rest = put(one.operands[0]), *(real(text) for text in one.operands[1:3]), integer(one.operands[3])
+
+    def byte(x: Array) -> Array:
+        return np.clip(np.trunc(np.nan_to_num(x, nan=0.0)), 0, 255).astype(np.uint32)
+
+    return lambda b, mask, whole: write(
+        b, mask, whole, np.uint32(rest(b)) << np.uint32(16) | byte(high(b)) << np.uint32(8) | byte(low(b))
     )
 
 

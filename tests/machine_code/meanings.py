@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .block import CONTROL, Array, Block, Instruction, Kernel, NotRead, Run
-from .floats import arithmetic, convert, needs_slow_division, pack_halves, packed, special
+from .floats import arithmetic, convert, needs_slow_division, pack_bytes, pack_halves, packed, special
 from .integers import (
     add,
     extreme,
@@ -33,6 +33,7 @@ from .memory import (
     special_register,
     store,
     to_uniform,
+    vote,
 )
 
 MEANINGS: dict[str, Callable[[Instruction], Run]] = {
@@ -54,9 +55,11 @@ MEANINGS: dict[str, Callable[[Instruction], Run]] = {
     **dict.fromkeys(("LDC", "ULDC"), load_constant),
     **dict.fromkeys(("MOV", "UMOV"), move),
     **dict.fromkeys(("S2R", "S2UR"), special_register),
+    **dict.fromkeys(("VOTE", "VOTEU"), vote),
     **dict.fromkeys(("NOP", "YIELD", "ENDCOLLECTIVE", "DEPBAR", "MEMBAR"), nothing),
     "MUFU": special,
     "F2FP": pack_halves,
+    "F2IP": pack_bytes,
     "SHFL": shuffle,
     "R2UR": to_uniform,
     "P2R": predicates_to_register,

@@ -7,7 +7,7 @@ import re
 import numpy as np
 
 from .block import SHARED, SHARED_WINDOW, WARP, Array, Block, Instruction, Run
-from .operands import Read, integer, integer64, put, put64, words
+from .operands import Read, integer, integer64, put, put64, put_predicate, words
 
 
 def address_of(text: str) -> Read:
@@ -156,6 +156,20 @@ def to_uniform(one: Instruction) -> Run:
         value = np.broadcast_to(read(b), (b.threads,)).reshape(-1, WARP)
         first = mask.reshape(-1, WARP).argmax(1)
         write(b, mask, whole, np.repeat(value[np.arange(len(first)), first], WARP))
+
+    return run
+
+
+def vote(one: Instruction) -> Run:
+    """VOTE, VOTEU: does a predicate hold for any active lane of a warp, or for all?"""
+    write, asked = put_predicate(one.operands[-2]), one.operands[-1]
+    everyone = "ALL" in one.modifiers
+
+    def run(b: Block, mask: Array, whole: bool) -> None:
+        value = b.predicate(asked)
+        held = (value | ~mask) if everyone else (value & mask)
+        of_warp = held.reshape(-1, WARP).all(1) if everyone else held.reshape(-1, WARP).any(1)
+        write(b, mask, np.repeat(of_warp, WARP))
 
     return run
 

@@ -401,7 +401,12 @@ def run_everything(size: tuple[int, int], n: int = 2) -> None:
     ops.temporal_average(ab, luma, ab, luma, motion)
 
 
-def test_every_kernel_and_every_instance_of_it_runs(extension: ModuleType, log: Path) -> None:
+def test_every_kernel_and_every_instance_of_it_runs(
+    extension: ModuleType, log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_everything((3, 5))
+    run_everything((2, 4))
+    monkeypatch.setenv("FASTCOLOR_EMULATION_SHARED", str(16 << 10))  # too little to keep a tile of logits
     run_everything((3, 5))
     run_everything((2, 4))
     run = {int(line.split()[1], 16) for line in launches(log) if line.startswith("launch")}
@@ -430,10 +435,19 @@ def test_stream_and_device(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (color, encode, loss, decode, paint, temporal):
         monkeypatch.setattr(module, "target", lambda tensor: (1, 0x5EED, 1))
     run_everything((2, 4))
-    lines = launches(log)
+    lines = [line for line in launches(log) if not line.startswith("most shared memory")]
     assert len(lines) > 60 and len(lines) % 3 == 0
     for before, launch, after in zip(lines[::3], lines[1::3], lines[2::3], strict=True):
         assert before == "device 1" and launch.endswith("device 1 stream 5eed") and after == "device 0"
+
+
+def test_no_launch_lowers_what_another_needs(log: Path) -> None:
+    """The limit of shared memory is the kernel's: launches of two threads, with palettes of two sizes, share it."""
+    for bins in (600, 440):
+        palette = Palette(torch.randn(bins, 2) * 40)
+        ops.rebalanced_cross_entropy(torch.randn(1, bins, 1, 32), torch.randn(1, 2, 1, 32) * 40, palette=palette)
+    limits = [int(line.split()[-1]) for line in launches(log) if line.startswith("most shared memory")]
+    assert limits == [227 << 10] * 2
 
 
 def test_a_failed_launch_throws_where_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
