@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import functools
+import warnings
+
 import torch
 
-from ._native import _C
+from ._native import _C, capabilities
 
 
 def device_of(device: str) -> torch.device:
-    """The device a name means: "auto" is the first GPU, or the CPU.
+    """The device a name means: "auto" is the first GPU that torch and the kernels can use, or the CPU.
 
     Raises:
-        ValueError: an unknown name, or a GPU that is not there.
+        ValueError: an unknown name, a GPU that is not there, or one that the kernels cannot use.
     """
     if device == "auto":
-        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+        if not torch.cuda.is_available():
+            return torch.device("cpu")
+        if problem := kernels_lack():
+            _warn_once(f"torch sees a GPU that fastcolor's kernels cannot use, so the CPU does the work: {problem}")
+            return torch.device("cpu")
+        return torch.device("cuda:0")
     try:
         found = torch.device(device)
     except RuntimeError:
@@ -25,14 +33,31 @@ def device_of(device: str) -> torch.device:
         count = torch.cuda.device_count()
         if (found.index or 0) >= count:
             raise ValueError(f"device: {device!r} asked for, but torch sees {count} CUDA devices here")
+        if problem := kernels_lack():
+            raise ValueError(f"device: {device!r} asked for, but fastcolor's kernels cannot use it: {problem}")
         return torch.device("cuda", found.index or 0)
     return found
+
+
+def kernels_lack() -> str:
+    """Why the kernels can use no GPU, though torch may see one; empty where they can."""
+    known = capabilities()
+    if not known["cuda_built"]:
+        return "they were built without CUDA (no nvcc was found)"
+    return "" if known["cuda_devices"] else str(known["cuda_problem"])
+
+
+@functools.cache
+def _warn_once(sentence: str) -> None:
+    warnings.warn(sentence, stacklevel=3)
 
 
 def bf16_is_fast(device: torch.device) -> bool:
     """Does the processor multiply in bfloat16, rather than emulate it? Asked of the chip, not timed: the same machine
     always gives the same colours."""
-    return device.type == "cuda" or (_C.has_bf16() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()))
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return _C.has_bf16() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def int8_is_fast() -> bool:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..models.generator import Generator
 from . import cache
+from .graphs import ENOUGH
 from .torch import TorchEngine
 from .versions import versions
 
@@ -79,19 +80,25 @@ def measure(
             break
         lightness = torch.full((batch, 1, generator.trial_side, generator.trial_side), 50.0, device=device)
         spent = dict.fromkeys(engines, 0.0)
-        for turn in range(_ROUNDS):
+        warm = warm_runs(device)
+        for turn in range(warm - 1 + _ROUNDS):
             for name, engine in engines.items():
-                if turn > 1 and spent[name] > _SECONDS:
+                if turn > warm and spent[name] > _SECONDS:
                     continue
                 seconds = one_run(engine, lightness)
-                spent[name] += seconds
-                if turn > 0:
+                spent[name] += seconds * (turn >= warm - 1)
+                if turn >= warm:
                     times[name][row].append(seconds * 1e3 / batch)
     medians = {name: [round(statistics.median(row), 3) for row in rows if row] for name, rows in times.items()}
     fastest = min(medians, key=lambda name: math.prod(medians[name]))
     result = {"fastest": fastest, "ms": medians}
     cache.remember("choices", key_of(generator, device, candidates), result)
     return result
+
+
+def warm_runs(device: torch.device) -> int:
+    """Runs that are not timed: a first one and, on a GPU, those after which PyTorch's is captured in a graph."""
+    return ENOUGH + 1 if device.type == "cuda" else 1
 
 
 def one_run(engine: Engine, lightness: Tensor) -> float:

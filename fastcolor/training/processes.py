@@ -11,10 +11,15 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+# How long processes wait for one another: the first measures the colours of the whole folder while the others wait, for
+# which NCCL's own ten minutes are not enough.
+PATIENCE = timedelta(hours=4)
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ def join(device: torch.device) -> Iterator[tuple[Processes, torch.device]]:
         torch.cuda.set_device(device)
     ours = not dist.is_initialized()
     if ours:
-        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
         yield Processes(dist.get_rank(), dist.get_world_size()), device
     finally:

@@ -6,14 +6,16 @@ import json
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 from torch import nn
 
-from fastcolor.training import checkpoints
+from fastcolor.training import checkpoints, processes
 from fastcolor.training.processes import join
 
 # Two stages of a network and a discriminator without BatchNorm: distances alone, then with the discriminator. A batch
@@ -97,3 +99,18 @@ def test_alone_nothing_is_exchanged() -> None:
         processes.broadcast(layer)
         assert processes.synchronise(layer, device) is layer
     assert torch.equal(layer.weight.grad, before)
+
+
+def test_processes_wait_for_each_other_longer_than_nccl_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first one measures a folder's colours while the others wait: ten minutes, NCCL's own, may not be enough."""
+    asked = {}
+
+    def refuse(backend: str, **options: timedelta) -> None:
+        asked.update(options)
+        raise RuntimeError("only asked")
+
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(processes.dist, "init_process_group", refuse)
+    with pytest.raises(RuntimeError, match="only asked"), join(torch.device("cpu")):
+        pass
+    assert asked["timeout"] >= timedelta(hours=1)
