@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..models.generator import at_once
@@ -35,7 +34,7 @@ from .paint import ChromaPainter
 from .probe import Film, reason
 from .read import Batch, Reader
 from .resume import Parts
-from .smoothing import Smoother
+from .smoothing import Smoother, followed
 from .streams import Streams
 from .told import Told
 from .write import PartWriter, join
@@ -293,10 +292,7 @@ class FilmJob:
             yield held.popleft(), done
 
     def _followed(self, lightness: Tensor) -> Tensor:
-        """The lightness on which colours are followed: at half the network's size where it answers no finer, which is
-        quicker, and edges of blocks are not seen to move."""
-        half = self.network.predictor.coarse and self.options.temporal != "flow"
-        return F.avg_pool2d(lightness, 2) if half else lightness
+        return followed(lightness, self.options.temporal, coarse=self.network.predictor.coarse)
 
     def _lightness(self, batch: Batch) -> Tensor:
         """What the network may see of a batch, (n, 1, h, w), turned as the film is."""

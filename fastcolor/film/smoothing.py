@@ -35,6 +35,12 @@ def _kept(error: Tensor, keep: float) -> Tensor:
     return torch.where(is_cut(error), 0.0, keep).to(torch.float32)
 
 
+def followed(lightness: Tensor, mode: Mode, *, coarse: bool) -> Tensor:
+    """The lightness on which colours are followed: at half the network's size where it answers no finer (`coarse`),
+    which is quicker, and edges of blocks are not seen to move."""
+    return F.avg_pool2d(lightness, 2) if coarse and mode != "flow" else lightness
+
+
 class Smoother:
     """Smooths one film's colours, batch by batch in order.
 

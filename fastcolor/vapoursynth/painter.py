@@ -9,14 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .. import ops
 from ..film import hdr
 from ..film.encoding import Subsampling
 from ..film.probe import Matrix
-from ..film.smoothing import Mode, Smoother
+from ..film.smoothing import Mode, Smoother, followed
 from ..models.generator import at_once
 from ..predictor import Predictor
 
@@ -90,7 +89,6 @@ class StreamPainter:
         self._smoother = Smoother(self._temporal, chunk=self._size)
         self._held: deque[Tensor] = deque()  # luma of the batches whose colours are still being smoothed
         self._read = self._out = frame
-        self._coarse = False
 
     def _advance(self) -> None:
         """Take one batch more in, or at the film's end give out what is held."""
@@ -108,9 +106,8 @@ class StreamPainter:
             lightness = hdr.eyes(lightness, self._stream.transfer)
             pieces = lightness.split(self._at_once)
             ab = torch.cat([self._predictor.predict_ab(one, temperature=self._temperature) for one in pieces])
-            self._coarse = 2 * ab.shape[-1] <= lightness.shape[-1]
             self._held.append(luma)
-            done = self._smoother.push(lightness, ab)
+            done = self._smoother.push(followed(lightness, self._temporal, coarse=self._predictor.coarse), ab)
         if len(done):
             self._paint(done)
 
@@ -118,8 +115,6 @@ class StreamPainter:
     def _paint(self, ab: Tensor) -> None:
         """Chroma of the batch that has been held longest."""
         luma, stream = self._held.popleft(), self._stream
-        if self._coarse and ab.shape[-2:] == self._input_size:  # known no finer than that
-            ab = F.avg_pool2d(ab, 2)
         planes = ops.paint_chroma(
             self._predictor.enlarged(ab, (stream.height, stream.width)),
             luma,
