@@ -113,6 +113,7 @@ def application(studio: Studio) -> FastAPI:
     @app.post("/api/items", status_code=201)
     async def upload(request: Request, name: Annotated[str, Query(max_length=1000)]) -> dict[str, Any]:
         """Take a file, the body, and begin to colour it."""
+        studio.store.check_room(name)
         if studio.painter.full:
             raise FullError("so many pictures are waiting already; try again in a moment")
         length = request.headers.get("content-length")

@@ -101,9 +101,8 @@ class Store:
         Raises:
             TooManyError: there are so many already. ValueError: a name of neither a picture nor a film.
         """
+        self.check_room(name)
         shown = plain(name)
-        if len(self.items) >= MOST_ITEMS:
-            raise TooManyError(f"{shown}: {MOST_ITEMS} pictures are the most; remove some first")
         suffix = Path(shown).suffix.lower()
         film = is_film(Path(shown))
         if not film and suffix not in PICTURE_SUFFIXES:
@@ -115,6 +114,11 @@ class Store:
         item.look = self._look
         self.items[key] = item
         return item
+
+    def check_room(self, name: str) -> None:
+        """See whether there is room for one more. TooManyError: there is none, however long one waits."""
+        if len(self.items) >= MOST_ITEMS:
+            raise TooManyError(f"{plain(name)}: {MOST_ITEMS} pictures are the most; remove some first")
 
     def __getitem__(self, key: str) -> Item:
         try:
