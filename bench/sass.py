@@ -292,7 +292,8 @@ def warps_of(launch: launches.Launched) -> int:
 
 def sources_digest() -> str:
     """Of all that the counts follow from but the compiler."""
-    return build.digest(build.headers(), *(path.read_bytes() for path in launches.sources()))
+    kinds = ("*.h", "math/*.h", "cuda/*.cuh", "cuda/*.cu")
+    return build.digest(*(path.read_bytes() for kind in kinds for path in sorted(build.CSRC.glob(kind))))
 
 
 def table(rows: list[dict[str, Any]]) -> str:

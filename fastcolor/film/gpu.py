@@ -107,11 +107,25 @@ def _unencodable(film: Film, encoding: Encoding, options: VideoOptions) -> str |
 # ---- decoding ----
 
 
+# FFmpeg refuses a primary context that it has not made itself, and torch has made it: it takes what is current.
+_CONTEXT = {"primary_ctx": False, "current_ctx": True}
+
+
+def _enter(device: torch.device) -> None:
+    """Make torch's context the one of this thread, which a new thread has none of until something is written."""
+    if torch.cuda.is_available():
+        torch.cuda.set_device(device)
+        torch.zeros(1, device=device)
+
+
 def nvdec(device: torch.device, *, or_software: bool = True) -> Any:
-    """What `opened` takes to decode into a GPU's memory. or_software: what NVDEC refuses is decoded as without it."""
+    """What `opened` takes to decode into a GPU's memory, in this thread. or_software: what NVDEC refuses is decoded as
+    without it."""
     from av.codec.hwaccel import HWAccel
 
-    return HWAccel("cuda", str(device.index), allow_software_fallback=or_software, is_hw_owned=True)
+    _enter(device)
+    options = {name: str(int(value)) for name, value in _CONTEXT.items()}
+    return HWAccel("cuda", str(device.index), allow_software_fallback=or_software, is_hw_owned=True, options=options)
 
 
 def luma_of(frame: Any) -> Tensor:
@@ -169,7 +183,7 @@ class Surfaces:
         if device.type == "cuda":
             from av.video.frame import CudaContext
 
-            self.context = CudaContext(device_id=device.index)
+            self.context = CudaContext(device_id=device.index, **_CONTEXT)
 
     def __call__(self, frames: Iterable[Any], luma: Tensor, cb: Tensor, cr: Tensor) -> list[Any]:
         """Surfaces with the time stamps of some frames.
@@ -179,6 +193,8 @@ class Surfaces:
         """
         import av
 
+        if self.context:  # which is that of the thread that makes the first surface
+            _enter(self.device)
         name = SURFACES[self.layout.output]
         n, height, width = luma.shape
         step = _PITCH // luma.element_size()

@@ -45,7 +45,7 @@ constexpr size_t kStackBytes = 64 << 10, kFenceBytes = 4 << 10;
 constexpr int kDevices = 2;
 constexpr int kSharedBytesPerBlock = 227 << 10, kSharedBytesPerMultiprocessor = 228 << 10;  // as on sm_90
 
-enum class State { kReady, kAtBarrier, kAtWarpBarrier, kAtShuffle, kAsleep, kDone };
+enum class State { kReady, kAtBarrier, kAtWarpBarrier, kAtShuffle, kDone };
 
 struct Fiber {
   std::unique_ptr<char[]> stack{new char[kStackBytes]};
@@ -175,11 +175,9 @@ inline bool run_threads(size_t threads) {
     if (done == threads) return true;
     if (waiting == threads) release(0, threads), released = true;
     if (released) continue;
-    const bool asleep = count_in(State::kAsleep, 0, threads) > 0;
     const bool gone = waiting > 0 && waiting + done == threads;
-    machine.error = asleep ? "a thread waits for a block that has not run"
-                    : gone ? "a barrier that threads which have returned never reach"
-                           : "threads wait at different barriers or shuffles";
+    machine.error = gone ? "a barrier that threads which have returned never reach"
+                         : "threads wait at different barriers or shuffles";
     return false;
   }
 }
@@ -225,14 +223,6 @@ inline void __syncwarp() { emulation::leave(emulation::State::kAtWarpBarrier); }
 template <class T>
 T __shfl_xor_sync(unsigned, T value, int mask) {
   return emulation::shuffle(value, (threadIdx.x % emulation::kWarp) ^ static_cast<unsigned>(mask));
-}
-inline void __threadfence() {}
-// Threads sleep only until another block has done something; here none runs meanwhile.
-inline void __nanosleep(unsigned) { emulation::leave(emulation::State::kAsleep); }
-inline uint32_t atomicAdd(uint32_t* address, uint32_t value) {
-  const uint32_t before = *address;
-  *address += value;
-  return before;
 }
 
 // ---- the runtime ----

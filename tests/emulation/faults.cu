@@ -22,16 +22,12 @@ enum Fault {
   kSharedOverrun,
   kGlobalOverrun,
   kUninitialised,
-  kWaitForAnother,
 };
 
 template <Fault fault>
 __global__ void turn_kernel(const float* from, float* to) {
   float* shared = reinterpret_cast<float*>(shared_memory());
   const int i = static_cast<int>(threadIdx.x), last = kThreads - 1;
-  if (fault == kWaitForAnother && i == 0) {  // to[0] is 0 until some block has run
-    while (*static_cast<volatile float*>(to) == 0) __nanosleep(100);
-  }
   if (fault == kReturnBeforeBarrier && i == 5) return;
   if (fault != kUninitialised || i != 7) shared[fault == kSharedOverrun ? i + 1 : i] = from[i];
   if (fault == kDivergentBarrier && i < 16) {
@@ -80,6 +76,5 @@ int main(int, char** argument) {
          : name == "shared_overrun"        ? run<kSharedOverrun>()
          : name == "global_overrun"        ? run<kGlobalOverrun>()
          : name == "uninitialised"         ? run<kUninitialised>()
-         : name == "wait_for_another"      ? run<kWaitForAnother>()
                                            : 2;
 }

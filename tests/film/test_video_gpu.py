@@ -41,6 +41,17 @@ def chips(notes: tuple[str, ...]) -> list[str]:
     return [note for note in notes if "NVDEC" in note or "NVENC" in note]
 
 
+# ---- contexts ----
+
+
+def test_ffmpeg_is_given_the_context_that_torch_has_made() -> None:
+    """FFmpeg refuses a device's primary context once anybody else has made it, as torch has before the first frame."""
+    device = torch.device("cuda", 0)
+    assert gpu.nvdec(device).options == {"primary_ctx": "0", "current_ctx": "1"}
+    context = gpu.Surfaces(device, layout=None).context
+    assert context.current_ctx and not context.primary_ctx and context.device_id == 0
+
+
 # ---- refusals ----
 
 

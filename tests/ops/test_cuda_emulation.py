@@ -488,7 +488,6 @@ FAULTS = {
     "divergent_shuffle": "threads wait at different barriers or shuffles",
     "shared_overrun": "shared memory was written out of bounds",
     "uninitialised": "NaN",
-    "wait_for_another": "a thread waits for a block that has not run",
 }
 SANITIZED_FAULTS = {
     "none": "right",
