@@ -32,12 +32,12 @@ def test_a_cancelled_export_hinders_no_other(tmp_path: Path, monkeypatch: pytest
 
     parts = target.with_name("film.mp4.part")
     with pytest.raises(Cancelled):
-        filmer.export(str(src), str(target), Look(), cancelling)
+        filmer.export(str(src), str(target), str(tmp_path), Look(), cancelling)
     assert parts.exists()
-    filmer.export(str(src), str(target), Look(), telling)
+    filmer.export(str(src), str(target), str(tmp_path), Look(), telling)
     assert target.exists() and not parts.exists() and seen[0] >= 8  # it went on
     with pytest.raises(Cancelled):
-        filmer.export(str(src), str(target), Look(), cancelling)
+        filmer.export(str(src), str(target), str(tmp_path), Look(), cancelling)
     before = target.read_bytes()
     filmer.export(str(src), str(target), Look(saturation=0.0), telling)  # other colours: anew
     assert target.read_bytes() != before and not parts.exists()
