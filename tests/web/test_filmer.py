@@ -39,5 +39,5 @@ def test_a_cancelled_export_hinders_no_other(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(Cancelled):
         filmer.export(str(src), str(target), str(tmp_path), Look(), cancelling)
     before = target.read_bytes()
-    filmer.export(str(src), str(target), Look(saturation=0.0), telling)  # other colours: anew
+    filmer.export(str(src), str(target), str(tmp_path), Look(saturation=0.0), telling)  # other colours: anew
     assert target.read_bytes() != before and not parts.exists()
