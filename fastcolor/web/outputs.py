@@ -194,7 +194,10 @@ class Outputs:
             raise MissingError("the export is not ready")
         if self._folder is not None:
             raise MissingError(f"the export was written into {COLOURED}/ in the folder")
-        return ("coloured.zip", export.folder / "all.zip") if len(export.made) > 1 else export.made[0]
+        name, path = ("coloured.zip", export.folder / "all.zip") if len(export.made) > 1 else export.made[0]
+        if not path.exists():
+            raise MissingError(f"{name}: was removed")
+        return name, path
 
     def drop(self, export: Export) -> None:
         """Call an export off, or remove what it made. Of a film, what is done is kept for the next try."""

@@ -141,6 +141,9 @@ def test_refusals(tmp_path: Path) -> None:
     assert not (tmp_path / "s.sqlite").exists()
     with pytest.raises(ValueError, match="database: must be a file, got the folder"):
         study(StudyOptions(folders=(tmp_path / "true", tmp_path / "a"), database=tmp_path))
+    (tmp_path / "text").write_text("x")
+    with pytest.raises(ValueError, match="database: must lie in a folder"):
+        study(StudyOptions(folders=(tmp_path / "true", tmp_path / "a"), database=tmp_path / "text" / "s.sqlite"))
 
 
 def test_what_is_shown_is_what_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import secrets
 import sqlite3
 import threading
@@ -210,15 +211,17 @@ def check(path: Path) -> None:
     """See whether a file can hold a study's answers, without making or changing it.
 
     Raises:
-        ValueError: it is a folder, holds something else, or cannot be written.
+        ValueError: it is a folder, holds something else, or cannot be written. UnwritableError: its folder cannot.
     """
     if path.is_dir():
         raise ValueError(f"database: must be a file, got the folder {path}")
     if not path.exists():
-        try:
-            return check_folder(path.parent)
-        except OSError as error:
-            raise ValueError(f"database: {error}") from None
+        there = next(parent for parent in path.absolute().parents if parent.exists())
+        if not there.is_dir():
+            raise ValueError(f"database: must lie in a folder, got {path} in the file {there}")
+        return check_folder(path.parent)
+    if not os.access(path, os.W_OK):
+        raise ValueError(f"database: must be a file that can be written, got {path}")
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as file:
             tables = {row[0] for row in file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
