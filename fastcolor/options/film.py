@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from .base import FilePath, Must, Time, one_word
+from .base import FilePath, Must, Options, Time, one_word
 from .steering import Painting
 
 # In Python (seconds, picture) too.
@@ -21,11 +21,17 @@ Progress = bool | Callable[[int, int | None], None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Films(Painting):
-    """What is asked of many films."""
+class Smoothed(Options):
+    """How the colours of frames follow each other."""
 
     temporal: Literal["off", "fast", "flow"] = "fast"
     """Smoothing of films: fast follows the frame before, flow those before and after (needs OpenCV), off none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Films(Smoothed, Painting):
+    """What is asked of many films."""
+
     adaptive: Literal["auto", "on", "off"] = "auto"
     """Run the network where a film shows something new, carry colours between; auto: with temporal fast, on a CPU."""
     codec: str | None = None

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..film.probe import MATRICES
 from ..options.base import takes
+from ..options.film import Smoothed
 from ..options.look import Look
 
 if TYPE_CHECKING:
@@ -25,13 +26,11 @@ _SUBSAMPLING: dict[tuple[int, int], Subsampling] = {(1, 1): "420", (1, 0): "422"
 
 
 @dataclass(frozen=True)
-class _Clip(Look):
+class _Clip(Smoothed, Look):
     """A clip, and how it is to be coloured."""
 
     clip: Any
     """YUV of 8 to 16 bits or of float samples, 4:2:0, 4:2:2 or 4:4:4, of one format and size throughout."""
-    temporal: Literal["off", "fast", "flow"] = "fast"
-    """Smoothing: fast follows the frame before, flow those before and after (needs OpenCV), off none."""
 
 
 @takes(_Clip)

@@ -192,7 +192,7 @@ def sayable(text: str) -> str:
 def plainly(error: Exception | str, item: Item) -> str:
     """An error's words, with the name that the owner knows in place of where the file lies."""
     words = str(error) or type(error).__name__
-    return sayable(words.replace(str(item.source), item.name).replace(f"{item.folder}/", ""))
+    return sayable(words.replace(f"{item.source}", item.name).replace(f"{item.folder}/", ""))
 
 
 def _work_folder() -> tuple[Path, IO[str]]:
