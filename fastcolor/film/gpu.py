@@ -124,7 +124,7 @@ def nvdec(device: torch.device, *, or_software: bool = True) -> Any:
     from av.codec.hwaccel import HWAccel
 
     _enter(device)
-    options = {name: str(int(value)) for name, value in _CONTEXT.items()}
+    options: dict[str, object] = {name: str(int(value)) for name, value in _CONTEXT.items()}
     return HWAccel("cuda", str(device.index), allow_software_fallback=or_software, is_hw_owned=True, options=options)
 
 
