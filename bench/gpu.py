@@ -1,8 +1,9 @@
 """Everything that only a GPU can show, in one command that needs no network: `make gpu`.
 
 Builds the package into a folder of its own, runs the kernel tests on the GPU, the same kernels under compute-sanitizer,
-the benchmarks and a training step, and reads DRAM bytes with ncu. Each step has a time limit, a log and a line in
-summary.txt; one that fails loses nothing of the others. Ends with 1 unless all of them held. Standard library alone.
+the benchmarks, films and a training step, and reads DRAM bytes with ncu: most important first. Each step has a time
+limit, a log and a line in summary.txt; one that fails loses nothing of the others. Ends with 1 unless all of them held.
+Standard library alone.
 """
 
 from __future__ import annotations
@@ -25,8 +26,14 @@ from typing import Any
 import gpu_tables as tables
 
 ROOT = Path(__file__).resolve().parent.parent
-NAMES = "ops/cuda ops/color ops/encode ops/loss ops/decode ops/paint film/smoothing film/video_gpu".split()
-TESTS = [ROOT / "tests" / room / f"test_{stem}.py" for room, stem in (name.split("/") for name in NAMES)]
+
+
+def tests_of(names: str) -> list[Path]:
+    return [ROOT / "tests" / room / f"test_{stem}.py" for room, stem in (name.split("/") for name in names.split())]
+
+
+TESTS = tests_of("ops/cuda ops/color ops/encode ops/loss ops/decode ops/paint film/smoothing")
+FILM = tests_of("film/video_gpu")
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--continue-on-collection-errors"]
 TOOLS = ("memcheck", "racecheck", "synccheck")
 # What a step says in the summary: the last line of its log that has one of these.
@@ -176,7 +183,9 @@ def run_all(out: Path, scratch: Path, seconds: float) -> bool:
         runner.tables.extend(lines)
 
     pip = [*python, "pip", "install", "--no-index", "--no-build-isolation", "--no-deps", "--disable-pip-version-check"]
-    built = runner.run(Step("build", [*pip, "--target", runner.site, ROOT], "tests.log", 180))
+    # For the GPU that is here alone: each architecture more takes its time.
+    native = {"FASTCOLOR_CUDA_ARCHS": "native"} if runner.tool("nvidia-smi") else None
+    built = runner.run(Step("build", [*pip, "--target", runner.site, ROOT], "tests.log", 180, environment=native))
     facts, no_gpu = probe(runner.site) if built else ({}, "the package was not built")
     keep("machine", facts | {"commit": commit}, [f"\ncommit {commit}, {json.dumps(facts)}"])
 
@@ -184,6 +193,19 @@ def run_all(out: Path, scratch: Path, seconds: float) -> bool:
     need = "" if facts else no_gpu
     command = [*PYTEST, "--tb=short", "-k", "cuda", *TESTS]
     runner.run(Step("kernel tests on the GPU", command, "tests.log", 130, need, after=lambda: no_gpu))
+
+    # At once: they judge what is computed, not how fast. Tensors are allocated singly, else their neighbours in torch's
+    # pool would hide an index that is out of bounds.
+    sanitizer = runner.tool("compute-sanitizer")
+    why = no_gpu or ("" if sanitizer else "compute-sanitizer is not on PATH")
+    flags: list[object] = ["--error-exitcode", 9, "--report-api-errors", "no"]
+    if sanitizer and "--kernel-regex" in subprocess.getoutput(f"'{sanitizer}' --help"):  # else torch's kernels too
+        flags += ["--kernel-regex", "kns=fastcolor"]
+    small = [*PYTEST, "-k", "every_kernel", TESTS[0]]
+    alone = {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
+    steps = [Step(tool, [sanitizer, "--tool", tool, *flags, *small], f"{tool}.log", 120, why, alone) for tool in TOOLS]
+    with ThreadPoolExecutor(len(steps)) as pool:
+        list(pool.map(runner.run, steps))
 
     ops, train, once = (scratch / f"{name}.json" for name in ("ops", "train", "once"))
 
@@ -205,20 +227,9 @@ def run_all(out: Path, scratch: Path, seconds: float) -> bool:
         command = [*python, "fastcolor.bench.bench_train_step", "--device", device, "--seconds", 8, "--out", train]
         runner.run(Step(f"training step, {device}", command, "bench.log", 120, need, after=lambda: train_done(device)))
 
+    command = [*PYTEST, "--tb=short", "-k", "nvdec or nvenc", *FILM]
+    runner.run(Step("film on the GPU", command, "tests.log", 100, need, after=lambda: no_gpu))
     train_step("cuda", no_gpu)
-
-    # At once: they judge what is computed, not how fast. Tensors are allocated singly, else their neighbours in torch's
-    # pool would hide an index that is out of bounds.
-    sanitizer = runner.tool("compute-sanitizer")
-    why = no_gpu or ("" if sanitizer else "compute-sanitizer is not on PATH")
-    flags: list[object] = ["--error-exitcode", 9, "--report-api-errors", "no"]
-    if sanitizer and "--kernel-regex" in subprocess.getoutput(f"'{sanitizer}' --help"):  # else torch's kernels too
-        flags += ["--kernel-regex", "kns=fastcolor"]
-    small = [*PYTEST, "-k", "every_kernel", TESTS[0]]
-    alone = {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"}
-    steps = [Step(tool, [sanitizer, "--tool", tool, *flags, *small], f"{tool}.log", 120, why, alone) for tool in TOOLS]
-    with ThreadPoolExecutor(len(steps)) as pool:
-        list(pool.map(runner.run, steps))
 
     def ncu_done() -> str:
         found = tables.ncu_kernels(out / "ncu.log", json.loads(once.read_text())["rows"])

@@ -162,7 +162,7 @@ def kept_or(path: Path, key: Callable[[Precision], dict[str, Any]], make: Callab
 
 
 class TensorRtEngine:
-    """A built engine. Runs on torch's current stream, reads and writes torch's tensors.
+    """A built engine. Runs behind torch's current stream, which goes on behind it; reads and writes torch's tensors.
 
     Args:
         plan: as `build` returns it. device: the GPU it was built for. precision: of its body.
@@ -185,6 +185,7 @@ class TensorRtEngine:
                 raise RuntimeError(f"TensorRT cannot load the engine here: {'; '.join(errors)}")
             # Its scratch memory is torch's, as large as the size at hand needs and not as the largest would.
             self._context = self._engine.create_execution_context(trt.ExecutionContextAllocationStrategy.USER_MANAGED)
+            self._stream = torch.cuda.Stream()
         self._lock = threading.Lock()
 
     def __call__(self, lightness: Tensor) -> Tensor:
@@ -198,7 +199,11 @@ class TensorRtEngine:
             output = torch.empty(tuple(self._context.get_tensor_shape("output")), device=self.device)
             self._context.set_tensor_address("lightness", lightness.data_ptr())
             self._context.set_tensor_address("output", output.data_ptr())
-            if not self._context.execute_async_v3(torch.cuda.current_stream().cuda_stream):
+            # On a stream of the engine's own: a context is safe on one alone, and on CUDA's default stream TensorRT may
+            # wait for the whole device. The caller's goes on behind it, so torch reuses the memory no earlier.
+            caller = torch.cuda.current_stream()
+            self._stream.wait_stream(caller)
+            if not self._context.execute_async_v3(self._stream.cuda_stream):
                 raise RuntimeError("TensorRT failed to run the engine")
-        # All are used on this stream alone, on which torch reuses their memory no earlier than the work is done.
+            caller.wait_stream(self._stream)
         return output

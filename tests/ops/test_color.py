@@ -49,7 +49,9 @@ def test_layouts_and_dtypes(device: torch.device, shape: tuple[int, ...], dtype:
     assert torch.equal(ops.rgb_to_lab(image.movedim(-3, -1).contiguous(), layout="hwc"), lab)
     assert torch.equal(ops.lab_to_rgb(lab), ops.lab_to_rgb(lab, layout="hwc").movedim(-1, -3))
     back = ops.lab_to_rgb(lab, dtype=torch.float32)
-    assert torch.allclose(back.double(), reference.lab_to_rgb(exact, dtype=torch.float64), atol=2e-5)
+    # A GPU's powers of two and logarithms are off by 2^-22, which its roots and powers enlarge.
+    error = 6e-5 if device.type == "cuda" else 2e-5
+    assert torch.allclose(back.double(), reference.lab_to_rgb(exact, dtype=torch.float64), atol=error)
 
 
 def test_strides(device: torch.device) -> None:
