@@ -64,7 +64,9 @@ def main(options: BenchOptions) -> dict[str, Any]:
                 if options.once:
                     results["rows"].append(run_once(row))
                     continue
-                measured = timing.measure(row, device=options.device, seconds=options.seconds)
+                measured = timing.measure(
+                    row, device=options.device, seconds=options.seconds, copy_gb_s=results.get("copy_gb_s", 0.0)
+                )
             except (AssertionError, RuntimeError) as error:  # the other rows are worth having all the same
                 results["failed"].append(f"{name}, row {number}: {type(error).__name__}: {error}")
                 print(f"FAILED {results['failed'][-1]}", flush=True)

@@ -135,8 +135,9 @@ def copy_ceiling(device: str) -> float:
     return count / alternate({"copy": copy_of(count, device)}, device=device, seconds=0.5)["copy"] / 1e6
 
 
-def measure(row: Row, *, device: str = "cpu", seconds: float = 4.0) -> dict[str, Any]:
-    """Verify, then time one row. Baselines whose library is missing are named under `absent`."""
+def measure(row: Row, *, device: str = "cpu", seconds: float = 4.0, copy_gb_s: float = 0.0) -> dict[str, Any]:
+    """Verify, then time one row. Baselines whose library is missing are named under `absent`. copy_gb_s: on a GPU, the
+    rate of a copy far beyond its cache."""
     works: dict[str, Work] = {"fastcolor": row.ours, "copy": copy_of(row.bytes, device)}
     absent = {}
     expected = row.ours()
@@ -172,7 +173,7 @@ def measure(row: Row, *, device: str = "cpu", seconds: float = 4.0) -> dict[str,
         "bytes": row.bytes,
         "copy_ms": copy,
         "share_of_copy_rate": copy / ours,
-        **(gpu_goals(row, ours, copy) if device != "cpu" else {}),
+        **(gpu_goals(row, ours, copy_gb_s) if device != "cpu" else {}),
         "baseline_ms": ms,
         "ratio": {name: t / ours for name, t in ms.items()},
         "must": dict(row.must),
@@ -181,11 +182,15 @@ def measure(row: Row, *, device: str = "cpu", seconds: float = 4.0) -> dict[str,
     }
 
 
-def gpu_goals(row: Row, ours: float, copy: float) -> dict[str, Any]:
-    """A row's bar on a GPU by its size: a share of the copy rate beyond the cache, a time within it."""
+def gpu_goals(row: Row, ours: float, copy_gb_s: float) -> dict[str, Any]:
+    """A row's bar on a GPU by its size: a share of the copy rate beyond the cache, a time within it. A copy as large as
+    the row is no bar: what of it stays in the cache is written later, on nobody's time."""
     facts: dict[str, Any] = {"gb_s": row.bytes / ours / 1e6, "timed": "graph" if row.graph else "call"}
     if row.bytes > torch.cuda.get_device_properties(0).L2_cache_size:
-        return facts | {"goal": f"{COPY_SHARE:.0%} of the copy rate", "goal_met": copy / ours >= COPY_SHARE}
+        return facts | {
+            "goal": f"{COPY_SHARE:.0%} of the copy rate",
+            "goal_met": facts["gb_s"] >= COPY_SHARE * copy_gb_s,
+        }
     if row.graph:
         return facts | {"goal": f"{LAUNCH_BOUND_US:g} us", "goal_met": ours * 1e3 <= LAUNCH_BOUND_US}
     return facts

@@ -230,10 +230,11 @@ def test_is_captured_in_a_graph(cuda: torch.device, name: str) -> None:
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         result = call(static)
-    static.copy_(wanted)
-    graph.replay()
-    torch.cuda.synchronize()
-    assert torch.equal(result, expected)
+    for given, right in ((wanted, expected), (value, call(value)), (wanted, expected)):
+        static.copy_(given)
+        graph.replay()
+        torch.cuda.synchronize()
+        assert torch.equal(result, right)
 
 
 def test_two_threads_on_two_streams(cuda: torch.device) -> None:
