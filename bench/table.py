@@ -281,10 +281,28 @@ def plot_pipeline() -> None:
         plt.close(figure)
 
 
+def control_table() -> str:
+    """How far colours follow what people say, beside what was asked for."""
+    parts = []
+    for result in load("control"):
+        rows = [
+            [
+                one["name"],
+                f"{one['value']:.3g}",
+                f"{one['bar']:g} or {one['sense']}",
+                "yes" if one["holds"] else "**no**",
+            ]
+            for one in result["rows"]
+        ]
+        parts.append(f"{table(['', 'measured', 'asked for', 'holds'], rows)}\n\n{conditions(result)}")
+    return "\n\n".join(parts)
+
+
 # Page -> marker name -> what stands between its two markers.
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"speed": speed_table},
     "docs/speed.md": {"ops": ops_table, "sizes": sizes_table, "pipeline": pipeline_table},
+    "docs/steering.md": {"control": control_table},
     "docs/engines.md": {"parity": parity_table},
     "docs/training.md": {"train": train_table, "step": step_table},
 }

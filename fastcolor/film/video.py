@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import time
@@ -207,7 +208,7 @@ def _made_from(src: Path, options: VideoOptions, encoder: str) -> dict[str, dict
     return {
         "input": inputs,
         "weights": {str(options.weights): members[0][1] if len(members) == 1 else str(members)},
-        "option": same,
+        "option": json.loads(json.dumps(same, default=str)),  # as it comes back from the folder
         "encoder": {"name": encoder},
         "version of": {"fastcolor": __version__, "av": av.__version__},
     }

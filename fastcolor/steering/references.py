@@ -17,7 +17,7 @@ from torch import Tensor
 # Of what the network saw, cells of 8 and of 16 pixels: the cosine of features, without what all cells have in common,
 # from which a match is taken, and at which it is a hint of full strength. Of mutual matches between unrelated
 # photographs one in a hundred comes to 0.87 and 0.62; between a photograph and a part of it half come to 0.87 and 0.85.
-LEVELS = {1: (0.88, 0.95), 2: (0.66, 0.85)}
+LEVELS = {1: (0.88, 0.93), 2: (0.66, 0.78)}
 WEAKEST = 0.3  # strength of a hint that is just taken
 TONE = 0.35  # of the way to the references' tone
 _NEAR, _LEVELS = 8.0, 26  # lightnesses that share a tone, about, and at which one is found

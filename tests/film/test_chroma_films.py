@@ -194,7 +194,7 @@ def test_what_cannot_be_is_one_sentence_before_there_is_work(
 
 
 def test_a_run_that_was_killed_goes_on_with_both(net: str, tmp_path: Path) -> None:
-    count = 96
+    count = 64
     truth = clip(tmp_path / "truth.mp4", frames=count, colored=range(count), options=EXACT)
     src = clip(tmp_path / "gray.mp4", frames=count, options=EXACT)
     version = rewritten(truth, tmp_path / "version.mp4", (80, 52))  # not quite as it lies

@@ -15,6 +15,8 @@ from PIL import Image
 import fastcolor
 from fastcolor import Hint
 from fastcolor.commands.shots import run_shots
+from fastcolor.film.video import _made_from
+from fastcolor.options.film import VideoOptions
 from fastcolor.options.key_frames import KeyFrame, key_frames_of
 from fastcolor.options.shots import ShotsOptions
 
@@ -111,6 +113,10 @@ def test_a_hint_holds_still_on_what_moves(films: tuple[Path, Path], auto: np.nda
         inside = (slice(y - 4, y + 5), slice(x - 4, x + 5))
         assert told[number, 1][inside].mean() > 150, number
     assert np.abs(told[SHOT:] - auto[SHOT:]).max() <= 1
+    # What a resumed run compares is the same after it was written and read.
+    asked = VideoOptions(src, tmp_path / "c.mkv", hints=[hint], key_frames=((0.0, picture(films, 0)),))
+    job = _made_from(src, asked, "ffv1")
+    assert json.loads(json.dumps(job)) == job and "'color': '#d02040'" in str(job)
 
 
 def test_references_are_taken_and_told(films: tuple[Path, Path], auto: np.ndarray, tmp_path: Path) -> None:
