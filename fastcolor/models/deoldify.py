@@ -121,9 +121,10 @@ class SelfAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         pixels = x.flatten(2)
-        query, key, value = (layer(pixels).transpose(1, 2) for layer in (self.query, self.key, self.value))
+        # As attention of one head: with none, torch's exporter to ONNX fails.
+        query, key, value = (layer(pixels).transpose(1, 2)[:, None] for layer in (self.query, self.key, self.value))
         # The published softmax runs over the queries: what torch calls the query is the published key. Not scaled.
-        seen = F.scaled_dot_product_attention(key, query, value, scale=1.0).transpose(1, 2)
+        seen = F.scaled_dot_product_attention(key, query, value, scale=1.0).transpose(2, 3)
         return x + self.gamma * seen.reshape(x.shape)
 
 

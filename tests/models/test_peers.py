@@ -13,6 +13,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from published import weights_recipe as recipe
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 
 from fastcolor import models
 from fastcolor.models import download, layers, weights
+from fastcolor.models.deoldify import SelfAttention
 
 HERE = Path(__file__).parent / "published"
 # The network's name there, ours, the bound, and what the network itself takes of a picture in [0, 1].
@@ -192,3 +194,29 @@ def test_names_without_a_stated_hash_are_not_downloaded(tmp_path: Path, monkeypa
         download.DownloadError, match=r"ddcolor-tiny cannot be downloaded: no SHA-256 .* put it at .*tiny"
     ):
         weights.load("ddcolor-tiny")
+
+
+def test_deoldifys_attention_is_exported(tmp_path: Path) -> None:
+    """The one part of the published networks that is of no common kind, with free height and width."""
+    torch.manual_seed(0)
+    attention = SelfAttention(16).eval().requires_grad_(False)
+    attention.gamma.fill_(0.7)
+    side = torch.export.Dim("side")
+    file = tmp_path / "attention.onnx"
+    torch.onnx.export(
+        attention,
+        (torch.randn(2, 16, 8, 6),),
+        file,
+        dynamo=True,
+        opset_version=20,
+        dynamic_shapes=({2: side},),
+        verbose=False,
+    )
+    x = torch.randn(2, 16, 5, 6)
+    session = onnxruntime.InferenceSession(file)
+    (found,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
+    torch.testing.assert_close(torch.from_numpy(found), attention(x), atol=1e-5, rtol=1e-4)
+    pixels = x.flatten(2)
+    query, key, value = (layer(pixels) for layer in (attention.query, attention.key, attention.value))
+    weight = (query.transpose(1, 2) @ key).softmax(1)  # over the queries
+    torch.testing.assert_close(attention(x), x + 0.7 * (value @ weight).reshape(x.shape))
