@@ -135,9 +135,16 @@ def _work(pipe: Connection, make: str, arguments: tuple[Any, ...]) -> None:
                 answer = ("done", getattr(made, method)(*given, **named))
             except Exception as error:
                 log.log(logging.DEBUG if _kind(error) else logging.ERROR, "%s", method, exc_info=error)
-                words = " ".join(str(error).split()) or type(error).__name__
-                answer = ("failed", (words, _kind(error), getattr(error, "errno", None)))
+                answer = ("failed", (_words(error), _kind(error), getattr(error, "errno", None)))
             pipe.send(answer)
+
+
+def _words(error: Exception) -> str:
+    """An error's own words on one line, without the system's number."""
+    said = str(error)
+    if isinstance(error, OSError) and error.strerror:
+        said = ": ".join(str(part) for part in (error.filename, error.strerror.lower()) if part)
+    return " ".join(said.split()) or type(error).__name__
 
 
 def _kind(error: Exception) -> str:

@@ -192,6 +192,8 @@ def sayable(text: str) -> str:
 def plainly(error: Exception | str, item: Item) -> str:
     """An error's words, with the name that the owner knows in place of where the file lies."""
     words = str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.strerror:
+        words = f"{item.name}: {error.strerror}"
     return sayable(words.replace(f"{item.source}", item.name).replace(f"{item.folder}/", ""))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
@@ -18,6 +19,9 @@ class Worker:
 
     def refuse(self) -> None:
         raise ValueError("colour: must be one, got none")
+
+    def full(self) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     def die(self) -> None:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from fastcolor.web.lane import CancelledWorkError, FullError, Lane
 from fastcolor.web.process import DiedError, Process
+from fastcolor.web.store import Item, plainly
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +90,15 @@ def test_what_ends_meanwhile_takes_nothing_with_it(process: Process) -> None:
     process.stop(early)
     with pytest.raises(DiedError, match="before it had begun"):
         process.call("wait", 60, name=early)
+
+
+def test_a_full_disk_is_told_in_words(process: Process) -> None:
+    with pytest.raises(OSError) as full:
+        process.call("full")
+    assert full.value.errno == errno.ENOSPC and full.value.strerror == "no space left on device"
+    item = Item("1", "a.png", Path("/work/1/source.png"), Path("/work/1"), "picture")
+    assert plainly(full.value, item) == "a.png: no space left on device"
+    assert plainly(ValueError("/work/1/source.png: is damaged"), item) == "a.png: is damaged"
 
 
 def test_death_is_told_and_the_next_work_is_done(process: Process) -> None:

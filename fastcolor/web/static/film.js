@@ -56,7 +56,7 @@ function draw() {
   pencil.drawImage(video, ...gray, width, height, 0, 0, width, height);
   if (line < width) pencil.drawImage(video, colour[0] + line, colour[1], width - line, height, line, 0, width - line, height);
   pencil.fillStyle = "#fff";
-  pencil.fillRect(line - 1, 0, Math.max(2, width / 400), height);
+  pencil.fillRect(line - width / 600, 0, width / 300, height);
   $("time").max = video.duration || 1;
   if (document.activeElement !== $("time")) $("time").value = video.currentTime;
 }
