@@ -22,12 +22,15 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 import tyro
 from PIL import Image
 
 import fastcolor
 from fastcolor import ops
 from fastcolor.device import bf16_is_fast
+from fastcolor.film.carry import Carrier
+from fastcolor.film.motion import Watcher
 from fastcolor.film.smoothing import Smoother
 from fastcolor.formats import picture, reading, writing
 from fastcolor.models import weights
@@ -302,15 +305,26 @@ def film_stages(colorizer: fastcolor.Colorizer, source: Path) -> dict[str, float
     reader = Reader(film, fast.layout, size=8, cut=Cut.of(film, None, None), warn=print, note=print)
     with clock("decode"):
         batches = list(reader)
-    smoother = Smoother("fast")
-    for some in batches:
-        luma = some.luma[: len(some.frames)].to(colorizer.device)
-        with clock("input"):
-            lightness = ops.luma_to_input(luma, size, full_range=film.full_range, bits=8)
+    watcher, carrier, smoother = Watcher(part=240), Carrier(), Smoother("fast")
+    with clock("input"):
+        lightness = [
+            ops.luma_to_input(
+                some.luma[: len(some.frames)].to(colorizer.device), size, full_range=film.full_range, bits=8
+            )
+            for some in batches
+        ]
+    with clock("motion"):
+        followed = zip(lightness, (F.avg_pool2d(one, 2) for one in lightness), strict=True)
+        seen = list(watcher.watch(followed))
+    colors: list[torch.Tensor] = []
+    for one, of_it in seen:
         with clock("network and decode"):
-            ab = torch.cat([colorizer.predict_ab(piece) for piece in lightness.split(4)])
+            ab = torch.cat([colorizer.predict_ab(piece) for piece in one[of_it.runs].split(4)])
         with clock("smoothing"):
-            ab = smoother.push(lightness, ab)
+            for done, carried in carrier.push(of_it, ab):
+                colors.append(smoother.push(done.lightness, carried, (done.motion, done.error)))
+    for some, ab in zip(batches, colors, strict=True):
+        luma = some.luma[: len(some.frames)].to(colorizer.device)
         with clock("paint"):
             planes = ops.paint_chroma(ab, luma, subsampling="420", matrix=film.matrix, full_range=film.full_range)
             for index, plane in enumerate(planes, start=1):

@@ -292,7 +292,7 @@ class FilmJob:
             yield held.popleft(), done
 
     def _followed(self, lightness: Tensor) -> Tensor:
-        return followed(lightness, self.options.temporal, coarse=self.network.predictor.coarse)
+        return followed(lightness, self.options.temporal, coarse=self.network.predictor.coarse and self.told is None)
 
     def _lightness(self, batch: Batch) -> Tensor:
         """What the network may see of a batch, (n, 1, h, w), turned as the film is."""
@@ -330,7 +330,6 @@ class FilmJob:
             runs = [True] * len(batch.frames) if batch.seen is None else batch.seen.runs
             times = [self._time(frame) for frame, run in zip(batch.frames, runs, strict=True) if run]
             ab = self.told.ab(lightness, times, temperature)
-            self.coarse = 2 * ab.shape[-1] <= lightness.shape[-1]
             return lightness, ab
         predict = partial(self.network.predictor.predict_ab, temperature=temperature)
         ab = self._predicted(predict, lightness.rot90(film.turns, (2, 3)))

@@ -111,7 +111,8 @@ def video(options: VideoOptions) -> VideoReport:
     cut, shots = Cut.of(film, options.start, options.end), _shots(options)
     source = None if options.chroma_from is None else ChromaSource(Path(options.chroma_from), film, cut, shots)
     covered = source is not None and source.covers(film, cut)
-    network = Network(options, film.frames or 1000, now=not covered)
+    adaptive = options.temporal == "fast" and options.adaptive != "off"  # then about every sixth frame is run
+    network = Network(options, (film.frames or 1000) // (6 if adaptive else 1), now=not covered)
     found = gpu.choose_hardware(film, encoding, options, network.device)
     encoding = found.encoding
     made_from = _made_from(src, options, encoding.encoder) | {"painted by": {"engine": network.engine}}
