@@ -27,6 +27,7 @@ from torch import Tensor
 import fastcolor
 from fastcolor import ops
 from fastcolor.evaluation.measures import colorfulness
+from fastcolor.film.probe import choose_stream
 from fastcolor.film.smoothing import warp_error
 from fastcolor.predictor import Predictor
 
@@ -139,7 +140,8 @@ def painted(src: Path, folder: Path, seconds: float, options: dict[str, Any]) ->
         for name, method in original.items():
             setattr(Predictor, name, method)
     with av.open(str(dst)) as film:
-        return torch.stack([small(frame.to_ndarray(format="rgb24")) for frame in film.decode(video=0)]), runs
+        frames = film.decode(choose_stream(film))  # others may be there, copied
+        return torch.stack([small(frame.to_ndarray(format="rgb24")) for frame in frames]), runs
 
 
 def ab_of(rgb: Tensor) -> Tensor:

@@ -292,7 +292,7 @@ class FilmJob:
             yield held.popleft(), done
 
     def _followed(self, lightness: Tensor) -> Tensor:
-        return followed(lightness, self.options.temporal, coarse=self.network.predictor.coarse and self.told is None)
+        return followed(lightness, self.options.temporal, coarse=self.network.predictor.coarse)
 
     def _lightness(self, batch: Batch) -> Tensor:
         """What the network may see of a batch, (n, 1, h, w), turned as the film is."""
