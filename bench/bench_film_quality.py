@@ -202,7 +202,7 @@ def main(options: QualityOptions) -> dict[str, Any]:
     if options.sheet:
         Image.fromarray(torch.cat(sheets, 1).permute(1, 2, 0).byte().numpy()).save(options.sheet)
     command = "python -m bench.bench_film_quality CLIP ..."
-    results = {"machine": timing.machine() | {"command": command}, "films": films}
+    results = {"machine": timing.machine() | {"threads": torch.get_num_threads(), "command": command}, "films": films}
     path = options.out or RESULTS / f"{machine_name()}-film-quality.json"
     path.write_text(json.dumps(results, indent=1) + "\n")
     print(path)

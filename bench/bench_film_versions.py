@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
 import tyro
 
 import fastcolor
@@ -117,6 +118,7 @@ def main(options: VersionsOptions) -> dict[str, Any]:
             rows.append(row)
             print(json.dumps(row), flush=True)
     facts = {
+        "threads": torch.get_num_threads(),
         "load": os.getloadavg()[2],
         "commits": {side: commit_of(folder) for side, folder in folders.items()},
         "command": "python -m bench.bench_film_versions OTHER",

@@ -144,6 +144,57 @@ def pipeline_table() -> str:
     return "\n\n".join(parts)
 
 
+def film_versions_table() -> str:
+    """Films by two commits, and where a frame's time goes."""
+    parts = []
+    for result in load("film-versions"):
+        facts, rows = result["machine"], []
+        for row in result["rows"]:
+            fps, cpu, stages = row["fps"], row["cpu_ms"], row["stages_ms"]
+            encode = stages["encode"] if row["fast"] else stages["encode, as usual"]
+            own = [f"{stages[name]:.1f}" for name in ("input", "motion", "network and decode", "smoothing", "paint")]
+            rows.append(
+                [
+                    f"{row['height']}p, {'--fast' if row['fast'] else 'as usual'}",
+                    f"{fps['other']:.0f} -> {fps['this']:.0f}",
+                    f"**{row['fps_ratio']:.2f}x**",
+                    f"{cpu['other']:.1f} -> {cpu['this']:.1f} ms",
+                    f"**{row['cpu_ratio']:.2f}x**",
+                    f"{row['peak_mb']['other']:.0f} -> {row['peak_mb']['this']:.0f} MB" if "peak_mb" in row else "-",
+                    " / ".join([f"{stages['decode']:.1f}", *own, f"{encode:.1f}"]),
+                ]
+            )
+        head = ["film", "frames a second", "ratio", "processor time", "ratio", "peak memory", "ms a frame by stage"]
+        busy = f"; other programs kept the machine busy, load {facts['load']:.0f}" if facts["load"] > 1 else ""
+        note = f"Commit {facts['commits']['other']} -> {facts['commits']['this']}{busy}."
+        parts.append(f"{conditions(result)}\n\n{table(head, rows)}\n\n{note}")
+    return "\n\n".join(parts)
+
+
+def film_quality_table() -> str:
+    """Films in which the network did not see every frame, beside those in which it did."""
+    parts = []
+    for result in load("film-quality"):
+        rows = []
+        for film, ways in result["films"].items():
+            for row in ways:
+                rows.append(
+                    [
+                        f"{film}: {row['way']}",
+                        f"{row['runs']} of {row['frames']}",
+                        f"{row['apart']:.2f}",
+                        f"{row['apart_99']:.2f}",
+                        f"{row['worst']:.2f}",
+                        f"{row['e_warp']:.3f}",
+                        f"{row['colorfulness']:.1f}",
+                        f"{row['ab_psnr']:.2f} dB" if "ab_psnr" in row else "-",
+                    ]
+                )
+        head = ["film", "runs", "apart", "99 %", "worst", "E_warp", "colourfulness", "ab-PSNR to the truth"]
+        parts.append(f"{conditions(result)}\n\n{table(head, rows)}")
+    return "\n\n".join(parts)
+
+
 def train_table() -> str:
     """Every stage of every preset: pictures a second, waiting for data, what loss and colour ops take of a step."""
     parts = []
@@ -301,7 +352,8 @@ def control_table() -> str:
 # Page -> marker name -> what stands between its two markers.
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"speed": speed_table},
-    "docs/speed.md": {"ops": ops_table, "sizes": sizes_table, "pipeline": pipeline_table},
+    "docs/speed.md": {"ops": ops_table, "sizes": sizes_table, "pipeline": pipeline_table, "films": film_versions_table},
+    "docs/film.md": {"film quality": film_quality_table},
     "docs/steering.md": {"control": control_table},
     "docs/engines.md": {"parity": parity_table},
     "docs/training.md": {"train": train_table, "step": step_table},
