@@ -24,9 +24,9 @@ test: $(VENV)/.installed-test
 	$(BIN)/python tests/emulation/build.py
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal --durations 10
 
-# The largest published networks, against what the originals compute: 4 GB of memory and some minutes.
+# The largest published networks, against what the originals compute, and kernels for every GPU: 4 GB and some minutes.
 test-large: $(VENV)/.installed-test
-	FASTCOLOR_LARGE=1 $(BIN)/python -m pytest -q -n 0 tests/models/test_peers.py
+	FASTCOLOR_LARGE=1 $(BIN)/python -m pytest -q -n 0 tests/models/test_peers.py tests/ops/test_cuda_compile.py
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m bench.run --save
