@@ -278,7 +278,8 @@ def main() -> None:
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     facts = timing.machine() | {"threads": torch.get_num_threads(), "device": "cpu"}
-    facts["command"] = f"python -m bench.bench_control {options.pictures.name} {options.film.name}"
+    names = f"{options.pictures.name} {options.film.name}"
+    facts["command"] = f"python -m bench.bench_control {names} --count {options.count}"
     results = {"machine": facts, "rows": pictures(options.pictures, options.count) + films(options.film)}
     path = options.out or RESULTS / f"{machine_name()}-control.json"
     path.write_text(json.dumps(results, indent=1) + "\n")

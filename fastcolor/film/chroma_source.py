@@ -105,7 +105,12 @@ class ChromaSource:
         self._shift = Fraction(0)  # of the version's time to the film's
         self._whole = Alignment.none()  # of the film as a whole
         self._turns = (self.version.turns - film.turns) % 4
-        self._find()
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # small planes gain nothing from more, which wait for each other
+        try:
+            self._find()
+        finally:
+            torch.set_num_threads(threads)
         self._walk = Walk(self.version, self._shift, self.ours)
         scale = THUMB / max(film.width, film.height)
         self._thumb = max(16, round(film.height * scale)), max(16, round(film.width * scale))

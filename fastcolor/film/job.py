@@ -168,10 +168,12 @@ class FilmJob:
 
         pipes = (decoded, painted)
         workers = (Worker("decode", read, pipes), Worker("encode", write, pipes))
-        for worker in workers:
-            worker.start()
+        # Threads take over what is set when they first compute: those that decode and paint have no teams of their own,
+        # which would wait busily for each other.
         threads = torch.get_num_threads()
         torch.set_num_threads(max(1, threads // self.painters))
+        for worker in workers:
+            worker.start()
         try:
             total, frames = self._frames_expected(), self.parts.frames
             silent = callable(progress) or not progress
