@@ -13,5 +13,5 @@ from fastcolor import Colorizer
 def test_every_stage_of_a_film_costs_something(tmp_path: Path) -> None:
     make_film(tmp_path / "film.mp4", 96, 64, 12)
     stages = film_stages(Colorizer(random_net(tmp_path), device="cpu", engine="torch"), tmp_path / "film.mp4")
-    names = ["decode", "input", "network and decode", "smoothing", "paint", "encode", "encode, as usual"]
+    names = ["decode", "input", "motion", "network and decode", "smoothing", "paint", "encode", "encode, as usual"]
     assert list(stages) == names and all(ms > 0 for ms in stages.values())

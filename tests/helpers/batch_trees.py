@@ -36,7 +36,8 @@ def files(folder: Path) -> list[str]:
 
 
 def done(src: Path, dst: Path, net: str, **options: Any) -> Summary:
-    return batch(BatchOptions(src, dst, weights=net, device="cpu", engine="torch", fast=True, **options))
+    slow = {"engine": "torch", "fast": True, "adaptive": "off"}  # a film takes so long that it can be disturbed
+    return batch(BatchOptions(src, dst, weights=net, device="cpu", **slow, **options))
 
 
 def start(src: Path, dst: Path, net: str, *arguments: str) -> subprocess.Popen[str]:
@@ -44,7 +45,7 @@ def start(src: Path, dst: Path, net: str, *arguments: str) -> subprocess.Popen[s
     command = [sys.executable, "-c", code, "batch", str(src), str(dst), "--weights", net, "--device", "cpu"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(fleet.__file__).parents[2])}
     return subprocess.Popen(
-        [*command, "--engine", "torch", "--fast", *arguments],
+        [*command, "--engine", "torch", "--fast", "--adaptive", "off", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -119,6 +119,7 @@ def slide(page: playwright.Page, control: str, value: float) -> None:
     page.locator(control).fill(str(value))
 
 
+@pytest.mark.usefixtures("one_thread")  # as the server has: bits depend on it
 def test_ten_pictures_are_coloured_compared_corrected_and_exported(page: playwright.Page, tmp_path: Path) -> None:
     files = []
     for name in ("coffee", "astronaut", "chelsea", "rocket"):
@@ -130,8 +131,8 @@ def test_ten_pictures_are_coloured_compared_corrected_and_exported(page: playwri
         files.append(tmp_path / f"part-{number}.png")
     drop(page, files)
     ready = page.locator("#grid li.ready")
-    until(lambda: ready.count() >= 3, 60)
-    page.reload()  # in the midst of it
+    until(lambda: page.evaluate("fetch('api/items').then(r => r.json()).then(items => items.length)") == 10, 60)
+    page.reload()  # in the midst of it, when all have been sent
     until(lambda: ready.count() == 10, 60)
     names = page.locator("#grid .name").all_inner_texts()
     assert sorted(names) == sorted(path.name for path in files)
