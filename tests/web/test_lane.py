@@ -96,9 +96,9 @@ def test_a_full_disk_is_told_in_words(process: Process) -> None:
     with pytest.raises(OSError) as full:
         process.call("full")
     assert full.value.errno == errno.ENOSPC and full.value.strerror == "no space left on device"
-    item = Item("1", "a.png", Path("/work/1/source.png"), Path("/work/1"), "picture")
+    item = Item("1", "a.png", Path("/kept/1/source.png"), Path("/kept/1"), "picture")
     assert plainly(full.value, item) == "a.png: no space left on device"
-    assert plainly(ValueError("/work/1/source.png: is damaged"), item) == "a.png: is damaged"
+    assert plainly(ValueError("/kept/1/source.png: is damaged"), item) == "a.png: is damaged"
 
 
 def test_death_is_told_and_the_next_work_is_done(process: Process) -> None:
