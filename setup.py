@@ -1,6 +1,7 @@
 """Builds fastcolor._C with CMake; everything else about the package stands in pyproject.toml."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,9 @@ class CMakeBuild(build_ext):
             f"-DCMAKE_LIBRARY_OUTPUT_DIRECTORY={target}",
             f"-Dpybind11_DIR={self.pybind11_directory()}",
         ]
+        # Named anew each time: in CMake's cache an earlier build left the path of pip's own, which is gone.
+        if ninja := shutil.which("ninja"):
+            configure.append(f"-DCMAKE_MAKE_PROGRAM={ninja}")
         subprocess.run(configure, cwd=build, check=True)
         jobs = os.environ.get("CMAKE_BUILD_PARALLEL_LEVEL") or str(os.cpu_count() or 1)
         subprocess.run(["cmake", "--build", ".", "--target", "_C", "-j", jobs], cwd=build, check=True)
