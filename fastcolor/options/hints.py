@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
@@ -11,6 +10,8 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from .versioned import read_versioned
 
 VERSION = 1  # of the file
 _KEYS = {"x", "y", "points", "color", "lab", "radius", "strength", "time"}
@@ -93,14 +94,6 @@ def _is_number(value: object) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object. ValueError: a key stands twice, of which JSON's reader would drop one."""
-    names = [name for name, _ in pairs]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise ValueError(f"{twice} stands twice in one object")
-    return dict(pairs)
-
-
 def read_hints(path: str | os.PathLike[str]) -> list[Hint]:
     """The hints of a file: `{"version": 1, "hints": [{"x": 0.5, "y": 0.25, "color": "#c03020", ...}]}`.
 
@@ -110,21 +103,8 @@ def read_hints(path: str | os.PathLike[str]) -> list[Hint]:
         FileNotFoundError, ValueError: no such file, or what it holds are no hints; the message says which and why.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"hints: no such file: {path}")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_once)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"hints: {path} is no JSON ({error})") from None
-    if not (isinstance(content, dict) and isinstance(content.get("hints"), list)):
-        raise ValueError(f'hints: {path} must be {{"version": 1, "hints": [...]}}')
-    version = content.get("version")
-    if version != VERSION or isinstance(version, bool):
-        newer = isinstance(version, int) and version > VERSION
-        why = "; a newer fastcolor reads it" if newer else ""
-        raise ValueError(f"hints: {path} must be of version {VERSION}, got {version!r}{why}")
-    if unknown := sorted(content.keys() - {"version", "hints"}):
-        raise ValueError(f"hints: {path} holds unknown {', '.join(unknown)}")
+    shape = '{"version": 1, "hints": [...]}'
+    content = read_versioned(path, "hints", shape, version=VERSION, items="hints", keys={"version", "hints"})
     return hints_of(content["hints"], str(path))
 
 

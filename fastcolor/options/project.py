@@ -18,6 +18,7 @@ from .base import check_value, rules
 from .hints import Hint, hints_of
 from .key_frames import KeyFrame, key_frames_of
 from .look import Look
+from .versioned import read_versioned
 
 VERSION = 1
 _FILM_KEYS = {"version", "film", "shots"}
@@ -73,21 +74,10 @@ def read_project(path: str | os.PathLike[str]) -> list[Shot]:
             message says which shot and why.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"project: no such file: {path}")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"project: {path} is no JSON ({error})") from None
-    if not (isinstance(content, dict) and isinstance(content.get("shots"), list) and content["shots"]):
-        raise ValueError(f'project: {path} must be {{"version": 1, "film": ..., "shots": [...]}} with a shot at least')
-    version = content.get("version")
-    if version != VERSION or isinstance(version, bool):
-        newer = isinstance(version, int) and version > VERSION
-        why = "; a newer fastcolor reads it" if newer else ""
-        raise ValueError(f"project: {path} must be of version {VERSION}, got {version!r}{why}")
-    if unknown := sorted(content.keys() - _FILM_KEYS):
-        raise ValueError(f"project: {path} holds unknown {', '.join(unknown)}")
+    shape = '{"version": 1, "film": ..., "shots": [...]} with a shot at least'
+    content = read_versioned(path, "project", shape, version=VERSION, items="shots", keys=_FILM_KEYS)
+    if not content["shots"]:
+        raise ValueError(f"project: {path} must be {shape}")
     shots = []
     for number, entry in enumerate(content["shots"], 1):
         try:

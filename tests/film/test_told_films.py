@@ -18,6 +18,7 @@ from fastcolor.commands.shots import run_shots
 from fastcolor.film.video import _made_from
 from fastcolor.options.film import VideoOptions
 from fastcolor.options.key_frames import KeyFrame, key_frames_of
+from fastcolor.options.project import read_project
 from fastcolor.options.shots import ShotsOptions
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -201,6 +202,20 @@ def test_a_project_says_what_is_known_of_each_shot(
     )
     refused("shot 1: references: no such file", {"shots": [{**first, "references": ["none.jpg"]}]})
     refused("shot 1: saturation: must lie in 0..10, got 11", {"shots": [{**first, "saturation": 11}]})
+
+
+def test_a_project_loses_nothing_that_it_says(tmp_path: Path) -> None:
+    file = tmp_path / "p.json"
+    text = '{"version": 1, "film": "a.mp4", "shots": [{"start": 0, "end": 1, "saturation": 1.5}]}'
+    file.write_text("\ufeff" + text)  # as Windows' editors write it
+    assert [shot.saturation for shot in read_project(file)] == [1.5]
+    for content, words in [
+        (text.replace('"end": 1', '"end": 1, "end": 2'), "project: .* is no JSON .end stands twice in one object"),
+        ('{"version": 1, "film": "a.mp4", "shots": []}', "project: .* must be .* with a shot at least"),
+    ]:
+        file.write_text(content)
+        with pytest.raises(ValueError, match=words):
+            read_project(file)
 
 
 def test_times_of_key_frames(tmp_path: Path) -> None:
