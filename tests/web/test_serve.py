@@ -22,7 +22,7 @@ import httpx
 import numpy as np
 import pytest
 from fastapi import FastAPI
-from film_clips import clip, frames_of, packets_of, plane, times_of, two_shots
+from film_clips import clip, frames_of, packets_of, times_of, two_shots
 from page_server import Server, exported, send, serving, settled
 from PIL import Image
 from starlette.applications import Starlette
@@ -428,16 +428,17 @@ def test_eight_clients_at_once_lose_nothing(server: Server, client: httpx.Client
 
 
 def test_a_film_is_previewed_exported_stopped_and_gone_on_with(client: httpx.Client, tmp_path: Path) -> None:
-    src = clip(tmp_path / "old film.mp4", frames=60, audio=("aac",), rotation=90)
+    # At widths of 128 pixels, and their multiples, x264 gives the same packets for the same frames everywhere.
+    src = clip(tmp_path / "old film.mp4", size=(128, 64), frames=60, audio=("aac",), rotation=90)
     keys = [send(client, src).json()["id"], send(client, b"no film at all", "broken.avi").json()["id"]]
     film, broken = settled(client, 2)
     assert film["state"] == "ready" and broken["state"] == "failed" and broken["words"].startswith("broken.avi")
-    assert (film["width"], film["height"], film["sound"], film["turns"] % 2) == (64, 96, 1, 1)
+    assert (film["width"], film["height"], film["sound"], film["turns"] % 2) == (64, 128, 1, 1)
     part = client.get(f"api/items/{keys[0]}/preview.mp4", headers={"range": "bytes=0-99"})
     assert part.status_code == 206 and len(part.content) == 100
     shown = [client.get(f"api/items/{keys[0]}/{which}-small.jpg").content for which in ("before", "after")]
     gray, colour = (np.asarray(Image.open(io.BytesIO(one)).convert("RGB")).astype(int) for one in shown)
-    assert gray.shape == colour.shape == (96, 64, 3)
+    assert gray.shape == colour.shape == (128, 64, 3)
     assert np.ptp(gray, axis=2).mean() < 3 < np.ptp(colour, axis=2).mean()
     again = client.post(f"api/items/{keys[0]}/preview", json={"saturation": 0})
     assert again.status_code == 202 and again.json()["look"]["saturation"] == 0
@@ -453,12 +454,9 @@ def test_a_film_is_previewed_exported_stopped_and_gone_on_with(client: httpx.Cli
     assert "old%20film.mp4" in made.headers["content-disposition"]
     (tmp_path / "out.mp4").write_bytes(made.content)
     video(src, tmp_path / "ours.mp4", engine="torch", saturation=0.0)
-    ours, theirs = tmp_path / "ours.mp4", tmp_path / "out.mp4"
-    assert packets_of(theirs)[1] == packets_of(ours)[1] == packets_of(src)[1]
-    assert times_of(theirs) == times_of(ours) == times_of(src) and len(times_of(theirs)) == 60
-    for one, other in zip(frames_of(ours), frames_of(theirs), strict=True):  # x264's own packets differ from run to run
-        luma = np.abs(plane(one, 0).astype(int) - plane(other, 0))
-        assert luma.mean() < 2 and all((plane(one, index) == plane(other, index)).all() for index in (1, 2))
+    ours, theirs = packets_of(tmp_path / "ours.mp4"), packets_of(tmp_path / "out.mp4")
+    assert ours == theirs and theirs[1] == packets_of(src)[1]
+    assert times_of(tmp_path / "out.mp4") == times_of(src) and len(times_of(src)) == 60
 
 
 def test_shots_have_colours_of_their_own(client: httpx.Client, tmp_path: Path) -> None:
