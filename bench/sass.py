@@ -84,8 +84,10 @@ BUDGETS: dict[str, tuple[float, float]] = {
     "paint_rgb, u8, from gray": (118, 237.55),
     "paint_rgb, u16, from gray": (129, 237.55),
     "paint_rgb, u8, from RGB": (137, 249.77),
+    "paint_rgb, u8, from gray, sharp edges": (140, 139.97),
     "paint_chroma, u8, 4:2:0": (240, 506.47),
     "paint_chroma, u16, 4:2:0": (259, 520.47),
+    "paint_chroma, u16, 4:2:0, sharp edges": (293, 293.13),
     "block_motion, u8, 8x8, radius 6": (2527, 2527),
     "temporal_average, f32, 8x8": (221, 235),
 }
@@ -209,11 +211,16 @@ def pixel_cases() -> Iterator[Case]:
     for (dtype, form), source in sources.items():
         each = source.itemsize * (3 if source.shape[-1] == 3 else 1) + 3 + 0.5
         yield Case("paint_rgb", dtype, form, "pixel", count, each, lambda s=source: ops.paint_rgb(quarter, s))
+    guide = torch.rand(1, 1, 2, 480) * 100
+    yield Case("paint_rgb", "u8", "from gray, sharp edges", "pixel", count, 4 + 1.25,
+               lambda: ops.paint_rgb(quarter, sources["u8", "from gray"], guide=guide))  # fmt: skip
     for dtype, bits in (("u8", 8), ("u16", 10)):
         luma = levels(1, 2, 1920, bits=bits)
         film = {"subsampling": "420", "matrix": "bt709", "full_range": False, "bits": bits}
         yield Case("paint_chroma", dtype, "4:2:0", "site", count // 4, 6 * luma.itemsize + 2,
                    lambda y=luma, o=film: ops.paint_chroma(quarter, y, **o))  # fmt: skip
+    yield Case("paint_chroma", "u16", "4:2:0, sharp edges", "site", count // 4, 12 + 5,
+               lambda: ops.paint_chroma(quarter, luma, **film, guide=guide))  # fmt: skip
 
     luma, previous, former, keep = levels(1, 16, 64), levels(1, 16, 64), natural_ab(16, 64), torch.tensor([0.9])
     yield Case("block_motion", "u8", "8x8, radius 6", "pixel", 1024, 2 + 12 / 64,

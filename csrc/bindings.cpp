@@ -242,10 +242,11 @@ void luma_to_input(const PlanesTuple& luma_planes, const PlanesTuple& lightness_
                                                 .target = target_of(target)});
 }
 
-void paint_rgb(const PlanesTuple& ab_planes, const PlanesTuple& source_planes, int source_kind, Address rgb,
+void paint_rgb(const PlanesTuple& ab_planes, bool sharp, const PlanesTuple& source_planes, int source_kind, Address rgb,
                float saturation, bool chroma_gamut, const TargetTuple& target) {
   const Planes ab = planes_of(ab_planes), source = planes_of(source_planes);
   launch(&Ops::paint_rgb, PaintRgbParams{.ab = ab.of<float>(),
+                                         .sharp = sharp,
                                          .source = source.data,
                                          .rgb = at<uint8_t>(rgb),
                                          .images = source.images,
@@ -260,7 +261,7 @@ void paint_rgb(const PlanesTuple& ab_planes, const PlanesTuple& source_planes, i
                                          .target = target_of(target)});
 }
 
-void paint_chroma(const PlanesTuple& ab_planes, const PlanesTuple& luma_planes, std::tuple<Address, Address> chroma,
+void paint_chroma(const PlanesTuple& ab_planes, bool sharp, const PlanesTuple& luma_planes, std::tuple<Address, Address> chroma,
                   const ChromaGridTuple& grid, const LumaCodeTuple& luma_code, const ChromaCodeTuple& chroma_code,
                   float saturation, const TargetTuple& target) {
   const Planes ab = planes_of(ab_planes), luma = planes_of(luma_planes);
@@ -268,6 +269,7 @@ void paint_chroma(const PlanesTuple& ab_planes, const PlanesTuple& luma_planes, 
   const auto& [step_x, step_y, centered] = grid;
   const auto& [k_red, k_blue, chroma_scale, chroma_middle, chroma_max] = chroma_code;
   launch(&Ops::paint_chroma, PaintChromaParams{.ab = ab.of<float>(),
+                                               .sharp = sharp,
                                                .luma = luma.data,
                                                .cb = at(cb),
                                                .cr = at(cr),
@@ -330,7 +332,7 @@ void temporal_average(Address ab, const PlanesTuple& luma_planes, std::tuple<Add
 PYBIND11_MODULE(_C, m) {
   using py::arg;
   m.doc() = "fastcolor's kernels. Private: use fastcolor.ops.";
-  m.attr("INTERFACE") = 2;  // one more with every change of a signature: fastcolor/_native.py expects it
+  m.attr("INTERFACE") = 3;  // one more with every change of a signature: fastcolor/_native.py expects it
   m.def("isa", &cpu::isa);
   m.def("has_bf16", &cpu::has_bf16);
   m.def("has_vnni", &cpu::has_vnni);
@@ -359,9 +361,9 @@ PYBIND11_MODULE(_C, m) {
   m.def("annealed_mean_backward", &annealed_mean_backward, arg("logits"), arg("grad_ab"), arg("ab"), arg("stats"),
         arg("grad_logits"), arg("temperature"), arg("palette"), arg("target"));
   m.def("luma_to_input", &luma_to_input, arg("luma"), arg("lightness"), arg("code"), arg("target"));
-  m.def("paint_rgb", &paint_rgb, arg("ab"), arg("source"), arg("source_kind"), arg("rgb"), arg("saturation"),
+  m.def("paint_rgb", &paint_rgb, arg("ab"), arg("sharp"), arg("source"), arg("source_kind"), arg("rgb"), arg("saturation"),
         arg("chroma_gamut"), arg("target"));
-  m.def("paint_chroma", &paint_chroma, arg("ab"), arg("luma"), arg("chroma"), arg("grid"), arg("luma_code"),
+  m.def("paint_chroma", &paint_chroma, arg("ab"), arg("sharp"), arg("luma"), arg("chroma"), arg("grid"), arg("luma_code"),
         arg("chroma_code"), arg("saturation"), arg("target"));
   m.def("block_motion", &block_motion, arg("luma"), arg("previous"), arg("motion"), arg("error"), arg("radius"),
         arg("target"));

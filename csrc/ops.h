@@ -128,7 +128,8 @@ enum class Source : int { kLightness, kRgb, kGray };  // f32 (N,1,H,W); u8 (N,H,
 // ab (N,2,ab_height,ab_width) f32, upsampled bilinearly, joined with the source's lightness -> rgb u8
 // (N,height,width,3).
 struct PaintRgbParams {
-  const float* ab;
+  const float* ab;  // (N,2,ab_height,ab_width); sharp: (N,5,...), ab, lightness, and the slopes of a and b over it
+  bool sharp;       // Note [Sharp edges]
   const void* source;
   uint8_t* rgb;
   int64_t images, ab_height, ab_width, height, width;
@@ -139,9 +140,10 @@ struct PaintRgbParams {
   Target target;
 };
 
-// ab (N,2,ab_height,ab_width) f32 and a luma plane -> its two chroma planes (N,ceil(height/step_y),ceil(width/step_x)).
+// ab as for PaintRgbParams and a luma plane -> its two chroma planes (N,ceil(height/step_y),ceil(width/step_x)).
 struct PaintChromaParams {
   const float* ab;
+  bool sharp;
   const void* luma;
   void* cb;
   void* cr;

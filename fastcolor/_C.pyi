@@ -78,6 +78,7 @@ def luma_to_input(
 ) -> None: ...
 def paint_chroma(
     ab: tuple[int, int, int, int, int],
+    sharp: bool,
     luma: tuple[int, int, int, int, int],
     chroma: tuple[int, int],
     grid: tuple[int, int, bool],
@@ -88,6 +89,7 @@ def paint_chroma(
 ) -> None: ...
 def paint_rgb(
     ab: tuple[int, int, int, int, int],
+    sharp: bool,
     source: tuple[int, int, int, int, int],
     source_kind: int,
     rgb: int,

@@ -22,7 +22,7 @@ except ImportError as error:
         message = f"fastcolor: the native extension does not load ({error}); install the package anew"
     raise ImportError(message) from error
 
-INTERFACE = 2  # of csrc/bindings.cpp
+INTERFACE = 3  # of csrc/bindings.cpp
 if getattr(_C, "INTERFACE", 1) != INTERFACE:  # sources that were updated under an editable install
     raise ImportError(
         f"fastcolor: {_C.__file__} was built from other sources than these; run `pip install -e .` in the source folder"

@@ -23,7 +23,7 @@ from .models.demos import DEMOS
 from .models.generator import Generator
 from .models.mixing import mix
 from .options.base import check_value, rules
-from .options.look import Look, Merge, check_merge
+from .options.look import Edges, Look, Merge, check_merge, is_sharp
 from .palette import Palette
 
 
@@ -56,9 +56,9 @@ class Predictor:
     """A network that is loaded once and predicts the colours of many pictures or frames; or several, merged.
 
     Args:
-        weights, device, engine, size, merge, trust_first, as_published: as `fastcolor.Colorizer` takes them, which adds
-            pictures. amount: about how many will be coloured, if that is known: for many, preparing a faster engine
-            pays.
+        weights, device, engine, size, merge, trust_first, as_published, edges: as `fastcolor.Colorizer` takes them,
+            which adds pictures. amount: about how many will be coloured, if that is known: for many, preparing a faster
+            engine pays.
 
     Raises:
         ValueError, FileNotFoundError: unknown or damaged weights, a device or engine that is not there.
@@ -78,12 +78,15 @@ class Predictor:
         merge: Merge = "share",
         trust_first: bool = False,
         as_published: bool = False,
+        edges: Edges = "auto",
         amount: int = 1,
     ) -> None:
         hints = rules(Look)
         check_value("size", size, hints["size"])
         check_value("merge", merge, hints["merge"])
         check_merge(merge, weights)
+        check_value("edges", edges, hints["edges"])
+        self._edges: Edges = edges
         self._by: Merge = merge
         self._members: list[_Member] = []
         for name, share in named.members(weights):
@@ -114,6 +117,7 @@ class Predictor:
             merge=look.merge,
             trust_first=look.trust_first,
             as_published=look.as_published,
+            edges=look.edges,
             amount=amount,
         )
 
@@ -138,6 +142,20 @@ class Predictor:
         """`ops.luma_to_input`; for colours as published, resized as the network's demo does it."""
         if self._demo is not None and not self._demo.antialias:
             luma, bits = _sampled(luma, size, full_range, bits), None
+        return ops.luma_to_input(luma, size, full_range=full_range, bits=bits)
+
+    def guide(
+        self,
+        luma: Tensor,
+        size: tuple[int, int],
+        *,
+        known: bool = False,
+        full_range: bool = True,
+        bits: int | None = None,
+    ) -> Tensor | None:
+        """What painting takes as `guide` for colours of a size; None: nothing. known: they are no guess."""
+        if not is_sharp(self._edges, known=known):
+            return None
         return ops.luma_to_input(luma, size, full_range=full_range, bits=bits)
 
     def enlarged(self, ab: Tensor, size: tuple[int, int]) -> Tensor:

@@ -6,6 +6,7 @@ baseline. It favours clearness; where it materialises a full volume, the kernels
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -212,8 +213,32 @@ def chroma_share(lightness: Tensor) -> Tensor:
     return x * x * (3 - 2 * x)
 
 
+def _slopes(ab: Tensor, lightness: Tensor) -> Tensor:
+    """(N, 2, h, w): how fast a and b change with lightness (N, 1, h, w) within 3x3 cells."""
+    values = torch.cat([ab, lightness], 1)
+    n, _, h, w = values.shape
+    cells = F.unfold(F.pad(values, (1, 1, 1, 1), mode="replicate"), 3).view(n, 3, 9, h, w)
+    weight = torch.tensor([1.0, 2, 1, 2, 4, 2, 1, 2, 1], dtype=ab.dtype, device=ab.device).view(1, 1, 9, 1, 1) / 16
+    away = cells - (weight * cells).sum(2, keepdim=True)
+    return (weight * away[:, :2] * away[:, 2:]).sum(2) / ((weight * away[:, 2:] ** 2).sum(2) + 64)
+
+
+def _guided(ab: Tensor, guide: Tensor | None, lightness: Tensor, enlarge: Callable[[Tensor], Tensor]) -> Tensor:
+    """ab at the places of `lightness`, by `enlarge` and, with a guide, with sharp edges."""
+    if guide is None:
+        return enlarge(ab)
+    guide = F.interpolate(guide.to(ab), ab.shape[-2:], mode="bilinear", antialias=True, align_corners=False)
+    slopes = _slopes(ab, guide).nan_to_num(0.0, 0.0, 0.0)
+    return enlarge(ab) + enlarge(slopes) * (lightness - enlarge(guide))
+
+
 def paint_rgb(
-    ab: Tensor, l_or_rgb: Tensor, *, saturation: float = 1.0, gamut: Literal["clip", "chroma"] = "clip"
+    ab: Tensor,
+    l_or_rgb: Tensor,
+    *,
+    saturation: float = 1.0,
+    gamut: Literal["clip", "chroma"] = "clip",
+    guide: Tensor | None = None,
 ) -> Tensor:
     """See `fastcolor.ops.paint_rgb`."""
     if l_or_rgb.dim() == 4 and l_or_rgb.is_floating_point():
@@ -224,7 +249,12 @@ def paint_rgb(
         lightness = _gray_to_l(_luma_unit(l_or_rgb, True, _bits(l_or_rgb, None)))[:, None]
     if lightness.numel() == 0:
         return torch.empty((*lightness.shape[:1], *lightness.shape[2:], 3), dtype=torch.uint8, device=ab.device)
-    full = F.interpolate(ab.float(), lightness.shape[-2:], mode="bilinear", align_corners=False)
+    full = _guided(
+        ab.float(),
+        guide,
+        lightness,
+        lambda t: F.interpolate(t, lightness.shape[-2:], mode="bilinear", align_corners=False),
+    )
     full = full * saturation * chroma_share(lightness)
     return lab_to_rgb(torch.cat([lightness, full], dim=1), layout="hwc", gamut=gamut)
 
@@ -239,6 +269,7 @@ def paint_chroma(
     saturation: float = 1.0,
     bits: int | None = None,
     siting: Literal["left", "center"] = "left",
+    guide: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """See `fastcolor.ops.paint_chroma`."""
     depth = _bits(luma, bits)
@@ -269,7 +300,8 @@ def paint_chroma(
         return t.index_select(dim, low) * (1 - fraction) + t.index_select(dim, high) * fraction
 
     lightness = _gray_to_l(y)[:, None]
-    color = interpolate(interpolate(ab.float(), at_y, 2), at_x, 3) * saturation * chroma_share(lightness)
+    full = _guided(ab.float(), guide, lightness, lambda t: interpolate(interpolate(t, at_y, 2), at_x, 3))
+    color = full * saturation * chroma_share(lightness)
     red, green, blue = lab_to_rgb(torch.cat([lightness, color], dim=1), dtype=torch.float32).unbind(1)
     k_red, k_blue = LUMA_WEIGHTS[matrix]
     painted = k_red * red + (1 - k_red - k_blue) * green + k_blue * blue

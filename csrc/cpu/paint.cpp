@@ -42,6 +42,38 @@ void upsample_row(const float* plane, int64_t small_width, const math::Tap& y, c
   for (; x < width; x++) out[x] = math::lerp(mixed[taps.low[x]], mixed[taps.high[x]], taps.fraction[x]);
 }
 
+// What is painted along one row: ab at its places, and for sharp edges lightness and slopes, which are null without.
+struct ColorRow {
+  float *a, *b, *lightness, *slope_a, *slope_b;
+};
+
+int planes_of(bool sharp) { return sharp ? 5 : 2; }
+
+// image: its planes, 2 or 5. space: scratch of planes * width + small_width + kLanes floats.
+ColorRow upsample_rows(const float* image, int planes, int64_t small_height, int64_t small_width, const math::Tap& y,
+                       const RowTaps& taps, int64_t width, float* space) {
+  float* mixed = space + planes * width;
+  for (int i = 0; i < planes; i++) {
+    upsample_row(image + i * small_height * small_width, small_width, y, taps, width, mixed, space + i * width);
+  }
+  float* more = planes == 5 ? space + 2 * width : nullptr;
+  return {space, space + width, more, more ? more + width : nullptr, more ? more + 2 * width : nullptr};
+}
+
+// Note [Sharp edges] in place, for n pixels of a row from `first` on. lightness: their own, (n).
+void sharpen_run(const ColorRow& row, int64_t first, const float* __restrict__ lightness, int64_t n) {
+  if (row.lightness == nullptr) return;
+  float *__restrict__ a = row.a + first, *__restrict__ b = row.b + first;
+  const float *__restrict__ around = row.lightness + first, *__restrict__ slope_a = row.slope_a + first,
+              *__restrict__ slope_b = row.slope_b + first;
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++) {
+    const float difference = lightness[i] - around[i];
+    a[i] = math::sharpened(a[i], slope_a[i], difference);
+    b[i] = math::sharpened(b[i], slope_b[i], difference);
+  }
+}
+
 // Taps for positions 0, step, 2 step, ... + offset of a grid of `large` pixels.
 void fill_taps(int64_t count, int step, float offset, int64_t large, int64_t small, int32_t* low, int32_t* high,
                float* fraction) {
@@ -117,15 +149,17 @@ void luma_at_sites(const float* __restrict__ luma, int64_t width, int step, bool
   }
 }
 
-// Codes of a run of one chroma row, from luma and, which it changes, ab.
+// Codes of a run of one chroma row from `first` on, from its luma and, which it changes, its colours.
 template <class T>
-void chroma_run(const PaintChromaParams& p, const float* __restrict__ luma, float* a, float* b, int n,
+void chroma_run(const PaintChromaParams& p, const float* __restrict__ luma, const ColorRow& row, int64_t first, int n,
                 T* __restrict__ cb, T* __restrict__ cr) {
   const float k_red = p.k_red, k_blue = p.k_blue;
   const float scale = p.chroma_scale, middle = p.chroma_middle, largest = p.chroma_max;
   alignas(64) float lightness[kRun];
 #pragma omp simd
   for (int i = 0; i < n; i++) lightness[i] = math::gray_to_lightness(luma[i]);
+  sharpen_run(row, first, lightness, n);
+  float *a = row.a + first, *b = row.b + first;
   Planes<float> rgb;
   saturate_run<Gamut::kClip>(lightness, p.saturation, n, a, b);
   lab_run_to_255(lightness, a, b, n, rgb);
@@ -150,17 +184,18 @@ void paint_rgb(const PaintRgbParams& p) {
   const std::unique_ptr<float[]> fraction(new float[static_cast<size_t>(p.width)]);
   fill_taps(p.width, 1, 0.0f, p.width, p.ab_width, ends.get(), ends.get() + p.width, fraction.get());
   const RowTaps taps{ends.get(), ends.get() + p.width, fraction.get()};
+  const int planes = planes_of(p.sharp);
   const float ratio_y = static_cast<float>(static_cast<double>(p.ab_height) / static_cast<double>(p.height));
 
   parallel_for(p.images * p.height, 4.0 * static_cast<double>(p.width), p.target.threads, [&](int64_t i) {
     const int64_t image = i / p.height, y = i % p.height, small = p.ab_height * p.ab_width;
-    float* lightness = scratch<float>(3 * p.width + p.ab_width + kLanes);
-    float *a = lightness + p.width, *b = a + p.width, *mixed = b + p.width;
+    float* lightness = scratch<float>((1 + planes) * p.width + p.ab_width + kLanes);
     const math::Tap tap = math::bilinear_tap(static_cast<float>(y), ratio_y, p.ab_height);
-    const float* plane = p.ab + image * 2 * small;
-    upsample_row(plane, p.ab_width, tap, taps, p.width, mixed, a);
-    upsample_row(plane + small, p.ab_width, tap, taps, p.width, mixed, b);
+    const ColorRow row = upsample_rows(p.ab + image * planes * small, planes, p.ab_height, p.ab_width, tap, taps,
+                                       p.width, lightness + p.width);
+    float *a = row.a, *b = row.b;
     source_row(p, image, y, lightness);
+    sharpen_run(row, 0, lightness, p.width);
     uint8_t* rgb = p.rgb + 3 * i * p.width;
     if (p.gamut == Gamut::kChroma) {
       saturate_run<Gamut::kChroma>(lightness, p.saturation, p.width, a, b);
@@ -183,26 +218,26 @@ void paint_chroma(const PaintChromaParams& p) {
   const float offset_x = p.step_x == 2 && p.centered ? 0.5f : 0.0f, offset_y = p.step_y == 2 ? 0.5f : 0.0f;
   fill_taps(columns, p.step_x, offset_x, p.width, p.ab_width, ends.get(), ends.get() + columns, fraction.get());
   const RowTaps taps{ends.get(), ends.get() + columns, fraction.get()};
+  const int planes = planes_of(p.sharp);
   const float ratio_y = static_cast<float>(static_cast<double>(p.ab_height) / static_cast<double>(p.height));
 
   dispatch_code(p.dtype, [&](auto t) {
     using T = decltype(t);
     parallel_for(p.images * rows, 5.0 * static_cast<double>(columns), p.target.threads, [&](int64_t i) {
       const int64_t image = i / rows, row = i % rows, small = p.ab_height * p.ab_width;
-      float* lightness = scratch<float>(3 * columns + p.ab_width + kLanes + p.width);
-      float *a = lightness + columns, *b = a + columns, *mixed = b + columns, *mean = mixed + p.ab_width + kLanes;
+      float* at_sites = scratch<float>((1 + planes) * columns + p.ab_width + kLanes + p.width);
+      float* mean = at_sites + (1 + planes) * columns + p.ab_width + kLanes;
       const math::Tap tap = math::bilinear_tap(static_cast<float>(row * p.step_y) + offset_y, ratio_y, p.ab_height);
-      const float* plane = p.ab + image * 2 * small;
-      upsample_row(plane, p.ab_width, tap, taps, columns, mixed, a);
-      upsample_row(plane + small, p.ab_width, tap, taps, columns, mixed, b);
+      const ColorRow colors = upsample_rows(p.ab + image * planes * small, planes, p.ab_height, p.ab_width, tap,
+                                            taps, columns, at_sites + columns);
       const T* luma = static_cast<const T*>(p.luma) + image * p.height * p.width;
       const int64_t top = row * p.step_y, bottom = std::min(top + p.step_y - 1, p.height - 1);
       mean_of_rows(luma + top * p.width, luma + bottom * p.width, p.code, p.width, mean);
-      luma_at_sites(mean, p.width, p.step_x, p.centered, columns, lightness);
+      luma_at_sites(mean, p.width, p.step_x, p.centered, columns, at_sites);
       T *cb = static_cast<T*>(p.cb) + i * columns, *cr = static_cast<T*>(p.cr) + i * columns;
       for (int64_t first = 0; first < columns; first += kRun) {
         const int n = static_cast<int>(std::min<int64_t>(kRun, columns - first));
-        chroma_run(p, lightness + first, a + first, b + first, n, cb + first, cr + first);
+        chroma_run(p, at_sites + first, colors, first, n, cb + first, cr + first);
       }
     });
   });

@@ -14,10 +14,12 @@ inline float ratio_of(int64_t small, int64_t large) {
 
 // ---- the row of ab that a block paints with ----
 
-// (a, b) of the network's columns `begin`, begin + 1, ..., mixed along y once for all pixels of the block's part of a
-// row.
+// What the network's columns `begin`, begin + 1, ... tell, mixed along y once for all pixels of the block's part of a
+// row: (a, b), and for sharp edges (lightness, slope of a), (slope of b, 0) behind.
+template <bool sharp>
 struct AbRow {
-  float* columns;  // (count, 2) in shared memory
+  static constexpr int kPlanes = sharp ? 5 : 2, kPairs = (kPlanes + 1) / 2, kStride = 2 * kPairs;
+  float* columns;  // (count, kStride) in shared memory
   int begin;
 };
 // Columns that `positions` neighbours of a row can need, with one at each end for what rounding does.
@@ -26,27 +28,53 @@ inline int64_t columns_of(int64_t positions, float ratio_x, int64_t ab_width) {
   return needed < ab_width + 1 ? needed : ab_width + 1;
 }
 
-// Fills the row with all threads of the block. ab: (2,height,width) of the image. The last column stands twice, so that
-// every column has a neighbour. Another thread may read it after the next barrier.
-__device__ __forceinline__ void fill_row(const AbRow& row, int count, const float* ab, int64_t height, int64_t width,
-                                         const math::Tap& y) {
-  const float *top_a = ab + y.low * width, *bottom_a = ab + y.high * width;
-  const float *top_b = top_a + height * width, *bottom_b = bottom_a + height * width;
+// Of shared memory, that a row of so many columns takes.
+template <bool sharp>
+size_t row_bytes(int64_t columns) {
+  return static_cast<size_t>(columns) * AbRow<sharp>::kStride * sizeof(float);
+}
+
+// Fills the row with all threads of the block. ab: (kPlanes,height,width) of the image. The last column stands twice, so
+// that every column has a neighbour. Another thread may read it after the next barrier.
+template <bool sharp>
+__device__ __forceinline__ void fill_row(const AbRow<sharp>& row, int count, const float* ab, int64_t height,
+                                         int64_t width, const math::Tap& y) {
+  constexpr int kPlanes = AbRow<sharp>::kPlanes;
+  const float *top = ab + y.low * width, *bottom = ab + y.high * width;
+  const int64_t plane = height * width;
   const int last = static_cast<int>(width) - 1;
 #pragma unroll 1
   for (int i = threadIdx.x; i < count; i += blockDim.x) {
     const int x = row.begin + i < last ? row.begin + i : last;
-    store_pack<2>(row.columns + 2 * i,
-                  {math::lerp(top_a[x], bottom_a[x], y.fraction), math::lerp(top_b[x], bottom_b[x], y.fraction)});
+#pragma unroll
+    for (int k = 0; k < kPlanes; k += 2) {
+      const bool pair = k + 1 < kPlanes;
+      const float second = pair ? math::lerp(top[(k + 1) * plane + x], bottom[(k + 1) * plane + x], y.fraction) : 0.0f;
+      store_pack<2>(row.columns + AbRow<sharp>::kStride * i + k,
+                    {math::lerp(top[k * plane + x], bottom[k * plane + x], y.fraction), second});
+    }
   }
 }
 
-// The colour at a position of the row, mixed along x.
-__device__ __forceinline__ math::Vec3<float> lab_of(const AbRow& row, const math::TapOf<int>& x, float lightness) {
-  const float* at = row.columns + 2 * (x.low - row.begin);
-  const Pack<float, 2> low = load_pack<2>(at), high = load_pack<2>(at + 2);
-  return {lightness, math::lerp(low.value[0], high.value[0], x.fraction),
-          math::lerp(low.value[1], high.value[1], x.fraction)};
+// The colour at a position of the row, mixed along x. lightness: of the pixel.
+template <bool sharp>
+__device__ __forceinline__ math::Vec3<float> lab_of(const AbRow<sharp>& row, const math::TapOf<int>& x,
+                                                    float lightness) {
+  constexpr int kPairs = AbRow<sharp>::kPairs, kStride = AbRow<sharp>::kStride;
+  const float* at = row.columns + kStride * (x.low - row.begin);
+  float mixed[kStride];
+#pragma unroll
+  for (int k = 0; k < kPairs; k++) {
+    const Pack<float, 2> low = load_pack<2>(at + 2 * k), high = load_pack<2>(at + kStride + 2 * k);
+    mixed[2 * k] = math::lerp(low.value[0], high.value[0], x.fraction);
+    mixed[2 * k + 1] = math::lerp(low.value[1], high.value[1], x.fraction);
+  }
+  if constexpr (sharp) {
+    const float difference = lightness - mixed[2];
+    return {lightness, math::sharpened(mixed[0], mixed[3], difference),
+            math::sharpened(mixed[1], mixed[4], difference)};
+  }
+  return {lightness, mixed[0], mixed[1]};
 }
 
 // ---- paint_rgb ----
@@ -80,9 +108,9 @@ inline bool rows_are_wide(const PaintRgbParams& p) {
 
 // kThreadPixels pixels from column `first` on of the row that begins at pixel `row` of all. T: of the source. wide: as
 // rows_are_wide() says.
-template <Source kind, class T>
+template <Source kind, class T, bool sharp>
 __device__ __forceinline__ void paint_run(const PaintRgbParams& p, int64_t row, int first, float ratio_x, bool wide,
-                                          const AbRow& ab, const float* table) {
+                                          const AbRow<sharp>& ab, const float* table) {
   const int width = static_cast<int>(p.width);
   constexpr int kChannels = kSourceChannels<kind>, kValues = kThreadPixels * kChannels;
   const int64_t start = row + first;
@@ -145,9 +173,9 @@ __device__ __forceinline__ float site_position(int64_t position, int step, bool 
 }
 
 // Chroma site `i` of a row. top, bottom: as luma_at_site(); cb, cr: of the row. T: of luma and chroma.
-template <class T>
+template <class T, bool sharp>
 __device__ __forceinline__ void paint_site(const PaintChromaParams& p, const T* top, const T* bottom, int i,
-                                           float ratio_x, const AbRow& ab, T* cb, T* cr) {
+                                           float ratio_x, const AbRow<sharp>& ab, T* cb, T* cr) {
   const math::TapOf<int> x =
       math::bilinear_tap(site_position(i, p.step_x, p.centered), ratio_x, static_cast<int>(p.ab_width));
   const float lightness = math::gray_to_lightness(luma_at_site(p, top, bottom, i));

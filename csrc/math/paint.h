@@ -26,6 +26,11 @@ FC_HD T lerp(T low, T high, T fraction) {
   return low + (high - low) * fraction;
 }
 
+// Note [Sharp edges]. Colours of network size, enlarged bilinearly, run over edges by a cell. Where colour changes with
+// lightness within 3x3 cells, it does so within a cell too: to the enlarged colour comes the slope times what enlarged
+// lightness lacks of the pixel's own. A mean over a cell is left as it was, and where there is no slope nothing changes.
+FC_HD float sharpened(float color, float slope, float difference) { return color + slope * difference; }
+
 // ---- code values ----
 
 template <class T>

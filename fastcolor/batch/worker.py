@@ -64,6 +64,7 @@ class Painter:
             asked["chroma_to"] = chroma_film(Path(self.options.chroma_to), name)
         folders = [Path(one) / name.with_suffix("") for one in self.options.key_frames]
         asked["key_frames"] = tuple(folder for folder in folders if folder.is_dir())
+        asked["carry"] = self.options.carry and bool(asked["key_frames"])
         report = video(item.source, item.target, **asked, resume=resume, progress=self.progress)
         return Result("coloured", damaged=bool(report.warnings))
 

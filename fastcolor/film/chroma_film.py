@@ -1,7 +1,8 @@
 """The chroma film: a film's colours at the size that the network sees, beside the film.
 
-An ordinary film (FFV1, 4:4:4, 10 bits, in Matroska), with the film's own times; its luma is what the network saw. Any
-player shows it, any editor changes it, and painting from it needs no network.
+An ordinary film without loss (H.264, or FFV1 where that is not there; 10 bits, in Matroska), with the film's own times;
+its luma is what the network saw. Colours that are known at half of that are stored so, in 4:2:0. Any player shows it,
+any editor changes it, and painting from it needs no network.
 """
 
 from __future__ import annotations
@@ -14,21 +15,27 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .. import ops
 from ..atomic import whole
 from ..options.project import Shot
-from ..steering.chroma import chroma_of
+from ..steering.chroma import ab_of, chroma_of
 from .frames import plane_view
 from .hdr import COLOUR_FACTOR
 from .probe import Film, opened, url
 
 TAG, VERSION = "FASTCOLOR_CHROMA", "1"  # by which painting knows one, and takes its colours as they were
 SHOTS = "FASTCOLOR_SHOTS"
-FORMAT = "yuv444p10le"
+FORMATS = {False: "yuv444p10le", True: "yuv420p10le"}  # by whether colours are half as large as luma
 _MATRICES = {"bt601": 6, "bt709": 1, "bt2020": 9}  # as ITU-T H.273 numbers them
-_OPTIONS = {"level": "3", "slices": "4", "slicecrc": "1"}
+# Without loss: decoding H.264 takes an eighth of FFV1's time, of a third of its bytes. A key frame every two seconds to
+# go to; chroma lies where the means of four pixels do.
+_CODECS = {
+    "libx264": {"qp": "0", "preset": "ultrafast", "g": "48", "chroma_sample_location": "center"},
+    "ffv1": {"level": "3", "slices": "4", "slicecrc": "1", "chroma_sample_location": "center"},
+}
 
 
 def is_ours(path: Path) -> bool:
@@ -44,29 +51,52 @@ def is_ours(path: Path) -> bool:
     return version is not None
 
 
-def chroma_frames(lightness: Tensor, chroma: Tensor) -> list[Any]:
+def luma_codes(lightness: Tensor) -> Tensor:
+    """(N, 1, h, w) codes of lightness in [0, 100], of 10 bits."""
+    gray = ops.lab_to_rgb(lightness.expand(-1, 3, -1, -1) * lightness.new_tensor([1, 0, 0])[:, None, None],
+                          dtype=torch.float32)  # fmt: skip
+    return (64 + 876 * gray[:, 1:2]).round().clamp(4, 1019)
+
+
+def lightness_at(codes: Tensor, size: tuple[int, int]) -> Tensor:
+    """(N, 1, *size) lightness of `luma_codes`, at their size or half of it: what a sample of chroma goes with."""
+    from ..reference import _gray_to_l
+
+    if codes.shape[-2:] != size:
+        codes = F.avg_pool2d(codes, 2)
+    return _gray_to_l(((codes - 64) / 876).clamp(0, 1))
+
+
+def chroma_frames(luma: Tensor, chroma: Tensor) -> list[Any]:
     """A chroma film's frames, yet without times.
 
     Args:
-        lightness: (N, 1, h, w), L in [0, 100]. chroma: (N, 2, h, w), Cb and Cr as `chroma_of` gives them.
+        luma: (N, 1, h, w), of `luma_codes`. chroma: (N, 2, h, w) or half as large, Cb and Cr as `chroma_of` gives them.
     """
     import av
 
-    gray = ops.lab_to_rgb(torch.cat([lightness, torch.zeros_like(chroma)], 1), dtype=torch.float32)[:, 1:2]
-    codes = torch.cat([64 + 876 * gray, 512 + 896 * chroma], 1).round().clamp(4, 1019)
+    planes = [codes.to(torch.int32).cpu().numpy().astype(np.uint16)
+              for codes in (luma, (512 + 896 * chroma).round().clamp(4, 1019))]  # fmt: skip
     frames = []
-    for planes in codes.to(torch.int32).cpu().numpy().astype(np.uint16):
-        frame = av.VideoFrame(planes.shape[2], planes.shape[1], FORMAT)
-        for index, plane in enumerate(planes):
+    for gray, colours in zip(*planes, strict=True):
+        frame = av.VideoFrame(gray.shape[2], gray.shape[1], FORMATS[colours.shape != (2, *gray.shape[1:])])
+        for index, plane in enumerate((*gray, *colours)):
             plane_view(frame, index, np.uint16)[:] = plane
         frames.append(frame)
     return frames
 
 
-def chroma_codes(ab: Tensor, lightness: Tensor, film: Film) -> Tensor:
-    """Cb and Cr of colours of any size, at the lightness's size. ab: (N, 2, h', w'); lightness: (N, 1, h, w)."""
-    ab = torch.nn.functional.interpolate(ab.float(), lightness.shape[-2:], mode="bilinear", align_corners=False)
-    return chroma_of(ab, lightness, film.matrix)
+def chroma_codes(ab: Tensor, luma: Tensor, size: tuple[int, int], film: Film) -> Tensor:
+    """(N, 2, *size): Cb and Cr of colours (N, 2, h', w'). luma: (N, 1, h, w), of `luma_codes`."""
+    if ab.shape[-2:] != size:
+        ab = F.interpolate(ab.float(), size, mode="bilinear", align_corners=False)
+    return chroma_of(ab, lightness_at(luma, size), film.matrix)
+
+
+def colours_of(planes: Sequence[Tensor], film: Film) -> Tensor:
+    """(1, 2, h, w) ab of a chroma film's frame. planes: Y, Cb and Cr, codes of 10 bits as float."""
+    luma, chroma = planes[0][None, None], torch.stack(list(planes[1:]))[None]
+    return ab_of((chroma - 512) / 896, lightness_at(luma, (chroma.shape[2], chroma.shape[3])), film.matrix)
 
 
 class ChromaWriter:
@@ -103,16 +133,28 @@ class ChromaWriter:
             pass
 
     def _open(self, frame: Any) -> None:
-        film = self.film
-        self.stream = self.container.add_stream("ffv1", rate=film.rate, options=_OPTIONS)
+        film, name = self.film, frame.format.name
+        codec = next((one for one in _CODECS if name in _formats_of(one)), "ffv1")
+        self.stream = self.container.add_stream(codec, rate=film.rate, options=dict(_CODECS[codec]))
         context = self.stream.codec_context
-        context.width, context.height, context.pix_fmt = frame.width, frame.height, FORMAT
+        context.width, context.height, context.pix_fmt = frame.width, frame.height, name
+        context.thread_count = 1  # frames are small, and what else is done has the cores
         context.time_base = self.stream.time_base = film.time_base
         context.color_range, context.colorspace = 1, _MATRICES[film.matrix]
         context.color_primaries = film.primaries
         context.color_trc = film.transfer if film.transfer not in COLOUR_FACTOR else 1
         shown = Fraction(film.width, film.height) * (film.sample_aspect or 1)
         context.sample_aspect_ratio = (shown / Fraction(frame.width, frame.height)).limit_denominator(1000)
+
+
+def _formats_of(encoder: str) -> list[str]:
+    """The pixel formats that an encoder takes; none where it is not there."""
+    import av
+
+    try:
+        return [one.name for one in av.Codec(encoder, "w").video_formats or ()]
+    except av.codec.codec.UnknownCodecError:
+        return []
 
 
 def shots_of(path: Path) -> list[tuple[float, float, str]]:

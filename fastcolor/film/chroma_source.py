@@ -23,7 +23,7 @@ from ..options.project import Shot, shot_at
 from ..steering.align import SURE, Alignment, align, likeness
 from ..steering.chroma import ab_of
 from .by_time import Walk, first, frames_at, frames_near, moments, span
-from .chroma_film import is_ours, shots_of
+from .chroma_film import FORMATS, colours_of, is_ours, shots_of
 from .clock import Cut
 from .colored import COLORED, spread
 from .encoding import Layout
@@ -108,7 +108,9 @@ class ChromaSource:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # small planes gain nothing from more, which wait for each other
         try:
-            self._find()
+            self.alike = self.ours and self._lies_alike()
+            if not self.alike:
+                self._find()
         finally:
             torch.set_num_threads(threads)
         self._walk = Walk(self.version, self._shift, self.ours)
@@ -118,8 +120,25 @@ class ChromaSource:
         self._cuts = Cuts()
         self._now: Alignment | None = None  # None: what is shown now was not found
         self._since = 0
+        self._gave: bool | None = None  # whether the frame before was given
 
     # ---- before there is work ----
+
+    def _lies_alike(self) -> bool:
+        """Whether one of our own shows the film at its times and place, so that nothing is looked for."""
+        shown, own = span(self.film, self.cut), span(self.version)
+        begin, end = max(shown[0], own[0]), min(shown[1], own[1])
+        if begin >= end:
+            return False
+        for at in moments(self.film, begin, end, 2):
+            frames = [next(frames_at(one, [at]), None) for one in (self.film, self.version)]
+            if frames[0] is None or frames[1] is None:
+                continue
+            now, other = (_thumb(one[1]) for one in frames if one)
+            like = likeness(now, _sized(other, now), self._whole)
+            if like is not None:
+                return like >= SURE
+        return True
 
     def _find(self) -> None:
         """Where in time and in the picture the version lies, from a few moments."""
@@ -191,14 +210,34 @@ class ChromaSource:
     def give(self, batch: Batch, layout: Layout) -> None:
         """Say what the version gives for each of a batch's frames."""
         film = self.film
-        lumas = ops.luma_to_input(
-            batch.luma[: len(batch.frames)], self._thumb, full_range=film.full_range, bits=layout.bits
-        )
-        for frame, luma in zip(batch.frames, lumas.cpu(), strict=True):
+        for i, frame in enumerate(batch.frames):
             at = (frame.pts + self.cut.ticks(film.time_base)) * film.time_base
             self.taken.frames += 1
-            batch.given.append(self._given(at, luma[0] / 100, self._walk.at(at)))
+            other = self._walk.at(at)
+            if self.alike and (other is None or self._since % AGAIN):
+                given = self._given_alike(at, None, other)
+            else:
+                codes: dict[str, Any] = {"full_range": film.full_range, "bits": layout.bits}
+                seen = ops.luma_to_input(batch.luma[i : i + 1], self._thumb, **codes).cpu()[0, 0] / 100
+                given = (self._given_alike if self.alike else self._given)(at, seen, other)
+            batch.given.append(given)
+            batch.breaks.append(self._gave is not None and self._gave != (given is not None))
+            self._gave = given is not None
         batch.aligned = self.state()
+
+    def _given_alike(self, at: Fraction, luma: Tensor | None, frame: Any | None) -> Given | None:
+        """Of a chroma film that lies alike. luma: where it is to be seen whether it still does."""
+        if frame is None or shot_at(self.changed, at - self.film.origin) is not None:
+            return None
+        if luma is not None:
+            like = likeness(luma, _sized(_thumb(frame), luma), self._whole)
+            self._now = self._whole if like is None or like >= LOST else None
+        self._since += 1
+        if self._now is None:
+            self._other(at)
+            return None
+        self.taken.found += 1
+        return Given(frame, self._now)
 
     def _given(self, at: Fraction, luma: Tensor, frame: Any | None) -> Given | None:
         cut = self._cuts.is_cut(luma)
@@ -244,6 +283,8 @@ class ChromaSource:
         """What the next frame needs of those before."""
         state = {f"cuts.{name}": value for name, value in self._cuts.state().items()}
         state["since"] = torch.tensor(self._since)
+        if self._gave is not None:
+            state["gave"] = torch.tensor(self._gave)
         if self._now is not None:
             state["now"] = self._now.matrix.contiguous().clone()
         return state
@@ -253,6 +294,7 @@ class ChromaSource:
         if state:
             self._cuts.restore({name.removeprefix("cuts."): value for name, value in state.items() if "cuts." in name})
             self._since = int(state["since"])
+            self._gave = bool(state["gave"]) if "gave" in state else None
             self._now = Alignment(state["now"], 1.0) if "now" in state else None
 
     def sentences(self) -> Iterator[str]:
@@ -280,17 +322,18 @@ class ChromaSource:
 
     def ab(self, given: Given, size: tuple[int, int]) -> Tensor:
         """(2, h, w): a small version's colours in Lab units, as painting takes them. size: (H, W) of the film."""
-        version = self.version
-        if given.frame.format.name == "yuv444p10le":
-            frame, scale, middle = given.frame, 1 / 896, 512.0
-            luma = (_plane(frame, 0, np.uint16) - 64) / 876
+        version, frame = self.version, given.frame
+        deep = frame.format.name == FORMATS[False] and not version.full_range
+        if deep or (self.ours and frame.format.name in FORMATS.values()):
+            ab = colours_of([_plane(frame, i, np.uint16) for i in range(3)], version)
         else:
-            frame = _as(given.frame, "yuv444p", version.matrix, version)
-            scale, middle = 1 / 224, 128.0
+            frame = _as(frame, "yuv444p", version.matrix, version)
             luma = (_plane(frame, 0, np.uint8) - 16) / 219
-        chroma = torch.stack([(_plane(frame, i, frame_type(frame)) - middle) * scale for i in (1, 2)])[None]
-        lightness = _lightness(luma)[None, None]
-        ab = ab_of(chroma, lightness, version.matrix).rot90(self._turns, (2, 3))
+            chroma = torch.stack([(_plane(frame, i, np.uint8) - 128) / 224 for i in (1, 2)])[None]
+            ab = ab_of(chroma, _lightness(luma)[None, None], version.matrix)
+        if self.alike:
+            return ab[0]
+        ab = ab.rot90(self._turns, (2, 3))
         height, width = size
         scale = min(1.0, max(ab.shape[2] / height, ab.shape[3] / width))
         wanted = (round(height * scale), round(width * scale))
@@ -303,11 +346,6 @@ class ChromaSource:
         frame = _as(given.frame, subsampled, film.matrix, self.version, full_range=film.full_range)
         planes = torch.stack([_plane(frame, index, layout.dtype) for index in (1, 2)]).rot90(self._turns, (1, 2))
         return given.alignment.brought(planes[None], size)[0][0]
-
-
-def frame_type(frame: Any) -> type:
-    """Of a planar frame's samples, in numpy."""
-    return np.uint8 if frame.format.components[0].bits == 8 else np.uint16
 
 
 def _plane(frame: Any, index: int, dtype: type) -> Tensor:

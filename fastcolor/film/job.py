@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from functools import cached_property, partial
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +83,8 @@ class FilmJob:
         self.smoother = Smoother(options.temporal, chunk=self.size)
         # A GPU's network is not what a film waits for.
         auto = options.temporal == "fast" and self.device.type == "cpu"
-        self.adaptive = source is None and (auto if options.adaptive == "auto" else options.adaptive == "on")
+        whole = source is not None and source.covers(film, self.cut)  # then there is nothing to run on
+        self.adaptive = not whole and (auto if options.adaptive == "auto" else options.adaptive == "on")
         self.watcher, self.carrier = Watcher(part=self.part_frames), Carrier()
         self.surfaces = Surfaces(encoding.surfaces, encoding.layout) if encoding.surfaces else None
 
@@ -91,6 +93,13 @@ class FilmJob:
         """(h, w) of what the network sees, before it is turned: what a viewer sees, upright, in square pixels."""
         size = self.network.predictor.input_size(*self.film.shown)
         return size[::-1] if self.film.turns % 2 else size
+
+    @cached_property
+    def halves(self) -> bool:
+        """Whether colours are known at half of the size that the network sees, or less."""
+        exact = self.options.temporal == "flow" or (self.options.temporal == "off" and self.told is not None)
+        even = not any(side % 2 for side in self.input_size)
+        return even and self.source is None and not exact and self.network.predictor.coarse
 
     def warn(self, message: str) -> None:
         if message not in self.warnings:
@@ -247,16 +256,28 @@ class FilmJob:
             yield batch
 
     def _seen(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """Batches with what is seen in them, one behind what was read."""
+        """Batches with what is seen in them, one behind what was read; of those that are given nothing is."""
+        number, watched = self.parts.frames, 0
 
-        def looked() -> Iterator[tuple[Batch, Tensor]]:
-            for batch in batches:
+        def looked(some: Iterable[Batch]) -> Iterator[tuple[Batch, Tensor]]:
+            nonlocal watched
+            for batch in some:
+                watched += len(batch.frames)
                 batch.lightness = self._lightness(batch)
                 yield batch, self._followed(batch.lightness)
 
-        for batch, seen in self.watcher.watch(looked()):
-            batch.seen = seen
-            yield batch
+        for given, some in groupby(batches, lambda batch: bool(batch.given) and None not in batch.given):
+            if given:
+                for batch in some:
+                    number += len(batch.frames)
+                    yield batch
+                self.watcher.restore(number, None)
+                continue
+            watched = 0
+            for batch, seen in self.watcher.watch(looked(some), lambda batch: batch.breaks):
+                batch.seen = seen
+                yield batch
+            number += watched
 
     def _carried(
         self, painted: Iterable[tuple[Batch, tuple[Tensor | None, Tensor | None]]]
@@ -324,18 +345,24 @@ class FilmJob:
             )
             return None, self._predicted(predict, self._luma(batch))
         lightness = self._lightness(batch) if batch.lightness is None else batch.lightness
+        runs = list(range(len(batch.frames)))
         if batch.seen is not None:
-            lightness = lightness[batch.seen.runs]
-        if not len(lightness):
-            return lightness, None
-        if self.told is not None:
-            runs = [True] * len(batch.frames) if batch.seen is None else batch.seen.runs
-            times = [self._time(frame) for frame, run in zip(batch.frames, runs, strict=True) if run]
-            ab = self.told.ab(lightness, times, temperature)
-            return lightness, ab
-        predict = partial(self.network.predictor.predict_ab, temperature=temperature)
-        ab = self._predicted(predict, lightness.rot90(film.turns, (2, 3)))
-        return lightness, ab.rot90(-film.turns, (2, 3))
+            runs = [i for i in runs if batch.seen.runs[i]]
+        own = [i for i in runs if batch.seen is None or not batch.given or batch.given[i] is None]
+        lightness = lightness[own]
+        ab = None
+        if own and self.told is not None:
+            ab = self.told.ab(lightness, [self._time(batch.frames[i]) for i in own], temperature)
+        elif own:
+            predict = partial(self.network.predictor.predict_ab, temperature=temperature)
+            ab = self._predicted(predict, lightness.rot90(film.turns, (2, 3))).rot90(-film.turns, (2, 3))
+        if len(own) < len(runs):  # what is given stands apart: nothing is carried from there
+            shape = (1, 1) if ab is None else ab.shape[-2:]
+            among = torch.zeros(len(runs), 2, *shape, device=self.device)
+            if ab is not None:
+                among[[runs.index(i) for i in own]] = ab.float()
+            ab = among
+        return lightness, ab
 
     def _time(self, frame: Any) -> Fraction:
         """A frame's time on the film's clock."""
@@ -366,7 +393,7 @@ class FilmJob:
         whole = ab if ab is None else self.network.predictor.enlarged(ab, (luma.shape[-2], luma.shape[-1]))
         chroma = self.painter.planes(batch, whole, luma)
         if self.options.chroma_to:
-            batch.chroma = self.painter.chroma_film(batch, ab, luma, chroma, self.input_size)
+            batch.chroma = self.painter.chroma_film(batch, ab, luma, chroma, self.input_size, half=self.halves)
             for frame, small in zip(batch.frames, batch.chroma, strict=True):
                 small.pts, small.time_base = frame.pts + self.cut.ticks(self.film.time_base), self.film.time_base
                 small.duration = frame.duration

@@ -6,7 +6,7 @@ many of them at once are a cut, some of them add up until the network looks agai
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -22,6 +22,7 @@ CUT_ERROR, CUT_SHARE = 12.0, 0.5
 # Frames from one run to the next at most, and what a frame may have of new since the last run: codes, the mean over its
 # blocks of what is above grain. Measured: docs/film.md.
 EVERY, NEWS = 8, 3.0
+APART = 1 << 14  # sum of absolute differences of a block that nothing is like
 GRAIN = 4.0  # codes that half of the blocks may differ by and still show nothing but grain
 
 
@@ -85,18 +86,21 @@ class Watcher:
         """Go on at a frame that begins a part, behind one of this luma (1, h, w), if that is known."""
         self._number, self._luma = number, luma
 
-    def watch(self, films: Iterable[tuple[T, Tensor]]) -> Iterator[tuple[T, Seen]]:
+    def watch(
+        self, films: Iterable[tuple[T, Tensor]], breaks: Callable[[T], Sequence[bool]] = lambda item: ()
+    ) -> Iterator[tuple[T, Seen]]:
         """What comes with frames, and what is seen in them.
 
         Each is held back until the next one came: the network also runs on a frame that a cut or the film's end
         follows, as no later run tells what is new there.
 
         Args:
-            films: something and the (n, 1, h, w) lightness of its frames, n at least 1, in order.
+            films: something and the (n, 1, h, w) lightness of its frames, n at least 1, in order. breaks: which of
+                something's frames nothing is carried over to, as if each began a shot; none, if it says nothing.
         """
         last: tuple[T, Seen] | None = None
         for item, lightness in films:
-            seen = self._look(lightness)
+            seen = self._look(lightness, breaks(item))
             if last is not None:
                 last[1].runs[-1] |= seen.cuts[0]
                 yield last
@@ -105,17 +109,18 @@ class Watcher:
             last[1].runs[-1] = True
             yield last
 
-    def _look(self, lightness: Tensor) -> Seen:
-        luma = codes_of(lightness)
+    def _look(self, lightness: Tensor, breaks: Sequence[bool]) -> Seen:
+        luma, new = codes_of(lightness), self._luma is None
         before = torch.cat((luma[:1] if self._luma is None else self._luma, luma[:-1]))
         motion, error = ops.block_motion(luma, before)
         back, _ = ops.block_motion(before, luma)
+        error[[i for i, apart in enumerate(breaks) if apart]] = APART
         cuts, news = is_cut(error).tolist(), news_of(error, luma, before).tolist()
         runs = []
         for i in range(len(luma)):
             self._since += 1
             self._news += news[i]
-            begins = self._number % self.part == 0 or cuts[i]
+            begins = self._number % self.part == 0 or cuts[i] or (i == 0 and new)
             runs.append(begins or self._since >= self.every or self._news > NEWS)
             if i > 0 and cuts[i]:
                 runs[i - 1] = True

@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import ops
+from ..options.look import is_sharp
 from . import hdr
-from .chroma_film import chroma_codes, chroma_frames
+from .chroma_film import chroma_codes, chroma_frames, luma_codes
 from .chroma_source import ChromaSource, Given
 from .encoding import Layout
 from .frames import plane_view
@@ -56,7 +57,7 @@ class ChromaPainter:
             told = torch.stack([batch.given[i] for i in given])
             # Another version has the film's dynamic range; a chroma film has what the network saw.
             factor = self.factor if self.source.ours else 1.0
-            parts.append((given, self._painted(told, _rows(luma, given), factor)))
+            parts.append((given, self._painted(told, _rows(luma, given), factor, known=not self.source.ours)))
         elif given:
             told = torch.stack([self._saturated(batch.given[i]) for i in given])
             parts.append((given, (told[:, 0], told[:, 1])))
@@ -66,17 +67,27 @@ class ChromaPainter:
         return cb, cr
 
     def chroma_film(
-        self, batch: Batch, ab: Tensor | None, luma: Tensor, planes: tuple[Tensor, Tensor], size: tuple[int, int]
+        self,
+        batch: Batch,
+        ab: Tensor | None,
+        luma: Tensor,
+        planes: tuple[Tensor, Tensor],
+        size: tuple[int, int],
+        *,
+        half: bool,
     ) -> list[Any]:
         """A batch's frames of the chroma film.
 
         Args:
-            ab, luma: as for `planes`. planes: which it returned. size: (h, w) of the frames.
+            ab, luma: as for `planes`. planes: which it returned. size: (h, w) of the frames. half: of their colours.
         """
         film, layout = self.film, self.layout
         lightness = ops.luma_to_input(luma, size, full_range=film.full_range, bits=layout.bits)
         lightness = hdr.eyes(lightness, film.transfer)
         small = self.source is not None and self.source.small()
+        gray = luma_codes(lightness)
+        if half:
+            size = size[0] // 2, size[1] // 2
         found = torch.empty(len(luma), 2, *size, device=luma.device)
         for i, frame in enumerate(batch.frames):
             now = slice(i, i + 1)
@@ -88,18 +99,20 @@ class ChromaPainter:
                 found[i] = self._differences(torch.stack([plane[i] for plane in planes]), size)
             else:
                 source = given[None] if given is not None else ab[now]  # type: ignore[index]  # one of both is there
-                found[i] = chroma_codes(source * self.options.saturation, lightness[now], film)[0]
-        return chroma_frames(lightness, found)
+                found[i] = chroma_codes(source * self.options.saturation, gray[now], size, film)[0]
+        return chroma_frames(gray, found)
 
-    def _painted(self, ab: Tensor, luma: Tensor, factor: float) -> tuple[Tensor, Tensor]:
+    def _painted(self, ab: Tensor, luma: Tensor, factor: float, *, known: bool = False) -> tuple[Tensor, Tensor]:
+        codes: dict[str, Any] = {"full_range": self.film.full_range, "bits": self.layout.bits}
+        sharp = is_sharp(self.options.edges, known=known)
         return ops.paint_chroma(
             ab,
             luma,
+            guide=ops.luma_to_input(luma, (ab.shape[2], ab.shape[3]), **codes) if sharp else None,
             subsampling=self.layout.subsampling,
             matrix=self.film.matrix,
-            full_range=self.film.full_range,
             saturation=self.options.saturation * factor,
-            bits=self.layout.bits,
+            **codes,
         )
 
     def _saturated(self, codes: Tensor) -> Tensor:

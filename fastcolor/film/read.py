@@ -35,6 +35,7 @@ class Batch:
     seen: Seen | None = None
     state: dict[str, Tensor] | None = None  # of the smoothing behind this batch, where it ends a part
     given: list[Any] = field(default_factory=list)  # what another version gives for each frame, as `paint` converts it
+    breaks: list[bool] = field(default_factory=list)  # the frame is given and the one before is not, or the reverse
     aligned: dict[str, Tensor] = field(default_factory=dict)  # of that version's alignment behind this batch
     chroma: list[Any] = field(default_factory=list)  # the chroma film's frames
 

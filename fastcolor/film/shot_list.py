@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from PIL import Image, ImageDraw
 
-from .by_time import stamped
-from .frames import plane_view
 from .probe import Film, probe
-from .shots import Cuts
+from .shots import each_shot
 
-THUMB, SHEET = 160, 240  # pixels of the longer side for looking, and of the width of a picture on the sheet
-COLUMNS, KEPT = 5, 32
-SHORTEST = 3  # frames of a shot: what is shorter is a flash, and belongs to the one before
+SHEET = 240  # pixels of the width of a picture on the sheet
+COLUMNS = 5
 
 
 @dataclass(frozen=True)
@@ -37,23 +33,12 @@ def find_shots(path: Path) -> list[Found]:
         FileNotFoundError, IsADirectoryError, ValueError: it is no film that can be read.
     """
     film = probe(path)
-    cuts = Cuts()
-    shots: list[Found] = []
-    starts, frames, pictures, every, last = 0.0, 0, list[Image.Image](), 1, 0.0
-    for at, frame in stamped(film):
-        seconds = float(at - film.origin)
-        if cuts.is_cut(_luma(frame)) and frames >= SHORTEST:
-            shots.append(Found(starts, seconds, frames, pictures[len(pictures) // 2]))
-            starts, frames, pictures, every = seconds, 0, [], 1
-        if frames % every == 0:
-            pictures.append(_picture(frame, film))
-            if len(pictures) == KEPT:
-                pictures, every = pictures[::2], 2 * every
-        frames += 1
-        last = seconds + float(1 / film.rate)
-    if not frames:
+    shots = [
+        Found(float(one.begin - film.origin), float(one.end - film.origin), one.frames, one.picture)
+        for one in each_shot(film, partial(_picture, film=film))
+    ]
+    if not shots:
         raise ValueError(f"{path}: no frame of it could be decoded")
-    shots.append(Found(starts, last, frames, pictures[len(pictures) // 2]))
     return shots
 
 
@@ -77,12 +62,6 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(thousandths, 60_000)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest // 1000:02}.{rest % 1000:03}"
-
-
-def _luma(frame: Any) -> torch.Tensor:
-    scale = min(1, THUMB / max(frame.width, frame.height))
-    small = frame.reformat(max(16, round(frame.width * scale)), max(16, round(frame.height * scale)), "gray")
-    return torch.from_numpy(plane_view(small, 0, np.uint8).astype(np.float32)) / 255
 
 
 def _picture(frame: Any, film: Film) -> Image.Image:

@@ -2,11 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Generic, TypeVar
+
+import numpy as np
 import torch
 from torch import Tensor
 
 from .. import ops
+from .by_time import stamped
+from .frames import plane_view
 from .motion import is_cut
+from .probe import Film
+
+THUMB = 160  # pixels of the longer side, for looking
+KEPT = 32  # pictures of a shot, of which the middle one is given
+SHORTEST = 3  # frames of a shot: what is shorter is a flash, and belongs to the one before
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Span(Generic[T]):
+    """A shot: when it begins and ends on the film's clock, its frames, and a picture from its middle."""
+
+    begin: Fraction
+    end: Fraction
+    frames: int
+    picture: T
+
+
+def each_shot(film: Film, picture: Callable[[Any], T]) -> Iterator[Span[T]]:
+    """A film's shots, in order. picture: what to keep of a frame."""
+    cuts = Cuts()
+    begin, last, frames, every = film.origin, film.origin, 0, 1
+    pictures: list[T] = []
+    for at, frame in stamped(film):
+        if cuts.is_cut(_luma(frame)) and frames >= SHORTEST:
+            yield Span(begin, at, frames, pictures[len(pictures) // 2])
+            begin, frames, pictures, every = at, 0, [], 1
+        if frames % every == 0:
+            pictures.append(picture(frame))
+            if len(pictures) == KEPT:
+                pictures, every = pictures[::2], 2 * every
+        frames += 1
+        last = at + 1 / film.rate
+    if frames:
+        yield Span(begin, last, frames, pictures[len(pictures) // 2])
+
+
+def _luma(frame: Any) -> Tensor:
+    scale = min(1, THUMB / max(frame.width, frame.height))
+    small = frame.reformat(max(16, round(frame.width * scale)), max(16, round(frame.height * scale)), "gray")
+    return torch.from_numpy(plane_view(small, 0, np.uint8).astype(np.float32)) / 255
 
 
 class Cuts:

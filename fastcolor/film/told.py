@@ -7,6 +7,7 @@ set right against the key frame itself each time, so that it does not drift.
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -26,6 +27,7 @@ from ..pictures.colorize import Colorizer
 from ..pictures.version import key_colours
 from ..steering.planes import planes
 from ..steering.references import Reference, matched, toned
+from .again import Again, find_again, seen_lightness
 from .by_time import frames_at, span, stamped
 from .frames import plane_view
 from .motion import is_cut
@@ -45,13 +47,15 @@ class Anchor:
 
     Attributes:
         at: its time on the film's clock. ab, mask: (1, 2, h, w) and (1, 1, h, w) at the network's size. exact: they are
-            colours to be shown as they are, not hints to be followed.
+            colours to be shown as they are, not hints to be followed. reference: of a key frame, if other shots may
+            show the same.
     """
 
     at: Fraction
     ab: Tensor
     mask: Tensor
     exact: bool
+    reference: Reference | None = None
 
 
 @dataclass(frozen=True)
@@ -84,10 +88,11 @@ class Told:
         references: Sequence[Any] = (),
         tone: bool = False,
         project: Sequence[Shot] = (),
+        carry: bool = False,
     ) -> None:
         self.film, self.colorizer, self.size, self.tone = film, colorizer, size, tone
         self.references: list[Reference] = [colorizer.reference(one) for one in references]
-        self._shots = project
+        self._shots, self._carries = project, carry
         self._shot_references = [[colorizer.reference(one) for one in shot.references] for shot in project]
         hints = [*hints, *(one for shot in project for one in shot.hints)]
         key_frames = [*key_frames, *(one for shot in project for one in shot.key_frames)]
@@ -99,6 +104,11 @@ class Told:
         anchors += [self._of_picture(one) for one in key_frames]
         for anchor in anchors:
             self._follow(anchor)
+        self._again: list[Again] = []
+        self._others = 0  # shots without a key frame
+        if carry:
+            keys = [(one.at, one.reference) for one in anchors if one.reference is not None]
+            self._again, self._others = find_again(film, colorizer, size, keys)
 
     def ab(self, lightness: Tensor, times: Iterable[Fraction], temperature: float | None) -> Tensor:
         """Colours of frames, as the predictor gives them.
@@ -113,7 +123,7 @@ class Told:
         for now, at in zip(lightness.rot90(turns, (2, 3)).split(1), times, strict=True):
             soft, exact = self._given(at)
             number = shot_at(self._shots, at - self.film.origin)
-            references, saturation, warmth = self.references, 1.0, temperature
+            references, saturation, warmth = [*self.references, *self._found_again(at)], 1.0, temperature
             if number is not None:
                 shot = self._shots[number]
                 references = [*references, *self._shot_references[number]]
@@ -142,6 +152,8 @@ class Told:
         if self._shares:
             share = 100 * sum(self._shares) / len(self._shares)
             yield f"references: {share:.0f} % of the pictures found something alike, on average"
+        if self._others:
+            yield f"key frames: found again in {len(self._again)} of the {self._others} shots without one"
 
     # ---- before there is work ----
 
@@ -170,7 +182,13 @@ class Told:
         ab, mask = key_colours(key.picture, np.rot90(gray, self.film.turns).copy(), f"{key.seconds:g} s")
         ab, mask = (plane.rot90(-self.film.turns, (2, 3)) for plane in (ab * mask, mask))
         ab, mask = (F.interpolate(plane, self.size, mode="bilinear", antialias=True) for plane in (ab, mask))
-        return Anchor(at, ab / mask.clamp(min=1e-3), mask, exact=True)
+        ab = ab / mask.clamp(min=1e-3)
+        reference = None
+        if self._carries:
+            lightness = seen_lightness(frame, self.film, self.colorizer, self.size)
+            known = [plane.rot90(self.film.turns, (2, 3)) for plane in (ab, mask)]
+            reference = Reference(self.colorizer.see(lightness), known[0], lightness.cpu(), known[1])
+        return Anchor(at, ab, mask, exact=True, reference=reference)
 
     def _luma(self, frame: Any) -> Tensor:
         """(1, h, w) uint8 at the network's size."""
@@ -207,6 +225,11 @@ class Told:
                 self._by_time.setdefault(at, []).append(kept)
 
     # ---- frame by frame ----
+
+    def _found_again(self, at: Fraction) -> list[Reference]:
+        """The key frames of other shots that show what the shot of a time shows."""
+        number = bisect.bisect_right([one.begin for one in self._again], at) - 1
+        return self._again[number].references if number >= 0 and at < self._again[number].end else []
 
     def _given(self, at: Fraction) -> tuple[tuple[Tensor, Tensor] | None, tuple[Tensor, Tensor] | None]:
         """(ab, mask) of hints and of key frames for the frame of a time, at the network's size; None for none."""

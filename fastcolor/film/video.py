@@ -16,6 +16,7 @@ from ..options.base import takes
 from ..options.film import VideoOptions
 from ..options.key_frames import key_frames_of
 from ..options.project import Shot, read_project
+from ..options.references import reference_of
 from ..options.steering import hints_from
 
 if TYPE_CHECKING:
@@ -129,6 +130,7 @@ def video(options: VideoOptions) -> VideoReport:
             references=options.references,
             tone=options.reference_tone == "on",
             project=shots,
+            carry=options.carry,
         )
     parts = Parts(dst, made_from, resume=options.resume, overwrite=options.overwrite)
     if parts.painted_by not in (None, network.engine):
@@ -193,8 +195,8 @@ def _made_from(src: Path, options: VideoOptions, encoder: str) -> dict[str, dict
         del same[name]
     inputs = {str(src): fingerprint(src)}
     told = [("chroma_from", options.chroma_from), ("hints", options.hints), ("project", options.project)]
-    told += [("reference", one) for one in options.references]
-    told += [(f"reference of {shot.start:g}", one) for shot in _shots(options) for one in shot.references]
+    told += [("reference", reference_of(one).picture) for one in options.references]
+    told += [(f"reference of {shot.start:g}", one.picture) for shot in _shots(options) for one in shot.references]
     told += [(f"key frame at {one.seconds:g}", one.picture) for shot in _shots(options) for one in shot.key_frames]
     told += [(f"key frame at {one.seconds:g}", one.picture) for one in key_frames_of(options.key_frames)]
     for name, value in told:
@@ -203,8 +205,8 @@ def _made_from(src: Path, options: VideoOptions, encoder: str) -> dict[str, dict
     for name in ("chroma_from", "hints", "project"):
         if isinstance(same[name], (str, os.PathLike)):
             same[name] = True
-    for name in ("references", "key_frames"):
-        same[name] = len(same[name])
+    same["references"] = [reference_of(one).weight for one in options.references]
+    same["key_frames"] = len(same["key_frames"])
     same["chroma_to"] = same["chroma_to"] is not None  # parts have it, or not
     return {
         "input": inputs,
@@ -232,8 +234,9 @@ def _check(src: Path, dst: Path, options: VideoOptions) -> None:
     if dst.exists() and not options.overwrite:
         raise FileExistsError(f"{dst} exists already; --overwrite (overwrite=True) replaces it")
     hints_from(options.hints, film=True)
-    key_frames_of(options.key_frames)
-    _shots(options)
+    told = [*key_frames_of(options.key_frames), *(one for shot in _shots(options) for one in shot.key_frames)]
+    if options.carry and not told:
+        raise ValueError("carry: must come with key frames, got none")
     _check_chroma(src, dst, options)
     named.check(options.weights)
 

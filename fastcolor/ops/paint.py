@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .._native import _C, address, planes, target
@@ -12,6 +13,7 @@ from ..constants import LUMA_WEIGHTS
 from ._register import FLOATS, check, check_device, check_tensor, register
 
 _INTEGERS = (torch.uint8, torch.uint16)
+_EPSILON = 64.0  # of the variance of lightness, from which on slopes are believed: grain has less
 LIGHTNESS, RGB, GRAY = 0, 1, 2  # fastcolor::Source in csrc/ops.h
 
 
@@ -45,6 +47,40 @@ def _check_ab(ab: object, images: int) -> Tensor:
     check(ab.shape[0] == images, "ab", "hold as many images as the picture, {}", ab.shape[0], images)
     check(images == 0 or (ab.shape[2] > 0 and ab.shape[3] > 0), "ab", "have at least one pixel", tuple(ab.shape))
     return ab.detach().float()
+
+
+def edge_planes(ab: Tensor, lightness: Tensor) -> Tensor:
+    """What `paint_rgb` and `paint_chroma` need for sharp edges (`Note [Sharp edges]` in csrc/math/paint.h).
+
+    Args:
+        ab: (N, 2, h, w). lightness: (N, 1, h, w).
+
+    Returns:
+        (N, 5, h, w): ab, lightness, and how fast a and b change with lightness within 3x3 cells, by least squares with
+        binomial weights.
+    """
+    weights = ab.new_tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]).div(16).expand(6, 1, 3, 3)
+    moments = torch.cat([lightness, ab, lightness * lightness, lightness * ab], 1)
+    mean = F.conv2d(F.pad(moments, (1, 1, 1, 1), mode="replicate"), weights, groups=6)
+    variance = mean[:, 3:4] - mean[:, :1].square()
+    slopes = (mean[:, 4:] - mean[:, :1] * mean[:, 1:3]) / (variance.clamp(min=0) + _EPSILON)
+    return torch.cat([ab, lightness, slopes.nan_to_num(0.0, 0.0, 0.0)], 1)
+
+
+def _with_edges(ab: Tensor, guide: Tensor | None) -> Tensor:
+    """ab, and behind it what makes edges sharp where there is a guide."""
+    if guide is None:
+        return ab
+    check_tensor(guide, "guide", FLOATS, "(N, 1, h, w)", guide.dim() == 4 and guide.shape[1] == 1)
+    check(guide.shape[0] == ab.shape[0], "guide", "hold as many images as ab, {}", guide.shape[0], ab.shape[0])
+    check_device(guide, "guide", ab, "ab")
+    if not ab.numel():
+        return torch.cat([ab, ab, ab[:, :1]], 1)
+    lightness = guide.detach().float()
+    if lightness.shape[-2:] != ab.shape[-2:]:
+        check(guide.shape[-2] > 0 and guide.shape[-1] > 0, "guide", "have at least one pixel", tuple(guide.shape))
+        lightness = F.interpolate(lightness, ab.shape[-2:], mode="bilinear", antialias=True, align_corners=False)
+    return edge_planes(ab, lightness)
 
 
 def _check_source(l_or_rgb: object) -> tuple[int, Tensor]:
@@ -98,7 +134,7 @@ def _paint_rgb(ab: Tensor, source: Tensor, kind: int, saturation: float, chroma:
     rgb = _empty_rgb(ab, source, kind)
     if rgb.numel():
         picture = planes(source, interleaved=kind == RGB)
-        _C.paint_rgb(planes(ab), picture, kind, address(rgb), saturation, chroma, target(ab))
+        _C.paint_rgb(planes(ab), ab.shape[1] == 5, picture, kind, address(rgb), saturation, chroma, target(ab))
     return rgb
 
 
@@ -122,7 +158,7 @@ def _paint_chroma(
     cb, cr = _empty_chroma(ab, luma, step_x, step_y)
     if cb.numel():
         _C.paint_chroma(
-            planes(ab), planes(luma), (address(cb), address(cr)), (step_x, step_y, centered),
+            planes(ab), ab.shape[1] == 5, planes(luma), (address(cb), address(cr)), (step_x, step_y, centered),
             _luma_code(full_range, bits), (*LUMA_WEIGHTS[matrix], *_chroma_code(full_range, bits)), saturation,
             target(ab),
         )  # fmt: skip
@@ -179,7 +215,12 @@ def luma_to_input(luma: Tensor, size: tuple[int, int], *, full_range: bool = Tru
 
 
 def paint_rgb(
-    ab: Tensor, l_or_rgb: Tensor, *, saturation: float = 1.0, gamut: Literal["clip", "chroma"] = "clip"
+    ab: Tensor,
+    l_or_rgb: Tensor,
+    *,
+    saturation: float = 1.0,
+    gamut: Literal["clip", "chroma"] = "clip",
+    guide: Tensor | None = None,
 ) -> Tensor:
     """Join colours of network size with a picture's own full-size lightness: upsampling, Lab and sRGB in one pass.
 
@@ -188,6 +229,8 @@ def paint_rgb(
         l_or_rgb: float (N, 1, H, W) lightness in [0, 100]; or the picture: uint8 (N, H, W, 3), or gray uint8 or
             uint16 (N, H, W).
         saturation: factor on ab. gamut: "clip" or "chroma", see `lab_to_rgb`.
+        guide: (N, 1, h', w') float, lightness of the picture at ab's size or more, such as `luma_to_input` makes:
+            colours that change with it then end where the picture's own lightness does. None: bilinear.
 
     Returns:
         (N, H, W, 3) uint8. Black and white are gray whatever ab says: chroma fades to nothing at both ends of lightness
@@ -204,7 +247,7 @@ def paint_rgb(
     ab = _check_ab(ab, source.shape[0])
     check_device(ab, "ab", l_or_rgb, "l_or_rgb")
     _check_look(saturation, gamut)
-    return paint_rgb_op(ab, source, kind, float(saturation), gamut == "chroma")
+    return paint_rgb_op(_with_edges(ab, guide), source, kind, float(saturation), gamut == "chroma")
 
 
 def paint_chroma(
@@ -217,6 +260,7 @@ def paint_chroma(
     saturation: float = 1.0,
     bits: int | None = None,
     siting: Literal["left", "center"] = "left",
+    guide: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The chroma planes of a film frame from colours of network size and the frame's own luma plane, in one pass.
 
@@ -228,6 +272,7 @@ def paint_chroma(
         bits: depth of uint16 values, 9 to 16; None: 16.
         siting: subsampled chroma sits on the even luma column ("left", as MPEG-2 and later have it) or midway
             ("center", as JPEG has it); between two luma rows in either case.
+        guide: as for `paint_rgb`.
 
     Returns:
         (Cb, Cr), each (N, ceil(H / 2 or 1), ceil(W / 2 or 1)) of luma's dtype. Neutral in black and in white, as
@@ -248,4 +293,5 @@ def paint_chroma(
     ab = _check_ab(ab, luma.shape[0])
     check_device(ab, "ab", luma, "luma")
     step_x, step_y, centered = _check_film(subsampling, matrix, siting, saturation)
+    ab = _with_edges(ab, guide)
     return paint_chroma_op(ab, luma, step_x, step_y, centered, matrix, full_range, bits, float(saturation))

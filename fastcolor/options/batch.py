@@ -38,6 +38,8 @@ class BatchOptions(Pictures, Films):
         super().check()
         if self.workers is not None and (self.ray is None or self.workers < 1):
             raise ValueError(f"workers: must be 1 or more, and needs --ray, got {self.workers}")
+        if self.carry and not self.key_frames:
+            raise ValueError("carry: must come with key frames, got none")
         for one in self.key_frames:
             if not isinstance(one, (str, os.PathLike)) or not os.path.isdir(one):
                 raise ValueError(f"key_frames: must be a folder of folders named as the films, got {one}")

@@ -42,6 +42,8 @@ class Films(Smoothed, Painting):
         tyro.conf.UseAppendAction[tuple[KeyFrameWords, ...]], tyro.conf.arg(name="key-frame", metavar="TIME=PICTURE")
     ] = ()
     """A frame in colour for its shot; again for more, or a folder of them named by times; of films, of such folders."""
+    carry: bool = False
+    """Find key frames again in other shots that show the same, and take their colours for what looks alike there."""
     chroma_to: FilePath | None = None
     """Write the colours of films into a small .mkv of its own too; for a folder's films a folder."""
     fast: bool = False

@@ -12,6 +12,7 @@ from .base import Must, NameOrPath, Options, check_value, rules
 
 Engine = Literal["auto", "torch", "onnx", "openvino", "tensorrt"]
 Merge = Literal["share", "confidence", "luma"]
+Edges = Literal["auto", "on", "off"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +39,8 @@ class Look(Options):
     """0 or 0.001 to 10; lower is nearer to the likeliest colour and less even. None: the weights' own."""
     saturation: Annotated[float, Must("lie in 0..10", lambda value: 0 <= value <= 10)] = 1.0
     """0 to 10, times the weights' own; 0 is gray."""
+    edges: Edges = "auto"
+    """End colours where lightness does, finer than they are known; auto: those of small versions alone."""
     size: Annotated[
         int | None,
         tyro.conf.arg(name="detail", metavar="N"),
@@ -59,6 +62,11 @@ def check_merge(merge: Merge, weights: str | os.PathLike[str]) -> None:
     """ValueError where a way to merge is given and there is one network."""
     if merge != "share" and "+" not in os.fspath(weights):
         raise ValueError(f"merge: must come with several networks joined by +, got weights {str(weights)!r}")
+
+
+def is_sharp(edges: Edges, *, known: bool) -> bool:
+    """Whether colours are painted with sharp edges. known: they are no guess of the network's."""
+    return edges == "on" or (edges == "auto" and known)
 
 
 def check_look(temperature: float | None = None, saturation: float = 1.0) -> None:

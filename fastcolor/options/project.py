@@ -18,6 +18,7 @@ from .base import check_value, rules
 from .hints import Hint, hints_of
 from .key_frames import KeyFrame, key_frames_of
 from .look import Look
+from .references import Weighted, reference_of
 from .versioned import read_versioned
 
 VERSION = 1
@@ -30,7 +31,7 @@ class Shot:
     """A shot, and what is said of it.
 
     Attributes:
-        start, end: seconds from the film's beginning. hints: each with a time. references: paths of pictures.
+        start, end: seconds from the film's beginning. hints: each with a time. references: paths, weighted.
         key_frames: pictures by their times. saturation: a factor beside the film's. temperature: in place of the
             film's, or None.
         words: as the file has it.
@@ -39,7 +40,7 @@ class Shot:
     start: float
     end: float
     hints: tuple[Hint, ...] = ()
-    references: tuple[Path, ...] = ()
+    references: tuple[Weighted, ...] = ()
     key_frames: tuple[KeyFrame, ...] = ()
     saturation: float = 1.0
     temperature: float | None = None
@@ -49,7 +50,7 @@ class Shot:
     def mark(self) -> str:
         """What tells this from the same shot with other things said of it, files' contents too."""
         digest = hashlib.sha256(self.words.encode())
-        for path in (*self.references, *(one.picture for one in self.key_frames)):
+        for path in (one.picture for one in (*self.references, *self.key_frames)):
             digest.update(Path(path).read_bytes())
         return digest.hexdigest()[:16]
 
@@ -112,10 +113,11 @@ def _shot_of(entry: object, folder: Path) -> Shot:
         raise ValueError(f"end must come after start, got {start:g} to {end:g}")
     hints: list[Any] = _list(entry, "hints")
     timed = [replace(one, time=start) if one.time is None else one for one in hints_of(hints, "its hints")]
-    references = tuple(folder / str(one) for one in _list(entry, "references"))
-    for path in references:
-        if not path.is_file():
-            raise FileNotFoundError(f"references: no such file: {path}")
+    named = [reference_of(one) for one in _list(entry, "references")]
+    references = tuple(Weighted(folder / str(one.picture), one.weight) for one in named)
+    for one in references:
+        if not one.picture.is_file():
+            raise FileNotFoundError(f"references: no such file: {one.picture}")
     keys = entry.get("key_frames", {})
     if not isinstance(keys, dict):
         raise ValueError(f'key_frames must be {{"TIME": "PICTURE", ...}}, got {keys!r}')

@@ -13,9 +13,10 @@ import tyro
 from .base import one_word
 from .hints import Hint, read_hints
 from .look import Look
+from .references import reference_of
 
 Hints = Annotated[str | os.PathLike[str] | Sequence[Hint], one_word("FILE", Path)]
-Reference = Annotated[str | os.PathLike[str] | Any, one_word("PICTURE", Path)]
+Reference = Annotated[str | os.PathLike[str] | Any, one_word("[WEIGHT=]PICTURE", Path)]
 Version = Annotated[str | os.PathLike[str] | Any, one_word("PATH", Path)]
 
 
@@ -26,9 +27,9 @@ class Steering(Look):
     hints: Hints | None = None
     """Colours at places: a file of JSON; of a folder's files a folder of such files under the same names."""
     references: Annotated[
-        tyro.conf.UseAppendAction[tuple[Reference, ...]], tyro.conf.arg(name="reference", metavar="PICTURE")
+        tyro.conf.UseAppendAction[tuple[Reference, ...]], tyro.conf.arg(name="reference", metavar="[WEIGHT=]PICTURE")
     ] = ()
-    """A coloured picture, whose colours are taken for what looks alike; several times for several."""
+    """A coloured picture, whose colours are taken for what looks alike; again for more; WEIGHT: to 1, how much."""
     reference_tone: Literal["on", "off"] = "off"
     """Take the tone of references too: a weak hint, for all that finds nothing alike."""
     chroma_from: Version | None = None
@@ -44,7 +45,7 @@ class Steering(Look):
         if self.reference_tone == "on" and not self.references:
             raise ValueError("reference_tone: must come with references, got none")
         named = [("hints", self.hints), ("chroma_from", self.chroma_from)]
-        for name, value in [*named, *(("reference", one) for one in self.references)]:
+        for name, value in [*named, *(("reference", reference_of(one).picture) for one in self.references)]:
             if isinstance(value, (str, os.PathLike)) and not os.path.exists(value):
                 raise FileNotFoundError(f"{name}: no such file: {value}")
 

@@ -86,7 +86,7 @@ class Canvas:
         colorizer, picture = self._colorizer, self.small if small else whole()
         if told.version is not None:
             ab = self._ab_of_version(told.version, temperature, whole)
-            return compose(colorizer._paint_one(ab, picture, saturation), picture)
+            return compose(colorizer._paint_one(ab, picture, saturation, known=True), picture)
         if told:
             features = Features(picture, self.size, self._seen, self._trust, self._lightness)
             given = colorizer._given(features, told.hints, [colorizer.reference(one) for one in told.references])

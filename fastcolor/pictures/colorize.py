@@ -7,7 +7,7 @@ import logging
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import overload
 
 import numpy as np
@@ -22,7 +22,8 @@ from ..formats.pixels import eight_bit
 from ..models.generator import at_once
 from ..options.base import takes
 from ..options.hints import Hint
-from ..options.look import Merge, check_look
+from ..options.look import Edges, Merge, check_look
+from ..options.references import Weighted, reference_of
 from ..options.steering import Steering, hints_from
 from ..predictor import Predictor
 from ..steering.planes import planes
@@ -58,7 +59,7 @@ class Told:
 
     hints: tuple[Hint, ...] = ()
     version: ImageLike | None = None
-    references: tuple[ImageLike, ...] = ()
+    references: tuple[ImageLike | Weighted, ...] = ()
     tone: bool = False
 
     def __post_init__(self) -> None:
@@ -80,6 +81,8 @@ class Colorizer(Predictor):
         engine: what runs the network: "torch", "onnx", "openvino", "tensorrt", or "auto", the fastest of those that
             are ready, measured once a machine (`fastcolor info`).
         as_published: squeeze pictures into a square and enlarge colours as the network's authors' demo does.
+        edges: "on": colours end where lightness does, between the places where they are known; "auto": those of smaller
+            versions alone, because a network's guesses err by more than that.
         trust_first: download weights of which nobody states a SHA-256, and keep the one that they have.
         merge: how several networks, joined by + in `weights`, are mixed: "share", "confidence" or "luma".
         size: side of the square with as many pixels as the network sees of a picture, 64 to 1024; more shows it smaller
@@ -107,7 +110,7 @@ class Colorizer(Predictor):
         saturation: float = 1.0,
         hints: str | os.PathLike[str] | Sequence[Hint] | None = None,
         chroma_from: ImageLike | None = None,
-        references: Sequence[ImageLike] = (),
+        references: Sequence[ImageLike | tuple[ImageLike, float]] = (),
         reference_tone: str = "off",
     ) -> Image.Image: ...
     @overload
@@ -117,7 +120,7 @@ class Colorizer(Predictor):
         *,
         temperature: float | None = None,
         saturation: float = 1.0,
-        references: Sequence[ImageLike] = (),
+        references: Sequence[ImageLike | tuple[ImageLike, float]] = (),
         reference_tone: str = "off",
     ) -> list[Image.Image]: ...
 
@@ -128,7 +131,7 @@ class Colorizer(Predictor):
         saturation: float = 1.0,
         hints: str | os.PathLike[str] | Sequence[Hint] | None = None,
         chroma_from: ImageLike | None = None,
-        references: Sequence[ImageLike] = (),
+        references: Sequence[ImageLike | tuple[ImageLike, float]] = (),
         reference_tone: str = "off",
     ) -> Image.Image | list[Image.Image]:
         """Colour one picture or several.
@@ -140,8 +143,8 @@ class Colorizer(Predictor):
             saturation: factor, 0 (gray) to 10.
             hints: colours at places of one picture, or a file of them. chroma_from: a coloured version of it, whose
                 colours are taken: of any size, a little larger, shifted or turned. One of both, for one picture.
-            references: coloured pictures, whose colours are taken for what looks alike. reference_tone: "on": and
-                their tone, as a weak hint, for the rest.
+            references: coloured pictures, whose colours are taken for what looks alike; or (picture, weight), a weight
+                above 0 and at most 1. reference_tone: "on": and their tone, as a weak hint, for the rest.
 
         Returns:
             An sRGB image of the same size, or a list of them in order.
@@ -205,7 +208,7 @@ class Colorizer(Predictor):
             given = self._given(features, told.hints, known)
             return self._colours(features, given, temperature, saturation, tone=known if told.tone else ())
         ab = self.version_ab(told.version, picture, temperature)
-        return compose(self._paint_one(ab, picture, saturation), picture)
+        return compose(self._paint_one(ab, picture, saturation, known=True), picture)
 
     def version_ab(self, version: ImageLike, picture: Picture, temperature: float | None) -> Tensor:
         """(1, 2, h, w): a picture's colours by a version of it; beyond its edges the network's.
@@ -226,15 +229,16 @@ class Colorizer(Predictor):
         log.warning("chroma_from: reaches %.0f %% of the picture", 100 * float(found.reached.float().mean()))
         return torch.where(found.reached, found.ab, own)
 
-    def _paint_one(self, ab: Tensor, picture: Picture, saturation: float) -> np.ndarray:
-        """(H, W, 3) uint8."""
+    def _paint_one(self, ab: Tensor, picture: Picture, saturation: float, *, known: bool = False) -> np.ndarray:
+        """(H, W, 3) uint8. known: the colours are no guess."""
         pixels = picture.pixels[picture.present]
         source = self._tensor(pixels)
         if pixels.ndim == 3 and pixels.dtype == np.uint16:
             planes = source.permute(0, 3, 1, 2).to(torch.float32) / 65535
             source = ops.rgb_to_lab(planes)[:, :1]
         ab = self.enlarged(ab, pixels.shape[:2])
-        rgb = ops.paint_rgb(ab, source, saturation=saturation)[0].cpu().numpy()
+        guide = self.guide(self._tensor(picture.gray[picture.present]), (ab.shape[2], ab.shape[3]), known=known)
+        rgb = ops.paint_rgb(ab, source, saturation=saturation, guide=guide)[0].cpu().numpy()
         if rgb.shape[:2] == picture.pixels.shape[:2]:
             return rgb
         whole = eight_bit(picture.gray)[..., None].repeat(3, axis=2)
@@ -305,8 +309,12 @@ class Colorizer(Predictor):
         ab, mask = planes(hints, features.size)
         return torch.where(mask > 0, ab, found[0]), torch.where(mask > 0, mask, found[1])
 
-    def reference(self, image: ImageLike) -> Reference:
-        """A reference as the network sees it; of files those used last are kept."""
+    def reference(self, value: ImageLike | Weighted) -> Reference:
+        """A reference as the network sees it; of files those used last are kept. value: as `reference_of` takes it."""
+        image, weight = reference_of(value)
+        return replace(self._reference(image), weight=weight)
+
+    def _reference(self, image: ImageLike) -> Reference:
         key = None
         if isinstance(image, (str, os.PathLike)):
             key = (os.fspath(image), os.stat(image).st_mtime_ns)
@@ -352,10 +360,17 @@ def _trust(lightness: Tensor, shape: tuple[int, ...]) -> float:
 
 @functools.lru_cache(maxsize=1)
 def _shared(
-    weights: str, device: str, engine: str, size: int | None, merge: Merge, trust_first: bool, as_published: bool
+    weights: str,
+    device: str,
+    engine: str,
+    size: int | None,
+    merge: Merge,
+    trust_first: bool,
+    as_published: bool,
+    edges: Edges,
 ) -> Colorizer:
     return Colorizer(
-        weights, device, engine, size=size, merge=merge, trust_first=trust_first, as_published=as_published
+        weights, device, engine, size=size, merge=merge, trust_first=trust_first, as_published=as_published, edges=edges
     )
 
 
@@ -383,8 +398,10 @@ def colorize(options: _Picture) -> Image.Image:
         (96, 64)
     """
     options.check()
-    chosen = options.device, options.engine, options.size, options.merge, options.trust_first, options.as_published
-    colorizer = _shared(os.fspath(options.weights), *chosen)
+    colorizer = _shared(
+        os.fspath(options.weights), options.device, options.engine, options.size, options.merge, options.trust_first,
+        options.as_published, options.edges,
+    )  # fmt: skip
     return colorizer(
         options.image,
         temperature=options.temperature,

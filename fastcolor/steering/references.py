@@ -29,11 +29,14 @@ class Reference:
 
     Attributes:
         seen: the network's features. ab: (1, 2, h, w) at the size that it saw, in Lab units. lightness: (1, 1, h, w).
+        known: (1, 1, h, w), from 0 to 1, where its colours are known; None: everywhere. weight: of its hints, to 1.
     """
 
     seen: tuple[Tensor, ...]
     ab: Tensor
     lightness: Tensor
+    known: Tensor | None = None
+    weight: float = 1.0
 
 
 def matched(seen: tuple[Tensor, ...], size: tuple[int, int], references: Sequence[Reference]) -> tuple[Tensor, Tensor]:
@@ -43,7 +46,7 @@ def matched(seen: tuple[Tensor, ...], size: tuple[int, int], references: Sequenc
         seen: the network's features of one picture. size: (h, w) of what it saw.
 
     Returns:
-        (ab, mask) as `planes` gives them; where references differ the likest counts.
+        (ab, mask) as `planes` gives them; where references differ the likest counts, by weight.
     """
     ab, mask = torch.zeros(1, 2, *size), torch.zeros(1, 1, *size)
     for reference in references:
@@ -70,7 +73,9 @@ def toned(ab: Tensor, lightness: Tensor, references: Sequence[Reference]) -> Ten
     """
     own = F.interpolate(lightness.to(ab.device), ab.shape[-2:], mode="bilinear", antialias=True, align_corners=False)
     theirs = [(one.lightness.flatten(), one.ab.to(one.lightness.device).flatten(2)[0]) for one in references]
-    wanted = _tone(torch.cat([one for one, _ in theirs]), torch.cat([one for _, one in theirs], 1)).to(ab.device)
+    weights = [torch.full_like(one, reference.weight) for (one, _), reference in zip(theirs, references, strict=True)]
+    lights, colours = torch.cat([one for one, _ in theirs]), torch.cat([one for _, one in theirs], 1)
+    wanted = _tone(lights, colours, torch.cat(weights)).to(ab.device)
     have = _tone(own.flatten(), ab.flatten(2)[0])
     at = (own[0, 0] * ((_LEVELS - 1) / 100)).clamp(0, _LEVELS - 1.001)
     low, part = at.long(), at % 1
@@ -78,12 +83,14 @@ def toned(ab: Tensor, lightness: Tensor, references: Sequence[Reference]) -> Ten
     return ab + TONE * (change[:, low] * (1 - part) + change[:, low + 1] * part)[None]
 
 
-def _tone(lightness: Tensor, ab: Tensor) -> Tensor:
-    """(2, levels): mean colours around lightnesses. lightness: (n,); ab: (2, n)."""
+def _tone(lightness: Tensor, ab: Tensor, weight: Tensor | None = None) -> Tensor:
+    """(2, levels): mean colours around lightnesses. lightness, weight: (n,); ab: (2, n)."""
     every = max(1, len(lightness) // 4096)
     lightness, ab = lightness[::every], ab[:, ::every]
     levels = torch.linspace(0, 100, _LEVELS, device=lightness.device)
     weights = torch.exp(-(((levels[:, None] - lightness) / _NEAR) ** 2) / 2) + 1e-4
+    if weight is not None:
+        weights = weights * weight[::every]
     return ab @ (weights / weights.sum(1, keepdim=True)).T
 
 
@@ -102,6 +109,14 @@ def _level(features: Tensor, reference: Reference, level: int) -> tuple[Tensor, 
     least, full = LEVELS[level]
     share = ((best - least) / (full - least)).clamp(max=1)
     strength = (WEAKEST + (1 - WEAKEST) * share) * (mutual & (best >= least))
-    cells = F.interpolate(reference.ab, others.shape[1:], mode="bilinear", antialias=True, align_corners=False)
-    colours = cells[0].to(there.device).flatten(1)[:, there]
+    colours = _cells(reference.ab, others)[:, there]
+    strength = strength * reference.weight
+    if reference.known is not None:
+        strength = strength * _cells(reference.known, others)[0, there]
     return colours.view(2, height, width), strength.view(height, width)
+
+
+def _cells(planes: Tensor, features: Tensor) -> Tensor:
+    """(C, cells) means of planes (1, C, H, W) over the cells of features (F, h, w)."""
+    cells = F.interpolate(planes, features.shape[1:], mode="bilinear", antialias=True, align_corners=False)
+    return cells[0].to(features.device).flatten(1)

@@ -115,9 +115,12 @@ class StreamPainter:
     def _paint(self, ab: Tensor) -> None:
         """Chroma of the batch that has been held longest."""
         luma, stream = self._held.popleft(), self._stream
+        codes = {"full_range": stream.full_range, "bits": stream.bits}
+        ab = self._predictor.enlarged(ab, (stream.height, stream.width))
         planes = ops.paint_chroma(
-            self._predictor.enlarged(ab, (stream.height, stream.width)),
+            ab,
             luma,
+            guide=self._predictor.guide(luma, (ab.shape[2], ab.shape[3]), **codes),  # type: ignore[arg-type]
             subsampling=stream.subsampling,
             matrix=stream.matrix,
             full_range=stream.full_range,

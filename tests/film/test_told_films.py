@@ -128,6 +128,41 @@ def test_references_are_taken_and_told(films: tuple[Path, Path], auto: np.ndarra
     assert np.abs(told - known)[:SHOT].mean() < 0.8 * np.abs(auto - known)[:SHOT].mean()
 
 
+def test_key_frames_are_found_again_in_later_shots(tmp_path: Path) -> None:
+    """Photographs panned over: the third shot shows what the first one showed, from nearer, the second does not."""
+    data = pytest.importorskip("skimage.data")
+    shown, other = (Image.fromarray(one()) for one in (data.coffee, data.astronaut))
+    shots = [(shown, (0, 0, 500, 350)), (other, (0, 0, 500, 350)), (shown, (60, 0, 440, 266))]
+    paths = tmp_path / "truth.mkv", tmp_path / "gray.mkv"
+    for path in paths:
+        with av.open(str(path), "w") as output:
+            stream = output.add_stream("ffv1", rate=10)
+            stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv444p"
+            for number in range(12):
+                picture, (left, top, right, bottom) = shots[number // 4]
+                box = (left + number % 4, top, right + number % 4, bottom)
+                image = picture.resize(SIZE, Image.Resampling.BICUBIC, box=box)
+                frame = av.VideoFrame.from_image(image).reformat(format="yuv444p")
+                for index in (1, 2) if path == paths[1] else ():
+                    plane(frame, index)[:] = 128
+                frame.pts, frame.time_base = number, Fraction(1, 10)
+                output.mux(stream.encode(frame))
+            output.mux(stream.encode(None))
+    known = chroma_of(paths[0])
+    key = frames_of(paths[0])[0].to_image()
+    errors, colours = [], []
+    for carry in (False, True):
+        report = fastcolor.video(paths[1], tmp_path / f"{carry}.mkv", key_frames=[(0.0, key)], carry=carry, **LOOK)
+        words = "key frames: found again in 1 of the 2 shots without one"
+        assert any(words in note for note in report.notes) == carry
+        colours.append(chroma_of(tmp_path / f"{carry}.mkv"))
+        errors.append(np.abs(colours[-1] - known).mean((1, 2, 3)))
+    assert np.abs(colours[1][:8] - colours[0][:8]).max() <= 1  # shots that show other things stay as they were
+    assert (errors[1][8:] < 0.7 * errors[0][8:]).all(), errors
+    with pytest.raises(ValueError, match="carry: must come with key frames, got none"):
+        fastcolor.video(paths[1], tmp_path / "no.mkv", carry=True, **LOOK)
+
+
 def test_what_cannot_be_is_one_sentence_before_there_is_work(
     films: tuple[Path, Path], net: str, tmp_path: Path
 ) -> None:

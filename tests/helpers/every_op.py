@@ -85,6 +85,7 @@ def every_op(height: int, width: int, bins: int = 313, dtypes: tuple[torch.dtype
     for kind, source in sources.items():
         for gamut in ("clip", "chroma"):
             add(f"paint_rgb {kind} {gamut}", ops.paint_rgb, small, source, gamut=gamut)
+            add(f"paint_rgb sharp {kind} {gamut}", ops.paint_rgb, small, source, gamut=gamut, guide=small[:, :1] + 50)
     for bits, luma in ((8, gray), (10, film)):
         for full_range in (True, False):
             add(f"luma_to_input {bits} {full_range}", ops.luma_to_input, luma, size=(17, 31), full_range=full_range,
@@ -93,6 +94,8 @@ def every_op(height: int, width: int, bins: int = 313, dtypes: tuple[torch.dtype
             for siting in ("left", "center"):
                 add(f"paint_chroma {bits} {subsampling} {siting}", ops.paint_chroma, small, luma, bits=bits,
                     subsampling=subsampling, siting=siting, matrix="bt709", full_range=False)  # fmt: skip
+        add(f"paint_chroma sharp {bits}", ops.paint_chroma, small, luma, bits=bits, subsampling="420", matrix="bt709",
+            full_range=False, guide=small[:, :1] + 50)  # fmt: skip
     add("block_motion", ops.block_motion, gray, previous)
     add("temporal_average", ops.temporal_average, ab, gray, ab.flip(0), previous, motion)
     return works

@@ -330,8 +330,10 @@ def test_paint_rgb(size: tuple, gamut: str) -> None:
     ab = torch.randn(2, 2, h, w) * 30
     rgb = torch.randint(0, 256, (2, height, width, 3), dtype=torch.uint8)
     for source in (torch.rand(2, 1, height, width) * 100, rgb, plane(height, width, 8), plane(height, width, 16)):
-        ours, exact = (f.paint_rgb(ab, source, saturation=1.3, gamut=gamut) for f in (ops, reference))
-        assert levels_apart(ours, exact) <= (1 if gamut == "clip" else 3)
+        for guide in (None, torch.rand(2, 1, h, w) * 100):
+            options = {"saturation": 1.3, "gamut": gamut, "guide": guide}
+            ours, exact = (f.paint_rgb(ab, source, **options) for f in (ops, reference))
+            assert levels_apart(ours, exact) <= (1 if gamut == "clip" else 3)
 
 
 @pytest.mark.parametrize("size", SIZES[:4])
@@ -343,8 +345,10 @@ def test_paint_chroma(size: tuple, subsampling: str) -> None:
     for bits, matrix, full_range, siting in ((8, "bt601", True, "center"), (10, "bt2020", False, "left")):
         options = {"subsampling": subsampling, "matrix": matrix, "full_range": full_range, "siting": siting}
         luma = plane(height, width, bits)
-        ours, exact = (f.paint_chroma(ab, luma, **options, saturation=0.8, bits=bits) for f in (ops, reference))
-        assert all(a.shape == b.shape and levels_apart(a, b) <= 1 for a, b in zip(ours, exact, strict=True))
+        for guide in (None, torch.rand(2, 1, h, w) * 100):
+            options |= {"saturation": 0.8, "bits": bits, "guide": guide}
+            ours, exact = (f.paint_chroma(ab, luma, **options) for f in (ops, reference))
+            assert all(a.shape == b.shape and levels_apart(a, b) <= 1 for a, b in zip(ours, exact, strict=True))
 
 
 @pytest.mark.parametrize("size", [(24, 40), (19, 29), (3, 5), (1, 1)])

@@ -86,11 +86,14 @@ def test_pictures(launched: list[Launched]) -> None:
     assert torch.equal(ops.lab_to_rgb(lab, layout="hwc"), rgb)
     ab, film = torch.randn(1, 2, 3, 5) * 30, {"subsampling": "420", "matrix": "bt709", "full_range": False}
     ab[0, 0, 0, 0] = NAN
+    guide = torch.rand(1, 1, 3, 5) * 100
     for width in (16, 19):
         luma = torch.randint(0, 256, (1, 7, width), dtype=torch.uint8)
         for ours, exact in zip(
             ops.paint_chroma(ab, luma, **film), reference.paint_chroma(ab, luma, **film), strict=True
         ):
+            assert int((ours.int() - exact.int()).abs().max()) <= 1
+        for ours, exact in zip(*(f.paint_chroma(ab, luma, **film, guide=guide) for f in (ops, reference)), strict=True):
             assert int((ours.int() - exact.int()).abs().max()) <= 1
         sources = (
             luma,
@@ -99,8 +102,10 @@ def test_pictures(launched: list[Launched]) -> None:
             torch.rand(1, 1, 7, width) * 100,
         )
         for source, gamut in zip(sources, ("chroma", "clip", "clip", "clip"), strict=True):
-            ours, exact = (f.paint_rgb(ab.nan_to_num(9), source, gamut=gamut) for f in (ops, reference))
-            assert int((ours.int() - exact.int()).abs().max()) <= (1 if gamut == "clip" else 3)
+            for given in (None, guide):
+                options = {"gamut": gamut, "guide": given}
+                ours, exact = (f.paint_rgb(ab.nan_to_num(9), source, **options) for f in (ops, reference))
+                assert int((ours.int() - exact.int()).abs().max()) <= (1 if gamut == "clip" else 3)
         small, exact = (f.luma_to_input(luma, (3, 4)) for f in (ops, reference))
         assert torch.allclose(small, exact, atol=2e-3)
 

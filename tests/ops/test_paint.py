@@ -53,11 +53,12 @@ def test_paint_rgb(device: torch.device, size: tuple, gamut: str) -> None:
         "gray16": plane(height, width, 16, device),
     }
     for name, source in sources.items():
-        ours = ops.paint_rgb(ab, source, saturation=1.3, gamut=gamut)
-        exact = reference.paint_rgb(ab, source, saturation=1.3, gamut=gamut)
-        assert ours.shape == (2, height, width, 3) and ours.dtype == torch.uint8
-        # Halving steps may land on either side of the gamut's edge: one level, more where a steep channel is at 0.
-        assert levels_apart(ours, exact) <= (1 if gamut == "clip" else 3), name
+        for guide in (None, torch.rand(2, 1, h, w, device=device) * 100, torch.rand(2, 1, 9, 11, device=device) * 100):
+            ours = ops.paint_rgb(ab, source, saturation=1.3, gamut=gamut, guide=guide)
+            exact = reference.paint_rgb(ab, source, saturation=1.3, gamut=gamut, guide=guide)
+            assert ours.shape == (2, height, width, 3) and ours.dtype == torch.uint8
+            # Halving steps may land on either side of the gamut's edge: one level, more where a steep channel is at 0.
+            assert levels_apart(ours, exact) <= (1 if gamut == "clip" else 3), name
 
 
 def test_no_color_gives_the_gray_picture_back(device: torch.device) -> None:
@@ -78,10 +79,11 @@ def test_paint_chroma(device: torch.device, size: tuple, subsampling: str) -> No
     ]:
         luma = plane(height, width, bits, device)
         options = {"subsampling": subsampling, "matrix": matrix, "full_range": full_range, "siting": siting}
-        ours = ops.paint_chroma(ab, luma, **options, saturation=0.8, bits=bits)
-        exact = reference.paint_chroma(ab, luma, **options, saturation=0.8, bits=bits)
-        for a, b in zip(ours, exact, strict=True):
-            assert a.shape == b.shape and a.dtype == luma.dtype and levels_apart(a, b) <= 1
+        for guide in (None, torch.rand(2, 1, h, w, device=device) * 100):
+            ours = ops.paint_chroma(ab, luma, **options, saturation=0.8, bits=bits, guide=guide)
+            exact = reference.paint_chroma(ab, luma, **options, saturation=0.8, bits=bits, guide=guide)
+            for a, b in zip(ours, exact, strict=True):
+                assert a.shape == b.shape and a.dtype == luma.dtype and levels_apart(a, b) <= 1
 
 
 @pytest.mark.parametrize("matrix", ["bt601", "bt709", "bt2020"])
@@ -102,6 +104,46 @@ def test_chroma_shows_the_color_it_was_made_from(device: torch.device, matrix: s
     y = k_red * red + (1 - k_red - k_blue) * green + k_blue * blue
     assert torch.allclose(unit[0] * 2 * (1 - k_blue), blue - y, atol=5e-3)
     assert torch.allclose(unit[1] * 2 * (1 - k_red), red - y, atol=5e-3)
+
+
+# ---- sharp edges ----
+
+
+def test_colours_end_at_edges(device: torch.device) -> None:
+    """Two halves of a picture, an edge within a cell: with a guide colours keep to their sides, and do no more."""
+    luma = torch.full((1, 64, 64), 60, dtype=torch.uint8, device=device)
+    luma[..., 36:] = 190
+    left = torch.tensor([30.0, -20.0], device=device).view(1, 2, 1, 1).expand(1, 2, 64, 64)
+    truth = torch.where(luma[:, None] < 100, left, -left)
+    ab = F.interpolate(truth, (8, 8), mode="area")
+
+    def error(guide: torch.Tensor | None) -> torch.Tensor:
+        painted = ops.rgb_to_lab(ops.paint_rgb(ab, luma, guide=guide), layout="hwc")[:, 1:]
+        exact = ops.rgb_to_lab(ops.paint_rgb(truth.contiguous(), luma), layout="hwc")[:, 1:]
+        return (painted - exact).norm(dim=1).mean((0, 1))
+
+    plain, sharp = error(None), error(ops.luma_to_input(luma, (8, 8)))
+    assert sharp[24:48].mean() < 0.6 * plain[24:48].mean()
+    assert sharp[:20].max() < 1 and sharp[52:].max() < 1
+
+
+def test_grain_makes_no_colours(device: torch.device) -> None:
+    """Noise of lightness in one colour: slopes are found in it by chance, and stay small."""
+    generator = torch.Generator().manual_seed(0)
+    luma = (128 + 8 * torch.randn(1, 256, 256, generator=generator)).round().to(torch.uint8).to(device)
+    ab = torch.tensor([25.0, 15.0], device=device).view(1, 2, 1, 1) + torch.randn(1, 2, 64, 64, device=device)
+    film = {"subsampling": "444", "matrix": "bt709", "full_range": True}
+    plain, sharp = (
+        ops.paint_chroma(ab, luma, **film, guide=guide) for guide in (None, ops.luma_to_input(luma, (64, 64)))
+    )
+    for one, other in zip(plain, sharp, strict=True):
+        assert (one.float() - other.float()).std() < 0.5
+
+
+def test_a_guide_that_says_nothing_changes_nothing(device: torch.device) -> None:
+    ab, luma = torch.randn(1, 2, 5, 7, device=device) * 30, plane(40, 56, 8, device)[:1]
+    flat = torch.full((1, 1, 5, 7), 50.0, device=device)
+    assert torch.equal(ops.paint_rgb(ab, luma, guide=flat), ops.paint_rgb(ab, luma))
 
 
 # ---- black and white have no colour ----
@@ -208,6 +250,12 @@ def test_compiles_whole(device: torch.device) -> None:
         (lambda a, y: ops.luma_to_input(y, (8, 8), bits=10), ValueError, "bits: must be 8 for uint8"),
         (lambda a, y: ops.luma_to_input(y[:, :0], (8, 8)), ValueError, "luma: must have at least one pixel"),
         (lambda a, y: ops.paint_rgb(a[:1], y), ValueError, "ab: must hold as many images as the picture, 2, got 1"),
+        (lambda a, y: ops.paint_rgb(a, y, guide=a), ValueError, r"guide: must have shape \(N, 1, h, w\), got"),
+        (
+            lambda a, y: ops.paint_rgb(a, y, guide=a[:1, :1]),
+            ValueError,
+            "guide: must hold as many images as ab, 2, got",
+        ),
         (lambda a, y: ops.paint_rgb(a, y, saturation=-1), ValueError, "saturation: must be finite and not negative"),
         (lambda a, y: ops.paint_rgb(a, y[..., None]), ValueError, "l_or_rgb: must be uint8 of shape"),
         (

@@ -353,10 +353,10 @@ def test_luma_to_input(device: torch.device, generator, n, height, width, h, w, 
 @given(
     seeds, batches, sides, sides, sides, sides, st.sampled_from(("lightness", "picture", "gray", "gray16")),
     st.sampled_from(FLOATS), st.sampled_from(("clip", "chroma")), st.sampled_from((0.0, 0.7, 1.0, 1.3)), views(),
-    views(),
+    views(), switches,
 )  # fmt: skip
 def test_paint_rgb(
-    device: torch.device, generator, n, height, width, h, w, kind, dtype, gamut, saturation, view, ab_view
+    device: torch.device, generator, n, height, width, h, w, kind, dtype, gamut, saturation, view, ab_view, sharp
 ) -> None:
     ab = ab_view((torch.randn(n, 2, h, w, generator=generator) * 30).to(device, dtype))
     source = {
@@ -366,7 +366,8 @@ def test_paint_rgb(
         "gray16": lambda: luma_of((n, height, width), (16, torch.uint16), generator),
     }[kind]()
     source = view(source.to(device))
-    options = {"saturation": saturation, "gamut": gamut}
+    guide = (torch.rand(n, 1, h, w, generator=generator) * 100).to(device, dtype) if sharp else None
+    options = {"saturation": saturation, "gamut": gamut, "guide": guide}
     rgb, exact = ops.paint_rgb(ab, source, **options), reference.paint_rgb(ab, source, **options)
     assert rgb.dtype == torch.uint8 and worst(rgb, exact) <= (1 if gamut == "clip" else 3)
 
@@ -375,15 +376,16 @@ def test_paint_rgb(
 @given(
     seeds, batches, sides, sides, sides, sides, lumas(), st.sampled_from(FLOATS),
     st.sampled_from(("420", "422", "444")), st.sampled_from(("bt601", "bt709", "bt2020")), switches,
-    st.sampled_from(("left", "center")), st.sampled_from((0.0, 0.8, 1.3)), views(), views(),
+    st.sampled_from(("left", "center")), st.sampled_from((0.0, 0.8, 1.3)), views(), views(), switches,
 )  # fmt: skip
 def test_paint_chroma(
     device: torch.device, generator, n, height, width, h, w, kind, dtype, subsampling, matrix, full_range, siting,
-    saturation, view, ab_view,
+    saturation, view, ab_view, sharp,
 ) -> None:  # fmt: skip
     ab = ab_view((torch.randn(n, 2, h, w, generator=generator) * 30).to(device, dtype))
     luma = view(luma_of((n, height, width), kind, generator).to(device))
-    options = {"subsampling": subsampling, "matrix": matrix, "full_range": full_range, "siting": siting}
+    guide = (torch.rand(n, 1, h, w, generator=generator) * 100).to(device, dtype) if sharp else None
+    options = {"subsampling": subsampling, "matrix": matrix, "full_range": full_range, "siting": siting, "guide": guide}
     ours = ops.paint_chroma(ab, luma, **options, saturation=saturation, bits=kind[0])
     exact = reference.paint_chroma(ab, luma, **options, saturation=saturation, bits=kind[0])
     # 8-bit output is a rounding step off; deeper output shows the 2e-5 that a colour may be off by.

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 import fastcolor
 from fastcolor import Colorizer, Hint, models, ops
 from fastcolor.batch.batch import batch
+from fastcolor.evaluation.color_errors import near_edges
 from fastcolor.models import weights
 from fastcolor.options.batch import BatchOptions
 from fastcolor.options.pictures import ColorizeOptions
@@ -282,6 +283,24 @@ def test_files_that_cannot_be_are_told_before_there_is_work(obedient: Path, tmp_
     assert Image.open(tmp_path / "version.png").size == (8, 8)
 
 
+def test_colours_of_a_small_version_end_at_edges(obedient: str) -> None:
+    """A version at an eighth of the size: its colours are nearer to the truth where lightness has edges."""
+    data = pytest.importorskip("skimage.data")
+    truth = Image.fromarray(data.coffee()).resize((384, 256))
+    gray, small = truth.convert("L"), truth.resize((48, 32), Image.Resampling.BOX)
+    lightness = ops.rgb_to_lab(torch.from_numpy(np.array(truth))[None], layout="hwc")[:, :1]
+    edges = near_edges(lightness)[0].numpy()
+    error = {}
+    for which in ("off", "auto", "on"):
+        painted = fastcolor.colorize(gray, chroma_from=small, weights=obedient, edges=which)
+        error[which] = float(np.linalg.norm(ab_of(painted) - ab_of(truth), axis=0)[edges].mean())
+    assert error["auto"] == error["on"] < 0.95 * error["off"], error
+    own = [fastcolor.colorize(truth.convert("L"), weights=obedient, edges=edges) for edges in ("off", "auto")]
+    assert own[0].tobytes() == own[1].tobytes()
+    with pytest.raises(ValueError, match="edges: must be one of auto, on, off, got 'hard'"):
+        fastcolor.colorize(truth, edges="hard")
+
+
 def test_references_colour_what_looks_alike_and_nothing_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """With the package's own weights, which know what looks alike: a photograph's own half colours it again."""
     data = pytest.importorskip("skimage.data")
@@ -298,6 +317,11 @@ def test_references_colour_what_looks_alike_and_nothing_else(tmp_path: Path, cap
     assert "% of the picture found something alike" in caplog.messages[-1]
     assert abs(error(references=[other]) - auto) < 0.1 * auto  # an unlike picture changes next to nothing
     assert error(references=[other, flipped]) < 0.5 * auto  # of several the likest counts
+    # With less weight it is followed less; and of two that are equally alike the weightier counts.
+    assert error(references=["0.1=" + str(tmp_path / "flipped.png")]) > 1.05 * error(references=[flipped])
+    green = ImageOps.colorize(flipped.convert("L"), "black", "white", mid="#20a040")
+    lots, little = (ab_of(colorizer(gray, references=[(flipped, w), (green, 1.1 - w)])) for w in (1.0, 0.1))
+    assert little[0].mean() < lots[0].mean() - 10
     plain, toned = (ab_of(colorizer(gray, references=[other], reference_tone=one)) for one in ("off", "on"))
     means = [one.mean((1, 2)) for one in (plain, toned, ab_of(other))]
     assert np.linalg.norm(means[1] - means[2]) < np.linalg.norm(means[0] - means[2]) - 1
@@ -307,6 +331,11 @@ def test_references_colour_what_looks_alike_and_nothing_else(tmp_path: Path, cap
         colorizer(gray, references=[gray])
     with pytest.raises(ValueError, match="references and chroma_from exclude each other"):
         colorizer(gray, references=[flipped], chroma_from=truth)
+    for wrong in ("0=a.jpg", (truth, 2)):
+        with pytest.raises(ValueError, match="references: weight must be above 0 and at most 1, got"):
+            fastcolor.colorize(gray, references=[wrong])
+    with pytest.raises(FileNotFoundError, match=r"reference: no such file: none\.png"):
+        fastcolor.colorize(gray, references=["0.5=none.png"])
     with pytest.raises(FileNotFoundError, match="reference: no such file"):
         fastcolor.colorize(gray, references=["none.png"])
     options = ColorizeOptions((), "", references=(tmp_path / "flipped.png",))
