@@ -70,6 +70,14 @@ def test_what_comes_into_view_is_looked_at_soon():
     assert len({*runs_of(lightness)} & {*range(10, 16)}) >= 2
 
 
+def test_a_fast_pan_is_looked_at_more_often_than_a_slow_one():
+    ground = still(1, 0, side=400)[0]
+    slow, fast = (
+        torch.stack([ground[:, 100 : 100 + SIDE, step * t : step * t + SIDE] for t in range(33)]) for step in (1, 6)
+    )
+    assert len(runs_of(still(33))) <= len(runs_of(slow)) < len(runs_of(fast)) / 2
+
+
 def test_batches_of_any_size_give_the_same():
     lightness, ab, _ = scene(30, 128)
     assert runs_of(lightness) == runs_of(lightness, 3) == runs_of(lightness, 30)
