@@ -50,7 +50,7 @@ class QualityOptions:
 
     clips: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
     """Films; their luma is painted."""
-    seconds: float = 6.0
+    seconds: float = 15.0
     """Of each clip."""
     sheet: Path | None = None
     """Picture of the worst frames to write."""
