@@ -171,6 +171,31 @@ def film_versions_table() -> str:
     return "\n\n".join(parts)
 
 
+def film_scaling_table() -> str:
+    """Films by size, and what more cores allow."""
+    parts = []
+    for result in load("film-scaling"):
+        facts, rows = result["machine"], []
+        for row in result["rows"]:
+            for way, encode in (("--fast", "encode"), ("as usual", "encode, as usual")):
+                stages = row["stages_ms"]
+                whole = sum(stages.values()) - stages["encode"] - stages["encode, as usual"] + stages[encode]
+                allowed = [f"{rate:.0f}" for rate in row["model_fps"][way].values()]
+                codec = stages["decode"] + stages[encode]
+                rows.append([f"{row['height']}p, {way}", f"{whole:.1f} ms", f"{codec:.1f} ms", *allowed])
+        cores = [f"{count} core{'s' if count != '1' else ''}" for count in result["rows"][0]["model_fps"]["--fast"]]
+        apart, at_once = result["two_films_s"]["one after the other"], result["two_films_s"]["at once"]
+        busy = f" (load {facts['load']:.0f})" if facts["load"] > facts["cores"] else ""
+        painters = result["painters"]
+        spent = ", ".join(f"{one['cpu_ms']:.1f} ms at {one['fps']:.0f} frames a second" for one in painters.values())
+        note = (
+            f"Two films by two processes at once take {at_once / apart:.2f} of their time one after the other{busy}. "
+            f"With {', '.join(painters)} batches in the network at once a frame of 480p takes {spent}."
+        )
+        parts.append(f"{conditions(result)}\n\n{table(['film', 'a frame', 'of it codecs', *cores], rows)}\n\n{note}")
+    return "\n\n".join(parts)
+
+
 def film_quality_table() -> str:
     """Films in which the network did not see every frame, beside those in which it did."""
     parts = []
@@ -352,7 +377,13 @@ def control_table() -> str:
 # Page -> marker name -> what stands between its two markers.
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"speed": speed_table},
-    "docs/speed.md": {"ops": ops_table, "sizes": sizes_table, "pipeline": pipeline_table, "films": film_versions_table},
+    "docs/speed.md": {
+        "ops": ops_table,
+        "sizes": sizes_table,
+        "pipeline": pipeline_table,
+        "films": film_versions_table,
+        "film scaling": film_scaling_table,
+    },
     "docs/film.md": {"film quality": film_quality_table},
     "docs/steering.md": {"control": control_table},
     "docs/engines.md": {"parity": parity_table},

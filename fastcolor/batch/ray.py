@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import socket
+import threading
 import time
 import uuid
 from collections import deque
@@ -180,6 +182,7 @@ def _connect(address: str) -> None:
     import ray
 
     host, _, port = address.removeprefix("ray://").rpartition(":")
+    stop = signal.getsignal(signal.SIGTERM)
     try:
         if port.isdigit():
             socket.create_connection((host, int(port)), timeout=10).close()  # Ray itself tries for minutes
@@ -191,6 +194,10 @@ def _connect(address: str) -> None:
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise ValueError(f"ray: no cluster at {address} ({str(error).splitlines()[0]})") from None
+    finally:
+        # Ray puts a handler of its own there, which ends this process without a word of what is done.
+        if stop is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, stop)
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
 from .probe import Film, reason
+
+# Packets on either side of the place where recordings were joined: the count of a transport stream's pieces breaks off
+# there, which is no damage.
+SEAM = 3
 
 
 @dataclass
@@ -19,7 +23,8 @@ class Damage:
     position: int = 0  # of the last packet in the file, in bytes
     reached: Fraction = Fraction(0)  # seconds at which the last frame ends
     lost: int = 0  # packets that could not be decoded
-    packets: int = 0  # that came with damage, decoded as far as they go
+    corrupt: list[int] = field(default_factory=list)  # numbers of packets that came with damage
+    seams: list[int] = field(default_factory=list)  # and of those with which another recording begins
     frames: int = 0  # that decoded with damage
     errors: int = 0  # that only the log told of
     first_error: str = ""
@@ -36,8 +41,8 @@ class Damage:
             yield f"{film.path} is cut off: {film.missing} bytes are missing by its own count"
         if self.frames:
             yield f"{film.path}: {self.frames} frames are damaged, painted as far as they decode"
-        if self.packets:
-            yield f"{film.path}: {self.packets} packets of stream {film.stream} are damaged"
+        if packets := sum(all(abs(one - seam) > SEAM for seam in self.seams) for one in self.corrupt):
+            yield f"{film.path}: {packets} packets of stream {film.stream} are damaged"
         if self.lost:
             yield f"{film.path}: {self.lost} damaged packets of stream {film.stream} were dropped"
         if not whole:

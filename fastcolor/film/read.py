@@ -19,10 +19,6 @@ from .gpu import luma_of, nvdec
 from .motion import Seen
 from .probe import Film
 
-# Packets on either side of the place where recordings were joined: the count of a transport stream's pieces breaks off
-# there, which is no damage.
-SEAM = 3
-
 
 @dataclass
 class Batch:
@@ -145,19 +141,14 @@ class Reader:
         import av
 
         damage, clock = self.damage, Clock(self.film)
-        damaged: list[int] = []  # numbers of packets that came with damage
-        stretch, seam = clock.stretches, -SEAM
-        for packet in self._from_key_frame(demuxed(clock, container, self.cut, self.warn)):
+        packets = self._numbered(demuxed(clock, container, self.cut, self.warn), clock)
+        for number, packet in self._from_key_frame(packets):
             damage.position = max(damage.position, (packet.pos or 0) + packet.size)  # of all streams
             if packet.stream.index != self.film.stream:
                 continue
             damage.read += 1
-            if stretch != clock.stretches:
-                stretch, seam = clock.stretches, damage.read
-                damaged = [number for number in damaged if number < seam - SEAM]
-            if packet.is_corrupt and damage.read > seam + SEAM:
-                damaged.append(damage.read)
-            damage.packets = len(damaged)
+            if packet.is_corrupt:
+                damage.corrupt.append(number)
             if self.film.coding_order and packet.pts is None and packet.dts is not None:
                 packet.pts = self.film.shown_from(packet.dts)
             try:
@@ -171,23 +162,34 @@ class Reader:
         except av.error.FFmpegError:
             return
 
-    def _from_key_frame(self, packets: Iterator[Any]) -> Iterator[Any]:
+    def _numbered(self, packets: Iterator[Any], clock: Clock) -> Iterator[tuple[int, Any]]:
+        """Packets, each with how many of the painted stream came up to it; joins of recordings are noted on the way."""
+        number, stretch = 0, clock.stretches
+        for packet in packets:
+            if packet.stream.index == self.film.stream:
+                number += 1
+                if stretch != clock.stretches:
+                    stretch = clock.stretches
+                    self.damage.seams.append(number)
+            yield number, packet
+
+    def _from_key_frame(self, packets: Iterator[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
         """Leave out what need not be decoded before a cut, where the container could not go to its beginning: all but
         the packets since the last key frame but one, which open groups of pictures refer to."""
         if not self.cut.start or self.film.seekable:
             yield from packets
             return
-        groups: list[list[Any]] = [[], []]
-        for packet in packets:
+        groups: list[list[tuple[int, Any]]] = [[], []]
+        for number, packet in packets:
             if packet.stream.index == self.film.stream:
                 at = seconds_of(packet)
                 if at is None or not self.cut.early(at):
                     yield from (early for group in groups for early in group)
-                    yield packet
+                    yield number, packet
                     break
                 if packet.is_keyframe:
                     groups = [groups[1], []]
-                groups[1].append(packet)
+                groups[1].append((number, packet))
         else:
             yield from (early for group in groups for early in group)
         yield from packets

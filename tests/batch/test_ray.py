@@ -114,6 +114,21 @@ def test_an_interrupt_stops_the_cluster_s_workers_too(address: str, tree: Path, 
     assert len(frames_of(target)) == 600
 
 
+def test_a_request_to_stop_is_the_program_s_own_to_answer(address: str) -> None:
+    import ray
+
+    def answer(*_: object) -> None:
+        raise AssertionError("nobody asked")
+
+    before = signal.signal(signal.SIGTERM, answer)
+    try:
+        on_ray._connect(address)
+        assert signal.getsignal(signal.SIGTERM) is answer
+    finally:
+        ray.shutdown()
+        signal.signal(signal.SIGTERM, before)
+
+
 def test_all_workers_killed_at_once_are_replaced(cluster: Any, tree: Path, tmp_path: Path, net: str) -> None:
     out = tmp_path / "out"
     target = out / "films" / "long.mp4"

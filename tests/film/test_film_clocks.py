@@ -58,6 +58,9 @@ def test_joined_recordings_follow_each_other(net: str, tmp_path: Path, ending: s
     assert len(look(tmp_path / f"cut{out}").times) == 25
     for a, b in zip(whole, cut, strict=True):
         assert np.abs(plane(a, 0).astype(int) - plane(b, 0)).mean() < 2
+    # The count of packets that breaks off at the seam is no damage to a cut that begins soon behind it.
+    report = paint(src, tmp_path / f"behind{out}", net, start=4.3, end=4.7)
+    assert report.frames == 10 and not report.warnings
 
 
 @pytest.mark.parametrize("offset", ["95443.2", "50000"])
