@@ -26,10 +26,13 @@ def writable() -> bool:
 
 
 def keep(path: Path, content: bytes) -> None:
-    """Write a file under `home()`, or do without. The oldest of its kind go when there are many."""
+    """Write a file under `home()`, or do without. In folders below it the oldest of its kind go when there are many; in
+    itself other people's files may lie."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, content)
+        if path.parent == home():
+            return
         alike = sorted(path.parent.glob(f"*{path.suffix}"), key=lambda other: other.stat().st_mtime)
         for old in alike[:-_MOST]:
             old.unlink(missing_ok=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -25,17 +25,18 @@ from .tracing import InPrecision, to_onnx
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What was written. `problems`: precisions that were tried and left, and why."""
+    """What was written. `problems`: precisions that were tried and left, and why. `truth`: what it was compared to."""
 
     path: Path
     precision: Precision
     parity: Parity
     pictures: int
     problems: tuple[str, ...] = ()
+    truth: str = "torch float32"
 
     def __str__(self) -> str:
         lines = [f"{self.path}: {self.precision}, {self.path.stat().st_size / 1e6:.1f} MB"]
-        lines.append(f"  against torch float32 on {self.pictures} pictures: {self.parity}")
+        lines.append(f"  against {self.truth} on {self.pictures} pictures: {self.parity}")
         return "\n".join(lines + [f"  not {problem}" for problem in self.problems])
 
 
@@ -79,7 +80,7 @@ def export(options: ExportOptions) -> ExportReport:
         content, report = _onnx(generator, out, precision or "fp32", gray)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(out, content)
-    return report
+    return replace(report, truth="ONNX Runtime") if isinstance(generator.network, Exported) else report
 
 
 def _onnx(generator: Generator, out: Path, precision: Precision, gray: Tensor) -> tuple[bytes, ExportReport]:

@@ -42,7 +42,8 @@ def load(name_or_path: str | os.PathLike[str]) -> Generator:
     except (LookupError, NotAnEngine) as error:
         raise ValueError(f"weights: {path} is {error}") from None
     if description.get("format") != FORMAT:
-        raise ValueError(f"weights: {path} is an ONNX file, but not one of fastcolor's (no {FORMAT} in its metadata)")
+        kind = "an ONNX" if path.suffix == ".onnx" else "an engine"
+        raise ValueError(f"weights: {path} is {kind} file, but not one of fastcolor's (no {FORMAT} in its metadata)")
     try:
         if path.suffix == ".engine":
             return generator_of(content, description, ("tensorrt",), lambda: _on_its_gpu)

@@ -83,8 +83,8 @@ class Generator:
 
     Attributes:
         network: see `Network`. name, options: as `models.build` takes them. palette: of a classifier, else None.
-        temperature: of the annealed mean. saturation: factor on ab that the weights want. size: short side in pixels
-        that the network sees. card: facts about the training, by name.
+        temperature: of the annealed mean. saturation: factor on ab that the weights want. size: side in pixels of a
+        square with as many as the network sees. card: facts about the training, by name.
 
     Example:
         >>> from fastcolor import models

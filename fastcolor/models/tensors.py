@@ -119,7 +119,7 @@ def state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:
 
 
 def _state_in(held: object) -> dict[str, Tensor] | None:
-    """The largest mapping of names to tensors: what was saved itself, or under one of the usual names."""
+    """The mapping of names to tensors that was saved: the first under one of the usual names, else the whole."""
     if not isinstance(held, Mapping):
         return None
     found = [held.get(name) for name in _NESTED if name in held] or [held]

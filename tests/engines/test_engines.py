@@ -23,7 +23,7 @@ from test_export import PHOTOGRAPH, Attends, Cancels, Chooses, weights_of
 
 from fastcolor import Colorizer, ops
 from fastcolor.device import int8_is_fast
-from fastcolor.engines import choose, files, openvino, tensorrt, timings
+from fastcolor.engines import cache, choose, files, openvino, tensorrt, timings
 from fastcolor.engines.exported import describe
 from fastcolor.engines.load import load
 from fastcolor.engines.onnx import OnnxEngine
@@ -254,6 +254,14 @@ def test_auto_measures_once_and_remembers(home: Path, default: Generator, caplog
     assert not said(caplog)
 
 
+def test_other_people_s_files_stay_where_choices_are_remembered(home: Path) -> None:
+    home.mkdir()
+    for number in range(20):
+        (home / f"{number}.json").write_text("{}")
+    cache.remember("checks", "key", 1)
+    assert cache.recall("checks", "key") == 1 and len(list(home.glob("*.json"))) == 21
+
+
 def test_auto_starts_no_long_export_but_counts_one_that_is_there(home: Path) -> None:
     given = weights_of(Attends())
     assert choose.choose(given, "cpu").name.startswith("torch cpu")
@@ -429,6 +437,9 @@ def test_an_engine_file_of_another_gpu_is_refused(default: Generator, tmp_path: 
     )
     with pytest.raises(ValueError, match=words):
         Colorizer(weights=file)
+    file.write_bytes(tensorrt.pack({"network": {"format": "another"}}, b"plan"))
+    with pytest.raises(ValueError, match="is an engine file, but not one of fastcolor's"):
+        load(file)
 
 
 def test_tensorrt_on_a_gpu(device: torch.device, home: Path, default: Generator, tmp_path: Path) -> None:

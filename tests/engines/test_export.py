@@ -158,7 +158,7 @@ def test_int8_is_calibrated_on_some_pictures_and_compared_on_others(tmp_path: Pa
     with pytest.raises(ValueError, match="an exported int8 file cannot become fp32"):
         fastcolor.export(report.path, tmp_path / "again.onnx")
     copy = fastcolor.export(report.path, tmp_path / "copy.onnx", precision="int8")
-    assert copy.path.read_bytes() == content and copy.pictures == 4
+    assert copy.path.read_bytes() == content and "against ONNX Runtime on 4 pictures" in str(copy)
     given = load(report.path)
     with pytest.raises(ValueError, match="an exported file in int8 runs on the CPU, got device cuda:0"):
         check_fits(given, "tensorrt", torch.device("cuda:0"))
