@@ -24,7 +24,7 @@ from ..models import named
 from ..options.batch import BatchOptions
 from ..pictures import targets
 from ..pictures.targets import Conversion
-from .items import Item, Result, Status, chroma_film, stamp
+from .items import Item, Result, Status, chroma_film, key_frame_folder, stamp
 
 log = logging.getLogger("fastcolor")
 _ROWS: dict[Status, str] = {
@@ -158,6 +158,10 @@ def _items(options: BatchOptions, summary: Summary) -> list[Item]:
     )
     targets.told(conversions, options, dst)
     kinds: dict[Path, Literal["film"]] = {path: "film" for path in films}
+    names = [one.target.relative_to(dst) for one in conversions if one.source in kinds]
+    for folder in options.key_frames:
+        if not any(key_frame_folder(folder, name).is_dir() for name in names):
+            raise ValueError(f"key_frames: {folder} must hold folders named as the films, got none that is")
     if options.chroma_to is not None:
         _check_chroma_films([one for one in conversions if one.source in kinds], Path(options.chroma_to), src, dst)
     if not conversions and not found.unreadable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -49,6 +50,11 @@ def exists(item: Item, options: BatchOptions) -> bool:
         return False
     clear(item.target)
     return True
+
+
+def key_frame_folder(folder: str | os.PathLike[str], name: Path) -> Path:
+    """Where the key frames lie of a film whose name below a batch's output folder is `name`."""
+    return Path(folder) / name.with_suffix("")
 
 
 def chroma_film(folder: Path, name: Path) -> Path:

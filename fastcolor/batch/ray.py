@@ -17,9 +17,13 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..models import named
 from ..options.batch import BatchOptions
+from ..options.references import Weighted, reference_of
 from .items import Item, Result, exists
 
 if TYPE_CHECKING:
@@ -41,8 +45,7 @@ def on_ray(options: BatchOptions, items: list[Item]) -> Generator[tuple[Item, Re
         raise ValueError(
             f"device: with --ray must be auto, cpu or cuda, since workers get their GPUs from Ray, got {options.device}"
         )
-    if os.path.exists(options.weights):
-        options = replace(options, weights=os.path.abspath(options.weights))  # workers have other current folders
+    options = _anywhere(options)
     logging.getLogger("ray").setLevel(logging.ERROR)  # what goes well is said by the bar and the table
     todo = []
     for item in items:  # here, so that workers are started for what there is to do alone
@@ -176,6 +179,30 @@ class _Fleet:
         """End all workers, whatever they are at."""
         for hand in list(self._hands):
             self._let_go(hand)
+
+
+def _anywhere(options: BatchOptions) -> BatchOptions:
+    """The options with whole paths: workers have other current folders."""
+
+    def whole(value: Any) -> Any:
+        return os.path.abspath(value) if isinstance(value, (str, os.PathLike)) else value
+
+    def whole_weights(name: str) -> str:
+        return name if name in named.names() else whole(name)
+
+    members = named.members(options.weights)
+    weights = whole_weights(members[0][0])
+    if len(members) > 1:
+        weights = "+".join(f"{whole_weights(name)}*{Decimal(share):f}" for name, share in members)
+    return replace(
+        options,
+        src=Path(whole(options.src)),
+        dst=Path(whole(options.dst)),
+        weights=weights,
+        **{name: whole(getattr(options, name)) for name in ("hints", "chroma_from", "chroma_to")},
+        references=tuple(Weighted(whole(one), weight) for one, weight in map(reference_of, options.references)),
+        key_frames=tuple(map(whole, options.key_frames)),
+    )
 
 
 def _connect(address: str) -> None:

@@ -17,7 +17,7 @@ from ..pictures.line import color_file
 from ..pictures.outcome import Outcome
 from ..pictures.targets import Conversion, companions
 from .claims import claim
-from .items import Item, Result, chroma_film, exists, stamp
+from .items import Item, Result, chroma_film, exists, key_frame_folder, stamp
 
 _DEATHS = 3  # so many workers may die at an item
 
@@ -62,7 +62,7 @@ class Painter:
         asked |= companions(self.options, name)
         if self.options.chroma_to is not None:
             asked["chroma_to"] = chroma_film(Path(self.options.chroma_to), name)
-        folders = [Path(one) / name.with_suffix("") for one in self.options.key_frames]
+        folders = [key_frame_folder(one, name) for one in self.options.key_frames]
         asked["key_frames"] = tuple(folder for folder in folders if folder.is_dir())
         asked["carry"] = self.options.carry and bool(asked["key_frames"])
         report = video(item.source, item.target, **asked, resume=resume, progress=self.progress)

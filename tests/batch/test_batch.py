@@ -100,6 +100,7 @@ def test_the_command_ends_with_a_table_and_a_code(
         ({"workers": 2}, "workers: must be 1 or more, and needs --ray, got 2"),
         ({"ray": "local", "workers": 0}, "workers: must be 1 or more, and needs --ray, got 0"),
         ({"ray": "local", "device": "cuda:1"}, "device: with --ray must be auto, cpu or cuda.* got cuda:1"),
+        ({"key_frames": ("{in}/p0",)}, "key_frames: .*p0 must hold folders named as the films, got none that is"),
         ({"saturation": 11.0}, "saturation: must lie in 0..10, got 11"),
     ],
 )
@@ -108,6 +109,8 @@ def test_bad_input_is_refused_before_any_work(tree: Path, options: dict[str, Any
     for name in ("a.jpg", "a.tif"):
         picture(tree.parent / "twins" / name)
     given = {"src": "in", "dst": "out", "device": "cpu", **options}
+    if "key_frames" in given:
+        given["key_frames"] = tuple(one.replace("{in}", str(tree)) for one in given["key_frames"])
     folders = {name: tree.parent / given.pop(name) for name in ("src", "dst")}
     with pytest.raises(ValueError, match=words):
         batch(BatchOptions(**folders, **given))

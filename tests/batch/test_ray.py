@@ -18,11 +18,12 @@ from film_clips import frames_of
 import fastcolor
 from fastcolor.batch import ray as on_ray
 from fastcolor.batch.batch import batch
+from fastcolor.models.named import members
 from fastcolor.options.batch import BatchOptions
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     with pytest.MonkeyPatch.context() as patch:
@@ -30,7 +31,9 @@ def cluster() -> Iterator[Any]:
         patch.setenv("RAY_DISABLE_IMPORT_WARNING", "1")
         patch.setenv("RAY_raylet_start_wait_time_s", "120")  # a busy machine's
         head = {"num_cpus": 2, "num_gpus": 0, "include_dashboard": False, "object_store_memory": 80 << 20}
-        cluster = Cluster(initialize_head=True, head_node_args=head)
+        with pytest.MonkeyPatch.context() as elsewhere:  # as a cluster's other machines are
+            elsewhere.chdir(tmp_path_factory.mktemp("elsewhere"))
+            cluster = Cluster(initialize_head=True, head_node_args=head)
         yield cluster
         cluster.shutdown()
 
@@ -84,11 +87,26 @@ def test_a_killed_worker_s_film_is_done_by_another(address: str, tree: Path, tmp
     assert row(str(again), "skipped (exist)") == [12, 2]
 
 
+def test_paths_hold_where_workers_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = BatchOptions(
+        Path("in"), Path("out"), weights="a.safetensors*3 + default*0.1", hints="hints", chroma_to="colours",
+        references=("0.5=one.png",), key_frames=("keys",),
+    )  # fmt: skip
+    found = on_ray._anywhere(options)
+    assert (found.src, found.dst) == (tmp_path / "in", tmp_path / "out")
+    assert members(found.weights) == [(f"{tmp_path}/a.safetensors", 3.0), ("default", 0.1)]
+    assert (found.hints, found.chroma_to, found.chroma_from) == (f"{tmp_path}/hints", f"{tmp_path}/colours", None)
+    assert (found.references, found.key_frames) == (((f"{tmp_path}/one.png", 0.5),), (f"{tmp_path}/keys",))
+
+
 def test_what_a_killed_worker_had_finished_is_not_done_again(address: str, tmp_path: Path, net: str) -> None:
     src, out = tmp_path / "in", tmp_path / "out"
     for index in range(40):
         picture(src / f"{index:02}.png", index, scale=16)
-    process = start(src, out, net, "--ray", address, "--workers", "1")
+    # The paths are from here, where the workers are not.
+    relative = [os.path.relpath(path) for path in (src, out, net)]
+    process = start(Path(relative[0]), Path(relative[1]), relative[2], "--ray", address, "--workers", "1")
     until(lambda: (out / "02.png").exists(), process)  # the third of the first task's ten
     worker = until(lambda: next((pid for name in os.listdir(src) if (pid := holder(out / name))), None), process)
     os.kill(worker, signal.SIGKILL)
