@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from .base import one_word
+from .base import check_value, one_word, rules
 from .hints import Hint, read_hints
 from .look import Look
 from .references import reference_of
@@ -42,8 +42,7 @@ class Steering(Look):
             ValueError: one is out of range, or two cannot go together.
         """
         super().check()
-        if self.reference_tone == "on" and not self.references:
-            raise ValueError("reference_tone: must come with references, got none")
+        check_tone(self.reference_tone, self.references)
         named = [("hints", self.hints), ("chroma_from", self.chroma_from)]
         for name, value in [*named, *(("reference", reference_of(one).picture) for one in self.references)]:
             if isinstance(value, (str, os.PathLike)) and not os.path.exists(value):
@@ -60,6 +59,15 @@ class Painting(Steering):
     """Keep pictures and stretches of films that are in colour as they are; sepia and other tints count as gray."""
     overwrite: bool = False
     """Replace existing outputs, and unfinished ones."""
+
+
+def check_tone(reference_tone: str, references: Sequence[Any]) -> None:
+    """ValueError where it is neither "on" nor "off", or "on" without references."""
+    if reference_tone == "off":
+        return
+    check_value("reference_tone", reference_tone, rules(Steering)["reference_tone"])
+    if not references:
+        raise ValueError("reference_tone: must come with references, got none")
 
 
 def hints_from(value: str | os.PathLike[str] | Sequence[Hint] | None, *, film: bool) -> list[Hint]:

@@ -89,8 +89,9 @@ class Canvas:
             return compose(colorizer._paint_one(ab, picture, saturation, known=True), picture)
         if told:
             features = Features(picture, self.size, self._seen, self._trust, self._lightness)
-            given = colorizer._given(features, told.hints, [colorizer.reference(one) for one in told.references])
-            return colorizer._colours(features, given, temperature, saturation)
+            known = [colorizer.reference(one) for one in told.references]
+            given = colorizer._given(features, told.hints, known)
+            return colorizer._colours(features, given, temperature, saturation, tone=known if told.tone else ())
         ab = self._automatic(temperature)
         return compose(colorizer._paint_one(ab, picture, saturation * self._trust), picture)
 

@@ -6,6 +6,7 @@ import functools
 import logging
 import math
 import os
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import overload
@@ -19,12 +20,13 @@ from torch import Tensor
 from .. import ops
 from ..formats.picture import Picture, compose
 from ..formats.pixels import eight_bit
+from ..models import named
 from ..models.generator import at_once
 from ..options.base import takes
 from ..options.hints import Hint
 from ..options.look import Edges, Merge, check_look
 from ..options.references import Weighted, reference_of
-from ..options.steering import Steering, hints_from
+from ..options.steering import Steering, check_tone, hints_from
 from ..predictor import Predictor
 from ..steering.planes import planes
 from ..steering.references import LEVELS, Reference, matched, toned
@@ -34,6 +36,7 @@ from .version import Version, colours_of
 
 _FULL_DETAIL, _FULL_SIDE = 2.0, 32  # spread of L, and side in pixels, from which colours are trusted whole
 _REFERENCES = 8  # that are kept
+_looking = threading.Lock()  # at references: of several painters that want one, the first makes it
 log = logging.getLogger("fastcolor")
 
 
@@ -98,7 +101,7 @@ class Colorizer(Predictor):
     """
 
     @functools.cached_property
-    def _references(self) -> dict[tuple[str, int], Reference]:
+    def _references(self) -> dict[tuple[str, int, int], Reference]:
         return {}
 
     @overload
@@ -153,6 +156,7 @@ class Colorizer(Predictor):
             ValueError, FileNotFoundError: not a readable picture, numbers out of range, a network that follows no
                 hints, a version that is gray or shows something else.
         """
+        check_tone(reference_tone, references)
         tone = reference_tone == "on"
         told = Told(tuple(hints_from(hints, film=False)), chroma_from, tuple(references), tone)
         if not isinstance(image, (list, tuple)):
@@ -312,27 +316,26 @@ class Colorizer(Predictor):
     def reference(self, value: ImageLike | Weighted) -> Reference:
         """A reference as the network sees it; of files those used last are kept. value: as `reference_of` takes it."""
         image, weight = reference_of(value)
-        return replace(self._reference(image), weight=weight)
+        if not isinstance(image, (str, os.PathLike)):
+            return replace(self._reference(image), weight=weight)
+        key = (os.fspath(image), os.stat(image).st_mtime_ns, self.size)
+        with _looking:
+            found = self._references.pop(key, None) or self._reference(image)
+            while len(self._references) >= _REFERENCES:
+                del self._references[next(iter(self._references))]
+            self._references[key] = found
+        return replace(found, weight=weight)
 
     def _reference(self, image: ImageLike) -> Reference:
-        key = None
-        if isinstance(image, (str, os.PathLike)):
-            key = (os.fspath(image), os.stat(image).st_mtime_ns)
-            if key in self._references:
-                return self._references[key]
         picture = opened(image)
         if not in_color(picture):
-            raise ValueError(f"references: must be in colour, got a gray picture{f', {key[0]}' if key else ''}")
+            name = f", {os.fspath(image)}" if isinstance(image, (str, os.PathLike)) else ""
+            raise ValueError(f"references: must be in colour, got a gray picture{name}")
         features = self._features(picture)
         pixels = np.ascontiguousarray(eight_bit(picture.pixels))
         ab = ops.rgb_to_lab(torch.from_numpy(pixels)[None], layout="hwc")[:, 1:]
         ab = F.interpolate(ab, features.size, mode="bilinear", antialias=True, align_corners=False)
-        found = Reference(features.seen, ab, features.lightness)
-        if key is not None:
-            while len(self._references) >= _REFERENCES:
-                del self._references[next(iter(self._references))]
-            self._references[key] = found
-        return found
+        return Reference(features.seen, ab, features.lightness)
 
     def _colours(
         self,
@@ -358,9 +361,17 @@ def _trust(lightness: Tensor, shape: tuple[int, ...]) -> float:
     return min(1.0, detail) * min(1.0, math.sqrt(math.prod(shape)) / _FULL_SIDE)
 
 
+def _stamps(weights: str) -> tuple[tuple[int, ...], ...]:
+    """What tells files of weights from those that bear their names later."""
+    files = (named.check(name) for name, _ in named.members(weights))
+    found = (file.stat() for file in files if file is not None)
+    return tuple((one.st_dev, one.st_ino, one.st_size, one.st_mtime_ns) for one in found)
+
+
 @functools.lru_cache(maxsize=1)
 def _shared(
     weights: str,
+    stamps: tuple[tuple[int, ...], ...],
     device: str,
     engine: str,
     size: int | None,
@@ -398,8 +409,9 @@ def colorize(options: _Picture) -> Image.Image:
         (96, 64)
     """
     options.check()
+    weights = os.fspath(options.weights)
     colorizer = _shared(
-        os.fspath(options.weights), options.device, options.engine, options.size, options.merge, options.trust_first,
+        weights, _stamps(weights), options.device, options.engine, options.size, options.merge, options.trust_first,
         options.as_published, options.edges,
     )  # fmt: skip
     return colorizer(

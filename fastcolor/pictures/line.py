@@ -71,6 +71,8 @@ class Line:
 
     def __enter__(self) -> Iterator[Passage]:
         log.debug("colouring with %s", self._colorizer.engine)  # which settles its precision, once for all threads
+        if self._options.references or any(one.hints for one in self._conversions):
+            self._colorizer.check_hints()  # which makes what follows them, likewise
         torch.set_num_threads(max(1, self._threads // self._painters))
         self._reader.start()
         return self._items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import glob
 import os
 import re
@@ -197,8 +198,13 @@ def told(conversions: list[Conversion], options: Steering, folder: Path | None) 
     Raises:
         ValueError: one file for several pictures, or a folder of which no file fits any of them.
     """
-    if folder is None and not isinstance(options.hints, (str, os.PathLike)) and options.hints is not None:
-        conversions = [replace(one, hints=tuple(options.hints)) for one in conversions]
+    for name, value in (("hints", options.hints), ("chroma_from", options.chroma_from)):
+        if value is None or isinstance(value, (str, os.PathLike)):
+            continue
+        if folder is not None or name == "chroma_from":
+            rule = "a folder of files named as the inputs, for several" if folder is not None else "a file"
+            raise ValueError(f"{name}: must be {rule}, got {type(value).__name__}")
+        conversions = [replace(one, hints=tuple(value)) for one in conversions]
     for name, given in _files_of(options).items():
         if folder is None and given.is_dir():
             raise ValueError(f"{name}: must be a file for one picture, got the folder {given}")
@@ -240,10 +246,19 @@ def companion(folder: Path, name: Path) -> Path | None:
     place = folder / name.parent
     if not place.is_dir():
         return None
-    found = sorted(path for path in place.iterdir() if path.stem == name.stem and path.is_file())
+    found = [path for path in _by_stem(place, place.stat().st_mtime_ns).get(name.stem, ()) if path.is_file()]
     if place / name.name in found or len(found) < 2:
         return place / name.name if place / name.name in found else next(iter(found), None)
     raise ValueError(f"{place}: several files are named {name.stem}: {', '.join(path.name for path in found)}")
+
+
+@functools.lru_cache(maxsize=64)
+def _by_stem(place: Path, changed: int) -> dict[str, list[Path]]:
+    """What lies in a folder, which is asked for each of many files. changed: when it last did."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(place.iterdir()):
+        found.setdefault(path.stem, []).append(path)
+    return found
 
 
 def share(conversions: list[Conversion], shard: str) -> list[Conversion]:

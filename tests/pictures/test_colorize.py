@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from film_clips import random_net
 from PIL import Image, ImageCms, TiffImagePlugin
 
 import fastcolor
@@ -191,6 +192,15 @@ def test_decompression_bombs_are_refused_with_the_limit(tmp_path: Path) -> None:
     Image.new("1", (30_000, 30_000)).save(tmp_path / "bomb.png")
     with pytest.raises(endings.PictureError, match="more pixels than the limit of 250,000,000"):
         reading.read(tmp_path / "bomb.png")
+
+
+def test_weights_that_were_written_anew_are_read_anew(tmp_path: Path) -> None:
+    for red in (40.0, -40.0):
+        painted = fastcolor.colorize(
+            photograph(), weights=random_net(tmp_path, paints=(red, 40.0)), device="cpu", engine="torch"
+        )
+        a = ops.rgb_to_lab(torch.from_numpy(np.array(painted)), layout="hwc")[1].mean()
+        assert float(a) / red > 0.5
 
 
 def test_bad_arguments(colorizer: Colorizer) -> None:

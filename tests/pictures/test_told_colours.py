@@ -16,11 +16,15 @@ import fastcolor
 from fastcolor import Colorizer, Hint, models, ops
 from fastcolor.batch.batch import batch
 from fastcolor.evaluation.color_errors import near_edges
+from fastcolor.formats.reading import of_image
 from fastcolor.models import weights
 from fastcolor.options.batch import BatchOptions
 from fastcolor.options.pictures import ColorizeOptions
 from fastcolor.palette import Palette
+from fastcolor.pictures.canvas import Canvas
+from fastcolor.pictures.colorize import Told
 from fastcolor.pictures.files import colorize_files
+from fastcolor.pictures.targets import Conversion, told
 from fastcolor.steering.planes import planes
 
 RED = (192, 48, 32)
@@ -136,6 +140,13 @@ def test_networks_that_follow_no_hints_say_so(tmp_path: Path) -> None:
     weights.save(path, model, name="default-mobilenet", options={"bins": 8}, palette=palette, temperature=1, size=64)
     with pytest.raises(ValueError, match="hints: need a network that follows them, got default-mobilenet"):
         Colorizer(path, "cpu", "torch").features(noise())
+    for name in ("a", "b"):  # of a folder's pictures it is said once, not of each
+        (tmp_path / "in").mkdir(exist_ok=True)
+        Image.fromarray(noise()).save(tmp_path / "in" / f"{name}.png")
+        hint_file(tmp_path / "hints" / f"{name}.json")
+    options = ColorizeOptions((tmp_path / "in",), str(tmp_path / "out"), weights=path, hints=tmp_path / "hints")
+    with pytest.raises(ValueError, match="hints: need a network that follows them, got default-mobilenet"):
+        colorize_files(replace(options, device="cpu", engine="torch"))
 
 
 def test_siggraph17_follows_hints_as_published(tmp_path: Path) -> None:
@@ -275,6 +286,8 @@ def test_files_that_cannot_be_are_told_before_there_is_work(obedient: Path, tmp_
         hints=hint_file(tmp_path / "e" / "c.json").parent,
     )
     refused("hint 1: color must be #rrggbb", folder, hints=hint_file(tmp_path / "f" / "b.json", "red").parent)
+    refused("hints: must be a folder of files .* got list", folder, hints=[Hint(0.5, 0.5, RED)])
+    refused("chroma_from: must be a file, got Image", one, chroma_from=Image.new("RGB", (8, 8), "red"))
     refused("hints and chroma_from exclude", one, hints=hint_file(tmp_path / "h.json"), chroma_from=one)
     Image.new("RGB", (8, 8), "red").save(tmp_path / "version.png")
     with pytest.raises(ValueError, match=r"chroma_from: must not be the output, got .*version\.png"):
@@ -299,6 +312,19 @@ def test_colours_of_a_small_version_end_at_edges(obedient: str) -> None:
     assert own[0].tobytes() == own[1].tobytes()
     with pytest.raises(ValueError, match="edges: must be one of auto, on, off, got 'hard'"):
         fastcolor.colorize(truth, edges="hard")
+
+
+def test_a_folder_of_hints_is_listed_once_for_all_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [Path(f"{number}.png") for number in range(30)]
+    for name in names:
+        hint_file(tmp_path / "hints" / name.with_suffix(".json"))
+    listed: list[Path] = []
+    list_of = Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda path: (listed.append(path), list_of(path))[1])
+    options = ColorizeOptions((), "out", hints=tmp_path / "hints")
+    found = told([Conversion(name, Path("out") / name) for name in names], options, Path("out"))
+    assert [one.hints for one in found] == [tmp_path / "hints" / name.with_suffix(".json") for name in names]
+    assert len(listed) == 1
 
 
 def test_references_colour_what_looks_alike_and_nothing_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -327,6 +353,12 @@ def test_references_colour_what_looks_alike_and_nothing_else(tmp_path: Path, cap
     assert np.linalg.norm(means[1] - means[2]) < np.linalg.norm(means[0] - means[2]) - 1
     hinted = colorizer(gray, references=[flipped], hints=[Hint(0.1, 0.1, "#2030c0", radius=0.05)])
     assert float(ab_of(hinted)[1, 10:22, 16:28].mean()) < -20  # a hint counts more than a reference
+    canvas = Canvas(colorizer, of_image(gray), side=224)
+    shown = canvas.paint(Told(references=(other,), tone=True), whole=lambda: of_image(gray))
+    assert np.array_equal(ab_of(shown), toned)
+    for tone, words in (("yes", "must be one of on, off, got 'yes'"), ("on", "must come with references, got none")):
+        with pytest.raises(ValueError, match=f"reference_tone: {words}"):
+            colorizer(gray, reference_tone=tone)
     with pytest.raises(ValueError, match="references: must be in colour, got a gray picture"):
         colorizer(gray, references=[gray])
     with pytest.raises(ValueError, match="references and chroma_from exclude each other"):
