@@ -139,8 +139,8 @@ class Parts:
         return json.loads(file.read_text()) if file.exists() else None
 
     def publish(self) -> None:
-        """Give the joined film its name and clear the parts away."""
-        publish(self.whole, self.dst)
+        """Give the joined film its name and, once it is on the disk, clear the parts away."""
+        publish(self.whole, self.dst, durable=True)
         self.discard()
 
     def discard(self) -> None:

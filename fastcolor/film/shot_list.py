@@ -14,6 +14,7 @@ from .shots import each_shot
 
 SHEET = 240  # pixels of the width of a picture on the sheet
 COLUMNS = 5
+TALLEST = 65_000  # pixels of the sheet: a JPEG has 65,500 at most
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,13 @@ def find_shots(path: Path) -> list[Found]:
 def contact_sheet(shots: list[Found]) -> Image.Image:
     """All shots' pictures with their numbers and times."""
     width, height = max(shot.picture.width for shot in shots), max(shot.picture.height for shot in shots)
-    rows = -(-len(shots) // COLUMNS)
-    columns = min(COLUMNS, len(shots))
+    most = TALLEST // (height + 28)  # rows
+    columns = min(max(COLUMNS, -(-len(shots) // most)), len(shots))
+    rows = -(-len(shots) // columns)
     sheet = Image.new("RGB", (columns * (width + 8) + 8, rows * (height + 28) + 8), "white")
     draw = ImageDraw.Draw(sheet)
     for i, shot in enumerate(shots):
-        left, top = 8 + i % COLUMNS * (width + 8), 8 + i // COLUMNS * (height + 28)
+        left, top = 8 + i % columns * (width + 8), 8 + i // columns * (height + 28)
         sheet.paste(shot.picture, (left, top))
         draw.text((left, top + shot.picture.height + 4), f"{i + 1}  {clock(shot.start)} to {clock(shot.end)}", "black")
     return sheet

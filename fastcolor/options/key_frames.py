@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterable
@@ -42,6 +43,8 @@ def key_frames_of(values: Iterable[Any]) -> list[KeyFrame]:
         else:
             raise ValueError(f"key_frames: must be TIME=PICTURE or a folder, got {value!r}")
     for one in found:
+        if not 0 <= one.seconds < math.inf:
+            raise ValueError(f"key_frames: time must be at least 0 seconds, got {one.seconds:g}")
         if isinstance(one.picture, (str, os.PathLike)) and not os.path.isfile(one.picture):
             raise FileNotFoundError(f"key_frames: no such file: {one.picture}")
     found.sort(key=lambda one: one.seconds)
@@ -65,9 +68,6 @@ def _named(value: str) -> list[KeyFrame]:
 
 def _time(words: str, whole: str) -> float:
     try:
-        at = seconds(words)
+        return seconds(words)
     except ValueError:
         raise ValueError(f"key_frames: must name a time in seconds or [HH:]MM:SS, got {whole!r}") from None
-    if not at >= 0:
-        raise ValueError(f"key_frames: time must be at least 0 seconds, got {whole!r}")
-    return at

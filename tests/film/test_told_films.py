@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from PIL import Image
 import fastcolor
 from fastcolor import Hint
 from fastcolor.commands.shots import run_shots
+from fastcolor.film.shot_list import Found, contact_sheet
 from fastcolor.film.video import _made_from
 from fastcolor.options.film import VideoOptions
 from fastcolor.options.key_frames import KeyFrame, key_frames_of
@@ -239,6 +241,12 @@ def test_a_project_says_what_is_known_of_each_shot(
     refused("shot 1: saturation: must lie in 0..10, got 11", {"shots": [{**first, "saturation": 11}]})
 
 
+def test_the_sheet_of_any_number_of_shots_is_a_jpeg() -> None:
+    sheet = contact_sheet([Found(0, 1, 24, Image.new("RGB", (2, 2000), "red"))] * 200)
+    assert sheet.height < 65_500 and sheet.width == 7 * 10 + 8  # in 29 rows of 32
+    assert [sheet.getpixel((8 + 10 * (i % 7), 8 + 2028 * (i // 7))) for i in (0, 6, 7, 199)] == [(255, 0, 0)] * 4
+
+
 def test_a_project_loses_nothing_that_it_says(tmp_path: Path) -> None:
     file = tmp_path / "p.json"
     text = '{"version": 1, "film": "a.mp4", "shots": [{"start": 0, "end": 1, "saturation": 1.5}]}'
@@ -258,4 +266,7 @@ def test_times_of_key_frames(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     found = key_frames_of([tmp_path, f"1:02={tmp_path / '7.5.jpg'}", (90, "x")][:2])
     assert [one.seconds for one in found] == [7.5, 62.0, 83.4]
+    for time in (-1.0, math.nan, math.inf):
+        with pytest.raises(ValueError, match="key_frames: time must be at least 0 seconds, got"):
+            key_frames_of([(time, tmp_path / "7.5.jpg")])
     assert key_frames_of([f"01:00:00.040={tmp_path / '7.5.jpg'}"]) == [KeyFrame(3600.04, tmp_path / "7.5.jpg")]

@@ -31,6 +31,17 @@ def start(src: Path, dst: Path, net: str, options: str = "") -> subprocess.Popen
     return in_process(f"import fastcolor; fastcolor.video({str(src)!r}, {str(dst)!r}, weights={net!r}{options})")
 
 
+def test_a_film_is_on_the_disk_before_its_parts_are_cleared_away(
+    tmp_path: Path, net: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forced: list[int] = []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda number: (forced.append(os.fstat(number).st_ino), fsync(number))[1])
+    src, dst = clip(tmp_path / "a.mkv", frames=2), tmp_path / "b.mkv"
+    fastcolor.video(src, dst, weights=net, device="cpu", engine="torch", fast=True)
+    assert dst.stat().st_ino in forced and not dst.with_name("b.mkv.part").exists()
+
+
 def finished(dst: Path) -> list[str]:
     return sorted(path.name for path in dst.with_name(f"{dst.name}.part").glob("0*.safetensors"))
 
