@@ -77,23 +77,25 @@ def find(source: Source) -> list[Item]:
         shards = [p for p in sorted(path.iterdir()) if p.suffix.lower() in (".zip", ".tar")]
         items += [item for shard in shards for item in find(shard)]
     elif path.suffix.lower() == ".txt":
-        lines = [line.strip() for line in path.read_text().splitlines()]
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
         items = [Item(str(path.parent / line)) for line in lines if line]
     elif _is_picture(path.name):
         items = [Item(str(path))]
     elif zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            members = [m for m in archive.infolist() if _is_picture(m.filename)]
-        if unknown := [
-            m.filename for m in members if m.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-        ]:
+            packed = [m for m in archive.infolist() if _is_picture(m.filename)]
+        if unknown := [m.filename for m in packed if m.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)]:
             raise ValueError(
                 f"data: zip members must be stored or deflated, got another method for {unknown[0]} in {path}"
             )
-        items = [Item(str(path), m.filename, m.header_offset, m.compress_size, m.compress_type) for m in members]
+        items = [Item(str(path), m.filename, m.header_offset, m.compress_size, m.compress_type) for m in packed]
     elif tarfile.is_tarfile(path):
-        with tarfile.open(path, "r:") as archive:  # uncompressed: members are byte ranges
-            items = [Item(str(path), m.name, m.offset_data, m.size) for m in archive if _is_picture(m.name)]
+        try:
+            with tarfile.open(path, "r:") as archive:  # uncompressed: members are byte ranges
+                members = [m for m in archive if m.isreg() and _is_picture(m.name)]
+        except tarfile.ReadError:
+            raise ValueError(f"data: tar files must be uncompressed and whole, got {path}") from None
+        items = [Item(str(path), m.name, m.offset_data, m.size) for m in members]
     else:
         raise ValueError(f"data: must be a picture, folder, list (.txt), zip or tar file, got {path}")
     if not items:

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from . import ops
 from .constants import __version__
 from .data import Item, Source, decode, find
+from .device import device_of
 
 # The histogram that k-means and priors are fitted on: cells of 1 ab unit over [-128, 128).
 HISTOGRAM = 256
@@ -59,12 +60,12 @@ def survey(
     """
     if size is not None and size < 1:
         raise ValueError(f"size: must be at least 1, got {size}")
-    threads = threads or os.cpu_count() or 1
+    threads, where = threads or os.cpu_count() or 1, device_of(device)
     items = find(source)
     bar = tqdm(total=len(items), unit="picture", disable=None if progress else True)
 
     def count(mine: list[Item]) -> tuple[Tensor, int, list[str]]:
-        counts = torch.zeros(HISTOGRAM * HISTOGRAM, dtype=torch.int64, device=device)
+        counts = torch.zeros(HISTOGRAM * HISTOGRAM, dtype=torch.int64, device=where)
         pictures, problems = 0, []
         for item in mine:
             try:
@@ -72,7 +73,7 @@ def survey(
             except ValueError as error:
                 problems.append(str(error))
             else:
-                counts += count_cells(ops.rgb_to_lab(rgb[None].to(device), layout="hwc")[:, 1:])
+                counts += count_cells(ops.rgb_to_lab(rgb[None].to(where), layout="hwc")[:, 1:])
                 pictures += 1
             bar.update()
         return counts, pictures, problems

@@ -37,7 +37,7 @@ def test_every_kind_of_source_gives_the_same_pictures(folder: Path, tmp_path: Pa
             [archive.add(file, file.name) for file in files]
     elif kind == "list":
         source = tmp_path / "p.txt"
-        source.write_text("\n".join(str(file.relative_to(tmp_path)) for file in files) + "\n")
+        source.write_text("\ufeff" + "\n".join(str(file.relative_to(tmp_path)) for file in files) + "\n")
     elif kind == "several":
         source = files
     found = dict(zip(names(source), [rgb for _, rgb in data.pictures(source)], strict=True))
@@ -64,6 +64,10 @@ def test_sources_without_pictures(tmp_path: Path) -> None:
     (tmp_path / "x.bin").write_bytes(b"abc")
     with pytest.raises(ValueError, match="data: must be a picture, folder, list"):
         data.find(tmp_path / "x.bin")
+    with tarfile.open(tmp_path / "x.tar.gz", "w:gz") as archive:
+        archive.add(tmp_path / "x.bin", "a.jpg")
+    with pytest.raises(ValueError, match="data: tar files must be uncompressed and whole, got "):
+        data.find(tmp_path / "x.tar.gz")
     (tmp_path / "only.jpg").write_bytes(b"abc")
     with pytest.warns(UserWarning, match="skipped"), pytest.raises(ValueError, match="no readable picture"):
         list(data.pictures(tmp_path))

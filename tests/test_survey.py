@@ -87,6 +87,8 @@ def test_sources_that_cannot_be_counted(folder: Path) -> None:
         survey(folder / "broken.jpg")
     with pytest.raises(ValueError, match="size: must be at least 1, got 0"):
         survey(folder, size=0)
+    with pytest.raises(ValueError, match="device: must be auto, cpu, cuda or cuda:N, got 'gpu'"):
+        survey(folder, device="gpu")
 
 
 def test_priors_on_disk(tmp_path: Path) -> None:

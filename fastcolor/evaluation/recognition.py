@@ -108,7 +108,7 @@ def _lite(path: Path, state: dict[str, Tensor]) -> nn.Module:
 def load_labels(path: str | os.PathLike[str]) -> dict[str, int]:
     """The number of each class by its name: line i of a text file names class i, by the whole line and, as in lists of
     ImageNet's synsets, by its first word."""
-    lines = [line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines()]
+    lines = [line.strip() for line in Path(path).read_text(encoding="utf-8-sig").splitlines()]
     first = {line.split()[0]: i for i, line in reversed(list(enumerate(lines))) if line}
     return {**first, **{line: i for i, line in enumerate(lines) if line}}
 
