@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -136,16 +136,13 @@ def _measured(options: EvaluateOptions, shown: Gallery | Sheet) -> tuple[dict[st
 
 
 def _title(options: EvaluateOptions, weights: Sequence[str | os.PathLike[str]], engine: str) -> str:
-    changed = {
-        "temperature": options.temperature,
-        "saturation": options.saturation,
-        "detail": options.size,
-        "limit": options.limit,
-        "square": options.square,
-        "merge": None if options.merge == "share" else options.merge,
-    }
-    given = "".join(f" --{name} {value}" for name, value in changed.items() if value not in (None, 1.0))
-    given += " --as-published" * options.as_published + " --trust-first" * options.trust_first
+    """The command that measures the same, and the engine."""
+    given = ""
+    for field in fields(options):
+        value = getattr(options, field.name)
+        if field.name not in ("weights", "data", "report", "device", "engine") and value != field.default:
+            flag = f" --{'detail' if field.name == 'size' else field.name.replace('_', '-')}"
+            given += flag if value is True else f"{flag} {value}"
     return f"fastcolor evaluate {','.join(os.fspath(one) for one in weights)} {_names(options.data)}{given} ({engine})"
 
 

@@ -47,7 +47,7 @@ class EvaluateOptions(Look):
     perceptual_layers: FilePath | None = None
     """The weights of its channels (a state dict of lin0..6.weight, as LPIPS publishes them)."""
     probes: bool = False
-    """Probe each block of the network with pictures in one folder a class."""
+    """Probe each block of the network with all pictures, whatever the limit, in one folder a class."""
     report: FilePath | None = None
     """Write measures and pictures, from best to worst, here (.html or .png); of several weights a picture a row."""
 
@@ -60,6 +60,8 @@ class EvaluateOptions(Look):
         super().check()
         if self.probes and "+" in os.fspath(self.weights):
             raise ValueError(f"probes: must come with one network, got weights {str(self.weights)!r}")
+        if self.probes and Path(self.weights).suffix in (".onnx", ".engine"):
+            raise ValueError(f"probes: must come with a network in torch, got the exported file {self.weights}")
         if self.report is not None and Path(self.report).suffix.lower() not in REPORTS:
             raise ValueError(f"report: must end in one of {', '.join(REPORTS)}, got {str(self.report)!r}")
         if self.labels is not None and self.classifier is None:

@@ -164,6 +164,10 @@ def test_arguments_that_do_not_fit(labelled: Path, tmp_path: Path) -> None:
         ),
         ("limit: must be at least 1, got 0", {"limit": 0}),
         ("probes: must come with one network, got", {"probes": True, "weights": "default+eccv16"}),
+        (
+            "probes: must come with a network in torch, got the exported file net.onnx",
+            {"probes": True, "weights": "net.onnx"},
+        ),
         ("square: must be at least 16 pixels, got 3", {"square": 3}),
         ("fid: needs at least two pictures, got 1", {"fid": tmp_path / "means.pt", "limit": 1}),
     ]:

@@ -15,6 +15,8 @@ import pytest
 from PIL import Image
 
 import fastcolor
+from fastcolor.evaluation.evaluate import _title
+from fastcolor.evaluation.options import EvaluateOptions
 from fastcolor.evaluation.report import Line, Report, Shown
 
 NASTY = '<script>alert("x")</script> & ümläut \udcff\n2.png'
@@ -122,6 +124,14 @@ def test_pictures_stand_from_best_to_worst(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr("fastcolor.evaluation.meter._MANY", 6)
     best, worst = sections("parts.html").values()
     assert [gain for _, gain in best] == gains[:6] and [gain for _, gain in worst] == gains[-6:]
+
+
+def test_the_title_is_the_command_that_measures_the_same() -> None:
+    options = EvaluateOptions("net.pth", "a.zip", saturation=0.5, size=128, limit=1, prior="imagenet", probes=True)
+    assert _title(options, ["net.pth"], "torch cpu float32") == (
+        "fastcolor evaluate net.pth a.zip --saturation 0.5 --detail 128 --limit 1 --prior imagenet --probes "
+        "(torch cpu float32)"
+    )
 
 
 def test_from_the_command_line(tmp_path: Path) -> None:
