@@ -97,6 +97,8 @@ def prepared(preset: Preset, items: list[Item], options: TrainOptions) -> Iterat
         class_prior = None
         if preset.needs_prior:
             class_prior = folder.prior(lambda: _measured_prior(items, palette) if own_prior is None else own_prior)
+            same = own_prior is None or torch.equal(own_prior, class_prior)
+            check(same, "prior", f"be the one that the run in {options.out} began with", options.prior)
 
         crops = Crops(items, options.seed)
         model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

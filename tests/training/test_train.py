@@ -289,6 +289,11 @@ def test_palette_and_prior_of_ones_own(photographs: Path, tmp_path: Path) -> Non
     with pytest.raises(ValueError, match="palette: must be left out: pix2pix has no classes"):
         fastcolor.train(photographs, two_stages(), tmp_path / "other", palette=colours)
     assert not (tmp_path / "other").exists()
+    save_prior(tmp_path / "flat.safetensors", torch.full((32,), 1 / 32), colours)
+    with pytest.raises(ValueError, match=r"prior: must be the one that the run in .*run began with, got .*flat"):
+        fastcolor.train(
+            photographs, out=tmp_path / "run", resume=True, **{**options, "prior": tmp_path / "flat.safetensors"}
+        )
 
 
 def test_tensorboard_gets_the_curves(photographs: Path, tmp_path: Path) -> None:
