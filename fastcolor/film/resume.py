@@ -42,6 +42,22 @@ def fingerprint(path: Path) -> str:
     return f"{size} bytes, {digest.hexdigest()[:32]}"
 
 
+def folder_of(dst: Path) -> Path:
+    """Where the parts of an output lie."""
+    fits = len(os.fsencode(dst.name)) <= 250  # file systems take names of 255 bytes
+    return dst.with_name(f"{dst.name}.part") if fits else beside(dst, "part")
+
+
+def check_unfinished(dst: Path, *, resume: bool, overwrite: bool) -> None:
+    """FileExistsError where another run's parts are there, and neither `resume` nor `overwrite` was asked for."""
+    folder = folder_of(dst)
+    if folder.exists() and not (resume or overwrite):
+        raise FileExistsError(
+            f"{folder} holds an unfinished run; --resume (resume=True) goes on with it, "
+            "--overwrite (overwrite=True) starts anew"
+        )
+
+
 class ChangedError(ValueError):
     """There are parts, but they were made from something else."""
 
@@ -66,17 +82,11 @@ class Parts:
     """
 
     def __init__(self, dst: Path, job: Job, *, resume: bool, overwrite: bool) -> None:
-        fits = len(os.fsencode(dst.name)) <= 250  # file systems take names of 255 bytes
-        self.dst, self.folder = dst, dst.with_name(f"{dst.name}.part") if fits else beside(dst, "part")
+        self.dst, self.folder = dst, folder_of(dst)
         self._lock: Any = None
         self.painted_by: str | None = None  # the engine of the parts there are
-        there = self.folder.exists()
-        if there and not (resume or overwrite):
-            raise FileExistsError(
-                f"{self.folder} holds an unfinished run; --resume (resume=True) goes on with it, "
-                "--overwrite (overwrite=True) starts anew"
-            )
-        if there and resume:
+        check_unfinished(dst, resume=resume, overwrite=overwrite)
+        if self.folder.exists() and resume:
             self._compare(job)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -18,6 +18,7 @@ from ..options.key_frames import key_frames_of
 from ..options.project import Shot, read_project
 from ..options.references import reference_of
 from ..options.steering import hints_from
+from .resume import Parts, check_unfinished, fingerprint
 
 if TYPE_CHECKING:
     from .probe import Film
@@ -106,7 +107,6 @@ def video(options: VideoOptions) -> VideoReport:
     from .chroma_source import ChromaSource
     from .job import FilmJob
     from .network import Network
-    from .resume import Parts
     from .told import Told
 
     cut, shots = Cut.of(film, options.start, options.end), _shots(options)
@@ -116,7 +116,7 @@ def video(options: VideoOptions) -> VideoReport:
     network = Network(options, (film.frames or 1000) // (6 if adaptive else 1), now=not covered)
     found = gpu.choose_hardware(film, encoding, options, network.device)
     encoding = found.encoding
-    made_from = _made_from(src, options, encoding.encoder) | {"painted by": {"engine": network.engine}}
+    made_from = _made_from(src, options, encoding.encoder, covered=covered) | {"painted by": {"engine": network.engine}}
     told = None
     if shots or options.hints is not None or options.key_frames or options.references:
         colorizer = network.predictor
@@ -181,14 +181,18 @@ def _previewed(film: Film, options: VideoOptions) -> VideoOptions:
     return replace(options, start=start or None, end=start + 10, fast=not options.lossless, preview=False)
 
 
-def _made_from(src: Path, options: VideoOptions, encoder: str) -> dict[str, dict[str, Any]]:
-    """Everything that decides what the film's parts hold."""
+def _made_from(src: Path, options: VideoOptions, encoder: str, *, covered: bool = False) -> dict[str, dict[str, Any]]:
+    """Everything that decides what the film's parts hold. covered: another version gives all colours, so that nothing
+    is downloaded for them."""
     import av
 
     from ..constants import __version__
-    from .resume import fingerprint
 
-    members = [(share, fingerprint(named.locate(name))) for name, share in named.members(options.weights)]
+    def content(name: str) -> str:
+        unneeded = covered and named.check(name) is None
+        return f"{name}, as published" if unneeded else fingerprint(named.locate(name))
+
+    members = [(share, content(name)) for name, share in named.members(options.weights)]
     same = asdict(options)
     # Of the hardware the encoder alone matters.
     for name in ("src", "dst", "weights", "resume", "overwrite", "preview", "hardware", "progress", "trust_first"):
@@ -233,6 +237,7 @@ def _check(src: Path, dst: Path, options: VideoOptions) -> None:
         raise ValueError(f"input and output are the same file, {src}")
     if dst.exists() and not options.overwrite:
         raise FileExistsError(f"{dst} exists already; --overwrite (overwrite=True) replaces it")
+    check_unfinished(dst, resume=options.resume, overwrite=options.overwrite)
     hints_from(options.hints, film=True)
     told = [*key_frames_of(options.key_frames), *(one for shot in _shots(options) for one in shot.key_frames)]
     if options.carry and not told:

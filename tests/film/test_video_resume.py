@@ -42,6 +42,13 @@ def test_a_film_is_on_the_disk_before_its_parts_are_cleared_away(
     assert dst.stat().st_ino in forced and not dst.with_name("b.mkv.part").exists()
 
 
+def test_an_unfinished_run_is_told_of_before_anything_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.mkv").write_text("no film")
+    (tmp_path / "b.mkv.part").mkdir()
+    with pytest.raises(FileExistsError, match=r"b\.mkv\.part holds an unfinished run; --resume"):
+        fastcolor.video(tmp_path / "a.mkv", tmp_path / "b.mkv")
+
+
 def finished(dst: Path) -> list[str]:
     return sorted(path.name for path in dst.with_name(f"{dst.name}.part").glob("0*.safetensors"))
 
