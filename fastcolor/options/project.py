@@ -50,7 +50,7 @@ class Shot:
     def mark(self) -> str:
         """What tells this from the same shot with other things said of it, files' contents too."""
         digest = hashlib.sha256(self.words.encode())
-        for path in (one.picture for one in (*self.references, *self.key_frames)):
+        for path in [one.picture for one in self.references] + [one.picture for one in self.key_frames]:
             digest.update(Path(path).read_bytes())
         return digest.hexdigest()[:16]
 

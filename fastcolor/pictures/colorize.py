@@ -25,7 +25,7 @@ from ..models.generator import at_once
 from ..options.base import takes
 from ..options.hints import Hint
 from ..options.look import Edges, Merge, check_look
-from ..options.references import Weighted, reference_of
+from ..options.references import reference_of
 from ..options.steering import Steering, check_tone, hints_from
 from ..predictor import Predictor
 from ..steering.planes import planes
@@ -62,7 +62,7 @@ class Told:
 
     hints: tuple[Hint, ...] = ()
     version: ImageLike | None = None
-    references: tuple[ImageLike | Weighted, ...] = ()
+    references: tuple[ImageLike | tuple[ImageLike, float], ...] = ()
     tone: bool = False
 
     def __post_init__(self) -> None:
@@ -313,7 +313,7 @@ class Colorizer(Predictor):
         ab, mask = planes(hints, features.size)
         return torch.where(mask > 0, ab, found[0]), torch.where(mask > 0, mask, found[1])
 
-    def reference(self, value: ImageLike | Weighted) -> Reference:
+    def reference(self, value: ImageLike | tuple[ImageLike, float]) -> Reference:
         """A reference as the network sees it; of files those used last are kept. value: as `reference_of` takes it."""
         image, weight = reference_of(value)
         if not isinstance(image, (str, os.PathLike)):
