@@ -84,6 +84,26 @@ def frames_at(film: Film, seconds: list[Fraction]) -> Iterator[tuple[Fraction, A
             yield found
 
 
+def shown_at(film: Film, seconds: float, name: str) -> tuple[Fraction, Any]:
+    """(time, frame): the frame shown at a second of a film, from its beginning.
+
+    Args:
+        name: of what names the second, for messages.
+
+    Raises:
+        ValueError: the film has ended by then, or shows nothing.
+    """
+    begin, end = span(film)
+    at = film.origin + Fraction(str(seconds))
+    if at >= end + Fraction(1, 10):
+        last = float(end - film.origin)
+        raise ValueError(f"{name}: must lie in the film, which ends at {last:.2f} s, got {seconds:g}")
+    found = next(iter(frames_at(film, [max(at, begin)])), None)
+    if found is None:
+        raise ValueError(f"{name}: must lie in the film, which shows nothing at {seconds:g} s")
+    return found
+
+
 def frames_near(film: Film, at: Fraction, around: Fraction) -> list[tuple[Fraction, Any]]:
     """Frames shown around a time."""
     found = []

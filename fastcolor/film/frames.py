@@ -123,3 +123,8 @@ def in_shown_order(frames: Iterable[Any]) -> Iterator[Any]:
     for frame in waiting:
         frame.pts = heapq.heappop(times)
         yield frame
+
+
+def upright_gray(frame: Any, turns: int) -> np.ndarray:
+    """A frame's luma as (H, W) uint8, as it is shown. turns: of the film, counter-clockwise quarters."""
+    return np.rot90(plane_view(frame.reformat(format="gray"), 0, np.uint8), turns).copy()

@@ -19,12 +19,13 @@ TALLEST = 65_000  # pixels of the sheet: a JPEG has 65,500 at most
 
 @dataclass(frozen=True)
 class Found:
-    """A shot: seconds from the film's beginning, and a picture from its middle."""
+    """A shot: seconds from the film's beginning, and a picture from its middle, which the film shows at `shown`."""
 
     start: float
     end: float
     frames: int
     picture: Image.Image
+    shown: float
 
 
 def find_shots(path: Path) -> list[Found]:
@@ -35,8 +36,8 @@ def find_shots(path: Path) -> list[Found]:
     """
     film = probe(path)
     shots = [
-        Found(float(one.begin - film.origin), float(one.end - film.origin), one.frames, one.picture)
-        for one in each_shot(film, partial(_picture, film=film))
+        Found(float(one.begin - film.origin), float(one.end - film.origin), one.frames, *one.picture)
+        for one in each_shot(film, partial(_shown, film=film))
     ]
     if not shots:
         raise ValueError(f"{path}: no frame of it could be decoded")
@@ -64,6 +65,11 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(thousandths, 60_000)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest // 1000:02}.{rest % 1000:03}"
+
+
+def _shown(frame: Any, film: Film) -> tuple[Image.Image, float]:
+    """A frame's picture, and its second from the film's beginning."""
+    return _picture(frame, film), float(frame.pts * film.time_base - film.origin)
 
 
 def _picture(frame: Any, film: Film) -> Image.Image:

@@ -28,8 +28,8 @@ from ..pictures.version import key_colours
 from ..steering.planes import planes
 from ..steering.references import Reference, matched, toned
 from .again import Again, find_again, seen_lightness
-from .by_time import frames_at, span, stamped
-from .frames import plane_view
+from .by_time import shown_at, stamped
+from .frames import plane_view, upright_gray
 from .motion import is_cut
 from .probe import Film
 
@@ -157,29 +157,16 @@ class Told:
 
     # ---- before there is work ----
 
-    def _frame_at(self, seconds: float, name: str) -> tuple[Fraction, Any]:
-        """The frame shown at a second of the film."""
-        begin, end = span(self.film)
-        at = self.film.origin + Fraction(str(seconds))
-        if at >= end + Fraction(1, 10):
-            last = float(end - self.film.origin)
-            raise ValueError(f"{name}: must lie in the film, which ends at {last:.2f} s, got {seconds:g}")
-        found = next(iter(frames_at(self.film, [max(at, begin)])), None)
-        if found is None:
-            raise ValueError(f"{name}: must lie in the film, which shows nothing at {seconds:g} s")
-        return found
-
     def _of_hints(self, seconds: float, hints: list[Hint]) -> Anchor:
-        at, _ = self._frame_at(seconds, "hints: time")
+        at, _ = shown_at(self.film, seconds, "hints: time")
         turns = self.film.turns
         upright = self.size[::-1] if turns % 2 else self.size
         ab, mask = (plane.rot90(-turns, (2, 3)) for plane in planes(hints, upright))
         return Anchor(at, ab, mask, exact=False)
 
     def _of_picture(self, key: KeyFrame) -> Anchor:
-        at, frame = self._frame_at(key.seconds, "key_frames")
-        gray = plane_view(frame.reformat(format="gray"), 0, np.uint8).copy()
-        ab, mask = key_colours(key.picture, np.rot90(gray, self.film.turns).copy(), f"{key.seconds:g} s")
+        at, frame = shown_at(self.film, key.seconds, "key_frames")
+        ab, mask = key_colours(key.picture, upright_gray(frame, self.film.turns), f"{key.seconds:g} s")
         ab, mask = (plane.rot90(-self.film.turns, (2, 3)) for plane in (ab * mask, mask))
         ab, mask = (F.interpolate(plane, self.size, mode="bilinear", antialias=True) for plane in (ab, mask))
         ab = ab / mask.clamp(min=1e-3)

@@ -7,6 +7,8 @@ import os
 import re
 from pathlib import Path
 
+from .home import home
+
 NAMED = {"default": Path(__file__).parents[1] / "assets" / "default.safetensors"}
 # State dicts that are downloaded at first use: the network that each is of, and the side in pixels that suits it.
 PUBLISHED = {
@@ -25,6 +27,14 @@ PUBLISHED = {
 def names() -> list[str]:
     """The weights that are known by name; all but "default" are downloaded at first use."""
     return [*NAMED, *PUBLISHED]
+
+
+def installed() -> list[str]:
+    """Those that need no download any more."""
+    from . import download
+
+    remotes, folder = {**download.PUBLISHED, **download.UNSTATED}, home() / "weights"
+    return [*NAMED, *(name for name in PUBLISHED if (folder / remotes[name].file).is_file())]
 
 
 def members(weights: str | os.PathLike[str]) -> list[tuple[str, float]]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from .base import seconds
 
-_PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"}
+PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"}
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def key_frames_of(values: Iterable[Any]) -> list[KeyFrame]:
 
 def _named(value: str) -> list[KeyFrame]:
     if os.path.isdir(value):
-        files = sorted(path for path in Path(value).iterdir() if path.suffix.lower() in _PICTURES)
+        files = sorted(path for path in Path(value).iterdir() if path.suffix.lower() in PICTURES)
         if not files:
             raise ValueError(f"key_frames: {value} holds no pictures")
         return [KeyFrame(_time(re.sub(r"[-_]", ":", path.stem), str(path)), path) for path in files]

@@ -79,17 +79,27 @@ def read_project(path: str | os.PathLike[str]) -> list[Shot]:
     content = read_versioned(path, "project", shape, version=VERSION, items="shots", keys=_FILM_KEYS)
     if not content["shots"]:
         raise ValueError(f"project: {path} must be {shape}")
+    return shots_of(content["shots"], path.parent, f"project: {path}")
+
+
+def shots_of(entries: Sequence[object], folder: Path, where: str) -> list[Shot]:
+    """The shots of a JSON array.
+
+    Args:
+        folder: from which paths in it are. where: what holds it, for messages.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_project`.
+    """
     shots = []
-    for number, entry in enumerate(content["shots"], 1):
+    for number, entry in enumerate(entries, 1):
         try:
-            shots.append(_shot_of(entry, path.parent))
+            shots.append(_shot_of(entry, folder))
         except (ValueError, FileNotFoundError) as error:
-            raise type(error)(f"project: {path}, shot {number}: {error}") from None
+            raise type(error)(f"{where}, shot {number}: {error}") from None
     for number, (one, other) in enumerate(pairwise(shots), 2):
         if other.start < one.end - 0.001:
-            raise ValueError(
-                f"project: {path}, shot {number}: must start at {one.end:g} s or later, got {other.start:g}"
-            )
+            raise ValueError(f"{where}, shot {number}: must start at {one.end:g} s or later, got {other.start:g}")
     return shots
 
 

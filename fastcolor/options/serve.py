@@ -21,6 +21,8 @@ class ServeOptions(Look):
     port: Port = 0
     """Of 127.0.0.1; 0: any that is free."""
     folder: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """Show this folder's pictures and films; exports go into coloured/ in it."""
+    """Show this folder's pictures and films; exports, uploads and what you said go into coloured/ in it."""
+    work: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Keep uploads and what you said of them in this folder, for the next time; None: with a folder in that."""
     open: bool = False
     """Open the page in the browser."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import re
 from collections.abc import AsyncIterator
@@ -20,11 +21,12 @@ from ..constants import __version__
 from .lane import CancelledWorkError, FullError
 from .look import Look
 from .process import WorkError
+from .projects import save_project, time_name
 from .store import MissingError, TooLargeError, TooManyError, sayable
 from .studio import Studio
 
 STATIC = Path(__file__).parent / "static"
-UPLOADS = re.compile(r"/api/items(/[0-9a-f]+/guide)?")
+UPLOADS = re.compile(r"/api/items(/[0-9a-f]+/(guide|key-frames|project))?")
 _STATUS = (  # the first that fits
     (FullError, 429),
     (TooLargeError, 413),
@@ -46,6 +48,8 @@ class ShotBody(BaseModel):
     end: float
     saturation: float = 1.0
     temperature: float | None = None
+    hints: Annotated[list[dict[str, Any]], Field(max_length=500)] = []
+    key_frames: Annotated[dict[str, str], Field(max_length=100)] = {}
 
 
 class LookBody(BaseModel):
@@ -59,6 +63,7 @@ class LookBody(BaseModel):
     hints: Annotated[list[dict[str, Any]], Field(max_length=2000)] = []
     guide: Literal["", "version", "similar"] = ""
     shots: Annotated[list[ShotBody], Field(max_length=20000)] = []
+    weights: Annotated[str, Field(max_length=40)] = ""
 
     def look(self) -> Look:
         """The same, as the rest of the server knows it."""
@@ -90,7 +95,7 @@ def application(studio: Studio) -> FastAPI:
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
         await studio.warm()
-        studio.open_folder()
+        studio.open()
         yield
         await studio.close()
 
@@ -102,7 +107,8 @@ def application(studio: Studio) -> FastAPI:
         """What the page has to know at first."""
         options = studio.options
         folder = None if options.folder is None else sayable(options.folder.absolute().name)
-        told = {"version": __version__, "weights": sayable(str(options.weights)), "folder": folder}
+        told = {"version": __version__, "weights": sayable(Path(options.weights).name), "folder": folder}
+        told["networks"] = studio.networks()
         return {**told, "look": studio.look.told(), "notes": studio.notes}
 
     @app.get("/api/items")
@@ -154,6 +160,34 @@ def application(studio: Studio) -> FastAPI:
             raise MissingError("there is no such shot")
         return FileResponse(path, headers=_FRESH)
 
+    @app.get("/api/items/{key}/frame.png")
+    async def frame(key: str, time: float) -> FileResponse:
+        """The gray frame that a film shows at a second, named as `--key-frame` takes it."""
+        path = await studio.frame(studio.store[key], time)
+        return FileResponse(path, filename=f"{time_name(time)}.png", headers=_FRESH)
+
+    @app.post("/api/items/{key}/key-frames", status_code=201)
+    async def key_frame(
+        request: Request, key: str, name: Annotated[str, Query(max_length=1000)], time: float
+    ) -> dict[str, str]:
+        """Take a coloured frame of a film, the body, for a shot's `key_frames`."""
+        item, length = studio.store[key], request.headers.get("content-length")
+        size = int(length) if length else None
+        return {"picture": await studio.key_frame(item, name, time, request.stream(), size)}
+
+    @app.get("/api/items/{key}/project")
+    async def project(key: str) -> FileResponse:
+        """What was said of an item, as the file that the commands take; with key frames an archive."""
+        name, path = await asyncio.to_thread(save_project, studio.store[key])
+        return FileResponse(path, filename=name, headers=_FRESH)
+
+    @app.post("/api/items/{key}/project")
+    async def open_project(request: Request, key: str, name: Annotated[str, Query(max_length=1000)]) -> dict[str, Any]:
+        """Take such a file, the body, in place of what was said."""
+        item, length = studio.store[key], request.headers.get("content-length")
+        await studio.open_project(item, name, request.stream(), int(length) if length else None)
+        return item.told()
+
     @app.get("/api/items/{key}/preview.mp4")
     async def preview_file(key: str) -> FileResponse:
         """Ten seconds from the middle of a film, gray and colour side by side."""
@@ -191,9 +225,9 @@ def application(studio: Studio) -> FastAPI:
         return Response(data, media_type="image/jpeg", headers=_FRESH)
 
     @app.get("/api/items/{key}/suggestions")
-    async def suggestions(key: str, x: float, y: float) -> list[dict[str, Any]]:
-        """The network's likeliest colours for a place."""
-        found = await studio.suggestions(studio.store[key], x, y)
+    async def suggestions(key: str, x: float, y: float, time: float | None = None) -> list[dict[str, Any]]:
+        """The network's likeliest colours for a place; of a film, in the frame of a second."""
+        found = await studio.suggestions(studio.store[key], x, y, time)
         return [{"color": color, "probability": share} for color, share in found]
 
     @app.post("/api/exports", status_code=201)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ import av
 from PIL import Image
 
 from ..atomic import whole, write_bytes
+from ..film.by_time import shown_at
+from ..film.frames import upright_gray
 from ..film.probe import probe
 from ..film.resume import ChangedError
 from ..film.shot_list import find_shots
@@ -20,7 +22,8 @@ from ..film.video import video
 from ..options.film import VideoOptions
 from ..options.look import Look as LookOptions
 from ..options.project import VERSION
-from .look import Look
+from ..pictures.version import key_colours
+from .look import Look, chosen_by
 
 Tell = Callable[[tuple[int, int | None]], None]
 _WIDEST = 2048  # pixels of a film that is previewed as H.264, whose decoders end at twice that
@@ -64,8 +67,22 @@ class Filmer:
         for number, shot in enumerate(found):
             with whole(Path(folder, f"shot-{number}.jpg")) as growing:
                 shot.picture.save(growing, "JPEG", quality=88)
-        usual = {"saturation": 1.0, "temperature": None}
-        return [{"start": round(shot.start, 3), "end": round(shot.end, 3), **usual} for shot in found]
+        return [
+            {"start": round(shot.start, 3), "end": round(shot.end, 3), "shown": round(shot.shown, 3)} for shot in found
+        ]
+
+    def frame(self, path: str, seconds: float, target: str) -> None:
+        """Write the gray frame that is shown at a second as a PNG."""
+        film = probe(Path(path))
+        _, frame = shown_at(film, seconds, "time")
+        with whole(Path(target)) as growing:
+            Image.fromarray(upright_gray(frame, film.turns)).save(growing, "PNG")
+
+    def key_frame(self, path: str, seconds: float, picture: str) -> None:
+        """See whether a coloured picture shows the frame of a second. ValueError: it does not, or is gray."""
+        film = probe(Path(path))
+        _, frame = shown_at(film, seconds, "time")
+        key_colours(picture, upright_gray(frame, film.turns), f"{seconds:g} s")
 
     def preview(self, path: str, folder: str, look: Look, shot: int | None, tell: Tell) -> dict[str, Any]:
         """Write preview.mp4, gray and colour side by side, and stills of it.
@@ -81,6 +98,7 @@ class Filmer:
         if shot is not None:
             start, end = look.shots[shot]["start"], look.shots[shot]["end"]
             part = {"start": start or None, "end": min(end, start + 10), "fast": True}
+            look = replace(look, shots=[look.shots[shot]])  # what is said of others is not followed here
         project = _project(look, Path(folder))
         self._paint(path, target, look, tell, compare=True, codec="h264" if plain else "av1", project=project, **part)
         with av.open(str(target)) as made:
@@ -88,7 +106,7 @@ class Filmer:
             frame = next(frame for index, frame in enumerate(made.decode(video=0)) if index >= middle)
             image = frame.to_image().rotate(90 * film.turns, expand=True)
         _stills(image, film.turns, Path(folder))
-        return {"previewed": True}
+        return {"previewed": True, "shot": shot}
 
     def export(self, path: str, target: str, folder: str, look: Look, tell: Tell) -> list[str]:
         """Do what `fastcolor-video PATH TARGET` does, going on with what an earlier try with the same colours left;
@@ -102,8 +120,7 @@ class Filmer:
         return [*report.notes, *report.warnings]
 
     def _paint(self, path: str, target: Path, look: Look, tell: Tell, **more: Any) -> Any:
-        chosen = {field.name: getattr(self._options, field.name) for field in fields(LookOptions)}
-        chosen |= {"temperature": look.temperature, "saturation": look.saturation, "size": look.detail}
+        chosen = vars(chosen_by(look, self._options))
 
         def progress(done: int, expected: int | None) -> None:
             tell((done, expected))
@@ -114,7 +131,8 @@ class Filmer:
 
 def _project(look: Look, folder: Path) -> Path | None:
     """The project file of what is said of shots; None where nothing is."""
-    if all(shot["saturation"] == 1 and shot["temperature"] is None for shot in look.shots):
+    usual = {"hints": [], "key_frames": {}, "saturation": 1.0, "temperature": None}
+    if all(shot.get(name, value) == value for shot in look.shots for name, value in usual.items()):
         return None
     content = json.dumps({"version": VERSION, "shots": look.shots})
     path = folder / f"project-{hashlib.sha256(content.encode()).hexdigest()[:16]}.json"

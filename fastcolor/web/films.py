@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import time
@@ -17,6 +18,7 @@ from .process import Process
 from .store import Item
 
 QUEUE = 50  # films that may wait
+_FRAMES = 7  # of a film that are kept as pictures, and the next
 _OFTEN = 0.25  # seconds between two tellings of how far a film is
 _FILMER = "fastcolor.web.filmer:Filmer"
 
@@ -35,12 +37,30 @@ class Films:
     async def first(self, item: Item) -> None:
         """Look at a film and preview it."""
         item.ticket = await self._previews.enter("first", str(item.source))
-        item.facts = await item.ticket.done
+        item.facts |= await item.ticket.done
         await self.preview(item, item.look)
 
     async def shots(self, item: Item) -> list[dict[str, Any]]:
         """Look through a film for its shots."""
         return await self._previews.submit("shots", *_places(item), urgent=True).done
+
+    async def frame(self, item: Item, seconds: float) -> Path:
+        """The gray frame that a film shows at a second, as a file.
+
+        Raises:
+            ValueError: the film has ended by then.
+        """
+        target = item.folder / f"frame-{round(1000 * seconds)}.png"
+        if not target.exists():
+            for old in sorted(item.folder.glob("frame-*.png"), key=lambda path: path.stat().st_mtime)[:-_FRAMES]:
+                old.unlink(missing_ok=True)
+            call = ("frame", str(item.source), seconds, str(target))
+            await self._previews.submit(*call, urgent=True).done
+        return target
+
+    async def check_key_frame(self, item: Item, seconds: float, picture: Path) -> None:
+        """See whether a coloured picture shows a film's frame. ValueError: it does not, or is gray."""
+        await self._previews.submit("key_frame", str(item.source), seconds, str(picture), urgent=True).done
 
     async def preview(self, item: Item, look: Look, shot: int | None = None) -> None:
         """Paint ten seconds from the middle of a film, or of one of its shots.
@@ -87,8 +107,7 @@ class Films:
 
     async def close(self) -> None:
         """End both processes."""
-        await self._previews.stop()
-        await self._exports.stop()
+        await asyncio.gather(self._previews.stop(), self._exports.stop())
 
     def _progress(self, item: Item) -> Callable[[tuple[int, int | None]], None]:
         def tell(progress: dict[str, Any]) -> None:

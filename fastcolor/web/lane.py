@@ -11,6 +11,8 @@ from typing import Any
 
 from .process import DiedError, Process
 
+_PATIENCE = 0.7  # seconds that a process has to end by itself when the server ends
+
 
 class FullError(RuntimeError):
     """So much is waiting already that nothing more is taken."""
@@ -141,7 +143,7 @@ class Lane:
     async def stop(self) -> None:
         """End the process; whatever waits is called off."""
         self.abandon()
-        await asyncio.to_thread(self._process.stop)
+        await asyncio.to_thread(self._process.stop, patience=_PATIENCE)
 
 
 def _from_thread(loop: asyncio.AbstractEventLoop, told: Callable[[Any], None]) -> Callable[[Any], None]:

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+import re
+import secrets
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from ..options.base import check_value, rules
 from ..options.hints import Hint, hints_of
 from ..options.look import Look as LookOptions
 from ..options.look import check_look
+from ..options.project import shots_of
 
+_KEY_FRAME = re.compile(r"key-[0-9a-f]{8}\.[a-z]{3,4}")
 Guide = Literal["", "version", "similar"]
+
+
+def chosen_by(look: Look, options: LookOptions) -> LookOptions:
+    """The options that a look asks for. options: of the server."""
+    network: dict[str, Any] = {"weights": look.weights, "merge": "share"} if look.weights else {}
+    chosen = {"temperature": look.temperature, "saturation": look.saturation, "size": look.detail}
+    return replace(options, **network, **chosen)
+
+
+def key_frame_name(suffix: str) -> str:
+    """A new name for a key frame's picture in an item's folder. suffix: with its dot, in lower case."""
+    return f"key-{secrets.token_hex(4)}{suffix}"
 
 
 @dataclass(frozen=True)
@@ -20,8 +37,9 @@ class Look:
     Attributes:
         temperature, saturation, detail: as the options of that name. hints: as a hint file lists them. guide: what the
             coloured picture that came along is: a "version" of this one, or one of "similar" things.
-        guide_file: where it lies, which no page learns or says. shots: of a film, each {"start", "end"} in seconds, and
-        "saturation", a factor beside the film's, and "temperature", in place of the film's, or None.
+        guide_file: where it lies, which no page learns or says. shots: of a film, as a project lists them, without
+            references; pictures of key frames are named as `key_frame_name` makes them, and lie in the item's folder.
+        weights: the network's name; "": the server's own.
     """
 
     temperature: float | None = None
@@ -31,6 +49,7 @@ class Look:
     guide: Guide = ""
     guide_file: str = ""
     shots: list[dict[str, Any]] = field(default_factory=list)
+    weights: str = ""
 
     def told_hints(self) -> list[Hint]:
         """The hints as objects. ValueError: one is none."""
@@ -42,19 +61,23 @@ class Look:
         del found["guide_file"]
         return found
 
-    def check(self) -> None:
+    def check(self, folder: Path) -> None:
         """Compare the numbers with the options' rules, and see what the hints are.
 
+        Args:
+            folder: of the item, in which the pictures of key frames lie.
+
         Raises:
-            ValueError: one is out of range.
+            ValueError: one is out of range, or a key frame's picture is none that was sent.
         """
         check_look(self.temperature, self.saturation)
         check_value("detail", self.detail, rules(LookOptions)["size"])
         if self.told_hints() and self.guide == "version":
             raise ValueError("hints: have no place beside the colours of a version; remove one of both")
         for number, shot in enumerate(self.shots, 1):
-            if not 0 <= shot["start"] < shot["end"]:
-                raise ValueError(f"shot {number}: must end after its start, got {shot['start']:g} to {shot['end']:g}")
-            check_look(shot["temperature"], shot["saturation"])
+            for name in shot.get("key_frames", {}).values():
+                if not (isinstance(name, str) and _KEY_FRAME.fullmatch(name) and (folder / name).is_file()):
+                    raise ValueError(f"shot {number}: key_frames must name pictures that were sent, got {name!r}")
+        shots_of(self.shots, folder, "project")
         if self.guide and not self.guide_file:
             raise ValueError("guide: needs a coloured picture, which is to be sent first")

@@ -22,10 +22,11 @@ from ..pictures.canvas import Canvas
 from ..pictures.colored import in_color
 from ..pictures.colorize import Colorizer, Told
 from ..pictures.files import colorize_files
-from .look import Look
+from .look import Look, chosen_by
 
 SCREEN, SMALL = 1600, 360  # longer sides in pixels: of what is looked at, and of the grid's pictures
 _CANVASES = 12  # that are kept; each takes about 20 MB
+_NETWORKS = 2  # that are kept; a large one takes a gigabyte
 _CROP = 2400  # pixels of a side of a part at most
 
 
@@ -38,8 +39,9 @@ class Painter:
 
     def __init__(self, options: LookOptions) -> None:
         self._options = options
-        self._colorizer = Colorizer.of(options).at(None)
-        self._canvases: OrderedDict[tuple[str, int | None], Canvas] = OrderedDict()
+        self._networks: OrderedDict[str, Colorizer] = OrderedDict()
+        self._network(Look())
+        self._canvases: OrderedDict[tuple[str, str, int | None], Canvas] = OrderedDict()
         self._whole: tuple[str, Picture] | None = None
         self._painted_whole: tuple[str, Look, Image.Image] | None = None  # for the next part of it
 
@@ -61,10 +63,17 @@ class Painter:
             "frames": len(file.frames),
             "colored": in_color(frame),
             "notes": list(frame.notes),
-            "doubt": canvas.doubt,
-            "hints": self._follows(),
-            "own": {"temperature": self._colorizer.temperature, "detail": self._colorizer.size},
         }
+
+    def nature(self, look: Look) -> dict[str, Any]:
+        """Whether the network follows hints, and what its own temperature and detail are."""
+        network = self._network(look)
+        try:
+            network.check_hints()
+            follows = True
+        except ValueError:
+            follows = False
+        return {"hints": follows, "own": {"temperature": network.temperature, "detail": network.size}}
 
     def paint(self, path: str, folder: str, look: Look) -> dict[str, Any]:
         """Write after.jpg anew, large and small."""
@@ -72,7 +81,7 @@ class Painter:
         with _listening() as said:
             image = self._painted(canvas, path, look, small=True)
         _save(image, Path(folder, "after"))
-        return {"doubt": canvas.doubt, "said": said}
+        return {"doubt": canvas.doubt, "said": said, **self.nature(look)}
 
     def part(self, path: str, look: Look, box: tuple[int, int, int, int], which: str) -> bytes:
         """A JPEG of a part of the whole picture.
@@ -103,13 +112,14 @@ class Painter:
 
     def export(self, path: str, target: str, look: Look) -> list[str]:
         """Do what `fastcolor colorize PATH -o TARGET` does; returns what is worth a sentence."""
+        chosen = chosen_by(look, self._options)
         options = ColorizeOptions(
             inputs=(Path(path),),
             output=target,
-            weights=self._options.weights,
-            merge=self._options.merge,
-            device=self._options.device,
-            engine=self._options.engine,
+            weights=chosen.weights,
+            merge=chosen.merge,
+            device=chosen.device,
+            engine=chosen.engine,
             temperature=look.temperature,
             saturation=look.saturation,
             size=look.detail,
@@ -118,7 +128,7 @@ class Painter:
             chroma_from=Path(look.guide_file) if look.guide == "version" else None,
             overwrite=True,
         )
-        return colorize_files(options, self._colorizer.at(look.detail)).notes
+        return colorize_files(options, self._network(look).at(look.detail)).notes
 
     def _painted(self, canvas: Canvas, path: str, look: Look, *, small: bool) -> Image.Image:
         told = Told(
@@ -141,21 +151,22 @@ class Painter:
         return self._whole[1]
 
     def _canvas(self, path: str, look: Look, file: PictureFile | None = None) -> Canvas:
-        key = (path, look.detail)
+        key = (path, look.weights, look.detail)
         if key not in self._canvases:
-            self._canvases[key] = Canvas(self._colorizer.at(look.detail), (file or read(path)).frames[0], SCREEN)
+            self._canvases[key] = Canvas(self._network(look).at(look.detail), (file or read(path)).frames[0], SCREEN)
             while len(self._canvases) > _CANVASES:
                 self._canvases.popitem(last=False)
         self._canvases.move_to_end(key)
         return self._canvases[key]
 
-    def _follows(self) -> bool:
-        """Whether the network follows hints."""
-        try:
-            self._colorizer._hinted()
-        except ValueError:
-            return False
-        return True
+    def _network(self, look: Look) -> Colorizer:
+        """The network that a look names; those used last are kept."""
+        if look.weights not in self._networks:
+            self._networks[look.weights] = Colorizer.of(chosen_by(look, self._options)).at(None)
+            while len(self._networks) > _NETWORKS:
+                self._networks.popitem(last=False)
+        self._networks.move_to_end(look.weights)
+        return self._networks[look.weights]
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import logging
 import multiprocessing
+import os
 import signal
 import threading
 from collections.abc import Callable
@@ -37,6 +38,7 @@ class Process:
         self._lock = threading.Lock()  # one call at a time
         self._guard = threading.Lock()  # of the process and of the call's name, for a moment at a time
         self._name: object = None
+        self._ended = threading.Event()  # no call is at work
         self._unwanted: object = None  # the name of a call that was stopped before it had begun
 
     def call(self, method: str, *arguments: Any, told: Callable[[Any], None] | None = None, name: object = None) -> Any:
@@ -62,6 +64,8 @@ class Process:
                         return value
                     elif kind == "failed":
                         raise _error(*value)
+                    elif kind == "stopped":
+                        raise DiedError("it was stopped")
             except (EOFError, ConnectionError, BrokenPipeError):
                 process.join(5)
                 code = process.exitcode
@@ -73,12 +77,14 @@ class Process:
             finally:
                 with self._guard:
                     self._name = None
+                    self._ended.set()
 
     def _started(self, name: object) -> tuple[Any, Connection]:
         with self._guard:
             if name is not None and name is self._unwanted:
                 raise DiedError("it was stopped before it had begun")
             self._name = name
+            self._ended.clear()
             if self._pipe is None or not self._process.is_alive():
                 context = multiprocessing.get_context("spawn")
                 self._pipe, theirs = context.Pipe()
@@ -88,55 +94,114 @@ class Process:
             return self._process, self._pipe
 
     def stop(self, name: object = None, patience: float = 5.0) -> None:
-        """End it, what it works on included.
+        """Stop a call, as Ctrl-C would; or end the process, what it works on included.
 
         Args:
-            name: of the call to stop; where another one is at work, that goes on. None: whatever it does.
+            name: of the call to stop; where another one is at work, that goes on. None: whatever it does, and the
+                process ends too.
             patience: seconds until it is killed.
         """
         with self._guard:
             if name is not None and name is not self._name:
                 self._unwanted = name
                 return
-            process, _pipe = self._process, self._pipe  # which is not closed before the process has ended
+            process, ended = self._process, self._ended
             if process is None:
                 return
-            self._process = self._pipe = None  # the next call gets another one, however this one dies
-            process.terminate()
+            if name is not None and hasattr(signal, "SIGUSR1") and process.pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGUSR1)
+            else:
+                self._leave(process)
+        if name is not None and ended.wait(patience):
+            return
+        with self._guard:
+            if name is not None and name is not self._name:
+                return
+            self._leave(process)
         process.join(patience)
         if process.is_alive():
             process.kill()
             process.join()
 
+    def _leave(self, process: Any) -> None:
+        """Have a process end; the next call gets another one, however this one dies. Its pipe is closed after that."""
+        if self._process is process:
+            self._process = self._pipe = None
+        process.terminate()
+
+
+class _Interruptions:
+    """What signals do to the work in the other process: SIGTERM ends it, SIGUSR1 stops a call that has told something,
+    when all that it needs is imported; before that it ends the process too, since half an import cannot be mended.
+    """
+
+    def __init__(self) -> None:
+        self.ending = self.working = self.far = False
+        self._sending, self._late = False, False
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends us
+        signal.signal(signal.SIGTERM, self._end)
+        if hasattr(signal, "SIGUSR1"):
+            signal.signal(signal.SIGUSR1, self._stop)
+
+    def _end(self, number: int, frame: object) -> None:
+        self.ending = True
+        raise KeyboardInterrupt
+
+    def _stop(self, number: int, frame: object) -> None:
+        if not self.working:
+            return
+        self.ending = self.ending or not self.far
+        if self._sending:
+            self._late = True
+        else:
+            raise KeyboardInterrupt
+
+    def send(self, pipe: Connection, message: Any) -> None:
+        """Send a message whole."""
+        self._sending = True
+        try:
+            pipe.send(message)
+        finally:
+            self._sending = False
+        if self._late:
+            self._late = False
+            if self.working:
+                raise KeyboardInterrupt
+
 
 def _work(pipe: Connection, make: str, arguments: tuple[Any, ...]) -> None:
     """What the other process does until nobody asks any more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which ends us
-    stopping = False
-
-    def stop(number: int, frame: object) -> None:
-        nonlocal stopping
-        stopping = True
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, stop)
+    signals = _Interruptions()
     quiet = logging.StreamHandler()
     quiet.setLevel(logging.ERROR)  # what is said below that is for those who listen
     logging.basicConfig(handlers=[quiet], level=logging.WARNING)
     made = None
+
+    def tell(value: Any) -> None:
+        signals.far = True
+        signals.send(pipe, ("told", value))
+
     with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
-        while not stopping:  # an import that is interrupted may raise something else
+        while not signals.ending:  # an import that is interrupted may raise something else
             method, given, tells = pipe.recv()
             try:
+                signals.far, signals.working = False, True
                 if made is None:
                     module, _, name = make.partition(":")
                     made = getattr(importlib.import_module(module), name)(*arguments)
-                named = {"tell": lambda value: pipe.send(("told", value))} if tells else {}
-                answer = ("done", getattr(made, method)(*given, **named))
+                answer = ("done", getattr(made, method)(*given, **({"tell": tell} if tells else {})))
+                signals.working = False
+            except KeyboardInterrupt:
+                signals.working = False
+                if signals.ending:
+                    break
+                answer = ("stopped", None)
             except Exception as error:
+                signals.working = False
                 log.log(logging.DEBUG if _kind(error) else logging.ERROR, "%s", method, exc_info=error)
                 answer = ("failed", (_words(error), _kind(error), getattr(error, "errno", None)))
-            pipe.send(answer)
+            signals.send(pipe, answer)
 
 
 def _words(error: Exception) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import re
 import secrets
@@ -17,6 +18,7 @@ from typing import IO, Any, Literal
 from ..atomic import lock
 from ..constants import is_film
 from ..formats.endings import PICTURE_SUFFIXES
+from . import kept
 from .lane import Ticket
 from .look import Look
 from .process import DiedError
@@ -58,6 +60,8 @@ class Item:
     mark: Mark = ""
     ticket: Ticket | None = None
     begun: asyncio.Task[None] | None = None  # its first look
+    came: int = 0  # its place in the order
+    at: str = ""  # its path below --folder; of an upload none
 
     def told(self) -> dict[str, Any]:
         """What the page learns of it."""
@@ -79,17 +83,21 @@ class Store:
     """All items by their ids, in the order in which they came.
 
     Args:
-        look: how new pictures are coloured at first.
+        look: how new pictures are coloured at first. work: a folder that stays; None: a temporary one.
 
     Raises:
-        OSError: the work folder cannot be made.
+        ValueError: `work` holds other files. OSError: the work folder cannot be made, or another server has it.
     """
 
-    def __init__(self, look: Look) -> None:
-        self._look = look
+    def __init__(self, look: Look, work: Path | None = None) -> None:
+        self._look, self._stays = look, work is not None
         _sweep()
-        self.folder, self._held = _work_folder()
+        if work is None:
+            self.folder, self._held = _work_folder()
+        else:
+            self.folder, self._held = work, kept.open_folder(work)
         self.items: dict[str, Item] = {}
+        self._came = itertools.count()
         self.leaving = False  # no upload is waited for any more
 
     def add(self, name: str, source: Path | None = None, inside: str = "") -> Item:
@@ -111,9 +119,39 @@ class Store:
         folder = self.folder / key
         folder.mkdir()
         item = Item(key, shown, source or folder / f"source{suffix}", folder, "film" if film else "picture", inside)
-        item.look = self._look
+        item.look, item.came = self._look, next(self._came)
         self.items[key] = item
         return item
+
+    def earlier(self, notes: list[str]) -> list[kept.Record]:
+        """What an earlier server kept in this folder. notes: gets what cannot be read."""
+        found = list(kept.records(self.folder, notes)) if self._stays else []
+        self._came = itertools.count(max((one.came for one in found), default=-1) + 1)
+        return found
+
+    def again(self, record: kept.Record, source: Path | None = None) -> Item:
+        """An item that an earlier server kept. source: where it lies below --folder; None: it was uploaded."""
+        folder = self.folder / record.key
+        kind: Literal["picture", "film"] = "film" if is_film(Path(record.name)) else "picture"
+        item = Item(record.key, plain(record.name), source or folder / record.source, folder, kind, record.inside)
+        item.look, item.came, item.at = record.look, record.came, record.at
+        item.mark = record.mark if record.mark in ("good", "bad", "again") else ""
+        if record.pictures:
+            item.facts["pictures"] = record.pictures
+        self.items[item.id] = item
+        return item
+
+    def keep(self, item: Item) -> None:
+        """Have the next server know an item, and what was said of it."""
+        if not self._stays or item.id not in self.items:
+            return
+        uploaded = item.folder in item.source.parents
+        if not uploaded and item.look == self._look and not item.mark:
+            (item.folder / "item.json").unlink(missing_ok=True)
+            return
+        source, pictures = item.source.name if uploaded else "", item.facts.get("pictures", [])
+        names = (item.id, item.name, item.inside, item.mark, item.came, source, item.at)
+        kept.write(item.folder, kept.Record(*names, item.look, pictures))
 
     def check_room(self, name: str) -> None:
         """See whether there is room for one more. TooManyError: there is none, however long one waits."""
@@ -161,9 +199,14 @@ class Store:
             raise ValueError(f"{name}: is empty")
 
     def close(self) -> None:
-        """Remove the work folder."""
+        """Remove the work folder, or of one that stays what can be made anew."""
+        if self._held.closed:
+            return
+        if self._stays:
+            kept.leave(self.folder)
         self._held.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if not self._stays:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def plain(name: str) -> str:

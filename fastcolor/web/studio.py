@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import csv
-import io
 import logging
+import math
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import fields, replace
@@ -14,20 +13,37 @@ from typing import Any
 
 from ..constants import is_film
 from ..formats.endings import PICTURE_SUFFIXES
+from ..models import named
+from ..options.key_frames import PICTURES as KEY_FRAMES
 from ..options.look import Look as LookOptions
 from ..options.serve import ServeOptions
 from ..pictures import targets
 from .events import Events
 from .films import Films
+from .kept import IN_ALBUM, Record
 from .lane import CancelledWorkError, Lane
-from .look import Look
+from .look import Look, key_frame_name
 from .outputs import COLOURED, Export, Outputs
 from .process import Process
-from .store import MOST_ITEMS, MOST_PICTURE, Item, Mark, MissingError, Store, TooLargeError, plain, plainly, sayable
-from .table import cell
+from .projects import MOST_PROJECT, read_project
+from .store import (
+    MOST_ITEMS,
+    MOST_PICTURE,
+    Item,
+    Mark,
+    MissingError,
+    Store,
+    TooLargeError,
+    TooManyError,
+    plain,
+    plainly,
+    sayable,
+)
+from .table import review
 
 log = logging.getLogger("fastcolor")
 QUEUE = 300  # pictures that may wait to be looked at
+MOST_KEY_FRAMES = 500  # of a film
 
 
 class Studio:
@@ -40,9 +56,9 @@ class Studio:
     def __init__(self, options: ServeOptions) -> None:
         self.options = options
         self.look = Look(options.temperature, options.saturation, options.size)
-        self.store = Store(self.look)
-        self.events = Events()
         self.notes: list[str] = []  # what the folder holds and the page does not show
+        self.store = self._store()
+        self.events = Events()
         chosen = {field.name: getattr(options, field.name) for field in fields(LookOptions)}
         self.painter = Lane(Process("fastcolor.web.painter:Painter", LookOptions(**chosen)), QUEUE)
         self.films = Films(LookOptions(**chosen), self.changed)
@@ -50,25 +66,51 @@ class Studio:
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None  # once it runs
 
+    def _store(self) -> Store:
+        """The work folder: the one that was asked for, or one in --folder, where that can be."""
+        if self.options.work is not None or self.options.folder is None:
+            return Store(self.look, self.options.work)
+        try:
+            return Store(self.look, self.options.folder / COLOURED / IN_ALBUM)
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or str(error)
+            self.notes.append(sayable(f"what you say here is not kept for the next time ({why})"))
+            return Store(self.look)
+
     # The page's pictures
 
-    def open_folder(self) -> None:
-        """Show what lies in --folder, as much of it as the page takes."""
+    def open(self) -> None:
+        """Show what an earlier server kept, and what lies in --folder, as much of it as the page takes."""
+        earlier = self.store.earlier(self.notes)
+        told = {record.at: record for record in earlier if not record.source}
+        for record in earlier:
+            if record.source:
+                self.begin(self.store.again(record))
         folder = self.options.folder
-        if folder is None:
-            return
-        tree = targets.walk(folder, folder / COLOURED)
-        paths = [*tree.pictures, *filter(is_film, tree.others)]
-        self.notes += [sayable(line) for line in tree.unreadable]
-        if len(paths) > MOST_ITEMS:
-            self.notes.append(f"files of the folder left out: {len(paths) - MOST_ITEMS}; {MOST_ITEMS} are the most")
-        for path in paths[:MOST_ITEMS]:
-            try:
-                self.begin(self.store.add(path.name, path, self._inside(path)))
-            except (ValueError, OSError) as error:
-                self.notes.append(f"{sayable(path.name)}: cannot be shown ({sayable(str(error))})")
+        if folder is not None:
+            tree = targets.walk(folder, folder / COLOURED)
+            paths = [*tree.pictures, *filter(is_film, tree.others)]
+            self.notes += [sayable(line) for line in tree.unreadable]
+            room = MOST_ITEMS - len(self.store.items)
+            if len(paths) > room:
+                self.notes.append(f"files of the folder left out: {len(paths) - room}; {MOST_ITEMS} are the most")
+            for path in paths[:room]:
+                self._show(path, told)
         for line in self.notes:
             log.warning("%s", line)
+
+    def _show(self, path: Path, told: dict[str, Record]) -> None:
+        """Show a file of --folder. told: what is kept of files there, by their paths below it."""
+        assert self.options.folder is not None
+        at = sayable(path.relative_to(self.options.folder).as_posix())
+        try:
+            item = (
+                self.store.again(told[at], path) if at in told else self.store.add(path.name, path, self._inside(path))
+            )
+            item.at = at
+            self.begin(item)
+        except (ValueError, OSError) as error:
+            self.notes.append(f"{sayable(path.name)}: cannot be shown ({sayable(str(error))})")
 
     def _inside(self, path: Path) -> str:
         """A file's folder below --folder."""
@@ -86,6 +128,7 @@ class Studio:
         try:
             await self.store.receive(item, parts, size)
             self.store[item.id]
+            self.store.keep(item)
             self.begin(item)
         except BaseException as error:
             gone = item.id not in self.store.items
@@ -112,6 +155,7 @@ class Studio:
             else:
                 begun()
                 await self.films.first(item)
+                item.facts.update(await self.painter.submit("nature", item.look, urgent=True).done)
             item.state, item.revision = "ready", item.revision + 1
         except CancelledWorkError:
             return
@@ -123,6 +167,11 @@ class Studio:
     def changed(self, item: Item) -> None:
         """Tell the pages of an item."""
         self.events.tell("item", **item.told())
+
+    def _said(self, item: Item) -> None:
+        """Keep what was said of an item, and tell the pages."""
+        self.store.keep(item)
+        self.changed(item)
 
     def remove(self, item: Item) -> None:
         """Forget an item; what waits for it is called off."""
@@ -142,15 +191,25 @@ class Studio:
         """Paint an item's screen picture anew and return the file."""
         if look.guide:
             look = replace(look, guide_file=look.guide_file or item.look.guide_file)
-        look.check()
+        self._check(item, look)
         _ready(item)
         if look != item.look:
             call = ("paint", str(item.source), str(item.folder), look)
             facts = await self.painter.submit(*call, urgent=True).done
             item.facts.update(facts)
             item.look, item.revision = look, item.revision + 1
-            self.changed(item)
+            self._said(item)
         return item.folder / "after.jpg"
+
+    def networks(self) -> list[str]:
+        """The names of the networks that can be chosen beside the server's own."""
+        return [name for name in named.installed() if name != self.options.weights]
+
+    def _check(self, item: Item, look: Look) -> None:
+        """See whether an item can be coloured like that. ValueError: something is out of range, or not here."""
+        look.check(item.folder)
+        if look.weights and look.weights not in (names := self.networks()):
+            raise ValueError(f"weights: must be empty or one of {', '.join(names)}, got {look.weights!r}")
 
     async def guide(self, item: Item, name: str, parts: AsyncIterator[bytes], size: int | None) -> None:
         """Take a coloured picture whose colours an item is to have: as a version of it, or else of similar things.
@@ -185,34 +244,101 @@ class Studio:
         call = ("part", str(item.source), item.look, box, which)
         return await self.painter.submit(*call, urgent=True).done
 
-    async def suggestions(self, item: Item, x: float, y: float) -> list[tuple[str, float]]:
-        """The network's likeliest colours for a place; x and y from 0 to 1."""
-        _ready(item)
+    async def suggestions(self, item: Item, x: float, y: float, seconds: float | None) -> list[tuple[str, float]]:
+        """The network's likeliest colours for a place; x and y from 0 to 1. seconds: of a film."""
+        _ready(item, "picture" if seconds is None else "film")
         if not (0 <= x <= 1 and 0 <= y <= 1):
             raise ValueError(f"place: must lie in 0..1, got {x:g}, {y:g}")
-        return await self.painter.submit("suggestions", str(item.source), item.look, x, y, urgent=True).done
+        shown = item.source if seconds is None else await self.frame(item, seconds)
+        return await self.painter.submit("suggestions", str(shown), item.look, x, y, urgent=True).done
+
+    # Films
 
     async def shots(self, item: Item) -> None:
         """Look through a film for its shots, which then belong to its look."""
         _ready(item, "film")
         found = await self.films.shots(item)
-        item.look = replace(item.look, shots=found)
-        item.facts["pictures"] = len(found)  # of the shots
-        self.changed(item)
+        shots = [_shot(one["start"], one["end"]) for one in found]
+        item.look = replace(item.look, shots=shots)
+        item.facts["pictures"] = [one["shown"] for one in found]  # of the shots, and when they are shown
+        self._said(item)
+
+    async def frame(self, item: Item, seconds: float) -> Path:
+        """The gray frame that a film shows at a second, as a file."""
+        _ready(item, "film")
+        if not (math.isfinite(seconds) and seconds >= 0):
+            raise ValueError(f"time: must be seconds, 0 or more, got {seconds:g}")
+        return await self.films.frame(item, seconds)
+
+    async def key_frame(
+        self, item: Item, name: str, seconds: float, parts: AsyncIterator[bytes], size: int | None
+    ) -> str:
+        """Take a coloured frame of a film.
+
+        Returns:
+            The name by which a shot's `key_frames` may have it from now on.
+
+        Raises:
+            ValueError: no picture, a gray one, or one that does not show the film at this second. TooLargeError.
+        """
+        await self.frame(item, seconds)
+        shown = plain(name)
+        suffix = Path(shown).suffix.lower()
+        if suffix not in KEY_FRAMES:
+            raise ValueError(f"{shown}: must be one of {', '.join(sorted(KEY_FRAMES))}")
+        if len(list(item.folder.glob("key-*"))) >= MOST_KEY_FRAMES:
+            raise TooManyError(f"{shown}: {MOST_KEY_FRAMES} key frames of a film are the most")
+        path = item.folder / key_frame_name(suffix)
+        try:
+            await self.store.write(path, shown, parts, size, MOST_PICTURE)
+            await self.films.check_key_frame(item, seconds, path)
+        except BaseException as error:
+            path.unlink(missing_ok=True)
+            if isinstance(error, ValueError) and not isinstance(error, TooLargeError):
+                raise ValueError(plainly(error, item).replace(path.name, shown)) from None
+            raise
+        return path.name
+
+    async def open_project(self, item: Item, name: str, parts: AsyncIterator[bytes], size: int | None) -> None:
+        """Take a file of hints or a project in place of what was said of an item, and paint it.
+
+        Raises:
+            ValueError: it is none for this item. TooLargeError.
+        """
+        _ready(item, item.kind)
+        shown = plain(name)
+        path = item.folder / f"said-{secrets.token_hex(4)}"
+        try:
+            await self.store.write(path, shown, parts, size, MOST_PROJECT)
+            look = await asyncio.to_thread(read_project, path, item)
+            if item.kind == "film":
+                await self.preview(item, look, None)
+            else:
+                await self.repaint(item, look)
+        except ValueError as error:
+            if isinstance(error, TooLargeError):
+                raise
+            raise ValueError(plainly(error, item).replace(path.name, shown)) from None
+        finally:
+            path.unlink(missing_ok=True)
 
     async def preview(self, item: Item, look: Look, shot: int | None) -> None:
         """Preview a film with other colours. shot: the one that is shown; None: ten seconds from the middle."""
-        look.check()
+        self._check(item, look)
         _ready(item, "film")
         if shot is not None and not 0 <= shot < len(look.shots):
             raise ValueError(f"shot: must be one of {len(look.shots)}, got {shot}")
         if look.hints:
-            raise ValueError("hints: of films are not taken here")
+            raise ValueError("hints: of a film belong to its shots")
+        other = look.weights != item.look.weights
         item.look = look
-        self._later(self._preview(item, look, shot))
+        self.store.keep(item)
+        self._later(self._preview(item, look, shot, other))
 
-    async def _preview(self, item: Item, look: Look, shot: int | None) -> None:
+    async def _preview(self, item: Item, look: Look, shot: int | None, other: bool) -> None:
         try:
+            if other:
+                item.facts.update(await self.painter.submit("nature", look, urgent=True).done)
             await self.films.preview(item, look, shot)
             item.words = ""
         except CancelledWorkError:
@@ -236,21 +362,11 @@ class Studio:
     def mark(self, item: Item, mark: Mark) -> None:
         """Note what somebody thinks of a result."""
         item.mark = mark
-        self.changed(item)
+        self._said(item)
 
     def review(self) -> str:
         """All pictures and marks as CSV, those first of which the network is least sure."""
-        text = io.StringIO()
-        rows = csv.writer(text)
-        rows.writerow(["folder", "name", "mark", "doubt", "width", "height", "in_colour_before"])
-        for item in sorted(self.store.items.values(), key=lambda one: -(one.facts.get("doubt") or 0.0)):
-            if item.kind == "picture":
-                facts = item.facts
-                doubt = facts.get("doubt")
-                shown = "" if doubt is None else f"{doubt:.2f}"
-                cells = [item.inside, item.name, item.mark, shown, facts.get("width"), facts.get("height")]
-                rows.writerow(map(cell, [*cells, facts.get("colored")]))
-        return text.getvalue()
+        return review(self.store.items.values())
 
     # Beginning and end
 
@@ -275,8 +391,7 @@ class Studio:
         self.events.close()
         for task in self._tasks:
             task.cancel()
-        await self.films.close()
-        await self.painter.stop()
+        await asyncio.gather(self.films.close(), self.painter.stop())
         self.store.close()
 
     def _later(self, work: Any) -> asyncio.Task[None]:
@@ -284,6 +399,11 @@ class Studio:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _shot(start: float, end: float) -> dict[str, Any]:
+    """A shot of which nothing is said yet."""
+    return {"start": start, "end": end, "saturation": 1.0, "temperature": None, "hints": [], "key_frames": {}}
 
 
 def _ready(item: Item, kind: str = "picture") -> None:

@@ -1,6 +1,12 @@
-"""Cells of tables that spreadsheets open."""
+"""Tables that spreadsheets open."""
 
 from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+
+from .store import Item
 
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -14,3 +20,18 @@ def cell(value: object) -> str:
     """
     text = "" if value is None else str(value)
     return f"'{text}" if isinstance(value, str) and text.startswith(_FORMULAS) else text
+
+
+def review(items: Iterable[Item]) -> str:
+    """All pictures and marks as CSV, those first of which the network is least sure."""
+    text = io.StringIO()
+    rows = csv.writer(text)
+    rows.writerow(["folder", "name", "mark", "doubt", "width", "height", "in_colour_before"])
+    for item in sorted(items, key=lambda one: -(one.facts.get("doubt") or 0.0)):
+        if item.kind == "picture":
+            facts = item.facts
+            doubt = facts.get("doubt")
+            shown = "" if doubt is None else f"{doubt:.2f}"
+            cells = [item.inside, item.name, item.mark, shown, facts.get("width"), facts.get("height")]
+            rows.writerow(map(cell, [*cells, facts.get("colored")]))
+    return text.getvalue()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import json
 import os
@@ -11,7 +12,6 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -252,6 +252,55 @@ def test_a_film_is_shown_its_shots_edited_and_exported(page: playwright.Page, tm
         page.get_by_role("button", name="Save as project").click()
     project = json.loads(Path(download.value.path()).read_text())
     assert [shot["saturation"] for shot in project["shots"]] == [1, 0]
+    shots.nth(1).click()
+    page.get_by_role("button", name="Set colours").click()
+    slide(page, "#color", "#1040e0")
+    slide(page, "#radius", 0.12)
+    marks = page.locator("#film-marks ellipse")
+
+    def marked() -> bool:  # it is clicked in vain until this shot is shown
+        if marks.count() == 0:
+            screen.click(position={"x": 40, "y": 30})
+        return marks.count() == 1
+
+    until(marked)
+    until(lambda: "hints 1" in shots.nth(1).inner_text())
+    page.get_by_role("button", name="Undo").click()
+    assert marks.count() == 0 and "hints" not in shots.nth(1).inner_text()
+    page.keyboard.press("Control+Shift+z")
+    assert marks.count() == 1
+    save = page.get_by_role("button", name="Save this frame")
+
+    def frame() -> Path | None:
+        try:
+            with page.expect_download(timeout=1000) as download:
+                save.click()
+        except playwright.TimeoutError:
+            return None
+        return Path(download.value.path())
+
+    found = [None]
+    until(lambda: [found.append(frame()), found[-1] is not None][1])
+    halves = np.stack([np.asarray(Image.open(found[-1])) // 2] * 3, -1)
+    halves[:, :48, 2] += 127  # blue on the left
+    halves[:, 48:, 0] += 60
+    Image.fromarray(halves).save(tmp_path / "k.png")
+    page.locator("#key-file").set_input_files(str(tmp_path / "k.png"))
+    until(lambda: "key frames 1" in shots.nth(1).inner_text())
+    until(lambda: page.locator("#facts").inner_text().find("preview") < 0)
+    page.reload()
+    page.get_by_role("button", name="family.mp4").click()
+    shots.nth(1).click()
+    until(lambda: marks.count() == 1 and page.locator("#key-frames li").count() == 1)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save as project").click()
+    assert download.value.suggested_filename == "family.zip"
+    page.locator("#open-project").set_input_files(
+        {"name": "family.zip", "mimeType": "application/zip", "buffer": Path(download.value.path()).read_bytes()}
+    )
+    until(lambda: not page.locator("#hints").is_visible())  # the whole film is shown again
+    assert "hints 1" in shots.nth(1).inner_text() and "key frames 1" in shots.nth(1).inner_text()
+    shots.nth(2).click()
     came: dict[str, Path] = {}
     page.on("download", lambda found: came.update({found.suggested_filename: Path(found.path())}))
     slide(page, "#saturation", 0.05)
@@ -263,6 +312,8 @@ def test_a_film_is_shown_its_shots_edited_and_exported(page: playwright.Page, tm
     until(lambda: [page.wait_for_timeout(20), len(came) == 2][1], 60)
     assert set(came) == {"family.mp4", "still.png"}
     colours = [color(frame.to_ndarray(format="rgb24").astype(int)) for frame in frames_of(came["family.mp4"])]
+    left = frames_of(came["family.mp4"])[6].to_ndarray(format="rgb24").astype(int)[:, :44]
+    assert (left[..., 2] - left[..., 0]).mean() > 40  # as the key frame says
     assert len(colours) == 24 and min(colours[2:10]) > 3 > max(colours[14:22])
     assert packets_of(came["family.mp4"])[1] == packets_of(src)[1]
     until(lambda: not page.locator("#progress").is_visible())
@@ -298,7 +349,7 @@ def test_a_study_from_the_first_pair_to_the_result(browser: playwright.Browser, 
         until(page.locator("svg.plot").is_visible)
         page.get_by_text("1 person, 4 answers that count, 1 left out").wait_for()
         page.close()
-    with closing(sqlite3.connect(tmp_path / "s.sqlite")) as answers:
+    with contextlib.closing(sqlite3.connect(tmp_path / "s.sqlite")) as answers:
         times = [ms for (ms,) in answers.execute("SELECT ms FROM display WHERE ms IS NOT NULL")]
         assert answers.execute("SELECT number FROM display WHERE ms IS NULL").fetchall() == [(3,)]
         assert answers.execute("SELECT count(*) FROM trial WHERE answer = 'left'").fetchone() == (5,)

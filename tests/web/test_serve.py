@@ -22,7 +22,7 @@ import httpx
 import numpy as np
 import pytest
 from fastapi import FastAPI
-from film_clips import clip, frames_of, packets_of, times_of, two_shots
+from film_clips import clip, frames_of, packets_of, random_net, times_of, two_shots
 from page_server import Server, exported, send, serving, settled
 from PIL import Image
 from starlette.applications import Starlette
@@ -32,6 +32,7 @@ from starlette.routing import Mount
 from fastcolor import colorize
 from fastcolor.film.video import video
 from fastcolor.options.pictures import ColorizeOptions
+from fastcolor.options.project import read_project
 from fastcolor.pictures.files import colorize_files
 from fastcolor.web.access import MOST_BODY, Access, Guard
 from fastcolor.web.app import told_in_words
@@ -467,7 +468,7 @@ def test_shots_have_colours_of_their_own(client: httpx.Client, tmp_path: Path) -
     told = client.post(f"api/items/{key}/shots")
     assert told.status_code == 200, told.text
     shots = told.json()["look"]["shots"]
-    assert [round(shot["start"], 2) for shot in shots] == [0, 0.5] and told.json()["pictures"] == 2
+    assert [round(shot["start"], 2) for shot in shots] == [0, 0.5] and told.json()["pictures"] == [0.25, 0.75]
     assert client.get(f"api/items/{key}/shots/1.jpg").status_code == 200
     assert client.get(f"api/items/{key}/shots/2.jpg").status_code == 404
     shots[1]["saturation"] = 0
@@ -487,6 +488,83 @@ def test_shots_have_colours_of_their_own(client: httpx.Client, tmp_path: Path) -
     colours = [np.ptp(frame, axis=2).mean() for frame in frames]
     assert len(frames) == 24 and min(colours[2:10]) > 3 > max(colours[14:22])
     assert packets_of(tmp_path / "out.mp4")[1] == packets_of(src)[1]
+
+
+def test_a_shot_has_hints_and_key_frames_of_its_own(client: httpx.Client, tmp_path: Path) -> None:
+    key = send(client, two_shots(tmp_path / "two.mp4")).json()["id"]
+    (film,) = settled(client, 1)
+    assert film["hints"] is True and film["own"]["detail"] == 256
+    shots = client.post(f"api/items/{key}/shots").json()["look"]["shots"]
+    sent = f"api/items/{key}/key-frames"
+    frame = client.get(f"api/items/{key}/frame.png", params={"time": 0.75})
+    assert "00-00-00.750.png" in frame.headers["content-disposition"]
+    pixels = np.asarray(Image.open(io.BytesIO(frame.content)))
+    assert pixels.shape == (64, 96)
+    halves = np.stack([pixels // 2] * 3, -1)
+    halves[:, :48, 2] += 127
+    halves[:, 48:, 0] += 60
+    blue = io.BytesIO()
+    Image.fromarray(halves).save(blue, "PNG")
+    told = {"name": "blue.png", "time": 0.75}
+    refused = {
+        "gray.png": (frame.content, 0.75),
+        "other.png": (PHOTOGRAPH.read_bytes(), 0.75),
+        "late.png": (blue.getvalue(), 7),
+        "film.mp4": (blue.getvalue(), 0.75),
+        "text.png": (b"no picture", 0.75),
+    }
+    for name, (content, second) in refused.items():
+        answer = client.post(sent, params={"name": name, "time": second}, content=content)
+        assert answer.status_code == 422 and "key-" not in answer.text and "/" not in answer.json()["error"], (
+            answer.text
+        )
+    picture = client.post(sent, params=told, content=blue.getvalue()).json()["picture"]
+    preview = f"api/items/{key}/preview"
+    for wrong in ("../source.mp4", "source.mp4", "key-00000000.png", str(tmp_path / "two.mp4")):
+        shots[1]["key_frames"] = {"0.75": wrong}
+        assert client.post(preview, json={"shots": shots}).status_code == 422
+    shots[1]["key_frames"] = {"0.75": picture}
+    shots[0]["hints"] = [{"x": 0.5, "y": 0.5, "color": "#c01010", "radius": 0.5, "time": 0.75}]
+    assert "must lie in the shot" in client.post(preview, json={"shots": shots}).json()["error"]
+    shots[0]["hints"][0]["time"] = 0.1
+    assert client.post(preview, json={"shots": shots, "shot": 1}).status_code == 202
+    while client.get("api/items").json()[0]["revision"] == film["revision"]:
+        time.sleep(0.05)
+    (film,) = client.get("api/items").json()
+    assert film["words"] == "" and film["shot"] == 1
+    near = client.get(f"api/items/{key}/suggestions", params={"x": 0.5, "y": 0.5, "time": 0.75}).json()
+    assert len(near) >= 2
+    (tmp_path / "out.mp4").write_bytes(exported(client, key).content)
+    frames = [frame.to_ndarray(format="rgb24").astype(int) for frame in frames_of(tmp_path / "out.mp4")]
+    redder = [[(half[..., 0] - half[..., 2]).mean() for half in (frame[:, :44], frame[:, 52:])] for frame in frames]
+    assert all(left > 20 for left, _ in redder[:11])  # as the hint says
+    assert all(left < -40 and right > 20 for left, right in redder[13:])  # as the key frame says
+
+    saved = client.get(f"api/items/{key}/project")
+    assert "two.zip" in saved.headers["content-disposition"]
+    with zipfile.ZipFile(io.BytesIO(saved.content)) as archive:
+        assert sorted(archive.namelist()) == ["key-frames/00-00-00.750.png", "two.json"]
+        archive.extractall(tmp_path)
+    assert read_project(tmp_path / "two.json")[1].key_frames[0].picture == tmp_path / "key-frames/00-00-00.750.png"
+    assert client.post(preview, json={"shots": []}).status_code == 202
+    opened = client.post(f"api/items/{key}/project", params={"name": "two.zip"}, content=saved.content)
+    again = opened.json()["look"]["shots"]
+    assert again[1]["key_frames"]["0.75"] != picture and again[0] == shots[0] and opened.status_code == 200
+    words = (tmp_path / "two.json").read_bytes()
+    outside = io.BytesIO()
+    with zipfile.ZipFile(outside, "w") as archive:
+        archive.writestr("two.json", words.replace(b"key-frames/", b"../../"))
+        archive.writestr("../../00-00-00.750.png", blue.getvalue())
+    bomb = io.BytesIO()
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("two.json", bytes(17 << 20))
+    bad = (words, b"{}", b"PK\x03\x04", outside.getvalue(), bomb.getvalue(), saved.content[:-30])
+    for content in bad[:3] + bad[4:]:
+        answer = client.post(f"api/items/{key}/project", params={"name": "two.zip"}, content=content)
+        assert answer.status_code == 422 and "/tmp" not in answer.text, answer.text
+    moved = client.post(f"api/items/{key}/project", params={"name": "two.zip"}, content=bad[3])
+    assert moved.status_code == 200 and moved.json()["look"]["shots"][1]["key_frames"]["0.75"].startswith("key-")
+    assert client.get("api/items").json()[0]["look"] == moved.json()["look"]
 
 
 @linux
@@ -530,6 +608,7 @@ def test_a_death_leaves_the_server_up_and_light(server: Server, client: httpx.Cl
     assert settled(client, 3)[2]["state"] == "ready" and not set(before) & set(server.children())
 
 
+@pytest.mark.usefixtures("one_thread")  # as the server has: bits depend on it
 def test_a_folder_of_the_machine_and_the_end(tmp_path: Path) -> None:
     folder = tmp_path / "album"
     (folder / "deep").mkdir(parents=True)
@@ -546,7 +625,9 @@ def test_a_folder_of_the_machine_and_the_end(tmp_path: Path) -> None:
     (left / "lock").touch()
     few = "import fastcolor.web.store as a, fastcolor.web.studio as b; a.MOST_ITEMS = b.MOST_ITEMS = 4; b.QUEUE = 1"
     code = f"{few}; from fastcolor.__main__ import main; main()"
-    server = Server("serve", "--folder", folder, "--engine", "torch", temporary=tmp_path / "tmp", code=code)
+    own = random_net(tmp_path)
+    options = ("--folder", folder, "--engine", "torch", "--weights", own)
+    server = Server("serve", *options, temporary=tmp_path / "tmp", code=code)
     listening = contextlib.ExitStack()
     try:
         assert not left.exists()
@@ -577,6 +658,21 @@ def test_a_folder_of_the_machine_and_the_end(tmp_path: Path) -> None:
         made = sorted(path.name for path in (folder / "coloured").glob("a*"))
         assert made == ["a-2.png", "a.png", "a.tif"]
         assert (folder / "coloured" / "a.png").read_bytes() == b"worked on by hand"
+        look = f"api/items/{items[3]['id']}/look"
+        about = client.get("api/about").json()
+        assert about["weights"] == "random.safetensors" and "default" in about["networks"]
+        before = client.put(look, json={"saturation": 1}).content
+        for wrong in (own, "../default", "eccv16+default", "default.safetensors"):
+            refused = client.put(look, json={"weights": wrong})
+            assert refused.status_code == 422 and "weights" in refused.json()["error"]
+        shown = client.put(look, json={"weights": "default"})
+        assert shown.status_code == 200 and shown.content != before
+        told = client.post("api/exports", json={"ids": [items[3]["id"]]}).json()
+        while client.get(f"api/exports/{told['id']}").json()["state"] == "working":
+            time.sleep(0.02)
+        ours = tmp_path / "ours.png"
+        colorize_files(ColorizeOptions(inputs=(folder / "deep" / "a.png",), output=str(ours), engine="torch"))
+        assert (folder / "coloured" / "deep" / "a.png").read_bytes() == ours.read_bytes()
         full = send(client, gray())
         assert full.status_code == 409 and "remove some first" in full.json()["error"]
         for item in items:  # the page may forget them; the files stay
@@ -587,4 +683,45 @@ def test_a_folder_of_the_machine_and_the_end(tmp_path: Path) -> None:
         code, said = server.stop()
         listening.close()
     assert code == 0 and "Traceback" not in said
-    assert not list((tmp_path / "tmp").glob("fastcolor-serve-*"))
+    assert not list((tmp_path / "tmp").glob("fastcolor-serve-*")) and not (folder / "coloured" / ".fastcolor").exists()
+
+
+def test_a_work_folder_keeps_what_was_said(tmp_path: Path) -> None:
+    work, album, begin = tmp_path / "work", tmp_path / "album", ["serve", "--engine", "torch", "--work"]
+    album.mkdir()
+    (album / "mine.png").write_bytes(gray(seed=2))
+    two_shots(album / "two.mp4")
+    server = Server(*begin, work, "--folder", album, temporary=tmp_path / "tmp")
+    try:
+        client = server.client()
+        key = send(client, gray(), "sent.png").json()["id"]
+        items = {item["name"]: item for item in settled(client, 3)}
+        look = {"saturation": 0.5, "hints": [{"x": 0.5, "y": 0.5, "color": "#2040c0"}]}
+        assert client.put(f"api/items/{key}/look", json=look).status_code == 200
+        assert client.put(f"api/items/{items['mine.png']['id']}/mark", json={"mark": "good"}).status_code == 204
+        client.post(f"api/items/{items['two.mp4']['id']}/shots")
+        said = {item["name"]: (item["id"], item["look"], item["mark"]) for item in client.get("api/items").json()}
+        with pytest.raises(OSError, match="another server"):
+            Store(Look(), work)
+    finally:
+        server.process.kill()
+        server.stop()
+    (work / "0123456789abcdef").mkdir()
+    (work / "0123456789abcdef" / "item.json").write_text("{}")
+    server = Server(*begin, work, "--folder", album, temporary=tmp_path / "tmp")
+    try:
+        client = server.client()
+        again = settled(client, 3)
+        assert {item["name"]: (item["id"], item["look"], item["mark"]) for item in again} == said
+        assert all(item["state"] == "ready" for item in again)
+        assert "0123456789abcdef" in client.get("api/about").json()["notes"][0]
+        film = next(item for item in again if item["kind"] == "film")
+        assert client.get(f"api/items/{film['id']}/shots/1.jpg").status_code == 200 and film["pictures"] == [0.25, 0.75]
+        began = time.monotonic()
+    finally:
+        code, words = server.stop()
+    assert code == 0 and "Traceback" not in words and time.monotonic() - began < 10
+    assert sorted(path.name for path in (work / key).iterdir()) == ["item.json", "source.png"]
+    assert not list(work.rglob("*.mp4")) and not list(work.rglob("before*"))
+    with pytest.raises(ValueError, match="work: must be empty"):
+        Store(Look(), album)

@@ -34,9 +34,21 @@ export function guide(id, file) {
   return ask(`api/items/${id}/guide?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file });
 }
 
-/** Send a file; while the server has too much to do (429), wait and try again. */
-export async function upload(file, progress = () => {}) {
-  for (;;) {
+/** Send a coloured frame of a film; its name there. */
+export async function keyFrame(id, file, time) {
+  const path = `api/items/${id}/key-frames?name=${encodeURIComponent(file.name)}&time=${time}`;
+  return (await ask(path, { method: "POST", body: file })).picture;
+}
+
+/** Send a file of hints or a project in place of what was said of an item. */
+export function openProject(id, file) {
+  return ask(`api/items/${id}/project?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file });
+}
+
+/** Send a file. room: is awaited before, and again where the server has too much to do (429). */
+export async function upload(file, room, progress = () => {}) {
+  for (let tries = 0; ; tries += 1) {
+    await room(tries > 0);
     const reply = await new Promise((resolve, reject) => {
       const request = new XMLHttpRequest();
       request.open("POST", `api/items?name=${encodeURIComponent(file.name)}`);
@@ -45,10 +57,7 @@ export async function upload(file, progress = () => {}) {
       request.onerror = () => reject(new Error(`${file.name}: the server does not answer`));
       request.send(file);
     });
-    if (reply.status === 429) {
-      await new Promise((done) => setTimeout(done, 1000));
-      continue;
-    }
+    if (reply.status === 429) continue;
     let told = {};
     try {
       told = JSON.parse(reply.responseText);

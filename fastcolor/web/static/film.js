@@ -12,8 +12,8 @@ export function openFilm(film) {
   item = film;
   if (video.getAttribute("src") !== address) {
     const { currentTime, paused } = video;
-    const same = video.dataset.film === film.id;
-    video.dataset.film = film.id;
+    const part = `${film.id} ${film.shot ?? ""}`, same = video.dataset.part === part;
+    video.dataset.part = part;
     video.src = address;
     if (same) video.currentTime = currentTime; // where one was looking
     if (same && !paused) video.play();
@@ -25,8 +25,27 @@ export function closeFilm() {
   item = null;
   video.pause();
   video.removeAttribute("src");
-  delete video.dataset.film;
+  delete video.dataset.part;
   video.load();
+}
+
+/** Which second of the film is shown, in the middle of a frame; null while that is not a shot's. */
+export function second() {
+  const shot = item?.look.shots[item.shot ?? -1];
+  if (!shot || item.progress || video.readyState < 2) return null;
+  const at = shot.start + (Math.floor(video.currentTime * item.rate + 0.01) + 0.5) / item.rate;
+  return Math.round(1000 * Math.min(at, (shot.start + shot.end) / 2 + (shot.end - shot.start) * 0.499)) / 1000;
+}
+
+/** Go on or back by frames. */
+export function stepFrame(by) {
+  video.pause();
+  const at = (Math.floor(video.currentTime * item.rate + 0.01) + by + 0.5) / item.rate;
+  video.currentTime = Math.min(Math.max(at, 0), video.duration || 0);
+}
+
+export function pause() {
+  video.pause();
 }
 
 export function splitFilm(value) {
@@ -50,7 +69,8 @@ function draw() {
   if (screen.width !== width || screen.height !== height) {
     screen.width = width;
     screen.height = height;
-    screen.style.aspectRatio = `${item.width} / ${item.height}`;
+    $("frame").style.aspectRatio = `${item.width} / ${item.height}`;
+    $("frame").style.width = `min(100%, ${(62 * item.width) / item.height}vh)`;
   }
   const line = Math.round(split * width);
   pencil.drawImage(video, ...gray, width, height, 0, 0, width, height);
@@ -71,6 +91,7 @@ video.addEventListener("play", () => {
   again();
 });
 for (const name of ["pause", "ended"]) video.addEventListener(name, () => ($("play").textContent = "Play"));
+for (const name of ["seeked", "pause", "loadeddata"]) video.addEventListener(name, () => moved());
 video.addEventListener("seeked", draw);
 video.addEventListener("loadeddata", () => {
   if (video.currentTime === 0) video.currentTime = Math.min(0.05, video.duration / 2); // else there is no picture yet
@@ -85,17 +106,18 @@ $("mute").addEventListener("click", () => {
 });
 $("time").addEventListener("input", () => (video.currentTime = Number($("time").value)));
 
-let drag = () => {};
-export function whenDragged(handle) {
-  drag = handle;
-}
-screen.addEventListener("pointerdown", (event) => {
-  screen.setPointerCapture(event.pointerId);
-  move(event);
-});
-screen.addEventListener("pointermove", (event) => screen.hasPointerCapture(event.pointerId) && move(event));
+let moved = () => {}, point = () => {};
 
-function move(event) {
-  const box = screen.getBoundingClientRect();
-  drag(Math.min(Math.max((event.clientX - box.left) / box.width, 0), 1));
+/** moved: is called when another frame rests on the screen. point: gets "down", "move", "up" or "cancel", and where. */
+export function whenUsed(handlers) {
+  ({ moved, point } = handlers);
+}
+for (const kind of ["down", "move", "up", "cancel"]) {
+  screen.addEventListener(`pointer${kind}`, (event) => {
+    if (kind === "down") screen.setPointerCapture(event.pointerId);
+    else if (kind === "move" && !screen.hasPointerCapture(event.pointerId)) return;
+    const box = screen.getBoundingClientRect();
+    const within = (value) => Math.min(Math.max(value, 0), 1);
+    point(kind, within((event.clientX - box.left) / box.width), within((event.clientY - box.top) / box.height));
+  });
 }

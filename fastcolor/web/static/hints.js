@@ -5,13 +5,18 @@ const SVG = "http://www.w3.org/2000/svg";
 const MOST_POINTS = 60; // of a stroke
 
 export class Hints {
-  /** changed: gets the new list. place: the network's likeliest colours at x, y. say: shows words. */
+  /**
+   * changed: gets the new list, and the key frames' pictures by their times. place: the network's likeliest colours
+   * at x, y and a time. say: shows words.
+   */
   constructor({ changed, place, say }) {
     Object.assign(this, { changed, place, say });
     this.on = false;
     this.list = [];
+    this.keys = {};
     this.past = [];
     this.future = [];
+    this.histories = new Map();
     this.at = [0.5, 0.5];
     $("hint-mode").addEventListener("click", () => this.turn(!this.on));
     $("undo").addEventListener("click", () => this.undo());
@@ -27,29 +32,46 @@ export class Hints {
     });
   }
 
-  /** able: whether the network follows hints. aspect: width by height. */
-  open(list, able, aspect) {
+  /**
+   * key: of what is opened, whose history goes on where nothing else was said meanwhile. list, keys: as `changed` gets
+   * them. able: whether the network follows hints. aspect: width by height. on: the ids of the elements that are
+   * clicked on, drawn on, and of the cross. time: which second of a film is shown, null where that is not known.
+   */
+  open({ key, list, keys = {}, able, aspect, on = ["stage", "marks", "cross"], time = null }) {
+    const said = JSON.stringify([list, keys]);
+    if (this.key) this.histories.set(this.key, { past: this.past, future: this.future, said: JSON.stringify([this.list, this.keys]) });
+    const before = this.histories.get(key);
+    [this.past, this.future] = before?.said === said ? [before.past, before.future] : [[], []];
+    this.key = key;
     this.list = structuredClone(list);
-    this.past = [];
-    this.future = [];
+    this.keys = structuredClone(keys);
     this.stroke = null;
     this.aspect = aspect;
+    this.time = time;
     this.at = [0.5, 0.5];
+    if (this.places && this.places.join() !== on.join()) this.turn(false);
+    this.places = on;
+    $("swatches").replaceChildren();
+    this.allow(able);
+    this.show();
+  }
+
+  allow(able) {
     $("hints").hidden = !able;
     if (!able) this.turn(false);
-    $("swatches").replaceChildren();
-    this.show();
   }
 
   turn(on) {
     this.on = on;
     $("hint-mode").setAttribute("aria-pressed", String(on));
-    $("stage").classList.toggle("hinting", on);
+    for (const id of ["stage", "frame"]) $(id).classList.toggle("hinting", on);
     this.cross();
   }
 
   begin(x, y) {
-    this.stroke = { color: $("color").value, radius: Number($("radius").value), points: [[x, y]] };
+    const time = this.time?.() ?? undefined;
+    if (this.time && time === undefined) return this.say("The preview of this shot is painted; a moment more.");
+    this.stroke = { color: $("color").value, radius: Number($("radius").value), points: [[x, y]], time };
     this.show();
   }
 
@@ -74,10 +96,11 @@ export class Hints {
     if (!points.length) return this.show();
     const every = Math.ceil(points.length / MOST_POINTS);
     points = points.filter((_, index) => index % every === 0);
-    const { color, radius } = stroke;
+    const { color, radius, time } = stroke;
     const [x, y] = points[0];
-    this.become([...this.list, points.length === 1 ? { x, y, color, radius } : { points, color, radius }]);
-    this.suggest(x, y);
+    const more = time === undefined ? { color, radius } : { color, radius, time };
+    this.become([...this.list, points.length === 1 ? { x, y, ...more } : { points, ...more }]);
+    this.suggest(x, y, time);
   }
 
   // With the keyboard
@@ -94,44 +117,46 @@ export class Hints {
   }
 
   cross() {
-    $("cross").hidden = !this.on;
-    $("cross").style.left = `${100 * this.at[0]}%`;
-    $("cross").style.top = `${100 * this.at[1]}%`;
+    for (const id of ["cross", "film-cross"]) $(id).hidden = !(this.on && this.places?.includes(id));
+    const cross = $(this.places?.[2] ?? "cross");
+    cross.style.left = `${100 * this.at[0]}%`;
+    cross.style.top = `${100 * this.at[1]}%`;
   }
 
-  // The list and its history
+  // What was said, and its history
 
-  become(list) {
-    this.past.push(this.list);
+  become(list, keys = this.keys) {
+    this.past.push([this.list, this.keys]);
     this.future = [];
-    this.set(list);
+    this.set([list, keys]);
   }
 
-  set(list) {
+  set([list, keys]) {
     this.list = list;
+    this.keys = keys;
     this.show();
-    this.changed(list);
+    this.changed(list, keys);
   }
 
   undo() {
     if (!this.past.length) return;
-    this.future.push(this.list);
+    this.future.push([this.list, this.keys]);
     this.set(this.past.pop());
     $("swatches").replaceChildren();
   }
 
   redo() {
     if (!this.future.length) return;
-    this.past.push(this.list);
+    this.past.push([this.list, this.keys]);
     this.set(this.future.pop());
   }
 
   /** Show the likeliest colours of a place; each changes the hint that was set last. */
-  async suggest(x, y) {
+  async suggest(x, y, time) {
     const index = this.list.length - 1;
     let found = [];
     try {
-      found = await this.place(x, y);
+      found = await this.place(x, y, time);
     } catch (error) {
       this.say(error.message);
     }
@@ -149,8 +174,10 @@ export class Hints {
   }
 
   show() {
+    const now = this.time?.();
     const drawn = [...this.list, ...(this.stroke ? [this.stroke] : [])].flatMap((hint) => {
       const points = hint.points ?? [[hint.x, hint.y]];
+      const away = hint.time !== undefined && Math.abs(hint.time - (now ?? hint.time)) > 0.25;
       return points.map(([x, y]) => {
         const dot = document.createElementNS(SVG, "ellipse");
         const radius = hint.radius ?? 0.02; // of the shorter side
@@ -159,13 +186,14 @@ export class Hints {
         dot.setAttribute("rx", this.aspect > 1 ? radius / this.aspect : radius);
         dot.setAttribute("ry", this.aspect > 1 ? radius : radius * this.aspect);
         dot.setAttribute("fill", hint.color);
+        dot.setAttribute("opacity", away ? "0.35" : "1"); // set in another frame
         dot.setAttribute("stroke", "#fff");
         dot.setAttribute("stroke-width", "1.5");
         dot.setAttribute("vector-effect", "non-scaling-stroke");
         return dot;
       });
     });
-    $("marks").replaceChildren(...drawn);
+    $(this.places?.[1] ?? "marks").replaceChildren(...drawn);
     $("undo").disabled = !this.past.length;
     $("redo").disabled = !this.future.length;
     $("clear").disabled = !this.list.length;

@@ -2,10 +2,12 @@
 
 import { ask, download, listen, send, upload } from "./api.js";
 import { arrange, drop, items, keepOnly, put, whenOpened } from "./grid.js";
-import { closeViewer, far, opened, openItem, painted, refreshed, step, useGuide, whenTold } from "./viewer.js";
+import { far } from "./facts.js";
+import { closeViewer, opened, openItem, painted, refreshed, showNetworks, step, useGuide, useKeyFrame, whenTold } from "./viewer.js";
 
 const $ = (id) => document.getElementById(id);
 const AT_ONCE = 3; // uploads
+const MOST_OPEN = 100; // pictures that were sent and are not in colour yet, before the next is sent
 history.replaceState(null, "", location.pathname); // without the token
 
 function say(text) {
@@ -25,12 +27,30 @@ function take(files) {
   while (sending < AT_ONCE && waiting.length) next();
 }
 
+let happened = []; // who waits for the server's next word
+
+function word() {
+  for (const go of happened.splice(0)) go();
+}
+
+/** Until the server has room for one more picture. refused: it has just said that it has none. */
+async function room(refused) {
+  const open = () => [...items.values()].filter((item) => ["waiting", "working"].includes(item.state)).length;
+  while (refused || open() >= MOST_OPEN) {
+    refused = false;
+    await new Promise((go) => {
+      happened.push(go);
+      setTimeout(go, 10000); // should that word be lost
+    });
+  }
+}
+
 async function next() {
   sending += 1;
   while (waiting.length) {
     const file = waiting.shift();
     try {
-      put(await upload(file, (share) => file.size > 5e7 && say(`${file.name}: ${Math.round(100 * share)} % sent`)));
+      put(await upload(file, room, (share) => file.size > 5e7 && say(`${file.name}: ${Math.round(100 * share)} % sent`)));
     } catch (error) {
       failures.push(error.message);
     }
@@ -66,8 +86,11 @@ addEventListener("drop", (event) => {
   event.preventDefault();
   document.body.classList.remove("dropping");
   const files = [...event.dataTransfer.files];
+  const shot = event.target.closest?.("[data-shot]")?.dataset.shot ?? null;
   if (files.length === 1 && event.target.closest?.("#stage")) useGuide(files[0]); // on the picture that is open
-  else take(files);
+  else if (files.length === 1 && files[0].type.startsWith("image/") && (shot ?? event.target.closest?.("#frame"))) {
+    useKeyFrame(files[0], shot === null ? undefined : Number(shot)); // on a shot of the film that is open
+  } else take(files);
 });
 
 // What the server tells
@@ -78,9 +101,12 @@ async function everything() {
   const all = await ask("api/items");
   keepOnly(new Set(all.map((item) => item.id)));
   all.forEach(put);
-  notes = (await ask("api/about")).notes;
+  const about = await ask("api/about");
+  notes = about.notes;
+  showNetworks(about);
   if (opened() && !items.has(opened())) closeViewer();
   tell();
+  word();
   for (const told of await ask("api/exports")) exporting.set(told.id, told); // of before a reload too
   for (const id of [...exporting.keys()]) { // what happened while nobody listened
     await ask(`api/exports/${id}`).then(exported, (error) => {
@@ -97,11 +123,13 @@ listen({
     put(item);
     refreshed(item);
     tell();
+    word();
   },
   removed({ id }) {
     if (opened() === id) closeViewer();
     drop(id);
     tell();
+    word();
   },
   export: exported,
   lost: () => say("The server does not answer. If it was stopped, start it anew and open its new address."),

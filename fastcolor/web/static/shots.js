@@ -1,7 +1,7 @@
 // A film's shots as a strip: one is chosen, and the sliders then act on it alone.
 
 const $ = (id) => document.getElementById(id);
-const clock = (seconds) => `${Math.floor(seconds / 60)}:${(seconds % 60).toFixed(1).padStart(4, "0")}`;
+export const clock = (seconds) => `${Math.floor(seconds / 60)}:${(seconds % 60).toFixed(1).padStart(4, "0")}`;
 
 let shown = "";
 let choose = () => {};
@@ -20,6 +20,7 @@ export function showShots(item, look, chosen) {
   const entry = (number, words, picture) => {
     const line = document.createElement("li"), button = document.createElement("button");
     button.setAttribute("aria-pressed", String(number === chosen));
+    if (number !== null) button.dataset.shot = number;
     if (picture) button.append(Object.assign(document.createElement("img"), { src: picture, alt: "", loading: "lazy" }));
     button.append(words);
     button.addEventListener("click", () => choose(number));
@@ -27,10 +28,33 @@ export function showShots(item, look, chosen) {
     return line;
   };
   const entries = shots.map((shot, number) => {
-    const own = shot.saturation !== 1 || shot.temperature !== null ? " · own colours" : "";
-    const picture = number < (item.pictures ?? 0) ? `api/items/${item.id}/shots/${number}.jpg` : null;
-    return entry(number, `${number + 1}: ${clock(shot.start)}${own}`, picture);
+    const words = [`${number + 1}: ${clock(shot.start)}`];
+    if (shot.saturation !== 1 || shot.temperature !== null) words.push("own colours");
+    if (shot.hints?.length) words.push(`hints ${shot.hints.length}`);
+    const keys = Object.keys(shot.key_frames ?? {}).length;
+    if (keys) words.push(`key frames ${keys}`);
+    const picture = pictured(item, shot, number) === null ? null : `api/items/${item.id}/shots/${number}.jpg`;
+    return entry(number, words.join(" · "), picture);
   });
   $("shots").replaceChildren(entry(null, "The whole film", `api/items/${item.id}/after-small.jpg`), ...entries);
   $("shots").querySelector('[aria-pressed="true"]')?.scrollIntoView({ block: "nearest", inline: "nearest" });
+}
+
+/** When the picture of a shot is shown, where there is one. */
+export function pictured(item, shot, number) {
+  const at = item.pictures?.[number];
+  return at !== undefined && shot.start <= at && at < shot.end ? at : null;
+}
+
+/** List a shot's key frames. keys: pictures by their times. drop: is called with the time of one that is to go. */
+export function showKeys(keys, drop) {
+  const times = Object.keys(keys).sort((a, b) => a - b);
+  $("key-frames").replaceChildren(...times.map((time) => {
+    const line = document.createElement("li"), button = document.createElement("button");
+    button.textContent = "Remove";
+    button.setAttribute("aria-label", `Remove the frame at ${clock(Number(time))}`);
+    button.addEventListener("click", () => drop(time));
+    line.append(`${clock(Number(time))} `, button);
+    return line;
+  }));
 }

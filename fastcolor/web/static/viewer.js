@@ -1,22 +1,20 @@
-// One picture: before and after, zoom to pixels, colours live.
+// One picture or film: its colours live, hints, shots, and what it is called.
 
-import { ask, guide, repaint, send } from "./api.js";
-import { closeFilm, openFilm, splitFilm, whenDragged } from "./film.js";
+import { ask, download, guide, keyFrame, openProject, repaint, send } from "./api.js";
+import { closeFilm, openFilm, pause, second, splitFilm, stepFrame, whenUsed } from "./film.js";
+import { showFacts } from "./facts.js";
 import { Hints } from "./hints.js";
-import { readProject, saveProject } from "./project.js";
-import { showShots, whenChosen } from "./shots.js";
+import { clock, pictured, showKeys, showShots, whenChosen } from "./shots.js";
+import { attach, onStage, setSplit, sharpen } from "./stage.js";
 import { current, focus, items, shown } from "./grid.js";
 
 const $ = (id) => document.getElementById(id);
 const main = document.querySelector("main");
-const stage = $("stage"), canvas = $("canvas"), over = $("over");
+const stage = $("stage");
 const images = { before: $("before"), after: $("after") };
-const parts = { before: $("part-before"), after: $("part-after") };
 
 let item = null;
 let look = null;
-let view = { scale: 1, x: 0, y: 0 }; // screen pixels a pixel of the picture, and where its corner lies
-let split = 0.5;
 let say = () => {};
 let shownAddress = "";
 let shot = null; // the number of the film's shot that is chosen
@@ -28,14 +26,16 @@ export function whenTold(handle) {
 
 export const opened = () => item?.id;
 
-export const hints = new Hints({
-  changed(list) {
-    look = { ...look, hints: list };
+const hints = new Hints({
+  changed(list, keys) {
+    if (shot === null) look = { ...look, hints: list };
+    else setShot({ hints: list, key_frames: keys });
     paint();
   },
-  place: (x, y) => ask(`api/items/${item.id}/suggestions?x=${x}&y=${y}`),
+  place: (x, y, time) => ask(`api/items/${item.id}/suggestions?x=${x}&y=${y}${time === undefined ? "" : `&time=${time}`}`),
   say: (words) => say(words),
 });
+attach({ hints, splitFilm });
 
 const isFilm = () => item?.kind === "film";
 
@@ -50,9 +50,11 @@ export function openItem(id) {
   current(id);
   $("viewer-name").textContent = item.name;
   controls();
-  facts();
+  showFacts(item);
+  openHints();
   if (isFilm()) {
-    $("hints").hidden = $("guide").hidden = true;
+    onStage(null);
+    $("guide").hidden = true;
     showShots(item, look, shot);
     openFilm(item);
     $("play").focus({ preventScroll: true });
@@ -64,17 +66,28 @@ export function openItem(id) {
   $("guide").hidden = false;
   images.before.src = `api/items/${id}/before.jpg`;
   showAfter(`api/items/${id}/after.jpg?v=${item.revision}`);
-  hints.open(look.hints, item.hints, item.width / item.height);
-  fit();
+  onStage(item);
   stage.focus({ preventScroll: true });
   $("viewer").scrollIntoView({ block: "nearest" });
+}
+
+/** Have the hints of the picture, or of the chosen shot, on the screen. */
+function openHints() {
+  const aspect = item.width / item.height, of = `${item.id} ${shot ?? ""}`;
+  const chosen = shot === null ? null : look.shots[shot];
+  $("keys").hidden = !chosen || !item.hints;
+  if (!isFilm()) return hints.open({ key: of, list: look.hints, able: item.hints, aspect });
+  const on = ["frame", "film-marks", "film-cross"];
+  const { hints: list = [], key_frames: keys = {} } = chosen ?? {};
+  hints.open({ key: of, list, keys, able: Boolean(chosen && item.hints), aspect, on, time: second });
+  if (chosen) showKeys(keys, dropKeyFrame);
 }
 
 export function closeViewer() {
   if (!item) return;
   const id = item.id;
   item = null;
-  clearTimeout(waiting);
+  onStage(null);
   closeFilm();
   $("viewer").hidden = true;
   main.classList.remove("viewing");
@@ -87,17 +100,26 @@ export function refreshed(changed) {
   if (changed.id !== item?.id) return;
   const older = item.revision;
   item = changed;
-  facts();
+  showFacts(item);
   if (isFilm()) {
+    hints.allow(shot !== null && item.hints);
     if (item.look.shots.length !== look.shots.length) look = structuredClone(item.look);
     showShots(item, look, shot);
     return item.revision !== older && openFilm(item);
   }
+  onStage(item);
+  hints.allow(item.hints);
   if (painting || item.revision <= known) return; // our own doing
+  adopt();
+}
+
+/** Show what the server knows: of another tab, of a project, or with another picture's colours. */
+function adopt() {
   known = item.revision;
-  look = structuredClone(item.look); // of another tab, or with another picture's colours
+  look = structuredClone(item.look);
   controls();
-  hints.open(look.hints, item.hints, item.width / item.height);
+  openHints();
+  if (isFilm()) return showShots(item, look, shot);
   showAfter(`api/items/${item.id}/after.jpg?v=${item.revision}`);
   sharpen();
 }
@@ -127,36 +149,6 @@ $("guide-off").addEventListener("click", () => {
   look = { ...look, guide: "" };
   paint();
 });
-
-function facts() {
-  const words = [`${item.width} × ${item.height}`];
-  if (item.seconds) words.push(`${clock(item.seconds)}, ${item.frames} frames`);
-  if (isFilm()) words.push(item.sound ? "with sound" : "without sound");
-  if (item.progress) words.push(`preview: ${far(item.progress)}`);
-  if (item.words) words.push(item.words);
-  if (item.frames > 1 && !isFilm()) words.push(`${item.frames} frames or pages, the first is shown`);
-  if (item.doubt != null) words.push(`network's doubt ${item.doubt.toFixed(1)} ab units`);
-  if (item.colored) words.push("was in colour before");
-  words.push(...(item.notes ?? []));
-  $("facts").textContent = words.join(" · ");
-  const guides = { version: "It shows the same: its colours are taken, aligned.", similar: "What looks alike gets its colours." };
-  $("guide-told").textContent = [guides[item.look.guide], ...(item.said ?? [])].filter(Boolean).join(" ");
-  $("guide-off").hidden = !item.look.guide;
-  for (const button of document.querySelectorAll("[data-mark]")) {
-    button.setAttribute("aria-pressed", String(button.dataset.mark === item.mark));
-  }
-}
-
-const clock = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;
-
-/** How far a film is, in words. */
-export function far({ done, total, fps, left }) {
-  if (done === undefined) return "begins";
-  const words = [total ? `${done} of ${total} frames` : `${done} frames`];
-  if (fps) words.push(`${fps} a second`);
-  if (left != null) words.push(`${clock(left)} left`);
-  return words.join(", ");
-}
 
 // Colours
 
@@ -189,6 +181,7 @@ async function paintAll() {
       }
     } catch (error) {
       say(error.message);
+      if (item?.id === id) chooseNetwork(item.look.weights); // the server kept what it had
     }
   }
   painting = null;
@@ -205,7 +198,10 @@ function preview() {
   resting = () => {
     clearTimeout(soon);
     resting = null;
-    return send(`api/items/${id}/preview`, "POST", asked).catch((error) => say(error.message));
+    return send(`api/items/${id}/preview`, "POST", asked).catch((error) => {
+      say(error.message);
+      if (item?.id === id) chooseNetwork(item.look.weights);
+    });
   };
   clearTimeout(soon);
   soon = setTimeout(resting, 600);
@@ -235,13 +231,38 @@ function controls() {
     $(name).value = value ?? look[name] ?? item.own?.[name] ?? USUAL[name]; // where the network's own lies
     $(`${name}-value`).textContent = value === null && ofShot(name) ? "the film's" : tell(value);
   }
+  $("weights").value = look.weights;
 }
 
 function set(name, value) {
-  if (!ofShot(name)) look = { ...look, [name]: value };
-  else look = { ...look, shots: look.shots.map((one, at) => (at === shot ? { ...one, [name]: value } : one)) };
+  if (ofShot(name)) return setShot({ [name]: value });
+  look = { ...look, [name]: value };
   if (isFilm()) showShots(item, look, shot);
 }
+
+/** Say something else of a shot; of the chosen one, if none is named. */
+function setShot(more, number = shot) {
+  look = { ...look, shots: look.shots.map((one, at) => (at === number ? { ...one, ...more } : one)) };
+  showShots(item, look, shot);
+  if (shot !== null) showKeys(look.shots[shot].key_frames ?? {}, dropKeyFrame);
+}
+
+/** The networks that can be chosen; there is a choice only where more than one is here. */
+export function showNetworks({ weights, networks }) {
+  const entries = [["", weights], ...networks.map((name) => [name, name])];
+  $("weights").replaceChildren(...entries.map(([value, words]) => new Option(words, value)));
+  $("networks").hidden = !networks.length;
+  if (item) $("weights").value = look.weights;
+}
+
+function chooseNetwork(name) {
+  look = { ...look, weights: name };
+  $("weights").value = name;
+}
+$("weights").addEventListener("change", () => {
+  chooseNetwork($("weights").value);
+  paint();
+});
 
 for (const [name, { read, tell }] of Object.entries(LIVE)) {
   $(name).addEventListener("input", () => {
@@ -260,10 +281,14 @@ $("own").addEventListener("click", () => {
 
 // A film's shots, and what was said as a file
 
-whenChosen((number) => {
+function choose(number) {
   shot = number;
   controls();
+  openHints();
   showShots(item, look, shot);
+}
+whenChosen((number) => {
+  choose(number);
   preview();
 });
 $("find-shots").addEventListener("click", async () => {
@@ -276,184 +301,88 @@ $("find-shots").addEventListener("click", async () => {
   }
   $("shots-told").textContent = "";
 });
-$("save-project").addEventListener("click", () => saveProject(item, look));
-$("open-project").addEventListener("change", async () => {
-  const [file] = $("open-project").files;
-  $("open-project").value = "";
+
+/** Give the chosen shot a frame in colour, for the frame that is shown; or another shot, for that of its picture. */
+export async function useKeyFrame(file, number = shot) {
+  const { id } = item, chosen = look.shots[number];
+  if (!chosen) return say("Choose a shot first.");
+  const shown = number === shot ? second() : null;
+  const time = shown ?? pictured(item, chosen, number) ?? Math.round(500 * (chosen.start + chosen.end)) / 1000;
+  say(`${file.name}: its colours are looked at …`);
   try {
-    look = { ...look, ...(await readProject(file, item)) };
-    shot = null;
-    controls();
-    if (isFilm()) showShots(item, look, shot);
-    else hints.open(look.hints, item.hints, item.width / item.height);
-    paint();
+    guiding = keyFrame(id, file, time);
+    const picture = await guiding;
+    if (item?.id !== id) return;
+    if (number !== shot) choose(number);
+    hints.become(hints.list, { ...hints.keys, [time]: picture });
+    say("");
   } catch (error) {
     say(error.message);
   }
+}
+
+function dropKeyFrame(time) {
+  const { [time]: gone, ...keys } = hints.keys;
+  hints.become(hints.list, keys);
+}
+
+$("key-file").addEventListener("change", () => {
+  const [file] = $("key-file").files;
+  if (file) useKeyFrame(file);
+  $("key-file").value = "";
+});
+$("save-frame").addEventListener("click", () => {
+  const time = second();
+  if (time === null) say("The preview of this shot is painted; a moment more.");
+  else download(`api/items/${item.id}/frame.png?time=${time}`);
 });
 
-// Before and after
-
-export function setSplit(value) {
-  split = Math.min(Math.max(value, 0), 1);
-  $("split").value = Math.round(split * 100);
-  splitFilm(split);
-  place();
-}
-whenDragged(setSplit);
-$("split").addEventListener("input", () => setSplit($("split").value / 100));
-
-// Zoom
-
-const smallest = () => Math.min(stage.clientWidth / item.width, stage.clientHeight / item.height);
-
-export function fit() {
-  const scale = smallest();
-  view = {
-    scale,
-    x: (stage.clientWidth - item.width * scale) / 2,
-    y: (stage.clientHeight - item.height * scale) / 2,
-  };
-  place();
-}
-
-function zoom(factor, x = stage.clientWidth / 2, y = stage.clientHeight / 2) {
-  const scale = Math.min(Math.max(view.scale * factor, smallest()), Math.max(16, smallest()));
-  view.x = x - ((x - view.x) * scale) / view.scale;
-  view.y = y - ((y - view.y) * scale) / view.scale;
-  view.scale = scale;
-  place();
-}
-
-function move(x, y) {
-  view.x += x;
-  view.y += y;
-  place();
-}
-
-/** Put everything where the view says; the picture never leaves the stage. */
-function place() {
-  if (!item || isFilm()) return;
-  const width = item.width * view.scale, height = item.height * view.scale;
-  const within = (at, size, room) => (size <= room ? (room - size) / 2 : Math.min(0, Math.max(room - size, at)));
-  view.x = within(view.x, width, stage.clientWidth);
-  view.y = within(view.y, height, stage.clientHeight);
-  canvas.style.transform = `translate(${view.x}px, ${view.y}px)`;
-  canvas.style.width = `${width}px`;
-  canvas.style.height = `${height}px`;
-  const left = split * stage.clientWidth;
-  over.style.clipPath = `inset(0 0 0 ${Math.min(Math.max(left - view.x, 0), width)}px)`;
-  $("line").style.left = `${left - 1}px`;
-  hints.cross();
-  sharpen();
-}
-
-let waiting = 0;
-
-/** Where the screen shows more than the screen picture has, fetch that part of the whole one. */
-function sharpen() {
-  clearTimeout(waiting);
-  for (const part of Object.values(parts)) part.hidden = true;
-  if (!item || view.scale <= Math.max(smallest(), 1600 / Math.max(item.width, item.height))) return;
-  waiting = setTimeout(async () => {
-    const { id, revision } = item;
-    const left = Math.max(0, Math.floor(-view.x / view.scale)), top = Math.max(0, Math.floor(-view.y / view.scale));
-    const right = Math.min(item.width, Math.ceil((stage.clientWidth - view.x) / view.scale));
-    const bottom = Math.min(item.height, Math.ceil((stage.clientHeight - view.y) / view.scale));
-    if (right - left > 2400 || bottom - top > 2400) return;
-    for (const which of ["before", "after"]) {
-      const part = parts[which];
-      part.src = `api/items/${id}/${which}/part.jpg?left=${left}&top=${top}&right=${right}&bottom=${bottom}&v=${revision}`;
-      try {
-        await part.decode();
-      } catch {
-        return;
-      }
-      if (item?.id !== id) return;
-      part.style.left = `${(100 * left) / item.width}%`;
-      part.style.top = `${(100 * top) / item.height}%`;
-      part.style.width = `${(100 * (right - left)) / item.width}%`;
-      part.style.height = `${(100 * (bottom - top)) / item.height}%`;
-      part.style.imageRendering = view.scale >= 2 ? "pixelated" : "auto";
-      part.hidden = false;
+let pressed = "";
+whenUsed({
+  moved() {
+    if (isFilm()) hints.show();
+  },
+  point(kind, x, y) {
+    if (kind === "down") {
+      pressed = hints.on ? "hint" : "split";
+      if (hints.on) pause();
+      return hints.on ? hints.begin(x, y) : setSplit(x);
     }
-  }, 200);
-}
-
-$("in").addEventListener("click", () => zoom(1.5));
-$("out").addEventListener("click", () => zoom(1 / 1.5));
-$("fit").addEventListener("click", fit);
-$("pixels").addEventListener("click", () => zoom(1 / view.scale / devicePixelRatio));
-addEventListener("resize", () => item && !isFilm() && fit());
-stage.addEventListener("wheel", (event) => {
-  event.preventDefault();
-  const box = stage.getBoundingClientRect();
-  zoom(Math.exp(-event.deltaY / 400), event.clientX - box.left, event.clientY - box.top);
-}, { passive: false });
-
-// Pointers: one moves the picture, the line, or paints hints; two zoom
-
-const pointers = new Map();
-let doing = "";
-
-function at(event) {
-  const box = stage.getBoundingClientRect();
-  return [event.clientX - box.left, event.clientY - box.top];
-}
-
-const inPicture = ([x, y]) => [(x - view.x) / view.scale / item.width, (y - view.y) / view.scale / item.height];
-
-stage.addEventListener("pointerdown", (event) => {
-  if (event.button > 0) return;
-  const place = at(event);
-  pointers.set(event.pointerId, place);
-  stage.setPointerCapture(event.pointerId);
-  if (pointers.size === 2) {
-    hints.drop();
-    doing = "zoom";
-  } else if (hints.on) {
-    doing = "hint";
-    hints.begin(...inPicture(place));
-  } else {
-    doing = Math.abs(place[0] - split * stage.clientWidth) < 24 ? "split" : "move";
-  }
+    if (kind === "move") return pressed === "hint" ? hints.extend(x, y) : setSplit(x);
+    if (pressed === "hint") kind === "up" ? hints.end() : hints.drop();
+    pressed = "";
+  },
 });
-
-stage.addEventListener("pointermove", (event) => {
-  const before = pointers.get(event.pointerId);
-  if (!before) return;
-  const now = at(event);
-  if (doing === "zoom" && pointers.size === 2) {
-    const other = [...pointers].find(([id]) => id !== event.pointerId)[1];
-    const distance = (a, b) => Math.hypot(a[0] - b[0], a[1] - b[1]);
-    zoom(distance(now, other) / Math.max(distance(before, other), 1), ...other);
-  } else if (doing === "hint") hints.extend(...inPicture(now));
-  else if (doing === "split") setSplit(now[0] / stage.clientWidth);
-  else if (doing === "move") move(now[0] - before[0], now[1] - before[1]);
-  pointers.set(event.pointerId, now);
-});
-
-for (const end of ["pointerup", "pointercancel"]) {
-  stage.addEventListener(end, (event) => {
-    if (!pointers.delete(event.pointerId)) return;
-    if (doing === "hint") end === "pointerup" ? hints.end() : hints.drop();
-    if (pointers.size === 0) doing = "";
-  });
-}
-
-stage.addEventListener("keydown", (event) => {
-  const step = event.shiftKey ? 80 : 20;
-  const arrows = { ArrowLeft: [1, 0], ArrowRight: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
-  if (event.key in arrows) {
-    const [x, y] = arrows[event.key];
-    if (hints.on) hints.nudge((-x * step) / view.scale / item.width / 2, (-y * step) / view.scale / item.height / 2);
-    else move(x * step, y * step);
-  } else if (event.key === "+" || event.key === "=") zoom(1.25);
-  else if (event.key === "-") zoom(1 / 1.25);
-  else if (event.key === "0") fit();
-  else if (event.key === "Enter" && hints.on) hints.atCross();
+$("screen").addEventListener("keydown", (event) => {
+  const step = event.shiftKey ? 0.08 : 0.02;
+  const arrows = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] };
+  if (hints.on && event.key in arrows) hints.nudge(...arrows[event.key]);
+  else if (hints.on && event.key === "Enter") hints.atCross();
+  else if (event.key === "," || event.key === ".") stepFrame(event.key === "." ? 1 : -1);
   else return;
   event.preventDefault();
+});
+
+$("save-project").addEventListener("click", async () => {
+  const { id } = item;
+  await painted(); // so that the file has what is on the screen
+  download(`api/items/${id}/project`);
+});
+$("open-project").addEventListener("change", async () => {
+  const [file] = $("open-project").files;
+  $("open-project").value = "";
+  if (!file) return;
+  const { id } = item;
+  try {
+    const opened = await openProject(id, file);
+    if (item?.id !== id) return;
+    item = opened;
+    shot = null;
+    adopt();
+    say("");
+  } catch (error) {
+    say(error.message);
+  }
 });
 
 // Going through the pictures, and judging them

@@ -1,0 +1,146 @@
+"""What was said of a picture or film, as the files that the commands take: hints, projects and their key frames."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import shutil
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..atomic import whole
+from ..options import hints, project
+from ..options.key_frames import PICTURES
+from ..options.versioned import read_versioned
+from .look import Look, key_frame_name
+from .store import Item
+
+MOST_PROJECT = 1 << 30  # bytes of an archive, and of what is in it
+_MOST_WORDS, _MOST_ENTRIES = 16 << 20, 1000  # bytes of a project's own file, files in an archive
+_USUAL = {"saturation": 1.0, "temperature": None, "hints": [], "key_frames": {}}
+
+
+def save_project(item: Item) -> tuple[str, Path]:
+    """The file's name, and where it lies."""
+    stem = Path(item.name).stem
+    pictures: dict[str, Path] = {}
+    if item.kind == "picture":
+        content: dict[str, Any] = {"version": hints.VERSION, "hints": item.look.hints}
+    else:
+        shots = []
+        for shot in item.look.shots:
+            named = {}
+            for time, name in shot.get("key_frames", {}).items():
+                named[time] = f"key-frames/{time_name(float(time))}{Path(name).suffix}"
+                pictures[named[time]] = item.folder / name
+            shots.append({**shot, "key_frames": named})
+        content = {"version": project.VERSION, "film": item.name, "shots": shots}
+    words = json.dumps(content, indent=1)
+    path = item.folder / f"saved.{'zip' if pictures else 'json'}"
+    with whole(path) as growing:
+        if not pictures:
+            growing.write_text(words)
+        else:
+            with zipfile.ZipFile(growing, "w", zipfile.ZIP_STORED) as archive:
+                archive.writestr(f"{stem}.json", words)
+                for name, picture in pictures.items():
+                    archive.write(picture, name)
+    return f"{stem}{path.suffix}", path
+
+
+def read_project(path: Path, item: Item) -> Look:
+    """An item's look with what a file says in place of what was said before.
+
+    Args:
+        path: of the file, in the item's folder; an archive's pictures of key frames are put beside it.
+
+    Raises:
+        ValueError: it is no project for such an item, too large, or says what the page cannot show.
+    """
+    if not zipfile.is_zipfile(path):
+        return _look_of(path, item, None)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+            words = [entry for entry in entries if entry.filename.lower().endswith(".json")]
+            if len(entries) > _MOST_ENTRIES or len(words) != 1:
+                raise ValueError("project: must be an archive of one .json file and its key frames")
+            if (size := sum(entry.file_size for entry in entries)) > MOST_PROJECT or words[0].file_size > _MOST_WORDS:
+                raise ValueError(f"project: must unpack to {MOST_PROJECT:,} bytes at most, got {size:,}")
+            told = path.with_suffix(".told.json")
+            try:
+                _unpack(archive, words[0], told)
+                return _look_of(told, item, archive)
+            finally:
+                told.unlink(missing_ok=True)
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+        raise ValueError(f"project: is a damaged archive ({error})") from None
+
+
+def _look_of(path: Path, item: Item, archive: zipfile.ZipFile | None) -> Look:
+    if path.stat().st_size > _MOST_WORDS:
+        raise ValueError(f"project: may have {_MOST_WORDS:,} bytes, got {path.stat().st_size:,}")
+    if item.kind == "picture":
+        hints.read_hints(path)  # which refuses what is none
+        return replace(item.look, hints=json.loads(path.read_text(encoding="utf-8-sig"))["hints"])
+    keys = {"version", "film", "shots"}
+    content = read_versioned(path, "project", "a project with shots", version=project.VERSION, items="shots", keys=keys)
+    shots: list[dict[str, Any]] = []
+    made: list[Path] = []
+    try:
+        for number, entry in enumerate(content["shots"], 1):
+            if not isinstance(entry, dict) or not isinstance(named := entry.get("key_frames", {}), dict):
+                raise ValueError(f"project: shot {number} must be an object with key_frames by their times")
+            if entry.get("references"):
+                raise ValueError(f"project: shot {number} has references, which fastcolor-video takes, and no page")
+            shot = {**_USUAL, **{name: value for name, value in entry.items() if name != "references"}}
+            shot["key_frames"] = {}
+            for time, name in named.items():
+                made.append(_picture(archive, name, item.folder, number))
+                shot["key_frames"][time] = made[-1].name
+            shots.append(shot)
+        look = replace(item.look, shots=shots)
+        look.check(item.folder)
+    except BaseException:
+        for one in made:
+            one.unlink(missing_ok=True)
+        raise
+    return look
+
+
+def _picture(archive: zipfile.ZipFile | None, name: object, folder: Path, number: int) -> Path:
+    """A key frame's picture, brought out of an archive under a name of our own."""
+    if archive is None:
+        raise ValueError(f"project: shot {number} has key frames: send them with it, as the .zip that this page saves")
+    wanted = posixpath.normpath(name.replace("\\", "/")) if isinstance(name, str) else ""
+    entry = next((one for one in archive.infolist() if posixpath.normpath(one.filename) == wanted), None)
+    suffix = Path(wanted).suffix.lower()
+    if entry is None or suffix not in PICTURES:
+        raise ValueError(f"project: shot {number} has a key frame that is no picture in the archive, {name!r}")
+    path = folder / key_frame_name(suffix)
+    _unpack(archive, entry, path)
+    return path
+
+
+def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> None:
+    """Write one file of an archive; of it no more is read than it said that it has."""
+    try:
+        with archive.open(entry) as packed, path.open("xb") as file:
+            shutil.copyfileobj(packed, file, 1 << 20)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def time_name(seconds: float) -> str:
+    """A time as a file's name, as a folder of key frames has it.
+
+    Example:
+        >>> time_name(83.4)
+        '00-01-23.400'
+    """
+    thousandths = round(seconds * 1000)
+    minutes, rest = divmod(thousandths, 60_000)
+    return f"{minutes // 60:02}-{minutes % 60:02}-{rest // 1000:02}.{rest % 1000:03}"
