@@ -53,9 +53,9 @@ def open_folder(folder: Path) -> IO[str]:
     Raises:
         ValueError: it holds other files. OSError: it cannot be made or written, or another server works in it.
     """
-    mark, ours = folder / _MARK, False
     if folder.exists() and not folder.is_dir():
         raise ValueError(f"work: must be a folder, got the file {folder}")
+    mark = folder / _MARK
     ours = mark.is_file()
     if folder.exists() and not ours and any(folder.iterdir()):
         raise ValueError(f"work: must be empty, or of an earlier server, got {folder}, which holds other files")
@@ -91,9 +91,9 @@ def leave(folder: Path) -> None:
     """Tidy a work folder at the end; where nothing is left to keep, it goes."""
     tidy(folder)
     if all(path.name in (_MARK, "lock") for path in folder.iterdir()):
-        for name in (_MARK, "lock"):
-            (folder / name).unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # as where a file that is open cannot be removed
+            for name in (_MARK, "lock"):
+                (folder / name).unlink(missing_ok=True)
             folder.rmdir()
             if folder.name == IN_ALBUM:
                 folder.parent.rmdir()  # coloured/, if nothing was exported
@@ -114,7 +114,7 @@ def records(folder: Path, notes: list[str]) -> Iterator[Record]:
         if _ITEM.fullmatch(path.name) and (path / "item.json").is_file():
             try:
                 found.append(_read(path))
-            except (ValueError, TypeError, KeyError, OSError, RecursionError) as error:
+            except (ValueError, TypeError, KeyError, AttributeError, OSError, RecursionError) as error:
                 notes.append(f"{path.name} in the work folder cannot be read and is left alone ({error})")
     yield from sorted(found, key=lambda one: one.came)
 
