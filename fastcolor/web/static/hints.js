@@ -70,7 +70,8 @@ export class Hints {
 
   begin(x, y) {
     const time = this.time?.() ?? undefined;
-    if (this.time && time === undefined) return this.say("The preview of this shot is painted; a moment more.");
+    if (this.time && time === undefined) return this.say("The preview of this shot is being painted; a moment more.");
+    this.say("");
     this.stroke = { color: $("color").value, radius: Number($("radius").value), points: [[x, y]], time };
     this.show();
   }

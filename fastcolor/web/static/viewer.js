@@ -333,7 +333,7 @@ $("key-file").addEventListener("change", () => {
 });
 $("save-frame").addEventListener("click", () => {
   const time = second();
-  if (time === null) say("The preview of this shot is painted; a moment more.");
+  if (time === null) say("The preview of this shot is being painted; a moment more.");
   else download(`api/items/${item.id}/frame.png?time=${time}`);
 });
 
