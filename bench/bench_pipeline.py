@@ -36,8 +36,8 @@ from fastcolor.formats import picture, reading, writing
 from fastcolor.models import weights
 from fastcolor.models.layers import fold_batch_norm
 from fastcolor.options.pictures import ColorizeOptions
+from fastcolor.pictures.colored import in_color
 from fastcolor.pictures.files import colorize_files
-from fastcolor.pictures.line import in_color
 
 from . import timing
 from .published import Published

@@ -1,5 +1,5 @@
 // Integers to pointers, release the GIL, call. What belongs together comes as a tuple, in the order of its struct's
-// fields: a volume, planes, the palette, a film's codes, the target. fastcolor/_native.py makes these tuples;
+// fields: a volume, planes, the palette, a film's codes, the target. fastcolor/ops/_tensors.py makes these tuples;
 // fastcolor/_C.pyi, which a test compares with this file, has every signature.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>

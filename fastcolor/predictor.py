@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import os
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
@@ -22,9 +21,11 @@ from .models import named
 from .models.demos import DEMOS
 from .models.generator import Generator
 from .models.mixing import mix
+from .models.sizes import input_size
 from .options.base import check_value, rules
 from .options.look import Edges, Look, Merge, check_merge, is_sharp
 from .palette import Palette
+from .threads import painters
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,7 @@ class _Member:
     share: float
 
     def input_size(self, height: int, width: int) -> tuple[int, int]:
-        scale = self.size / math.sqrt(height * width)
-
-        def side(length: int) -> int:
-            steps = round(min(length * scale, 4 * self.size) / self.generator.stride)
-            return max(steps, 2) * self.generator.stride
-
-        return side(height), side(width)
+        return input_size(height, width, self.size, self.generator.stride)
 
     def ab(self, lightness: Tensor, temperature: float | None) -> Tensor:
         return self.generator.ab_of(self.engine(lightness), temperature)
@@ -125,6 +120,11 @@ class Predictor:
     def engine(self) -> str:
         """What runs the network, such as "torch cpu bfloat16"; of a merge, of each."""
         return " + ".join(one.engine.name for one in self._members)
+
+    @property
+    def painters(self) -> int:
+        """How many threads may colour at once."""
+        return painters(self.device)
 
     @property
     def coarse(self) -> bool:

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 import fastcolor
 from fastcolor import atomic
-from fastcolor.pictures import line
+from fastcolor.pictures import passage
 
 
 def test_a_file_appears_whole_and_what_was_there_stays_until_then(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_rights_are_the_masks_whoever_made_the_file(tmp_path: Path) -> None:
     try:
         atomic.write_tensors(tmp_path / "a.safetensors", {"a": torch.ones(3)}, {})
         atomic.write_bytes(tmp_path / "a.bin", b"a")
-        line._copy(source, tmp_path / "copy.png")
+        passage._copy(source, tmp_path / "copy.png")
     finally:
         os.umask(before)
     assert load_file(tmp_path / "a.safetensors")["a"].tolist() == [1, 1, 1]

@@ -13,8 +13,8 @@ from ..options.batch import BatchOptions
 from ..options.film import Films
 from ..options.pictures import ColorizeOptions, Pictures
 from ..pictures.colorize import Colorizer
-from ..pictures.line import color_file
 from ..pictures.outcome import Outcome
+from ..pictures.passage import color_file
 from ..pictures.targets import Conversion, companions
 from .claims import claim
 from .items import Item, Result, chroma_film, exists, key_frame_folder, stamp

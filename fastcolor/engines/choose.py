@@ -82,11 +82,22 @@ def choose(generator: Generator, device: str = "auto", engine: str = "auto", *, 
         found = _asked_for(generator, where, engine)
     if isinstance(found, Problem):
         raise RuntimeError(found)
-    shipped = files.shipped(generator)
-    if shipped is not None:
-        in_int8 = isinstance(found, onnx.OnnxEngine) and found.precision == "int8"
-        session.remember(shipped.name if in_int8 else None, torch.get_num_threads(), int8_is_fast())
+    _note(generator, device, engine, found)
     return found
+
+
+def _note(generator: Generator, device: str, engine: str, found: Engine) -> None:
+    """Keep whether the package's INT8 network does for what was asked, for runs that start with it."""
+    file = files.shipped(generator)
+    if file is None:
+        return
+    chosen = isinstance(found, onnx.OnnxEngine) and found.precision == "int8"
+    good = chosen
+    if engine == "auto" and not chosen and found.device.type == "cpu":
+        names = [str(candidate) for candidate in candidates(generator, found.device)]
+        times = timings.recall(generator, found.device, names)
+        good = times is not None and "onnx int8" in times["ms"]  # what was found wrong has none
+    session.remember(device, engine, file if good else None, torch.get_num_threads(), int8_is_fast(), chosen=chosen)
 
 
 def _device(generator: Generator, device: str, engine: str) -> torch.device:

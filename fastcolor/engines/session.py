@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import threading
 from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ..models.named import NAMED
 from . import cache
+from .versions import cores, package_stamp, processor, stamp
 
-_ASSETS = NAMED["default"].parent
 _early: dict[tuple[bytes, int, bool], Future[Any]] = {}  # at most one
 
 
@@ -55,29 +59,59 @@ def _make(content: bytes, threads: int, fast: bool) -> Any:
         raise RuntimeError(str(error).splitlines()[0]) from None
 
 
-def remember(name: str | None, threads: int, fast: bool) -> None:
-    """Keep what the default weights were last run with here, for `begin`.
+@dataclass(frozen=True)
+class Noted:
+    """How the default weights run here in INT8, as an earlier run found out.
+
+    Attributes:
+        content: of the package's ONNX file, which gave what torch gives. threads, fast: as `session_of` takes them.
+    """
+
+    content: bytes
+    threads: int
+    fast: bool
+
+
+def _here() -> list[object]:
+    """What a note depends on: weights, ONNX Runtime, the processor and what the environment makes of it."""
+    environment = [os.environ.get(name) for name in ("OMP_NUM_THREADS", "FASTCOLOR_ISA", "CUDA_VISIBLE_DEVICES")]
+    return [stamp(NAMED["default"]), package_stamp("onnxruntime"), processor(), cores(), *environment]
+
+
+def remember(device: str, engine: str, file: Path | None, threads: int, fast: bool, *, chosen: bool) -> None:
+    """Keep how the default weights can be run in INT8, for `begin`.
 
     Args:
-        name: of the package's ONNX file; None: it was something else. threads, fast: as `session_of` takes them.
+        device, engine: that were asked for. file: of the package's, which gave what torch gives; None: there is none,
+            or the CPU is not what runs the network. threads, fast: as `session_of` takes them. chosen: whether it is
+            what runs the network; else another engine was measured faster.
     """
-    note = None if name is None else [name, threads, fast]
-    if cache.recall("early", "default") != note:
-        cache.remember("early", "default", note)
+    note = None
+    if file is not None:
+        note = [_here(), file.name, hashlib.sha256(file.read_bytes()).hexdigest(), threads, fast, chosen]
+    if cache.recall("early", f"{device} {engine}") != note:
+        cache.remember("early", f"{device} {engine}", note)
 
 
-def begin(weights: object, device: str, engine: str) -> None:
-    """Make the session that a command is going to need, in a thread of its own, if the last one needed it too."""
-    if weights != "default" or device not in ("auto", "cpu") or engine not in ("auto", "onnx"):
-        return
-    note = cache.recall("early", "default")
-    if not (isinstance(note, list) and len(note) == 3 and isinstance(note[1], int)):
-        return
-    name, threads, fast = note
-    content = cache.read(_ASSETS / str(name))
-    if content is None:
-        return
-    import numpy  # noqa: F401  both this thread's torch and the other's onnxruntime want it; two first imports collide
+def begin(weights: object, device: str, engine: str, *, anyway: bool = False) -> Noted | None:
+    """Make the session that a command is going to need, in a thread of its own, if it needed it before.
+
+    Args:
+        anyway: though another engine was measured faster: for one picture, what counts is which is ready first.
+
+    Returns:
+        What `session_of` will want to be asked; None: nothing was begun.
+    """
+    note = cache.recall("early", f"{device} {engine}") if weights == "default" else None
+    if not isinstance(note, list) or len(note) != 6:
+        return None
+    here, name, digest, threads, fast, chosen = note
+    if here != _here() or not (chosen or anyway) or not isinstance(threads, int):
+        return None
+    content = cache.read(NAMED["default"].parent / Path(str(name)).name)
+    if content is None or hashlib.sha256(content).hexdigest() != digest:
+        return None
+    import numpy  # noqa: F401  both this thread and the other's onnxruntime want it; two first imports collide
 
     future: Future[Any] = Future()
 
@@ -89,4 +123,6 @@ def begin(weights: object, device: str, engine: str) -> None:
 
     _early.clear()
     _early[content, threads, bool(fast)] = future
-    threading.Thread(target=work, name="fastcolor-session", daemon=True).start()
+    # Waited for at the end, whatever comes between: ONNX Runtime aborts a process that ends while it makes a session.
+    threading.Thread(target=work, name="fastcolor-session", daemon=False).start()
+    return Noted(content, threads, bool(fast))

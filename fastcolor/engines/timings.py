@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-import platform
 import statistics
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -18,7 +16,7 @@ from ..models.generator import Generator
 from . import cache
 from .graphs import ENOUGH
 from .torch import TorchEngine
-from .versions import versions
+from .versions import processor, versions
 
 _LIBRARIES = ("torch", "onnxruntime", "openvino", "tensorrt", "tensorrt-rtx")
 _BATCHES = (1, 8)
@@ -38,20 +36,10 @@ class Engine(Protocol):
         """L (N, 1, h, w) float32 on the device -> logits (N, Q, h/4, w/4) or ab (N, 2, h, w)."""
 
 
-def processor() -> str:
-    """The CPU's name and the threads torch uses on it."""
-    name = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), name)
-    except OSError:
-        pass
-    return f"{name}, {torch.get_num_threads()} threads"
-
-
 def key_of(generator: Generator, device: torch.device, candidates: Sequence[str]) -> str:
     """All that the choice depends on."""
-    machine = processor() if device.type == "cpu" else torch.cuda.get_device_name(device)
+    on_cpu = device.type == "cpu"
+    machine = f"{processor()}, {torch.get_num_threads()} threads" if on_cpu else torch.cuda.get_device_name(device)
     network = [generator.name, generator.options, generator.kind, generator.stride, generator.trial_side]
     return json.dumps([machine, versions(_LIBRARIES), network, list(candidates)])
 

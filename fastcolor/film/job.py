@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ..models.generator import at_once
+from ..models.sizes import at_once
 from ..threads import Pipe, Stopped, Worker, in_order, painters
 from . import hdr, resume
 from .carry import Carrier

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from .endings import PictureError
-from .pixels import without_color
+from .pixels import eight_bit, without_color
 
 
 class DamagedError(PictureError):
@@ -85,7 +85,11 @@ def of_array(array: np.ndarray, name: str = "image") -> Picture:
 
 
 def compose(rgb: np.ndarray, picture: Picture) -> Image.Image:
-    """The coloured pixels with the picture's own alpha and metadata."""
+    """The coloured pixels, of the whole picture or of the part that is present, with its own alpha and metadata."""
+    if rgb.shape[:2] != picture.pixels.shape[:2]:
+        whole = eight_bit(picture.gray)[..., None].repeat(3, axis=2)
+        whole[picture.present] = rgb
+        rgb = whole
     image = Image.fromarray(rgb)
     if picture.alpha is not None:
         image.putalpha(Image.fromarray(picture.alpha))

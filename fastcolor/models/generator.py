@@ -20,17 +20,6 @@ Precision = Literal["fp32", "fp16", "bf16", "int8"]
 ENGINES = ("torch", "onnx", "openvino", "tensorrt")
 
 
-def at_once(most: int, height: int, width: int) -> int:
-    """How many pictures of a size go through a network together on a CPU: `most` of about 256 x 256 pixels, fewer of
-    larger ones, since what lies between the layers of a large network takes gigabytes.
-
-    Example:
-        >>> at_once(8, 192, 344), at_once(8, 560, 560)
-        (8, 2)
-    """
-    return max(1, min(most, most * 5 * 2**14 // (height * width)))
-
-
 def decode(output: Tensor, kind: str, palette: Bins | None, temperature: float) -> Tensor:
     """A network's output as colours.
 

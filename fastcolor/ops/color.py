@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .. import reference
-from .._native import _C, DTYPE_CODES, address, target
+from .._native import _C
 from ._register import (
     FLOATS,
     at_least_float32,
@@ -20,6 +20,7 @@ from ._register import (
     register,
     wants_derivative,
 )
+from ._tensors import DTYPE_CODES, address, target
 
 Layout = Literal["chw", "hwc"]
 

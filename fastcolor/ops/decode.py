@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from .. import reference
-from .._native import _C, address, target, volume
+from .._native import _C
 from ..bins import Bins, of_key
 from ._register import FLOATS, check, check_tensor, differentiable_vjp, is_transformed, register
+from ._tensors import address, target, volume
 from .encode import check_palette
 from .loss import compute_dtype, dense
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .._native import _C, address, planes, target
+from .._native import _C
 from ..bins import Bins, of_key
 from ._register import FLOATS, check, check_tensor, refuse_derivative, register
+from ._tensors import address, planes, target
 
 MAX_NEIGHBOURS = 16  # kMaxNeighbours in csrc/math/encode.h
 

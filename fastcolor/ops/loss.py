@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .. import reference
-from .._native import _C, address, is_channels_last, planes, target, volume
+from .._native import _C
 from ..bins import Bins, of_key
 from ._register import (
     FLOATS,
@@ -20,6 +20,7 @@ from ._register import (
     refuse_derivative,
     register,
 )
+from ._tensors import address, is_channels_last, planes, target, volume
 from .encode import check_encoding, check_palette, palette_addresses
 
 Reduction = Literal["mean", "sum", "weighted_mean", "none"]

@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .._native import _C, address, planes, target
+from .._native import _C
 from ..constants import LUMA_WEIGHTS
 from ._register import FLOATS, check, check_device, check_tensor, register
+from ._tensors import address, planes, target
 
 _INTEGERS = (torch.uint8, torch.uint16)
 _EPSILON = 64.0  # of the variance of lightness, from which on slopes are believed: grain has less

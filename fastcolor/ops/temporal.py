@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from .. import reference
-from .._native import _C, address, planes, target
+from .._native import _C
 from ._register import FLOATS, check, check_device, check_tensor, is_transformed, register, wants_derivative
+from ._tensors import address, planes, target
 
 BLOCK, MAX_RADIUS = 8, 15  # kPatch, kMaxRadius in csrc/math/temporal.h
 

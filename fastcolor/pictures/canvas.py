@@ -16,7 +16,10 @@ from .. import ops
 from ..formats.picture import Picture, compose
 from ..formats.pixels import eight_bit
 from ..options.look import check_look
-from .colorize import Colorizer, Features, ImageLike, Told, _trust
+from .colorize import Colorizer, Features
+from .opening import ImageLike
+from .told import Told
+from .trust import trust
 
 NOTHING = Told()
 _APART = 18.0  # ab units between colours that are suggested beside each other
@@ -43,7 +46,7 @@ class Canvas:
         self._colorizer = colorizer
         self.size = colorizer.input_size(*gray.shape)
         self._lightness = colorizer.lightness(colorizer._tensor(gray), self.size)
-        self._trust = _trust(self._lightness[0], gray.shape)
+        self._trust = trust(self._lightness.cpu().numpy(), gray.shape)
         self._version: tuple[ImageLike, float | None, Tensor] | None = None
         self._last: tuple[float | None, Tensor] | None = None
         self.small = _shrunk(picture, side)

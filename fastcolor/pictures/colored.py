@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from PIL import Image
 
-from .. import ops
 from ..formats.picture import Picture
 from ..formats.pixels import eight_bit
+from .kernels import rgb_to_lab
 
 # Of a colour photograph at least so large a share lies so far, in Lab units, from the mean colour of its lightness.
 _COLORED_SHARE, _COLORED_DISTANCE = 0.02, 10.0
@@ -25,7 +24,7 @@ def in_color(picture: Picture) -> bool:
         return False
     small = Image.fromarray(eight_bit(picture.pixels))
     small.thumbnail((128, 128), Image.Resampling.BOX)
-    lab = ops.rgb_to_lab(torch.from_numpy(np.array(small)), layout="hwc").numpy()
+    lab = rgb_to_lab(np.asarray(small))
     level, ab = (lab[0].ravel() / 5).astype(int), lab[1:].reshape(2, -1)
     count = np.bincount(level)
     mean = np.stack([np.bincount(level, plane) / np.maximum(count, 1) for plane in ab])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import math
 import os
 import threading
 from collections.abc import Sequence
@@ -21,7 +20,7 @@ from .. import ops
 from ..formats.picture import Picture, compose
 from ..formats.pixels import eight_bit
 from ..models import named
-from ..models.generator import at_once
+from ..models.sizes import at_once
 from ..options.base import takes
 from ..options.hints import Hint
 from ..options.look import Edges, Merge, check_look
@@ -32,9 +31,10 @@ from ..steering.planes import planes
 from ..steering.references import LEVELS, Reference, matched, toned
 from .colored import in_color
 from .opening import ImageLike, opened
+from .told import Told
+from .trust import trust
 from .version import Version, colours_of
 
-_FULL_DETAIL, _FULL_SIDE = 2.0, 32  # spread of L, and side in pixels, from which colours are trusted whole
 _REFERENCES = 8  # that are kept
 _looking = threading.Lock()  # at references: of several painters that want one, the first makes it
 log = logging.getLogger("fastcolor")
@@ -50,28 +50,6 @@ class Features:
     seen: tuple[torch.Tensor, ...]
     trust: float
     lightness: torch.Tensor
-
-
-@dataclass(frozen=True)
-class Told:
-    """What somebody says of a picture's colours: hints and references, or a coloured version of it.
-
-    Attributes:
-        tone: the references' tone counts too.
-    """
-
-    hints: tuple[Hint, ...] = ()
-    version: ImageLike | None = None
-    references: tuple[ImageLike | tuple[ImageLike, float], ...] = ()
-    tone: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("hints", "references"):
-            if getattr(self, name) and self.version is not None:
-                raise ValueError(f"{name} and chroma_from exclude each other, got both")
-
-    def __bool__(self) -> bool:
-        return bool(self.hints) or bool(self.references) or self.version is not None
 
 
 class Colorizer(Predictor):
@@ -191,7 +169,7 @@ class Colorizer(Predictor):
             elif height and width:
                 groups.setdefault(self.input_size(height, width), []).append(i)
             else:
-                results[i] = compose(eight_bit(picture.gray)[..., None].repeat(3, axis=2), picture)
+                results[i] = compose(np.empty((height, width, 3), np.uint8), picture)
         for size, members in groups.items():
             count = at_once(8, *size) if self.device.type == "cpu" else 8
             for first in range(0, len(members), count):
@@ -200,8 +178,8 @@ class Colorizer(Predictor):
                 lightness = torch.cat([self.lightness(self._tensor(gray), size) for gray in grays])
                 ab = self.predict_ab(lightness, temperature=temperature)
                 for row, i in enumerate(batch):
-                    trust = _trust(lightness[row], grays[row].shape)
-                    rgb = self._paint_one(ab[row : row + 1], pictures[i], saturation * trust)
+                    believed = saturation * trust(lightness[row].cpu().numpy(), grays[row].shape)
+                    rgb = self._paint_one(ab[row : row + 1], pictures[i], believed)
                     results[i] = compose(rgb, pictures[i])
         return [image for image in results if image is not None]
 
@@ -234,7 +212,7 @@ class Colorizer(Predictor):
         return torch.where(found.reached, found.ab, own)
 
     def _paint_one(self, ab: Tensor, picture: Picture, saturation: float, *, known: bool = False) -> np.ndarray:
-        """(H, W, 3) uint8. known: the colours are no guess."""
+        """(H, W, 3) uint8 of the part that is present. known: the colours are no guess."""
         pixels = picture.pixels[picture.present]
         source = self._tensor(pixels)
         if pixels.ndim == 3 and pixels.dtype == np.uint16:
@@ -242,12 +220,7 @@ class Colorizer(Predictor):
             source = ops.rgb_to_lab(planes)[:, :1]
         ab = self.enlarged(ab, pixels.shape[:2])
         guide = self.guide(self._tensor(picture.gray[picture.present]), (ab.shape[2], ab.shape[3]), known=known)
-        rgb = ops.paint_rgb(ab, source, saturation=saturation, guide=guide)[0].cpu().numpy()
-        if rgb.shape[:2] == picture.pixels.shape[:2]:
-            return rgb
-        whole = eight_bit(picture.gray)[..., None].repeat(3, axis=2)
-        whole[picture.present] = rgb
-        return whole
+        return ops.paint_rgb(ab, source, saturation=saturation, guide=guide)[0].cpu().numpy()
 
     def _tensor(self, pixels: np.ndarray) -> Tensor:
         pixels = pixels if pixels.flags.writeable else pixels.copy()  # torch warns of arrays it could write into
@@ -267,7 +240,7 @@ class Colorizer(Predictor):
             raise ValueError(f"image: must hold pixels, got {picture.pixels.shape[1]} x {picture.pixels.shape[0]}")
         size = self.input_size(*gray.shape)
         lightness = self.lightness(self._tensor(gray), size)
-        return Features(picture, size, self.see(lightness), _trust(lightness[0], gray.shape), lightness)
+        return Features(picture, size, self.see(lightness), trust(lightness.cpu().numpy(), gray.shape), lightness)
 
     def colours(
         self,
@@ -350,15 +323,8 @@ class Colorizer(Predictor):
         ab = self.follow(features.seen, given, temperature=temperature)
         if tone:
             ab = toned(ab, features.lightness, tone)
-        trust = max(features.trust, float(given is not None))  # what somebody says is no guess
-        return compose(self._paint_one(ab, features.picture, saturation * trust), features.picture)
-
-
-def _trust(lightness: Tensor, shape: tuple[int, ...]) -> float:
-    """How much of the predicted colour to believe, 0 to 1: a picture that is flat or of a few pixels says too little
-    of what it shows, and its colours are guesses."""
-    detail = float(lightness.std()) / _FULL_DETAIL
-    return min(1.0, detail) * min(1.0, math.sqrt(math.prod(shape)) / _FULL_SIDE)
+        believed = max(features.trust, float(given is not None))  # what somebody says is no guess
+        return compose(self._paint_one(ab, features.picture, saturation * believed), features.picture)
 
 
 def _stamps(weights: str) -> tuple[tuple[int, ...], ...]:

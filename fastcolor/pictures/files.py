@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +16,11 @@ from ..models import named
 from ..options.pictures import ColorizeOptions
 from . import targets
 from .outcome import Outcome
+from .targets import Conversion
 
 if TYPE_CHECKING:
     from .colorize import Colorizer
+    from .passage import Passage
 
 
 def colorize_files(options: ColorizeOptions, colorizer: Colorizer | None = None) -> Outcome:
@@ -51,19 +56,14 @@ def colorize_files(options: ColorizeOptions, colorizer: Colorizer | None = None)
     named.check(options.weights)
     if not single:
         check_folder(Path(options.output))
-    # Only from here on is there need of torch, which takes a second to load; meanwhile the network gets ready.
-    if colorizer is None:
-        session.begin(options.weights, options.device, options.engine)
-    from .colorize import Colorizer
-    from .line import Line, finish
+    passages = _passages(conversions, options, colorizer, single)
+    from .passage import finish
 
-    if colorizer is None:
-        colorizer = Colorizer.of(options, amount=len(conversions))
     if not single:
         targets.mark(Path(options.output), inputs)
-    with Journal(options.log) as journal, Line(colorizer, conversions, options, single) as passages:
+    with Journal(options.log) as journal, passages as passing:
         for conversion in bar(conversions):
-            passage = next(passages)
+            passage = next(passing)
             status, words = "exists" if passage.skipped else "kept" if passage.keep else "coloured", ""
             try:
                 if passage.error is not None:
@@ -82,3 +82,24 @@ def colorize_files(options: ColorizeOptions, colorizer: Colorizer | None = None)
                 outcome.failed.append(words)
             journal.add(conversion.source, conversion.target, status, words)
     return outcome
+
+
+def _passages(
+    conversions: list[Conversion], options: ColorizeOptions, colorizer: Colorizer | None, single: bool
+) -> AbstractContextManager[Iterator[Passage]]:
+    """What reads and paints: from here on is there need of a network."""
+    told = options.hints or options.chroma_from or options.references
+    plain = not (told or options.as_published or options.edges == "on")
+    noted = None
+    if colorizer is None:  # while the network gets ready, all else is imported; torch takes a second
+        noted = session.begin(options.weights, options.device, options.engine, anyway=single and plain)
+    if noted is not None and single and plain:
+        from .passage import painted
+        from .single import SinglePainter
+
+        painter = SinglePainter(noted, options.size)
+        return contextlib.nullcontext(painted(painter, conversion, options) for conversion in conversions)
+    from .colorize import Colorizer
+    from .line import Line
+
+    return Line(colorizer or Colorizer.of(options, amount=len(conversions)), conversions, options, single)

@@ -4,53 +4,21 @@ from __future__ import annotations
 
 import logging
 import math
-import shutil
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from itertools import islice
-from pathlib import Path
 
 import torch
-from PIL import Image
 
-from ..atomic import whole
-from ..formats.endings import PictureError, check_target
-from ..formats.picture import DamagedError, Picture, PictureFile, compose
-from ..formats.pixels import eight_bit
-from ..formats.reading import Pages, read, words
-from ..formats.writing import unsupported, write
 from ..options.pictures import ColorizeOptions
-from ..options.steering import hints_from
-from ..threads import Pipe, Stopped, Worker, painters
-from . import targets
-from .colored import in_color
-from .colorize import Colorizer, Told
-from .outcome import Outcome
+from ..threads import Pipe, Stopped, Worker
+from .colorize import Colorizer
+from .passage import Passage, named, paint, painted_pages, start, told_of
 from .targets import Conversion
 
 log = logging.getLogger("fastcolor")
 _BATCH, _BATCH_PIXELS = 4, 1 << 23  # painted together at most
-
-
-@dataclass
-class Passage:
-    """A conversion on its way through reading, painting and writing."""
-
-    conversion: Conversion
-    file: PictureFile | None = None  # None: skipped, or it could not be read
-    skipped: bool = False
-    colored: bool = False  # before
-    keep: bool = False  # as it is, being in colour
-    lost: list[str] = field(default_factory=list)  # what the target's format cannot hold
-    images: Iterable[Image.Image] = ()
-    error: Exception | None = None
-
-    @property
-    def book(self) -> bool:
-        """Whether the file has so many pages as it likes: they are read and painted while they are written."""
-        return self.file is not None and isinstance(self.file.frames, Pages) and len(self.file.frames) > 1
 
 
 class Line:
@@ -65,7 +33,7 @@ class Line:
         self._colorizer, self._conversions, self._options, self._single = colorizer, conversions, options, single
         self._read: Pipe[list[Passage]] = Pipe(1)
         self._reader = Worker("read", self._read_all, (self._read,))
-        self._painters = painters(colorizer.device) if len(conversions) > 1 else 1
+        self._painters = colorizer.painters if len(conversions) > 1 else 1
         self._pool = ThreadPoolExecutor(self._painters, "fastcolor-paint")
         self._threads = torch.get_num_threads()
 
@@ -99,7 +67,7 @@ class Line:
         batch: list[Passage] = []
         pixels = 0
         for conversion in self._conversions:
-            passage = _start(conversion, self._options, self._single)
+            passage = start(conversion, self._options, self._single)
             frames = [] if passage.file is None else passage.file.frames[: 1 if passage.book else None]
             more = sum(math.prod(frame.pixels.shape[:2]) for frame in frames)
             if batch and (len(batch) == _BATCH or pixels + more > _BATCH_PIXELS):
@@ -121,13 +89,13 @@ class Line:
                     self._paint([passage])
                 except Exception as error:
                     errors.append(error)
-                    passage.error = _named(error, passage)
+                    passage.error = named(error, passage)
             # What nobody expects, and of every one of several pictures, is none of the pictures' fault.
             if 1 < len(passages) == len(errors) and not isinstance(errors[0], (ValueError, OSError, MemoryError)):
                 raise errors[0] from None
         for passage in batch:
             if passage.book and not passage.keep:
-                passage.images = _painted_pages(self._colorizer, passage, self._options)
+                passage.images = painted_pages(self._colorizer, passage, self._options)
         return batch
 
     def _paint(self, passages: list[Passage]) -> None:
@@ -135,163 +103,11 @@ class Line:
         if not frames:
             return
         told = [
-            _told(passage, self._options)
+            told_of(passage, self._options)
             for passage in passages
             if passage.file is not None
             for _ in passage.file.frames
         ]
-        images = iter(_paint(self._colorizer, frames, self._options, told))
+        images = iter(paint(self._colorizer, frames, self._options, told))
         for passage in passages:
             passage.images = list(islice(images, len(passage.file.frames) if passage.file is not None else 0))
-
-
-def _start(conversion: Conversion, options: ColorizeOptions, single: bool) -> Passage:
-    """Read its file, or say why not."""
-    passage = Passage(conversion)
-    try:
-        if conversion.target.exists() and not options.overwrite:
-            if single:
-                raise FileExistsError(f"{conversion.target}: exists already; --overwrite replaces it")
-            passage.skipped = True
-            return passage
-        check_target(conversion.target)
-        file, passage.lost = _read(conversion, options)
-        every = options.skip_colored or not isinstance(
-            file.frames, Pages
-        )  # of a book the rest is seen while it is painted
-        passage.colored = any(in_color(frame) for frame in (file.frames if every else file.frames[:1]))
-        passage.keep = passage.colored and options.skip_colored
-        passage.file = file
-    except (ValueError, OSError, MemoryError) as error:
-        passage.error = _named(error, passage)
-    return passage
-
-
-def color_file(colorizer: Colorizer, conversion: Conversion, options: ColorizeOptions, outcome: Outcome) -> None:
-    """One file from beginning to end; errors are raised."""
-    passage = _start(conversion, options, single=True)
-    if passage.error is not None:
-        raise passage.error
-    if passage.file is not None and not passage.keep:
-        if passage.book:
-            passage.images = _painted_pages(colorizer, passage, options)
-        else:
-            frames = list(passage.file.frames)
-            passage.images = _paint(colorizer, frames, options, [_told(passage, options)] * len(frames))
-    finish(passage, options, outcome)
-
-
-def _told(passage: Passage, options: ColorizeOptions) -> Told:
-    """What somebody says of a file's colours; of one with several pictures of them all."""
-    conversion, tone = passage.conversion, options.reference_tone == "on"
-    hints = tuple(hints_from(conversion.hints, film=False))
-    return Told(hints, conversion.chroma_from, tuple(options.references), tone)
-
-
-def _paint(
-    colorizer: Colorizer, frames: list[Picture], options: ColorizeOptions, told: list[Told]
-) -> list[Image.Image]:
-    return colorizer.paint(frames, temperature=options.temperature, saturation=options.saturation, told=told)
-
-
-def _painted_pages(colorizer: Colorizer, passage: Passage, options: ColorizeOptions) -> Iterator[Image.Image]:
-    """A book's pages, read one after the other and painted a few at a time, ahead of who writes them."""
-    assert passage.file is not None
-    ahead, told = painters(colorizer.device), [_told(passage, options)]
-    painted: deque[Future[list[Image.Image]]] = deque()
-    with ThreadPoolExecutor(ahead, "fastcolor-page") as pool:
-        for page in passage.file.frames:
-            passage.colored = passage.colored or in_color(page)
-            painted.append(pool.submit(_paint, colorizer, [page], options, told))
-            if len(painted) > ahead:
-                yield from painted.popleft().result()
-        while painted:
-            yield from painted.popleft().result()
-
-
-def _named(error: Exception, passage: Passage) -> Exception:
-    """An error in words that name the file."""
-    source = passage.conversion.source
-    if isinstance(error, MemoryError):
-        return PictureError(f"{source}: too large for this machine's memory")
-    if isinstance(error, (ValueError, OSError)) and (
-        str(source) in str(error) or str(passage.conversion.target) in str(error)
-    ):
-        return error
-    log.debug("%s", source, exc_info=error)
-    return PictureError(f"{source}: cannot be coloured ({words(error)})")
-
-
-def finish(passage: Passage, options: ColorizeOptions, outcome: Outcome) -> None:
-    """Write what became of a file, and count it."""
-    source, target, file = passage.conversion.source, passage.conversion.target, passage.file
-    if passage.skipped or file is None:
-        outcome.skipped.append(target)
-        return
-    try:
-        if passage.keep and targets.same_format(source, target):
-            _copy(source, target)
-        else:
-            images = (_as_it_is(frame) for frame in file.frames) if passage.keep else passage.images
-            if options.compare and not passage.keep:
-                images = (_beside(_gray(frame), after) for frame, after in zip(file.frames, images, strict=True))
-            write(target, images, file.durations, file.loop, pages=file.pages)
-            _warn(file, source, target, passage.lost)
-            outcome.deep += file.frames[0].bits == 16
-    except Exception as error:
-        raise _named(_hinted(error, options), passage) from None
-    (outcome.kept if passage.keep else outcome.done).append(target)
-    outcome.recolored += passage.colored and not passage.keep
-
-
-def _read(conversion: Conversion, options: ColorizeOptions) -> tuple[PictureFile, list[str]]:
-    """The file, and what of it the target cannot hold. Whatever a file raises is an error in words."""
-    try:
-        file = read(conversion.source, allow_truncated=options.allow_truncated)
-        return file, unsupported(file, conversion.target)
-    except DamagedError as error:
-        raise _hinted(error, options) from None
-    except (ValueError, OSError, MemoryError):
-        raise
-    except Exception as error:
-        raise PictureError(f"{conversion.source}: cannot be read ({words(error)})") from error
-
-
-def _hinted(error: Exception, options: ColorizeOptions) -> Exception:
-    if isinstance(error, DamagedError) and not options.allow_truncated:
-        return PictureError(f"{error}; --allow-truncated reads what is left of it")
-    return error
-
-
-def _warn(file: PictureFile, source: Path, target: Path, lost: list[str]) -> None:
-    if lost:
-        log.warning("%s: %s cannot hold %s; left out", source, target.suffix.lower(), ", ".join(lost))
-    first = file.frames[0]
-    for note in first.notes:
-        log.warning("%s: %s", source, note)
-    share = first.gray[first.present].size / first.gray.size
-    if share < 1:
-        log.warning("%s: truncated, %.0f %% of it was read, the rest stays gray", source, 100 * share)
-
-
-def _copy(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with whole(target) as growing:
-        shutil.copy2(source, growing)
-
-
-def _as_it_is(picture: Picture) -> Image.Image:
-    pixels = eight_bit(picture.pixels)
-    return compose(pixels if pixels.ndim == 3 else pixels[..., None].repeat(3, axis=2), picture)
-
-
-def _gray(frame: Picture) -> Image.Image:
-    return Image.fromarray(eight_bit(frame.gray))
-
-
-def _beside(before: Image.Image, after: Image.Image) -> Image.Image:
-    sheet = Image.new(after.mode, (2 * after.width, after.height))
-    sheet.paste(before.convert(after.mode), (0, 0))
-    sheet.paste(after, (after.width, 0))
-    sheet.info.update(after.info)
-    return sheet

@@ -16,7 +16,7 @@ from ..film import hdr
 from ..film.encoding import Subsampling
 from ..film.probe import Matrix
 from ..film.smoothing import Mode, Smoother, followed
-from ..models.generator import at_once
+from ..models.sizes import at_once
 from ..predictor import Predictor
 
 _KEPT = 4  # batches whose chroma is kept for frames that are asked for again

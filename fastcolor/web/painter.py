@@ -20,8 +20,9 @@ from ..options.look import Look as LookOptions
 from ..options.pictures import ColorizeOptions
 from ..pictures.canvas import Canvas
 from ..pictures.colored import in_color
-from ..pictures.colorize import Colorizer, Told
+from ..pictures.colorize import Colorizer
 from ..pictures.files import colorize_files
+from ..pictures.told import Told
 from .look import Look, chosen_by
 
 SCREEN, SMALL = 1600, 360  # longer sides in pixels: of what is looked at, and of the grid's pictures

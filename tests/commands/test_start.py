@@ -48,8 +48,8 @@ def test_an_early_session_does_not_race_for_numpy(folder: Path) -> None:
     program = """
 import sys
 from fastcolor.engines import session
-note = next(file.name for file in session._ASSETS.glob("*-int8.onnx"))
-session.remember(note, 1, True)
+file = next(session.NAMED["default"].parent.glob("*-int8.onnx"))
+session.remember("auto", "auto", file, 1, True, chosen=True)
 session.begin("default", "auto", "auto")
 print("numpy" in sys.modules, "torch" in sys.modules, len(session._early))
 """

@@ -271,7 +271,7 @@ def test_what_nobody_expects_stops_the_run_and_its_threads(tmp_path: Path, monke
     threads = torch.get_num_threads()
     with pytest.raises(ZeroDivisionError, match="in the midst"):
         colored(tmp_path / "in", to=tmp_path / "out")
-    monkeypatch.setattr("fastcolor.pictures.line.in_color", broken)
+    monkeypatch.setattr("fastcolor.pictures.passage.in_color", broken)
     with pytest.raises(ZeroDivisionError, match="in the midst"):
         colored(tmp_path / "in", to=tmp_path / "out")
     assert not {t for t in set(threading.enumerate()) - before if t.name.startswith("fastcolor")}

@@ -1,0 +1,137 @@
+"""One picture is painted without torch, and as with it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fastcolor.device import int8_is_fast
+from fastcolor.engines import session
+from fastcolor.formats.picture import Picture
+from fastcolor.formats.reading import read
+from fastcolor.pictures.colorize import Colorizer
+from fastcolor.pictures.single import SinglePainter
+
+pytestmark = pytest.mark.skipif(not int8_is_fast(), reason="this CPU has no VNNI, so the INT8 network is not used")
+
+PHOTOGRAPH = Path(__file__).parents[2] / "bench" / "demo" / "chelsea.jpg"
+COLORIZE = """
+import sys
+from fastcolor.__main__ import main
+try:
+    main()
+finally:
+    print("loaded:", *sorted({"torch", "openvino"} & sys.modules.keys()), file=sys.stderr)
+"""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def colorizer(home: Path) -> Colorizer:
+    """Which notes under `home` that the network in INT8 does."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("FASTCOLOR_HOME", str(home))
+        return Colorizer(device="cpu", engine="onnx")
+
+
+def colorize(home: Path, *arguments: str | Path) -> tuple[int, str]:
+    """(code, stderr) of `fastcolor colorize`."""
+    command = [sys.executable, "-c", COLORIZE, "colorize", *map(str, arguments)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=120, env={**os.environ, "FASTCOLOR_HOME": str(home)}
+    )
+    return done.returncode, done.stderr
+
+
+def in_colour(width: int, height: int) -> Image.Image:
+    gray = Image.open(PHOTOGRAPH).convert("L").resize((width, height))
+    return Image.merge("RGB", (gray, gray.transpose(Image.Transpose.FLIP_LEFT_RIGHT), gray))
+
+
+def pictures() -> list[Picture]:
+    """Of every kind of pixels, of odd sizes; a part of one is missing, another is flat, and of one nothing is left."""
+    rgb = np.asarray(in_colour(201, 133))
+    gray = np.ascontiguousarray(rgb[..., 1])
+    deep = (gray.astype(np.uint16) << 8) + 37
+    deep_rgb = (rgb.astype(np.uint16) << 8) + 5
+    return [
+        Picture(gray),
+        Picture(rgb),
+        Picture(deep),
+        Picture(deep_rgb),
+        Picture(gray[:7, :9], alpha=gray[:7, :9]),
+        Picture(np.full((40, 60), 90, np.uint8)),
+        Picture(gray, present=(slice(0, 80), slice(None))),
+        Picture(gray, present=(slice(0, 0), slice(None))),
+    ]
+
+
+def test_both_paint_the_same(colorizer: Colorizer, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FASTCOLOR_HOME", str(home))
+    for size, temperature, saturation in ((None, None, 1.0), (128, 0.0, 1.7)):
+        noted = session.begin("default", "cpu", "onnx")
+        assert noted is not None
+        single = SinglePainter(noted, size)
+        for picture in pictures():
+            (alone,) = single.paint([picture], temperature=temperature, saturation=saturation)
+            (other,) = colorizer.at(size).paint([picture], temperature=temperature, saturation=saturation)
+            assert alone.mode == other.mode and np.array_equal(np.asarray(alone), np.asarray(other))
+            seen = picture.gray[picture.present]
+            assert np.ptp(np.asarray(alone)[..., :3], axis=2).any() == (seen.size > 0 and np.ptp(seen) > 0)
+
+
+def test_a_picture_takes_no_torch(colorizer: Colorizer, home: Path, tmp_path: Path) -> None:
+    in_colour(320, 213).save(tmp_path / "a.png")
+    asked = ("-o", tmp_path / "b.png", "--device", "cpu", "--engine", "onnx", "--log", tmp_path / "log")
+    code, said = colorize(home, tmp_path / "a.png", *asked)
+    assert code == 0 and said.splitlines()[-1] == "loaded:" and "in colour before" in said
+    assert '"status": "coloured"' in (tmp_path / "log").read_text()
+    (frame,) = read(tmp_path / "a.png").frames
+    (expected,) = colorizer.paint([frame])
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "b.png")), np.asarray(expected))
+
+    (tmp_path / "broken.jpg").write_bytes(PHOTOGRAPH.read_bytes()[:4000])
+    code, said = colorize(home, tmp_path / "broken.jpg", *asked, "--overwrite")
+    assert code == 2 and "broken.jpg" in said and said.splitlines()[-1] == "loaded:"
+    assert "--allow-truncated" in said and '"status": "failed"' in (tmp_path / "log").read_text()
+
+
+@pytest.mark.parametrize("change", ["threads", "weights", "file", "engine"])
+def test_a_note_that_no_longer_holds_begins_nothing(
+    colorizer: Colorizer, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    monkeypatch.setenv("FASTCOLOR_HOME", str(home))
+    engine = "onnx"
+    if change == "threads":
+        monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    elif change == "weights":
+        (tmp_path / "default.safetensors").write_bytes(b"others")
+        monkeypatch.setitem(session.NAMED, "default", tmp_path / "default.safetensors")
+    elif change == "file":
+        monkeypatch.setattr(
+            session.cache, "read", lambda path: path.read_bytes()[:-1] if path.suffix == ".onnx" else path.read_bytes()
+        )
+    else:
+        engine = "auto"
+    assert session.begin("default", "cpu", engine) is None
+
+
+def test_what_was_measured_slower_is_for_one_picture_alone(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FASTCOLOR_HOME", str(home))
+    file = next(session.NAMED["default"].parent.glob("*-int8.onnx"))
+    session.remember("auto", "auto", file, 1, True, chosen=False)
+    assert session.begin("default", "auto", "auto") is None
+    noted = session.begin("default", "auto", "auto", anyway=True)
+    assert noted is not None and noted.content == file.read_bytes()
+    session.remember("auto", "auto", None, 1, True, chosen=False)
+    assert session.begin("default", "auto", "auto", anyway=True) is None
