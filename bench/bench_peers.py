@@ -1,13 +1,15 @@
 """The published networks from file to file, beside a plain PyTorch twin of the same network at the same size.
 
 `python -m bench.bench_peers WEIGHTS... --detail 256` times pictures and a film, ours and the twin's by turns in one
-process, and prints medians of wall and processor seconds and their ratios. The twin is `bench/published.py`: PIL's
+process, and prints medians of wall and processor seconds and their ratios; `--save` keeps them in
+bench/results/<machine>-peers.json, in place of those of the same weights. The twin is `bench/published.py`: PIL's
 resize, scikit-image's Lab, torch in float32 eager, one picture at a time; its films are read and written by OpenCV.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
 import sys
@@ -15,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +31,7 @@ from fastcolor.pictures.colorize import Colorizer
 from fastcolor.pictures.files import colorize_files
 
 from .published import Published
+from .run import RESULTS, machine_name
 from .timing import machine
 
 Seconds = tuple[float, float]
@@ -40,13 +44,16 @@ def timed(work: Callable[[], object]) -> Seconds:
     return time.perf_counter() - wall, time.process_time() - used
 
 
-def told(what: str, ours: list[Seconds], twins: list[Seconds], count: int = 1) -> None:
+def told(what: str, ours: list[Seconds], twins: list[Seconds], count: int = 1) -> dict[str, Any]:
+    """What was measured, of one picture or frame: medians, printed."""
     one, other = ([statistics.median(column) / count for column in zip(*rows, strict=True)] for rows in (ours, twins))
     print(
-        f"{what}: {one[0]:.3f} s ({one[1]:.3f} of processors), twin {other[0]:.3f} s ({other[1]:.3f}); "
+        f"  {what}: {one[0]:.3f} s ({one[1]:.3f} of processors), twin {other[0]:.3f} s ({other[1]:.3f}); "
         f"{other[0] / one[0]:.2f} times as fast, {other[1] / one[1]:.2f} by processor time",
         flush=True,
     )
+    kept = {"wall": round(one[0], 4), "processor": round(one[1], 4)}
+    return {"what": what, "ours": kept, "twin": {"wall": round(other[0], 4), "processor": round(other[1], 4)}}
 
 
 def gray_film(path: Path, frames: int) -> None:
@@ -60,31 +67,34 @@ def gray_film(path: Path, frames: int) -> None:
     writer.release()
 
 
-def measure(weights: str, detail: int, rounds: int, frames: int, folder: Path) -> None:
+def measure(weights: str, detail: int, rounds: int, frames: int, folder: Path) -> dict[str, Any]:
     colorizer, twin = Colorizer(weights, "cpu", size=detail, amount=1000), Published(weights, "cpu")
     print(f"{Path(weights).name}, {detail} px, {colorizer.engine}", flush=True)
     source, target = folder / "gray.jpg", folder / "colour.jpg"
     Image.fromarray(photographs()[1].numpy()).resize((640, 480)).save(source)
     options = ColorizeOptions((source,), str(target), overwrite=True)
     size = colorizer.input_size(480, 640)
-    ours, twins = [], []
+    ours, twins, rows = [], [], []
     for _ in range(rounds + 1):
         ours.append(timed(lambda: colorize_files(options, colorizer)))
         twins.append(timed(lambda: twin.picture(source, folder / "twin.jpg", size)))
-    told("  a picture of 640 x 480", ours[1:], twins[1:])
+    rows.append(told("a picture of 640 x 480", ours[1:], twins[1:]))
     gray_film(folder / "gray.mp4", frames)
     seen = colorizer.input_size(*probe(folder / "gray.mp4").shown)
+
+    def film(adaptive: str) -> None:
+        fixed = {"device": "cpu", "size": detail, "overwrite": True, "progress": False}
+        fastcolor.video(folder / "gray.mp4", folder / "colour.mp4", weights=weights, adaptive=adaptive, **fixed)
+
+    found: dict[str, list[Seconds]] = {"off": [], "auto": [], "twin": []}
+    for _ in range(max(1, rounds // 2)):
+        for adaptive in ("off", "auto"):
+            found[adaptive].append(timed(lambda adaptive=adaptive: film(adaptive)))
+        found["twin"].append(timed(lambda: twin.film(folder / "gray.mp4", folder / "twin.mp4", seen, frames)))
     for adaptive in ("off", "auto"):
-        ours, twins = [], []
-        for _ in range(max(1, rounds // 2)):
-
-            def film(adaptive: str = adaptive) -> None:
-                fixed = {"device": "cpu", "size": detail, "overwrite": True, "progress": False}
-                fastcolor.video(folder / "gray.mp4", folder / "colour.mp4", weights=weights, adaptive=adaptive, **fixed)
-
-            ours.append(timed(film))
-            twins.append(timed(lambda: twin.film(folder / "gray.mp4", folder / "twin.mp4", seen, frames)))
-        told(f"  a frame of a film of {frames}, loading included, --adaptive {adaptive}", ours, twins, frames)
+        words = f"a frame of a film of {frames}, loading included, --adaptive {adaptive}"
+        rows.append(told(words, found[adaptive], found["twin"], frames))
+    return {"weights": Path(weights).stem, "detail": detail, "engine": colorizer.engine, "rows": rows}
 
 
 def main() -> int:
@@ -93,13 +103,20 @@ def main() -> int:
     parser.add_argument("--detail", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--frames", type=int, default=48)
+    parser.add_argument("--save", action="store_true")
     options = parser.parse_args()
-    facts = machine()
-    print(", ".join(f"{name} {value}" for name, value in facts.items()), f"load {os.getloadavg()[0]:.1f}")
+    facts = machine() | {"threads": torch.get_num_threads(), "load": round(os.getloadavg()[0], 1)}
+    facts["command"] = f"python -m bench.bench_peers WEIGHTS --detail {options.detail} --frames {options.frames}"
+    print(", ".join(f"{name} {value}" for name, value in facts.items()))
     torch.set_grad_enabled(False)
     for weights in options.weights:
         with tempfile.TemporaryDirectory() as folder:
-            measure(weights, options.detail, options.rounds, options.frames, Path(folder))
+            found = measure(weights, options.detail, options.rounds, options.frames, Path(folder))
+        if options.save:
+            path = RESULTS / f"{machine_name()}-peers.json"
+            kept = json.loads(path.read_text())["networks"] if path.exists() else {}
+            kept[found["weights"]] = found | {"machine": facts}
+            path.write_text(json.dumps({"networks": kept}, indent=1) + "\n")
     return 0
 
 

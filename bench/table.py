@@ -374,6 +374,28 @@ def control_table() -> str:
     return "\n\n".join(parts)
 
 
+def peers_table() -> str:
+    """The published networks from file to file, beside a plain PyTorch twin of each."""
+    parts = []
+    for result in load("peers"):
+        for network in result["networks"].values():
+            rows = []
+            for row in network["rows"]:
+                ours, twin = row["ours"], row["twin"]
+                times = [f"{twin[kind] / ours[kind]:.2f}" for kind in ("wall", "processor")]
+                rows.append([row["what"], f"{ours['wall']:.2f} s", f"{twin['wall']:.2f} s", *times])
+            head = [
+                f"{network['weights']}, {network['detail']} px",
+                "fastcolor",
+                "twin",
+                "times as fast",
+                "by processor",
+            ]
+            load_average = f"{network['engine']}, load average {network['machine']['load']}"
+            parts.append(f"{table(head, rows)}\n\n{load_average}; {conditions(network)}")
+    return "\n\n".join(parts)
+
+
 # Page -> marker name -> what stands between its two markers.
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"speed": speed_table},
@@ -386,6 +408,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     },
     "docs/film.md": {"film quality": film_quality_table},
     "docs/steering.md": {"control": control_table},
+    "docs/networks.md": {"peers": peers_table},
     "docs/engines.md": {"parity": parity_table},
     "docs/training.md": {"train": train_table, "step": step_table},
 }

@@ -1,9 +1,10 @@
-"""Devices by name, and what the processor is fast at."""
+"""Devices by name, what the processor is fast at, and the memory that is free."""
 
 from __future__ import annotations
 
 import functools
 import warnings
+from pathlib import Path
 
 import torch
 
@@ -63,3 +64,26 @@ def bf16_is_fast(device: torch.device) -> bool:
 def int8_is_fast() -> bool:
     """Does the CPU add up products of 8-bit integers without rounding them in between, and fast?"""
     return _C.has_vnni()
+
+
+def free_memory() -> int | None:
+    """Bytes that this process may still take before the system swaps or ends it, by Linux's account of the machine and
+    of the control group; None where there is no such account."""
+    free = [_fields(Path("/proc/meminfo"), 1024).get("MemAvailable:")]
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit, held = (int((group / f"memory.{kind}").read_text()) for kind in ("max", "current"))
+        free.append(limit - held + _fields(group / "memory.stat").get("inactive_file", 0))
+    except (OSError, ValueError):  # no group, or "max": no limit
+        pass
+    known = [amount for amount in free if amount is not None]
+    return max(0, min(known)) if known else None
+
+
+def _fields(path: Path, unit: int = 1) -> dict[str, int]:
+    """The lines of a file of names and numbers."""
+    try:
+        lines = [line.split() for line in path.read_text().splitlines()]
+        return {words[0]: unit * int(words[1]) for words in lines if len(words) > 1}
+    except (OSError, ValueError):
+        return {}

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import ops
+from .device import device_of, free_memory
 from .engines.choose import choose
 from .engines.load import load
 from .engines.timings import Engine
@@ -21,7 +22,7 @@ from .models import named
 from .models.demos import DEMOS
 from .models.generator import Generator
 from .models.mixing import mix
-from .models.sizes import input_size
+from .models.sizes import at_once, check_memory, input_size, memory
 from .options.base import check_value, rules
 from .options.look import Edges, Look, Merge, check_merge, is_sharp
 from .palette import Palette
@@ -56,7 +57,8 @@ class Predictor:
             engine pays.
 
     Raises:
-        ValueError, FileNotFoundError: unknown or damaged weights, a device or engine that is not there.
+        ValueError, FileNotFoundError: unknown or damaged weights, a device or engine that is not there, a size that
+            does not fit into memory.
 
     Example:
         >>> Predictor().predict_ab(torch.full((1, 1, 64, 64), 50.0)).shape
@@ -91,8 +93,11 @@ class Predictor:
             if as_published and generator.name not in DEMOS:
                 raise ValueError(f"as_published: must come with one of {', '.join(DEMOS)}, got {generator.name}")
             where = str(self._members[0].engine.device) if self._members else device
+            seen = size or generator.size
+            if device_of(where).type == "cpu":  # what does not fit there ends the process; a GPU's error is in words
+                check_memory(generator.name, seen, free_memory())
             chosen = choose(generator, where, engine, amount=amount)
-            self._members.append(_Member(generator, chosen, size or generator.size, share))
+            self._members.append(_Member(generator, chosen, seen, share))
         # Of a merge, the one that sees the most: what the others see is made from that.
         self._main = max(self._members, key=lambda one: (one.size, one.generator.stride))
         self._demo = DEMOS[self._main.generator.name] if as_published else None
@@ -123,8 +128,10 @@ class Predictor:
 
     @property
     def painters(self) -> int:
-        """How many threads may colour at once."""
-        return painters(self.device)
+        """How many threads may colour at once: as many as the cores have work for, and fit into memory."""
+        most, free = painters(self.device), free_memory() if self.device.type == "cpu" else None
+        batches = [memory(one.generator.name, one.size) * at_once(8, one.size, one.size) for one in self._members]
+        return most if free is None else max(1, min(most, free // max(*batches, 1)))
 
     @property
     def coarse(self) -> bool:
@@ -208,9 +215,12 @@ class Predictor:
         """The same networks, loaded once, seeing pictures at another size; None: the weights' own.
 
         Raises:
-            ValueError: `size` is out of range.
+            ValueError: `size` is out of range, or does not fit into memory.
         """
         check_value("size", size, rules(Look)["size"])
+        if size is not None and self.device.type == "cpu":
+            for one in self._members:
+                check_memory(one.generator.name, size, free_memory())
         other = copy.copy(self)
         other._members = [replace(one, size=size or one.generator.size) for one in self._members]
         other._main = next(new for new, old in zip(other._members, self._members, strict=True) if old is self._main)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from ..models.sizes import at_once
-from ..threads import Pipe, Stopped, Worker, in_order, painters
+from ..threads import Pipe, Stopped, Worker, in_order
 from . import hdr, resume
 from .carry import Carrier
 from .chroma_film import ChromaWriter
@@ -78,7 +78,7 @@ class FilmJob:
         self.size = max(1, min(most, (1 << 24) // (film.width * film.height)))
         # Frames in the network: on a CPU more than four no longer fit into its caches, layer by layer.
         self.at_once = min(self.size, 4) if self.device.type == "cpu" else self.size
-        self.painters = painters(self.device)
+        self.painters = network.painters
         self.part_frames = max(1, resume.FRAMES // self.size) * self.size
         self.smoother = Smoother(options.temporal, chunk=self.size)
         # A GPU's network is not what a film waits for.

@@ -9,6 +9,7 @@ import torch
 
 from ..device import device_of
 from ..pictures.colorize import Colorizer
+from ..threads import painters
 
 if TYPE_CHECKING:
     from ..options.film import VideoOptions
@@ -41,6 +42,11 @@ class Network:
     def device(self) -> torch.device:
         """Where frames are painted."""
         return device_of(self._options.device) if self._made is None else self._made.device
+
+    @property
+    def painters(self) -> int:
+        """How many threads may colour at once."""
+        return painters(self.device) if self._made is None else self._made.painters
 
     @property
     def engine(self) -> str:

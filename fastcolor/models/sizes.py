@@ -30,3 +30,38 @@ def at_once(most: int, height: int, width: int) -> int:
         (8, 2)
     """
     return max(1, min(most, most * 5 * 2**14 // (height * width)))
+
+
+# Of networks that take gigabytes: bytes that are held beyond the loaded network while it runs in float32 on a picture
+# of p pixels, p * (a + b * p). Measured by bench/bench_memory.py; b is of attention between all places.
+_HELD = {"ddcolor": (4300.0, 0.0), "ddcolor-tiny": (2937.0, 0.002109)}
+SMALLEST = 64  # of the sizes that can be asked for
+
+
+def memory(network: str, size: int) -> int:
+    """Bytes that a network takes beyond itself while it runs on the CPU on one picture, about; 0 for small networks.
+
+    Args:
+        network: its name, as `models.build` takes it. size: side of the square with as many pixels as it sees.
+    """
+    each, more = _HELD.get(network, (0.0, 0.0))
+    return int(size**2 * (each + more * size**2))
+
+
+def check_memory(network: str, size: int, free: int | None) -> None:
+    """Find out whether a network can run, before it is tried: a system whose memory ends ends the process.
+
+    Args:
+        network, size: as `memory` takes them. free: bytes; None: nobody knows.
+
+    Raises:
+        ValueError: it would not fit; the message says which size does.
+    """
+    need = memory(network, size)
+    if free is None or need <= free:
+        return
+    fits = next((side for side in range(size // 16 * 16, SMALLEST - 1, -16) if memory(network, side) <= free), None)
+    amounts = f"takes about {need / 1e9:.1f} GB of memory, of which {free / 1e9:.1f} are free"
+    if fits is None:
+        raise ValueError(f"weights: {network} {amounts}, and more than that at any size")
+    raise ValueError(f"size: must be at most {fits} for {network} here (--detail {fits}), got {size}, which {amounts}")

@@ -1,0 +1,67 @@
+"""How much memory a network takes on a CPU while it runs, by the size that it sees.
+
+`python -m bench.bench_memory NAMES` runs each, with weights of no training, in torch in float32 on one picture at two
+sizes, in a process of its own (Linux). Told is the most memory beyond what the loaded network holds, and the numbers of
+a + b p that fit it, in bytes a pixel, p the pixels: `fastcolor/models/sizes.py` has them. `--save` writes
+bench/results/<machine>-memory.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from fastcolor import models
+
+from . import timing
+from .run import RESULTS, machine_name
+
+
+def held(kind: str) -> int:
+    """Bytes of this process: VmRSS now, VmHWM at most since `forget`."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith(kind))
+
+
+def measure(name: str, side: int) -> dict[str, int]:
+    model = models.build(name).eval()
+    with torch.inference_mode():
+        model(torch.full((1, 1, 64, 64), 50.0))  # what is loaded or made once
+        Path("/proc/self/clear_refs").write_text("5")
+        before = held("VmRSS")
+        model(torch.rand(1, 1, side, side) * 100)
+    return {"side": side, "network": before, "more": held("VmHWM") - before}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="+")
+    parser.add_argument("--sides", type=int, nargs=2, default=(256, 512))
+    parser.add_argument("--one", type=int, help="measure the first name at this side, and print that alone")
+    parser.add_argument("--save", action="store_true")
+    options = parser.parse_args()
+    if options.one is not None:
+        print(json.dumps(measure(options.names[0], options.one)))
+        return
+    rows = {}
+    for name in options.names:
+        found = []
+        for side in options.sides:
+            command = [sys.executable, "-m", "bench.bench_memory", name, "--one", str(side)]
+            found.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+        small, large = ({"p": row["side"] ** 2, "each": row["more"] / row["side"] ** 2} for row in found)
+        slope = max(0.0, (large["each"] - small["each"]) / (large["p"] - small["p"]))
+        rows[name] = {"runs": found, "a": round(large["each"] - slope * large["p"]), "b": round(slope, 6)}
+        print(name, json.dumps(rows[name]), flush=True)
+    if options.save:
+        result = {"machine": timing.machine(), "command": " ".join(["python -m bench.bench_memory", *sys.argv[1:]])}
+        (RESULTS / f"{machine_name()}-memory.json").write_text(json.dumps(result | {"rows": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
