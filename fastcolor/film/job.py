@@ -79,12 +79,10 @@ class FilmJob:
         # Frames in the network: on a CPU more than four no longer fit into its caches, layer by layer.
         self.at_once = min(self.size, 4) if self.device.type == "cpu" else self.size
         self.painters = network.painters
-        self.part_frames = max(1, resume.FRAMES // self.size) * self.size
+        self.part_frames = resume.part_of(self.size)
         self.smoother = Smoother(options.temporal, chunk=self.size)
-        # A GPU's network is not what a film waits for.
-        auto = options.temporal == "fast" and self.device.type == "cpu"
         whole = source is not None and source.covers(film, self.cut)  # then there is nothing to run on
-        self.adaptive = not whole and (auto if options.adaptive == "auto" else options.adaptive == "on")
+        self.adaptive = not whole and options.is_adaptive(on_cpu=self.device.type == "cpu")
         self.watcher, self.carrier = Watcher(part=self.part_frames), Carrier()
         self.surfaces = Surfaces(encoding.surfaces, encoding.layout) if encoding.surfaces else None
 

@@ -30,6 +30,11 @@ _OWN = re.compile(
 Job = dict[str, dict[str, Any]]  # section -> name -> value
 
 
+def part_of(batch: int) -> int:
+    """Frames of a part, in batches of so many."""
+    return max(1, FRAMES // batch) * batch
+
+
 def fingerprint(path: Path) -> str:
     """Size and hash of a file; of a large one the hash of 64 pieces spread over it, 64 MiB in all."""
     size, piece = path.stat().st_size, 1 << 20

@@ -26,14 +26,18 @@ class Smoothed(Options):
 
     temporal: Literal["off", "fast", "flow"] = "fast"
     """Smoothing of films: fast follows the frame before, flow those before and after (needs OpenCV), off none."""
+    adaptive: Literal["auto", "on", "off"] = "auto"
+    """Run the network where a film shows something new, carry colours between; auto: with temporal fast, on a CPU."""
+
+    def is_adaptive(self, *, on_cpu: bool) -> bool:
+        """What `adaptive` means there: a GPU's network is not what a film waits for."""
+        return self.adaptive == "on" or (self.adaptive == "auto" and self.temporal == "fast" and on_cpu)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Films(Smoothed, Painting):
     """What is asked of many films."""
 
-    adaptive: Literal["auto", "on", "off"] = "auto"
-    """Run the network where a film shows something new, carry colours between; auto: with temporal fast, on a CPU."""
     codec: str | None = None
     """Of films: h264, hevc, av1, vp9 or ffv1. None: the input's own, or h264."""
     crf: int | None = None

@@ -38,8 +38,8 @@ def colorize(options: _Clip) -> Any:
     """Colour a clip: its luma stays as it is, its chroma is new.
 
     Frames are asked for in batches, ahead of the network, and those in order are what `fastcolor-video` makes of the
-    same film with `--adaptive off`, but for codes here and there that other numbers of threads round otherwise. After
-    a jump smoothing begins anew. Matrix, range, transfer and sample aspect are those that the first frame's properties
+    same film, but for codes here and there that other numbers of threads round otherwise. After a jump smoothing begins
+    anew. Matrix, range, transfer and sample aspect are those that the first frame's properties
     tell, else limited range and BT.709 from 720 lines on, BT.601 below.
 
     Returns:
@@ -75,6 +75,7 @@ def colorize(options: _Clip) -> Any:
         source.luma,
         ahead=source.ahead,
         temporal=options.temporal,
+        adaptive=options.is_adaptive(on_cpu=predictor.device.type == "cpu"),
         temperature=options.temperature,
         saturation=options.saturation,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +13,11 @@ from torch import Tensor
 
 from .. import ops
 from ..film import hdr
+from ..film.carry import Carrier
 from ..film.encoding import Subsampling
+from ..film.motion import Watcher
 from ..film.probe import Matrix
+from ..film.resume import part_of
 from ..film.smoothing import Mode, Smoother, followed
 from ..models.sizes import at_once
 from ..predictor import Predictor
@@ -45,10 +48,11 @@ class StreamPainter:
     Args:
         predictor: the network. stream: the film. luma: a frame's luma plane (height, width), uint8 or uint16, by its
             number. ahead: told the numbers of the frames that will be asked for next.
-        temporal, temperature, saturation: as for `fastcolor.video`.
+        temporal, temperature, saturation: as for `fastcolor.video`. adaptive: the network runs where there is something
+            new, and its colours are carried between.
 
-    Called with a frame's number it returns its chroma planes. Frames in order give what `fastcolor-video` gives with
-    `--adaptive off`. After a jump smoothing begins anew with the batch that the frame is in.
+    Called with a frame's number it returns its chroma planes. Frames in order give what `fastcolor-video` gives. After
+    a jump all begins anew with the batch that the frame is in.
     """
 
     def __init__(
@@ -59,11 +63,12 @@ class StreamPainter:
         *,
         ahead: Callable[[range], None] = lambda frames: None,
         temporal: Mode = "fast",
+        adaptive: bool = False,
         temperature: float | None = None,
         saturation: float = 1.0,
     ) -> None:
         self._predictor, self._stream, self._luma_of, self._tell_ahead = predictor, stream, luma, ahead
-        self._temporal, self._temperature = temporal, temperature
+        self._temporal, self._adaptive, self._temperature = temporal, adaptive, temperature
         self._saturation = saturation * hdr.COLOUR_FACTOR.get(stream.transfer, 1.0)
         most = 8 if predictor.device.type == "cpu" else 16
         self._size = max(1, min(most, (1 << 24) // (stream.width * stream.height)))
@@ -86,35 +91,57 @@ class StreamPainter:
 
     def _begin(self, frame: int) -> None:
         """Go on from a frame as if it were the first."""
-        self._smoother = Smoother(self._temporal, chunk=self._size)
-        self._held: deque[Tensor] = deque()  # luma of the batches whose colours are still being smoothed
-        self._read = self._out = frame
+        self._done_from = self._adaptive_from(frame) if self._adaptive else self._every_from(frame)
+        self._out = frame
 
-    def _advance(self) -> None:
-        """Take one batch more in, or at the film's end give out what is held."""
-        if self._read >= self._stream.frames:
-            for ab in self._smoother.finish():
-                self._paint(ab)
-            return
-        batch = range(self._read, min(self._read + self._size, self._stream.frames))
-        luma = torch.from_numpy(np.stack([self._luma_of(frame) for frame in batch])).to(self._predictor.device)
-        self._read = batch.stop
-        self._tell_ahead(range(batch.stop, min(batch.stop + self._size, self._stream.frames)))
-        with torch.inference_mode():
-            codes = {"full_range": self._stream.full_range, "bits": self._stream.bits}
+    def _batches(self, frame: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Luma of the frames from here on, batch by batch, and what the network may see of it."""
+        codes = {"full_range": self._stream.full_range, "bits": self._stream.bits}
+        for first in range(frame, self._stream.frames, self._size):
+            batch = range(first, min(first + self._size, self._stream.frames))
+            luma = torch.from_numpy(np.stack([self._luma_of(one) for one in batch])).to(self._predictor.device)
+            self._tell_ahead(range(batch.stop, min(batch.stop + self._size, self._stream.frames)))
             lightness = self._predictor.lightness(luma, self._input_size, **codes)  # type: ignore[arg-type]
-            lightness = hdr.eyes(lightness, self._stream.transfer)
-            pieces = lightness.split(self._at_once)
-            ab = torch.cat([self._predictor.predict_ab(one, temperature=self._temperature) for one in pieces])
-            self._held.append(luma)
-            done = self._smoother.push(followed(lightness, self._temporal, coarse=self._predictor.coarse), ab)
-        if len(done):
-            self._paint(done)
+            yield luma, hdr.eyes(lightness, self._stream.transfer)
+
+    def _ab(self, lightness: Tensor) -> Tensor:
+        pieces = lightness.split(self._at_once)
+        return torch.cat([self._predictor.predict_ab(one, temperature=self._temperature) for one in pieces])
+
+    def _followed(self, lightness: Tensor) -> Tensor:
+        return followed(lightness, self._temporal, coarse=self._predictor.coarse)
+
+    def _every_from(self, frame: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches' luma and colours, the network run on every frame."""
+        smoother, held = Smoother(self._temporal, chunk=self._size), deque[Tensor]()
+        for luma, lightness in self._batches(frame):
+            held.append(luma)
+            done = smoother.push(self._followed(lightness), self._ab(lightness))
+            if len(done):
+                yield held.popleft(), done
+        for done in smoother.finish():
+            yield held.popleft(), done
+
+    def _adaptive_from(self, frame: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The same with the network run where there is something new, and its colours carried between."""
+        smoother, held = Smoother(self._temporal, chunk=self._size), deque[Tensor]()
+        watcher, carrier = Watcher(part=part_of(self._size)), Carrier()
+        batches = (((luma, lightness), self._followed(lightness)) for luma, lightness in self._batches(frame))
+        for (luma, lightness), seen in watcher.watch(batches):
+            held.append(luma)
+            runs = lightness[seen.runs]
+            for carried, ab in carrier.push(seen, self._ab(runs) if len(runs) else None):
+                done = smoother.push(carried.lightness, ab, (carried.motion, carried.error))
+                if len(done):
+                    yield held.popleft(), done
+        for done in smoother.finish():
+            yield held.popleft(), done
 
     @torch.inference_mode()
-    def _paint(self, ab: Tensor) -> None:
-        """Chroma of the batch that has been held longest."""
-        luma, stream = self._held.popleft(), self._stream
+    def _advance(self) -> None:
+        """Paint the next batch."""
+        luma, ab = next(self._done_from)
+        stream = self._stream
         codes = {"full_range": stream.full_range, "bits": stream.bits}
         ab = self._predictor.enlarged(ab, (stream.height, stream.width))
         planes = ops.paint_chroma(

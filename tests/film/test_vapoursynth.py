@@ -43,7 +43,7 @@ def predictor(net: str) -> Predictor:
 class Film:
     """A gray film, and a painter of it. `asked`: frames whose luma was read."""
 
-    def __init__(self, path: Path, predictor: Predictor, temporal: Mode) -> None:
+    def __init__(self, path: Path, predictor: Predictor, temporal: Mode, *, adaptive: bool = False) -> None:
         film, frames = probe(path), frames_of(path)
         form = frames[0].format
         self.asked: list[int] = []
@@ -63,7 +63,8 @@ class Film:
             self.asked.append(n)
             return plane(frames[n], 0)
 
-        self.painter = StreamPainter(predictor, stream, luma, ahead=self.ahead.append, temporal=temporal)
+        asked = {"ahead": self.ahead.append, "temporal": temporal, "adaptive": adaptive}
+        self.painter = StreamPainter(predictor, stream, luma, **asked)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -82,6 +83,28 @@ def test_frames_in_order_are_the_films(
         assert np.array_equal(cb, plane(frame, 1)) and np.array_equal(cr, plane(frame, 2)), n
     assert n == FRAMES - 1 and film.asked == list(range(FRAMES))  # each once
     assert film.ahead[0] == range(8, 16) and film.ahead[-1] == range(FRAMES, FRAMES)
+
+
+@pytest.mark.parametrize("temporal", ["fast", "off"])
+def test_where_the_network_runs_now_and_then(
+    temporal: Mode, net: str, predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Frames in order are the film's, and a jump is answered with what lies around it."""
+    src = clip(tmp_path / "gray.mkv", frames=45, tags=(1, 1, 1))
+    options = {"device": "cpu", "engine": "torch", "adaptive": "on", "lossless": True, "temporal": temporal}
+    fastcolor.video(src, tmp_path / "colour.mkv", weights=net, **options)  # type: ignore[arg-type]
+    runs: list[int] = []
+    run = predictor.predict_ab
+    monkeypatch.setattr(predictor, "predict_ab", lambda seen, **how: runs.append(len(seen)) or run(seen, **how))
+    film = Film(src, predictor, temporal, adaptive=True)
+    for n, frame in enumerate(frames_of(tmp_path / "colour.mkv")):
+        cb, cr = film.painter(n)
+        assert np.array_equal(cb, plane(frame, 1)) and np.array_equal(cr, plane(frame, 2)), n
+    assert n == 44 and film.asked == list(range(45)) and 0 < sum(runs) < 45
+    film = Film(src, predictor, temporal, adaptive=True)
+    assert film.painter(44)[0].shape == cb.shape and film.asked == list(range(40, 45))
+    film.painter(3)
+    assert set(film.asked[5:]) <= set(range(24))
 
 
 def test_out_of_order_and_from_threads(predictor: Predictor, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def opened(path: Path) -> Any:
 def test_the_same_chroma_as_the_film(pixel_format: str, net: str, tmp_path: Path) -> None:
     src = clip(tmp_path / "gray.mkv", pixel_format, frames=FRAMES, tags=(1, 1, 1), color_range=1)
     options = {"device": "cpu", "engine": "torch", "weights": net}
-    fastcolor.video(src, tmp_path / "colour.mkv", adaptive="off", lossless=True, **options)  # type: ignore[arg-type]
+    fastcolor.video(src, tmp_path / "colour.mkv", lossless=True, **options)  # type: ignore[arg-type]
     gray = opened(src)
     colored = colorize(gray, **options)
     assert (colored.format.id, colored.num_frames) == (gray.format.id, FRAMES)
