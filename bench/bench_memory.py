@@ -2,8 +2,8 @@
 
 `python -m bench.bench_memory NAMES` runs each, with weights of no training, in torch in float32 on one picture at two
 sizes, in a process of its own (Linux). Told is the most memory beyond what the loaded network holds, and c and a of the
-c + a p bytes that fit it, p the pixels, besides DeOldify's attention: `fastcolor/models/sizes.py` has them. `--save`
-writes bench/results/<machine>-memory.json.
+c + a p bytes that fit it, p the pixels: `fastcolor/models/sizes.py` has them. `--save` writes
+bench/results/<machine>-memory.json.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from pathlib import Path
 import torch
 
 from fastcolor import models
-from fastcolor.models.sizes import ATTENTION
 
 from . import timing
 from .run import RESULTS, machine_name
@@ -55,8 +54,7 @@ def main() -> None:
         for side in options.sides:
             command = [sys.executable, "-m", "bench.bench_memory", name, "--one", str(side)]
             found.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
-        quadratic = ATTENTION if name.startswith("deoldify") else 0.0
-        (p, small), (q, large) = ((row["side"] ** 2, row["more"] - quadratic * row["side"] ** 4) for row in found)
+        (p, small), (q, large) = ((row["side"] ** 2, row["more"]) for row in found)
         each = (large - small) / (q - p)
         rows[name] = {"runs": found, "c": round(max(0.0, small - each * p)), "a": round(each)}
         print(name, json.dumps(rows[name]), flush=True)

@@ -32,16 +32,14 @@ def at_once(most: int, height: int, width: int) -> int:
     return max(1, min(most, most * 5 * 2**14 // (height * width)))
 
 
-# Of networks that take gigabytes: what is held beyond the loaded network while it runs in float32 on a picture of p
-# pixels, c + a p + b p^2 bytes. c and a as bench/bench_memory.py found them; b is of attention between all places, an
-# eighth of the picture's height and width, in three copies.
-ATTENTION = 3 * 4 / 64**2
+# Of networks that take gigabytes: c and a of the c + a p bytes that are held beyond the loaded network while it runs in
+# float32 on a picture of p pixels, as bench/bench_memory.py found them.
 _HELD = {
-    "ddcolor": (4.4e7, 3570.0, 0.0),
-    "ddcolor-tiny": (0.0, 3630.0, 0.0),
-    "deoldify": (1.1e8, 5500.0, ATTENTION),
-    "deoldify-wide": (3.5e8, 3880.0, ATTENTION),
-    "siggraph17": (3.5e7, 2090.0, 0.0),
+    "ddcolor": (4.4e7, 3570.0),
+    "ddcolor-tiny": (0.0, 3630.0),
+    "deoldify": (6e7, 6450.0),
+    "deoldify-wide": (3e8, 4840.0),
+    "siggraph17": (3.5e7, 2090.0),
 }
 SMALLEST = 64  # of the sizes that can be asked for
 
@@ -54,8 +52,8 @@ def memory(network: str, size: int) -> int:
     """
     if network not in _HELD:
         return 0
-    constant, each, more = _HELD[network]
-    return int(constant + size**2 * (each + more * size**2))
+    constant, each = _HELD[network]
+    return int(constant + each * size**2)
 
 
 def check_memory(network: str, size: int, free: int | None) -> None:
