@@ -24,7 +24,7 @@ from ..constants import is_film
 from ..options.film import VideoOptions
 from . import color as colour
 from .arguments import parse
-from .stopping import stoppable
+from .stopping import code_of, stoppable
 
 
 def _fail(message: str, code: int) -> int:
@@ -45,7 +45,7 @@ def _guard(program: str, work: Callable[[], int]) -> int:
         with stoppable(program):
             return work()
     except KeyboardInterrupt as stop:
-        return _fail(f"{program}: {str(stop) or 'stopped'}", 128 + getattr(stop, "signal", 2))
+        return _fail(f"{program}: {str(stop) or 'stopped'}", code_of(stop))
     except BrokenPipeError:
         return 1
     except UnwritableError as error:

@@ -10,11 +10,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+_asked: int = signal.SIGINT  # what came last
+
 
 class Terminated(KeyboardInterrupt):
     """A request to stop, as Docker, systemd and `kill` send it."""
 
     signal = signal.SIGTERM
+
+
+def code_of(stop: KeyboardInterrupt) -> int:
+    """The exit code of a program that was stopped. Ray, when it is waited for, raises an interrupt of its own in place
+    of ours: which signal came tells then."""
+    return 128 + getattr(stop, "signal", _asked)
 
 
 @contextmanager
@@ -24,11 +32,15 @@ def stoppable(program: str) -> Iterator[None]:
     Nothing is at stake before torch is there, or Ray whose workers have it; an exception from the midst of an import
     would come out as another one, or as a traceback.
     """
+    global _asked
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    _asked = signal.SIGINT
 
     def stop(number: int, frame: FrameType | None) -> None:
+        global _asked
+        _asked = number
         if not (_loaded("torch") or _loaded("ray")) or _importing(frame):
             os.write(sys.stderr.fileno(), f"{program}: stopped\n".encode())
             os._exit(128 + number)

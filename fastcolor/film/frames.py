@@ -85,19 +85,23 @@ def has_captions(frame: Any) -> bool:
     return any(data.type.name == "A53_CC" for data in side_data_of(frame))
 
 
-def like(frame: Any, width: int, height: int, pixel_format: str) -> Any:
-    """A new frame to be written to, with the marks of fields and the captions that another carries."""
+def like(frame: Any, width: int, height: int, pixel_format: str, *, captions: bool) -> Any:
+    """A new frame to be written to, with the marks of fields and the captions that another carries.
+
+    captions: whether they are wanted. What comes with a frame must not be looked at before it is made writable and
+    again behind that: PyAV keeps pointers to what is gone by then.
+    """
     import av
     from av.video.reformatter import Interpolation
 
-    if frame.interlaced_frame or has_captions(frame):  # PyAV copies those only together with the picture
+    if frame.interlaced_frame or (captions and has_captions(frame)):  # PyAV copies those only together with the picture
         return frame.reformat(width, height, pixel_format, interpolation=Interpolation.POINT)
     return av.VideoFrame(width, height, pixel_format)
 
 
-def beside_gray(frame: Any, bits: int, dtype: type) -> Any:
+def beside_gray(frame: Any, bits: int, dtype: type, *, captions: bool) -> Any:
     """A frame twice as wide: the gray picture on the left, the painted one on the right."""
-    wide = like(frame, 2 * frame.width, frame.height, frame.format.name)
+    wide = like(frame, 2 * frame.width, frame.height, frame.format.name, captions=captions)
     for index in range(3):
         painted, both = plane_view(frame, index, dtype), plane_view(wide, index, dtype)
         right = both.shape[1] - painted.shape[1]

@@ -404,7 +404,9 @@ class FilmJob:
                 if not keeps:
                     plane_view(frame, index, layout.dtype)[:] = samples
         if self.encoding.pictures == 2:
-            batch.frames = [beside_gray(frame, layout.bits, layout.dtype) for frame in batch.frames]
+            batch.frames = [
+                beside_gray(frame, layout.bits, layout.dtype, captions=self.encoding.captions) for frame in batch.frames
+            ]
 
     def _frames_expected(self) -> int | None:
         start, end = self.options.start or 0, self.options.end

@@ -17,7 +17,7 @@ from .encoding import Encoding
 from .frames import plane_view
 from .probe import Film, lacks_parameters, opened
 from .resume import Done
-from .streams import HEAD_EACH, Kept, Streams, name_of, ways
+from .streams import HEAD_EACH, Kept, Streams, losses, name_of, ways
 from .write import PartWriter, join
 
 FRAMES = 3  # that are encoded for a trial
@@ -47,6 +47,8 @@ def choose_streams(film: Film, encoding: Encoding, dst: Path, cut: Cut) -> Strea
                     left_out[names[index]] = f"{dst.suffix} cannot hold it"
                 else:
                     chosen[index] = way
+            trial.fails(chosen.values())
+        notes += trial.losses(chosen.values())
     for index, way in chosen.items():
         if way.codec:
             notes.append(f"{names[index]} is written as {way.codec}")
@@ -90,11 +92,12 @@ class _Trial:
     def __init__(self, film: Film, encoding: Encoding, folder: Path, dst: Path, cut: Cut) -> None:
         self.film, self.encoding, self.folder, self.dst, self.cut = film, encoding, folder, dst, cut
         self.part: Done | None = None
+        self._path = folder / f"whole{dst.suffix}"
 
     def fails(self, kept: Iterable[Kept]) -> str | None:
         """Why an output with these streams cannot be written, or not read back; None if it can."""
         kept = tuple(kept)
-        path = self.folder / f"whole{self.dst.suffix}"
+        path = self._path
 
         def work() -> None:
             self.part = self.part or self._painted()
@@ -128,6 +131,14 @@ class _Trial:
             writer.abandon()
             raise
         return Done(path, FRAMES, writer.delay, {})
+
+    def losses(self, kept: Iterable[Kept]) -> list[str]:
+        """What of these streams' tags was not kept by the output that was written last."""
+        wanted = {one.index for one in kept if one.how != "attachment"} | {self.film.stream}
+        with self.film.opened() as before, opened(self._path) as after:
+            pairs = zip((s for s in before.streams if s.index in wanted), after.streams, strict=False)
+            lost = ((name_of(source), list(losses(source, stream))) for source, stream in pairs)
+            return [f"{name}: {self.dst.suffix} keeps no {', no '.join(words)}" for name, words in lost if words]
 
     def _read_back(self, path: Path, kept: tuple[Kept, ...]) -> None:
         with self.film.opened() as before, opened(path) as after:

@@ -265,7 +265,7 @@ class Reader:
         if colored and self.keep_colored:
             out = source.reformat(format=layout.output)
         else:
-            out = like(source, film.width, film.height, layout.output)
+            out = like(source, film.width, film.height, layout.output, captions=self.captions)
         plane_view(out, 0, self.dtype)[:] = plane_view(source, 0, self.dtype)
         return out
 

@@ -24,6 +24,13 @@ SOUND = {
 }
 BITS = {"pcm_s16le": 16, "pcm_s24le": 24}  # a codec with others takes 16 or 24 bits
 GAP = Fraction(1, 50)  # seconds
+# QuickTime numbers its languages; of each, libav knows one code alone. These are the others of ISO 639-2, as Matroska
+# has them or newer programs write them.
+QUICKTIME = {
+    "bod": "tib", "cym": "wel", "cze": "ces", "deu": "ger", "ell": "gre", "eus": "baq", "fas": "per", "fre": "fra",
+    "hye": "arm", "isl": "ice", "kat": "geo", "mkd": "mac", "msa": "may", "mya": "bur", "nld": "dut", "rum": "ron",
+    "slo": "slk", "sqi": "alb", "swe": "sve", "zho": "chi",
+}  # fmt: skip
 LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 PICTURES = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png"), "gif": ("gif", "image/gif"),
             "bmp": ("bmp", "image/bmp"), "webp": ("webp", "image/webp")}  # fmt: skip
@@ -83,7 +90,7 @@ class Copy:
         if source.type == "audio" and "channels" in source.codec_context.layout.name:  # AVI and WAV name no layout
             self.target.codec_context.layout = _layout(source.codec_context)
         if source.codec_context is not None:
-            _describe(self.target, source)
+            _describe(output, self.target, source)
 
     def packets(self, packet: Any) -> Iterator[Any]:
         if self._ordered and packet.dts is not None:
@@ -106,7 +113,7 @@ class Text:
         self.source, self.target = source, cast("av.subtitles.stream.SubtitleStream", output.add_stream(codec))
         self.target.codec_context.subtitle_header = source.codec_context.subtitle_header
         self.target.codec_context.time_base = self.target.time_base = Fraction(1, 1000)
-        _describe(self.target, source)
+        _describe(output, self.target, source)
 
     def packets(self, packet: Any) -> Iterator[Any]:
         import av
@@ -137,7 +144,7 @@ class Sound:
             made.format = "s32" if deep else "s16"
         made.time_base = self.target.time_base = Fraction(1, rate)
         self._due: Fraction | None = None  # when the next frame should begin
-        _describe(self.target, source)
+        _describe(output, self.target, source)
 
     def packets(self, packet: Any) -> Iterator[Any]:
         for frame in self.source.codec_context.decode(packet):
@@ -180,8 +187,35 @@ def _layout(context: Any) -> str:
     return LAYOUTS.get(context.layout.nb_channels, name) if "channels" in name else name
 
 
-def _describe(target: Any, source: Any) -> None:
-    target.metadata.update(source.metadata)
+def tags_of(stream: Any, container: str) -> dict[str, str]:
+    """A stream's tags by the names and codes under which a container keeps them."""
+    tags = dict(stream.metadata)
+    if "name" in tags:  # as MP4 and QuickTime come back with what was written as a title
+        tags.setdefault("title", tags.pop("name"))
+    language = tags.get("language", "")
+    codes = QUICKTIME if container == "mov" else {"sve": "swe"}  # the one that is no code of ISO 639-2
+    if language in codes:
+        tags["language"] = codes[language]
+    return tags
+
+
+def losses(source: Any, stream: Any) -> Iterator[str]:
+    """What a container did not keep of a stream's language, title and marks."""
+    from av.stream import Disposition
+
+    before, after = tags_of(source, ""), tags_of(stream, "")
+    for name in ("language", "title"):
+        value = before.get(name)
+        if value and value != "und" and name not in after:
+            yield f"{name} {value!r}"
+    for mark in ("forced", "comment", "hearing_impaired", "visual_impaired", "original", "dub"):
+        flag = Disposition[mark]
+        if source.disposition & flag and not stream.disposition & flag:
+            yield f"mark {mark!r}"
+
+
+def _describe(output: av.container.OutputContainer, target: Any, source: Any) -> None:
+    target.metadata.update(tags_of(source, output.format.name))
     target.disposition = source.disposition
 
 

@@ -15,7 +15,7 @@ from .encoding import Encoding
 from .probe import Film, fraction, opened, url
 from .resume import Done
 from .shape import ROOM, write_shape
-from .streams import WRITERS, Streams, attach, cover_packets, packets
+from .streams import WRITERS, Streams, attach, cover_packets, packets, tags_of
 
 if TYPE_CHECKING:
     import av
@@ -287,7 +287,7 @@ def _picture_stream(output: Any, part: Any, source: Any, film: Film, encoding: E
         context.codec_tag = "hvc1"  # the tag that players of all makers accept
     if film.display_matrix:
         stream.set_display_matrix(film.display_matrix)
-    stream.metadata.update(_tags(source.metadata, STALE, cut))
+    stream.metadata.update(_tags(tags_of(source, encoding.container), STALE, cut))
     if _shape_is_lost(film, encoding):
         stream.metadata["title"] = stream.metadata.get("title", "") + ROOM
     stream.disposition = source.disposition

@@ -19,6 +19,7 @@ from PIL import Image
 from test_cli import fails, run
 
 import fastcolor
+from fastcolor.commands.stopping import code_of, stoppable
 
 FAST = ("--device", "cpu", "--engine", "torch")
 
@@ -226,6 +227,18 @@ def test_a_request_to_stop_ends_as_ctrl_c_does(tmp_path: Path) -> None:
             assert "the same command once more goes on from there" in errors and "coloured" in errors
         for path in tmp_path.rglob("000000.safetensors"):
             path.unlink()
+
+
+def test_an_interrupt_of_a_library_s_own_ends_as_what_was_asked_for() -> None:
+    with pytest.raises(KeyboardInterrupt), stoppable("fastcolor"):
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt from None  # as Ray does where it is waited for
+    assert code_of(KeyboardInterrupt()) == 143
+    with stoppable("fastcolor"):
+        pass
+    assert code_of(KeyboardInterrupt()) == 130
 
 
 def test_a_request_to_stop_is_quiet_from_the_first_second_on(tmp_path: Path) -> None:

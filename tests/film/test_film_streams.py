@@ -282,6 +282,32 @@ def test_below_an_encoders_least_size_another_is_taken_and_said(
     assert f"{codec} is not written at {size[0]}x{size[1]}, below 64 pixels, but as h264" in report.notes
 
 
+# ---- languages, titles, marks ----
+
+
+def test_languages_and_titles_of_sound_are_kept_or_said_to_be_lost(net: str, tmp_path: Path):
+    languages = ("fre", "swe", "mri")
+    told = [f"-metadata:s:a:{i} language={code}" for i, code in enumerate(languages)]
+    told += ["-map 0:v -map 1:a -map 1:a -map 1:a -c:a aac -metadata:s:a:0 title=Regie -disposition:a:0 comment"]
+    src = with_sound(tmp_path / "film.mkv", *" ".join(told).split())
+
+    def tags(path: Path) -> list[tuple[str | None, str | None]]:
+        with av.open(str(path)) as film:
+            tags = [stream.metadata for stream in film.streams.audio]
+            return [(one.get("language"), one.get("title", one.get("name"))) for one in tags]
+
+    report = paint(src, tmp_path / "colour.mov", net, fast=True)
+    # QuickTime knows the first two by other codes, and no Maori.
+    assert tags(tmp_path / "colour.mov") == [("fra", "Regie"), ("sve", None), (None, None)]
+    assert "stream 1 (audio, aac): .mov keeps no mark 'comment'" in report.notes
+    assert "stream 3 (audio, aac): .mov keeps no language 'mri'" in report.notes
+    report = paint(tmp_path / "colour.mov", tmp_path / "again.mkv", net, fast=True)
+    assert tags(tmp_path / "again.mkv") == [("fra", "Regie"), ("swe", None), (None, None)]
+    with av.open(str(tmp_path / "again.mkv")) as film:
+        assert film.streams.audio[0].metadata["title"] == "Regie"
+    assert not any("keeps no" in note for note in report.notes)
+
+
 # ---- captions, a shape that changes ----
 
 
@@ -323,6 +349,14 @@ def test_closed_captions_are_kept(net: str, tmp_path: Path, options: dict):
 def test_closed_captions_that_are_lost_are_said(net: str, tmp_path: Path):
     report = paint(captioned(tmp_path / "film.h264"), tmp_path / "c.mkv", net, codec="ffv1")
     assert sum("has closed captions, which this codec is written without" in note for note in report.notes) == 1
+
+
+def test_what_comes_with_a_frame_is_looked_at_once(net: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """PyAV keeps pointers to it, and what they point to is gone once a frame was made writable."""
+    looked: list[object] = []
+    monkeypatch.setattr("fastcolor.film.frames.side_data_of", lambda frame: looked.append(frame) or [])
+    paint(captioned(tmp_path / "film.h264"), tmp_path / "c.mkv", net, codec="ffv1", compare=True)
+    assert len(looked) == len({id(frame) for frame in looked}) == 10
 
 
 def test_a_shape_that_changes_on_the_way_is_said(net: str, tmp_path: Path):
