@@ -138,7 +138,7 @@ class Sound:
         rate = 48000 if codec == "libopus" else context.sample_rate
         self.source, self.target = source, cast("av.AudioStream", output.add_stream(codec, rate=rate))
         made = self.target.codec_context
-        made.layout = _layout(context)
+        made.layout = _layout(context, usual=codec == "libopus")
         if codec in ("flac", *BITS):
             deep = BITS.get(codec, 24 if context.format.bytes > 2 else 16) > 16
             made.format = "s32" if deep else "s16"
@@ -182,9 +182,11 @@ def attach(output: av.container.OutputContainer, source: Any, picture: bytes) ->
     output.add_attachment(tags.get("filename", f"cover.{ending}"), tags.get("mimetype", kind), picture)
 
 
-def _layout(context: Any) -> str:
+def _layout(context: Any, *, usual: bool = False) -> str:
+    """The layout of sound that is written. usual: the one of as many channels that all codecs know; broadcasts have
+    speakers at the sides, where Opus knows those at the back alone."""
     name = context.layout.name
-    return LAYOUTS.get(context.layout.nb_channels, name) if "channels" in name else name
+    return LAYOUTS.get(context.layout.nb_channels, name) if usual or "channels" in name else name
 
 
 def tags_of(stream: Any, container: str) -> dict[str, str]:
@@ -267,6 +269,8 @@ def packets(
             continue
         ticks = packet.pts if packet.pts is not None else packet.dts
         at = None if ticks is None else ticks * fraction(packet.time_base)
+        if at is not None and kinds[index] == "subtitle":
+            at = _shown_on(packet, at, cut)
         if at is not None and cut.over(at):
             assert cut.last is not None
             over = index in ahead and len(ahead) == 1
@@ -283,3 +287,16 @@ def packets(
             yield packet
     for index, count in lost.items():
         warn(f"{film.path}: {count} damaged packets of stream {index} were dropped")
+
+
+def _shown_on(packet: Any, at: Fraction, cut: Cut) -> Fraction:
+    """When a text is shown: one that is there already where a cut begins, from then on for what is left of its time."""
+    base = fraction(packet.time_base)
+    assert base is not None  # it has times
+    begin = cut.origin + cut.start
+    left = at + (packet.duration or 0) * base - begin
+    if not cut.early(at) or left <= 0:
+        return at
+    packet.pts = packet.dts = round(begin / base)
+    packet.duration = round(left / base)
+    return begin

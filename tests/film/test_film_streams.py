@@ -94,6 +94,7 @@ def test_sound_without_a_named_layout_goes_into_mp4(net: str, tmp_path: Path):
         ("disc.vob", ("-c:v", "mpeg2video", "-c:a", "pcm_dvd", "-ac", "2", "-f", "vob"), ".mp4", "flac"),
         ("disc.m2ts", ("-c:v", "mpeg2video", "-c:a", "pcm_bluray", "-ac", "2", "-f", "mpegts"), ".mkv", "flac"),
         ("surround.mkv", ("-c:v", "mpeg4", "-c:a", "pcm_s24le", "-ac", "6"), ".webm", "opus"),
+        ("broadcast.mkv", ("-c:v", "mpeg4", "-c:a", "eac3", "-ac", "6"), ".webm", "opus"),
     ],
 )
 def test_sound_that_a_container_does_not_take_is_rewritten(

@@ -295,6 +295,10 @@ def test_a_cut_holds_what_lies_within_and_nothing_else(net: str, tmp_path: Path,
     assert times_of(dst) == [at - Fraction(7, 10) for at in inside]
     before = [content for at, content in packets_of(src)[1] if Fraction(7, 10) <= at < Fraction(3, 2)]
     assert [content for _, content in packets_of(dst)[1]] == before
+    # What is read when the cut begins stays for the rest of its time.
+    texts = [(at, text) for at, text in packets_of(dst)[2] if len(text) > 2]
+    assert [at for at, _ in texts] == [0, Fraction(3, 10)]
+    assert [text[-6:] for _, text in texts] == [b"line 1", b"line 2"]
     with av.open(str(dst)) as output:
         spans = [(float(c["start"] * c["time_base"]), float(c["end"] * c["time_base"])) for c in output.chapters()]
         assert spans == [(0.0, pytest.approx(0.2)), (pytest.approx(0.2), pytest.approx(0.8))]
