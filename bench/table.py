@@ -171,6 +171,23 @@ def film_versions_table() -> str:
     return "\n\n".join(parts)
 
 
+def film_profile_table() -> str:
+    """Where a film's processor time goes, by library."""
+    parts = []
+    for result in load("film-profile"):
+        names = list(result["rows"][0]["percent"])
+        rows = [
+            [
+                f"{row['height']}p, {'--fast' if row['fast'] else 'as usual'}",
+                f"{row['cpu_ms']:.1f} ms",
+                *(f"{row['cpu_ms'] * row['percent'][name] / 100:.2f}" for name in names),
+            ]
+            for row in result["rows"]
+        ]
+        parts.append(f"{conditions(result)}\n\n{table(['film', 'processor time a frame', *names], rows)}")
+    return "\n\n".join(parts)
+
+
 def film_scaling_table() -> str:
     """Films by size, and what more cores allow."""
     parts = []
@@ -404,6 +421,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "sizes": sizes_table,
         "pipeline": pipeline_table,
         "films": film_versions_table,
+        "film profile": film_profile_table,
         "film scaling": film_scaling_table,
     },
     "docs/film.md": {"film quality": film_quality_table},
