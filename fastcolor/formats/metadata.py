@@ -139,7 +139,12 @@ def options(kind: str, info: dict[str, Any]) -> tuple[dict[str, Any], list[str]]
         exif.load(given.get("exif", b""))
         exif[_XMP_TAG] = given.pop("xmp")
         given["exif"] = exif
-    return given, [_NAMES[key] for key in lost if key in _NAMES]
+    return given, names(lost)
+
+
+def names(keys: Iterable[str]) -> list[str]:
+    """What people call these items of a picture's `info`."""
+    return [_NAMES[key] for key in keys if key in _NAMES]
 
 
 def flat(exif: bytes | Image.Exif) -> tuple[Image.Exif, bool]:

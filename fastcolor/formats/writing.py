@@ -38,7 +38,9 @@ def unsupported(file: PictureFile, target: Path) -> list[str]:
         found.append("transparency (white shows through)")
     if kind == "GIF" and any(bool(((alpha > 0) & (alpha < 255)).any()) for alpha in alphas):
         found.append("half transparency")
-    return found + metadata.options(kind, file.frames[0].info)[1]
+    info = file.frames[0].info
+    refused = info.keys() - _written(kind, info, True).keys()
+    return found + metadata.options(kind, info)[1] + metadata.names(sorted(refused))
 
 
 def write(
@@ -103,14 +105,25 @@ def _kind(path: Path) -> str:
 
 
 def _save_options(kind: str, image: Image.Image, *, first: bool = True) -> dict[str, Any]:
-    options = _options(kind, image.info, first)
-    if options == _options(kind, {}, first):
-        return options
-    try:  # on a small picture: what Pillow cannot write beside it is not worth the picture
-        Image.new("RGB", (64, 64)).save(io.BytesIO(), format=kind, **options)
+    return _options(kind, _written(kind, image.info, first), first)
+
+
+def _written(kind: str, info: dict[Any, Any], first: bool) -> dict[Any, Any]:
+    """What of `info` Pillow does write, tried on a small picture: the rest is not worth the picture."""
+    if _can_write(kind, info, first):
+        return info
+    alone = {key: value for key, value in info.items() if _can_write(kind, {key: value}, first)}
+    return alone if _can_write(kind, alone, first) else {}
+
+
+def _can_write(kind: str, info: dict[Any, Any], first: bool) -> bool:
+    try:
+        options = _options(kind, info, first)
+        if options != _options(kind, {}, first):
+            Image.new("RGB", (64, 64)).save(io.BytesIO(), format=kind, **options)
     except Exception:
-        options = _options(kind, {}, first)
-    return options
+        return False
+    return True
 
 
 def _options(kind: str, info: dict[Any, Any], first: bool) -> dict[str, Any]:
