@@ -107,7 +107,7 @@ def application(studio: Studio) -> FastAPI:
         """What the page has to know at first."""
         options = studio.options
         folder = None if options.folder is None else sayable(options.folder.absolute().name)
-        told = {"version": __version__, "weights": sayable(Path(options.weights).name), "folder": folder}
+        told: dict[str, Any] = {"version": __version__, "weights": sayable(Path(options.weights).name), "folder": folder}
         told["networks"] = studio.networks()
         return {**told, "look": studio.look.told(), "notes": studio.notes}
 

@@ -21,7 +21,7 @@ Guide = Literal["", "version", "similar"]
 def chosen_by(look: Look, options: LookOptions) -> LookOptions:
     """The options that a look asks for. options: of the server."""
     network: dict[str, Any] = {"weights": look.weights, "merge": "share"} if look.weights else {}
-    chosen = {"temperature": look.temperature, "saturation": look.saturation, "size": look.detail}
+    chosen: dict[str, Any] = {"temperature": look.temperature, "saturation": look.saturation, "size": look.detail}
     return replace(options, **network, **chosen)
 
 

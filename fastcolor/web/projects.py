@@ -19,7 +19,7 @@ from .store import Item
 
 MOST_PROJECT = 1 << 30  # bytes of an archive, and of what is in it
 _MOST_WORDS, _MOST_ENTRIES = 16 << 20, 1000  # bytes of a project's own file, files in an archive
-_USUAL = {"saturation": 1.0, "temperature": None, "hints": [], "key_frames": {}}
+_USUAL: dict[str, object] = {"saturation": 1.0, "temperature": None, "hints": [], "key_frames": {}}
 
 
 def save_project(item: Item) -> tuple[str, Path]:

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, IO, Literal, cast, get_args
 
 from ..atomic import lock
 from ..constants import is_film
@@ -135,7 +135,7 @@ class Store:
         kind: Literal["picture", "film"] = "film" if is_film(Path(record.name)) else "picture"
         item = Item(record.key, plain(record.name), source or folder / record.source, folder, kind, record.inside)
         item.look, item.came, item.at = record.look, record.came, record.at
-        item.mark = record.mark if record.mark in ("good", "bad", "again") else ""
+        item.mark = cast(Mark, record.mark) if record.mark in get_args(Mark) else ""
         if record.pictures:
             item.facts["pictures"] = record.pictures
         self.items[item.id] = item
