@@ -107,9 +107,8 @@ def application(studio: Studio) -> FastAPI:
         """What the page has to know at first."""
         options = studio.options
         folder = None if options.folder is None else sayable(options.folder.absolute().name)
-        told: dict[str, Any] = {"version": __version__, "weights": sayable(Path(options.weights).name), "folder": folder}
-        told["networks"] = studio.networks()
-        return {**told, "look": studio.look.told(), "notes": studio.notes}
+        told = {"version": __version__, "weights": sayable(Path(options.weights).name), "folder": folder}
+        return {**told, "networks": studio.networks(), "look": studio.look.told(), "notes": studio.notes}
 
     @app.get("/api/items")
     async def items() -> list[dict[str, Any]]:

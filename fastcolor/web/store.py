@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, IO, Literal, cast, get_args
+from typing import IO, Any, Literal, cast, get_args
 
 from ..atomic import lock
 from ..constants import is_film
