@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -70,9 +72,12 @@ def open_folder(folder: Path) -> IO[str]:
     return file
 
 
-def tidy(folder: Path) -> None:
-    """Leave in a work folder only what the next server needs."""
+def tidy(folder: Path, seconds: float = math.inf) -> bool:
+    """Leave in a work folder only what the next server needs; whether that was done in so many seconds."""
+    until = time.monotonic() + seconds
     for path in folder.iterdir():
+        if time.monotonic() > until:
+            return False
         if not path.is_dir() or path.is_symlink():
             continue
         if _EXPORT.fullmatch(path.name) or (_ITEM.fullmatch(path.name) and not (path / "item.json").is_file()):
@@ -85,12 +90,12 @@ def tidy(folder: Path) -> None:
                             part.unlink()
                 elif not _STAYS.fullmatch(one.name):
                     one.unlink(missing_ok=True)
+    return True
 
 
-def leave(folder: Path) -> None:
-    """Tidy a work folder at the end; where nothing is left to keep, it goes."""
-    tidy(folder)
-    if all(path.name in (_MARK, "lock") for path in folder.iterdir()):
+def leave(folder: Path, seconds: float) -> None:
+    """Tidy a work folder at the end, for so many seconds; where nothing is left to keep, it goes."""
+    if tidy(folder, seconds) and all(path.name in (_MARK, "lock") for path in folder.iterdir()):
         with contextlib.suppress(OSError):  # as where a file that is open cannot be removed
             for name in (_MARK, "lock"):
                 (folder / name).unlink(missing_ok=True)

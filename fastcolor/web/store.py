@@ -9,7 +9,10 @@ import os
 import re
 import secrets
 import shutil
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +29,7 @@ from .process import DiedError
 MOST_ITEMS = 2000
 MOST_PICTURE, MOST_FILM = 1 << 30, 1 << 37  # bytes of an upload
 SPARE = 256 << 20  # bytes of the disk that uploads leave free
+PATIENCE = 1.0  # seconds that the end takes to clear up
 _PREFIX = "fastcolor-serve-"
 Mark = Literal["", "good", "bad", "again"]
 
@@ -203,10 +207,10 @@ class Store:
         if self._held.closed:
             return
         if self._stays:
-            kept.leave(self.folder)
+            kept.leave(self.folder, PATIENCE)
         self._held.close()
         if not self._stays:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            _clear(self.folder, PATIENCE)
 
 
 def plain(name: str) -> str:
@@ -250,6 +254,21 @@ def _work_folder() -> tuple[Path, IO[str]]:
         if os.name == "nt" or (lock(file, path) and path.exists()):
             return folder, file
         file.close()
+
+
+def _clear(folder: Path, seconds: float) -> None:
+    """Remove a folder; what takes longer than so many seconds is left to a process that nobody waits for."""
+    until = time.monotonic() + seconds
+    for path in folder.iterdir():
+        if time.monotonic() > until:
+            code = "import shutil, sys; shutil.rmtree(sys.argv[1], ignore_errors=True)"
+            quiet = subprocess.DEVNULL
+            command = [sys.executable, "-c", code, str(folder.absolute())]
+            subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)
+            return
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _sweep() -> None:
