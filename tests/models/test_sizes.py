@@ -47,13 +47,13 @@ def test_the_estimate_is_what_is_held() -> None:
 def test_a_predictor_is_not_made_where_it_would_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "tiny.safetensors"
     model = models.build("ddcolor-tiny")
-    weights.save(path, model, name="ddcolor-tiny", options={}, palette=None, temperature=1.0, size=512)
-    assert Predictor(path, "cpu", "torch", size=64).painters >= 1
+    weights.save(path, model, name="ddcolor-tiny", options={}, palette=None, temperature=1.0, size=64)
+    predictor = Predictor(path, "cpu", "torch")
+    assert predictor.painters >= 1
     monkeypatch.setattr("fastcolor.predictor.free_memory", lambda: memory("ddcolor-tiny", 256))
     with pytest.raises(ValueError, match=r"size: must be at most 256 for ddcolor-tiny here \(--detail 256\), got 512"):
-        Predictor(path, "cpu", "torch")
-    fits = Predictor(path, "cpu", "torch", size=128)
-    assert fits.painters == 1
+        Predictor(path, "cpu", "torch", size=512)
     with pytest.raises(ValueError, match="must be at most 256"):
-        fits.at(272)
-    assert fits.at(256).size == 256
+        predictor.at(272)
+    assert predictor.at(256).size == 256
+    assert predictor.at(128).painters == 1
