@@ -413,6 +413,16 @@ def peers_table() -> str:
     return "\n\n".join(parts)
 
 
+def film_memory_table() -> str:
+    """Peak memory by a film's length."""
+    parts = []
+    for result in load("film-memory"):
+        head = ["", *(f"{minutes} min" for minutes in result["minutes"]), "ratio"]
+        rows = [[row["name"], *(f"{mb:.0f} MB" for mb in row["mb"]), f"{row['ratio']:.2f}"] for row in result["rows"]]
+        parts.append(f"{table(head, rows)}\n\n{conditions(result)}")
+    return "\n\n".join(parts)
+
+
 # Page -> marker name -> what stands between its two markers.
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"speed": speed_table},
@@ -424,7 +434,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "film profile": film_profile_table,
         "film scaling": film_scaling_table,
     },
-    "docs/film.md": {"film quality": film_quality_table},
+    "docs/film.md": {"film quality": film_quality_table, "film memory": film_memory_table},
     "docs/steering.md": {"control": control_table},
     "docs/networks.md": {"peers": peers_table},
     "docs/engines.md": {"parity": parity_table},

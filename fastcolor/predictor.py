@@ -151,19 +151,9 @@ class Predictor:
             luma, bits = _sampled(luma, size, full_range, bits), None
         return ops.luma_to_input(luma, size, full_range=full_range, bits=bits)
 
-    def guide(
-        self,
-        luma: Tensor,
-        size: tuple[int, int],
-        *,
-        known: bool = False,
-        full_range: bool = True,
-        bits: int | None = None,
-    ) -> Tensor | None:
-        """What painting takes as `guide` for colours of a size; None: nothing. known: they are no guess."""
-        if not is_sharp(self._edges, known=known):
-            return None
-        return ops.luma_to_input(luma, size, full_range=full_range, bits=bits)
+    def is_sharp(self, *, known: bool = False) -> bool:
+        """Whether painting is to take a `guide`. known: the colours are no guess."""
+        return is_sharp(self._edges, known=known)
 
     def enlarged(self, ab: Tensor, size: tuple[int, int]) -> Tensor:
         """Colours that are as large as the picture where the network's demo enlarges them otherwise than we; else as

@@ -14,6 +14,7 @@ from torch import Tensor
 from ..pictures.colorize import Colorizer
 from ..steering.references import LEVELS, Reference, matched
 from . import hdr
+from .clock import Cut
 from .frames import plane_view
 from .probe import Film
 from .shots import each_shot
@@ -40,12 +41,12 @@ def seen_lightness(frame: Any, film: Film, colorizer: Colorizer, size: tuple[int
 
 
 def find_again(
-    film: Film, colorizer: Colorizer, size: tuple[int, int], keys: Sequence[tuple[Fraction, Reference]]
+    film: Film, cut: Cut, colorizer: Colorizer, size: tuple[int, int], keys: Sequence[tuple[Fraction, Reference]]
 ) -> tuple[list[Again], int]:
     """The shots that show what key frames of others show, and how many shots have no key frame of their own.
 
     Args:
-        size: as for `seen_lightness`. keys: each at its time on the film's clock.
+        cut: where to look. size: as for `seen_lightness`. keys: each at its time on the film's clock.
 
     Raises:
         ValueError: a network whose features do not say what looks alike.
@@ -53,7 +54,7 @@ def find_again(
     if any(len(key.seen) <= max(LEVELS) for _, key in keys):
         raise ValueError("carry: needs the default network, whose features say what looks alike")
     found, others = [], 0
-    for shot in each_shot(film, lambda frame: seen_lightness(frame, film, colorizer, size)):
+    for shot in each_shot(film, lambda frame: seen_lightness(frame, film, colorizer, size), cut):
         if any(shot.begin <= at < shot.end for at, _ in keys):
             continue
         others += 1

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from .. import ops
 from .by_time import stamped
+from .clock import Cut
 from .frames import plane_view
 from .motion import is_cut
 from .probe import Film
@@ -33,12 +34,17 @@ class Span(Generic[T]):
     picture: T
 
 
-def each_shot(film: Film, picture: Callable[[Any], T]) -> Iterator[Span[T]]:
-    """A film's shots, in order. picture: what to keep of a frame."""
-    cuts = Cuts()
-    begin, last, frames, every = film.origin, film.origin, 0, 1
+def each_shot(film: Film, picture: Callable[[Any], T], cut: Cut | None = None) -> Iterator[Span[T]]:
+    """A film's shots, in order. picture: what to keep of a frame. cut: what of the film to look at."""
+    cut, cuts = cut or Cut(film.origin), Cuts()
+    begin = last = cut.origin + cut.start
+    frames, every = 0, 1
     pictures: list[T] = []
-    for at, frame in stamped(film):
+    for at, frame in stamped(film, begin if cut.start else None):
+        if cut.early(at):
+            continue
+        if cut.over(at):
+            break
         if cuts.is_cut(_luma(frame)) and frames >= SHORTEST:
             yield Span(begin, at, frames, pictures[len(pictures) // 2])
             begin, frames, pictures, every = at, 0, [], 1

@@ -29,6 +29,7 @@ from ..steering.planes import planes
 from ..steering.references import Reference, matched, toned
 from .again import Again, find_again, seen_lightness
 from .by_time import shown_at, stamped
+from .clock import Cut
 from .frames import plane_view, upright_gray
 from .motion import is_cut
 from .probe import Film
@@ -70,7 +71,8 @@ class Told:
     """What is told of one film.
 
     Args:
-        colorizer: its network. size: (h, w) of what that sees, as the film is stored.
+        colorizer: its network. size: (h, w) of what that sees, as the film is stored. carry: where key frames are to be
+            found again; None: nowhere.
 
     Raises:
         ValueError: a hint or key frame outside the film, a key frame of another frame or in gray, or a network that
@@ -88,11 +90,11 @@ class Told:
         references: Sequence[Any] = (),
         tone: bool = False,
         project: Sequence[Shot] = (),
-        carry: bool = False,
+        carry: Cut | None = None,
     ) -> None:
         self.film, self.colorizer, self.size, self.tone = film, colorizer, size, tone
         self.references: list[Reference] = [colorizer.reference(one) for one in references]
-        self._shots, self._carries = project, carry
+        self._shots, self._carries = project, carry is not None
         self._shot_references = [[colorizer.reference(one) for one in shot.references] for shot in project]
         hints = [*hints, *(one for shot in project for one in shot.hints)]
         key_frames = [*key_frames, *(one for shot in project for one in shot.key_frames)]
@@ -106,9 +108,9 @@ class Told:
             self._follow(anchor)
         self._again: list[Again] = []
         self._others = 0  # shots without a key frame
-        if carry:
+        if carry is not None:
             keys = [(one.at, one.reference) for one in anchors if one.reference is not None]
-            self._again, self._others = find_again(film, colorizer, size, keys)
+            self._again, self._others = find_again(film, carry, colorizer, size, keys)
 
     def ab(self, lightness: Tensor, times: Iterable[Fraction], temperature: float | None) -> Tensor:
         """Colours of frames, as the predictor gives them.

@@ -130,7 +130,7 @@ def video(options: VideoOptions) -> VideoReport:
             references=options.references,
             tone=options.reference_tone == "on",
             project=shots,
-            carry=options.carry,
+            carry=cut if options.carry else None,
         )
     parts = Parts(dst, made_from, resume=options.resume, overwrite=options.overwrite)
     if parts.painted_by not in (None, network.engine):

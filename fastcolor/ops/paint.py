@@ -50,7 +50,7 @@ def _check_ab(ab: object, images: int) -> Tensor:
     return ab.detach().float()
 
 
-def edge_planes(ab: Tensor, lightness: Tensor) -> Tensor:
+def _edge_planes(ab: Tensor, lightness: Tensor) -> Tensor:
     """What `paint_rgb` and `paint_chroma` need for sharp edges (`Note [Sharp edges]` in csrc/math/paint.h).
 
     Args:
@@ -60,9 +60,11 @@ def edge_planes(ab: Tensor, lightness: Tensor) -> Tensor:
         (N, 5, h, w): ab, lightness, and how fast a and b change with lightness within 3x3 cells, by least squares with
         binomial weights.
     """
-    weights = ab.new_tensor([[1.0, 2.0, 1.0], [2.0, 4.0, 2.0], [1.0, 2.0, 1.0]]).div(16).expand(6, 1, 3, 3)
     moments = torch.cat([lightness, ab, lightness * lightness, lightness * ab], 1)
-    mean = F.conv2d(F.pad(moments, (1, 1, 1, 1), mode="replicate"), weights, groups=6)
+    wide = F.pad(moments, (1, 1, 1, 1), mode="replicate")
+    # Sums, not a convolution: GPUs round its factors to ten bits, and squares of lightness need more.
+    rows = wide[..., :-2, :] + 2 * wide[..., 1:-1, :] + wide[..., 2:, :]
+    mean = (rows[..., :-2] + 2 * rows[..., 1:-1] + rows[..., 2:]) / 16
     variance = mean[:, 3:4] - mean[:, :1].square()
     slopes = (mean[:, 4:] - mean[:, :1] * mean[:, 1:3]) / (variance.clamp(min=0) + _EPSILON)
     return torch.cat([ab, lightness, slopes.nan_to_num(0.0, 0.0, 0.0)], 1)
@@ -81,7 +83,7 @@ def _with_edges(ab: Tensor, guide: Tensor | None) -> Tensor:
     if lightness.shape[-2:] != ab.shape[-2:]:
         check(guide.shape[-2] > 0 and guide.shape[-1] > 0, "guide", "have at least one pixel", tuple(guide.shape))
         lightness = F.interpolate(lightness, ab.shape[-2:], mode="bilinear", antialias=True, align_corners=False)
-    return edge_planes(ab, lightness)
+    return _edge_planes(ab, lightness)
 
 
 def _check_source(l_or_rgb: object) -> tuple[int, Tensor]:

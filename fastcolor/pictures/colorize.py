@@ -219,7 +219,9 @@ class Colorizer(Predictor):
             planes = source.permute(0, 3, 1, 2).to(torch.float32) / 65535
             source = ops.rgb_to_lab(planes)[:, :1]
         ab = self.enlarged(ab, pixels.shape[:2])
-        guide = self.guide(self._tensor(picture.gray[picture.present]), (ab.shape[2], ab.shape[3]), known=known)
+        guide = None
+        if self.is_sharp(known=known):
+            guide = ops.luma_to_input(self._tensor(picture.gray[picture.present]), (ab.shape[2], ab.shape[3]))
         return ops.paint_rgb(ab, source, saturation=saturation, guide=guide)[0].cpu().numpy()
 
     def _tensor(self, pixels: np.ndarray) -> Tensor:

@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -142,17 +143,16 @@ class StreamPainter:
         """Paint the next batch."""
         luma, ab = next(self._done_from)
         stream = self._stream
-        codes = {"full_range": stream.full_range, "bits": stream.bits}
+        codes: dict[str, Any] = {"full_range": stream.full_range, "bits": stream.bits}
         ab = self._predictor.enlarged(ab, (stream.height, stream.width))
         planes = ops.paint_chroma(
             ab,
             luma,
-            guide=self._predictor.guide(luma, (ab.shape[2], ab.shape[3]), **codes),  # type: ignore[arg-type]
+            guide=ops.luma_to_input(luma, (ab.shape[2], ab.shape[3]), **codes) if self._predictor.is_sharp() else None,
             subsampling=stream.subsampling,
             matrix=stream.matrix,
-            full_range=stream.full_range,
             saturation=self._saturation,
-            bits=stream.bits,
+            **codes,
         )
         cb, cr = (plane.cpu().numpy() for plane in planes)
         for row in range(len(luma)):

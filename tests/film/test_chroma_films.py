@@ -17,7 +17,7 @@ from PIL import Image
 
 import fastcolor
 from fastcolor.batch.batch import batch
-from fastcolor.film import network
+from fastcolor.film import chroma_film, network
 from fastcolor.options.batch import BatchOptions
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -79,6 +79,19 @@ def test_painting_from_ones_own_chroma_film_is_the_film_again(
     difference = np.abs(chroma_of(tmp_path / "from.mp4") - chroma_of(tmp_path / "direct.mp4"))
     assert difference.mean() < 0.25 and difference.max() <= 1
     assert [frame.pts for frame in frames_of(tmp_path / "from.mp4")] == [frame.pts for frame in frames_of(src)]
+
+
+def test_without_x264_a_chroma_film_is_ffv1(
+    net: str, films: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, src = films
+    formats = chroma_film._formats_of
+    monkeypatch.setattr(chroma_film, "_formats_of", lambda codec: [] if codec == "libx264" else formats(codec))
+    paint(src, tmp_path / "direct.mkv", net, chroma_to=tmp_path / "c.mkv")
+    with av.open(str(tmp_path / "c.mkv")) as container:
+        assert container.streams.video[0].codec_context.name == "ffv1"
+    paint(src, tmp_path / "from.mkv", net, chroma_from=tmp_path / "c.mkv")
+    assert np.abs(chroma_of(tmp_path / "from.mkv") - chroma_of(tmp_path / "direct.mkv")).max() <= 1
 
 
 def test_a_version_of_the_same_size_gives_its_chroma_bit_for_bit(
