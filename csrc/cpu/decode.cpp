@@ -213,18 +213,24 @@ template <class T>
 void backward_tile(const DecodeParams& p, int64_t image, int64_t first, int n) {
   using C = Compute<T>;
   const int bins = p.palette.bins;
-  // The mode does not move with the logits: at temperature 0 the gradient is 0.
-  const C inverse_temperature = p.temperature == 0 ? C(0) : static_cast<C>(1 / p.temperature);
+  const C inverse_temperature = static_cast<C>(1 / p.temperature);
   const int64_t at = image * 2 * p.pixels + first, start = image * bins * p.pixels;
   const C *ab = static_cast<const C*>(p.ab) + at, *stats = static_cast<const C*>(p.stats) + at;
   const C* g = static_cast<const C*>(p.grad_ab) + at;
   const T* logits = static_cast<const T*>(p.logits) + start;
   T* grad = static_cast<T*>(p.grad_logits) + start;
+  alignas(64) C shared_a[kTilePixels], shared_b[kTilePixels], shared_mean[kTilePixels];
+#pragma omp simd
+  for (int i = 0; i < n; i++) {
+    const math::AnnealedGradient<C> shared(stats[i + p.pixels] * inverse_temperature, ab[i], ab[i + p.pixels], g[i],
+                                           g[i + p.pixels]);
+    shared_a[i] = shared.a, shared_b[i] = shared.b, shared_mean[i] = shared.mean;
+  }
   const auto of = [&](const T* logit, int c, int i) __attribute__((always_inline)) {
-    const C probability =
-        math::annealed_probability(C(math::load(logit)), stats[i], stats[i + p.pixels], inverse_temperature);
-    return math::annealed_mean_vjp(probability, C(p.palette.a[c]), C(p.palette.b[c]), ab[i], ab[i + p.pixels], g[i],
-                                   g[i + p.pixels], inverse_temperature);
+    const C weight = math::exp_fast((C(math::load(logit)) - stats[i]) * inverse_temperature);
+    math::AnnealedGradient<C> shared;
+    shared.a = shared_a[i], shared.b = shared_b[i], shared.mean = shared_mean[i];
+    return shared.of(weight, C(p.palette.a[c]), C(p.palette.b[c]));
   };
   if (p.channels_last) {
     for (int i = 0; i < n; i++) {
@@ -259,7 +265,12 @@ void annealed_mean(const DecodeParams& p) {
 void annealed_mean_backward(const DecodeParams& p) {
   dispatch_float(p.dtype, [&](auto t) {
     using T = decltype(t);
-    prefer_huge_pages(p.grad_logits, p.images * p.pixels * p.palette.bins * static_cast<int64_t>(sizeof(T)));
+    const int64_t elements = p.images * p.pixels * p.palette.bins;
+    prefer_huge_pages(p.grad_logits, elements * static_cast<int64_t>(sizeof(T)));
+    if (p.temperature == 0) {  // the mode does not move with the logits
+      std::fill_n(static_cast<T*>(p.grad_logits), elements, T{});
+      return;
+    }
     parallel_chunks(p.images, p.pixels, kTilePixels, 120.0, p.target.threads,
                     [&](int64_t image, int64_t first, int n) { backward_tile<T>(p, image, first, n); });
   });

@@ -154,7 +154,8 @@ template <class T>
 void chroma_run(const PaintChromaParams& p, const float* __restrict__ luma, const ColorRow& row, int64_t first, int n,
                 T* __restrict__ cb, T* __restrict__ cr) {
   const float k_red = p.k_red, k_blue = p.k_blue;
-  const float scale = p.chroma_scale, middle = p.chroma_middle, largest = p.chroma_max;
+  const float blue = math::chroma_scale(k_blue, p.chroma_scale), red = math::chroma_scale(k_red, p.chroma_scale);
+  const float middle = p.chroma_middle, largest = p.chroma_max;
   alignas(64) float lightness[kRun];
 #pragma omp simd
   for (int i = 0; i < n; i++) lightness[i] = math::gray_to_lightness(luma[i]);
@@ -166,8 +167,8 @@ void chroma_run(const PaintChromaParams& p, const float* __restrict__ luma, cons
 #pragma omp simd
   for (int i = 0; i < n; i++) {
     const float y = math::luma_of({rgb.x[i], rgb.y[i], rgb.z[i]}, k_red, k_blue);
-    rgb.z[i] = math::chroma_difference(rgb.z[i], y, k_blue) * scale + middle;
-    rgb.x[i] = math::chroma_difference(rgb.x[i], y, k_red) * scale + middle;
+    rgb.z[i] = math::chroma_code(rgb.z[i], y, blue, middle);
+    rgb.x[i] = math::chroma_code(rgb.x[i], y, red, middle);
   }
 #pragma omp simd
   for (int i = 0; i < n; i++) {

@@ -156,8 +156,9 @@ __global__ void __launch_bounds__(kBlockThreads) lab_to_rgb_kernel(ColorParams p
   for (int i = 0; i < kThreadPixels; i++) {
     const math::Vec3<C> fitted = p.gamut == Gamut::kChroma ? math::reduce_chroma(pixel(lab, i)) : pixel(lab, i);
     if constexpr (std::is_same_v<T, uint8_t>) {
-      const math::Vec3<float> c = math::lab_to_rgb_255(fitted);
-      set_pixel<uint8_t>(rgb, i, {math::to_byte(c.x), math::to_byte(c.y), math::to_byte(c.z)});
+      const math::Vec3<uint32_t> c = math::lab_to_bytes(fitted);
+      const auto byte = [](uint32_t word) { return static_cast<uint8_t>(word >> 8); };
+      set_pixel<uint8_t>(rgb, i, {byte(c.x), byte(c.y), byte(c.z)});
     } else {
       set_pixel(rgb, i, math::lab_to_rgb(fitted));
     }

@@ -57,21 +57,20 @@ __global__ void __launch_bounds__(kDecodeThreads, kResidentBlocks<T>)
 // What a pixel's logits share.
 template <class C>
 struct PixelGradient {
-  C largest, factor, a, b, grad_a, grad_b;
+  C largest;
+  math::AnnealedGradient<C> shared;
 
-  __device__ __forceinline__ PixelGradient() {}
+  PixelGradient() = default;
   __device__ __forceinline__ PixelGradient(const DecodeParams& p, int64_t image, int64_t pixel, C inverse_temperature) {
     const int64_t at = image * 2 * p.pixels + pixel;
     const C *ab = static_cast<const C*>(p.ab) + at, *stats = static_cast<const C*>(p.stats) + at;
     const C* grad = static_cast<const C*>(p.grad_ab) + at;
-    largest = stats[0], factor = stats[p.pixels] * inverse_temperature;
-    a = ab[0], b = ab[p.pixels];
-    grad_a = grad[0], grad_b = grad[p.pixels];
+    largest = stats[0];
+    shared = {stats[p.pixels] * inverse_temperature, ab[0], ab[p.pixels], grad[0], grad[p.pixels]};
   }
   // k: of Note [Running softmax].
   __device__ __forceinline__ C of(C logit, float bin_a, float bin_b, C k) const {
-    const C probability = math::exp2_fast((logit - largest) * k) * factor;  // over the temperature
-    return math::annealed_mean_vjp(probability, C(bin_a), C(bin_b), a, b, grad_a, grad_b);
+    return shared.of(math::exp2_fast((logit - largest) * k), C(bin_a), C(bin_b));
   }
 };
 
@@ -99,15 +98,18 @@ __global__ void __launch_bounds__(kDecodeThreads, kResidentBlocks<T>)
     Pack<T, per_lane> pack[kUnroll];
     logits = load_group(logits, stride, count, pack);
 #pragma unroll
-    for (int u = 0; u < kUnroll; u++, grad += stride) {
-      const Pack<float, 2> color = load_pack<2>(colors + 2 * (first + u));
+    for (int u = 0; u < kUnroll; u++) {
+      // Two bins in one load; of the second the compiler keeps what it has.
+      const Pack<float, 4> two = load_pack<4>(colors + 2 * (first + u / 2 * 2));
+      const float bin_a = two.value[u % 2 * 2], bin_b = two.value[u % 2 * 2 + 1];
       Pack<T, per_lane> out;
 #pragma unroll
       for (int i = 0; i < per_lane; i++) {
-        math::store(&out.value[i], gradient[i].of(widened(pack[u], i), color.value[0], color.value[1], k));
+        math::store(&out.value[i], gradient[i].of(widened(pack[u], i), bin_a, bin_b, k));
       }
-      if (u < count) store_pack(grad, out);
+      store_channel(grad, stride, u, count, out);
     }
+    grad = channel_at(grad, stride, kUnroll);
   });
 }
 

@@ -7,7 +7,8 @@
 
 namespace fastcolor::cuda {
 
-constexpr size_t kTableBytes = 256 * sizeof(float);
+constexpr int kTableSize = 256;
+constexpr size_t kTableBytes = kTableSize * sizeof(float);
 
 // table: (256) in shared memory, of f(code / 255), filled by all threads of the block. Another thread may read it after
 // the next barrier.

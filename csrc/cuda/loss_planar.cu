@@ -19,14 +19,16 @@ __device__ __forceinline__ void read_channels(const T* logits, int stride, const
   constexpr C k = static_cast<C>(math::kLog2E);
   const int slot = threadIdx.x % kWarpThreads * per_lane, warp = threadIdx.x / kWarpThreads;
   math::Softmax<C> softmax[per_lane];
-  each_group(channels, [&](int first, int count) {
+  T* kept = shared.logits + channels.first * kTilePixels + slot;
+  each_group(channels, [&](int, int count) {
     Pack<T, per_lane> pack[kUnroll];
     logits = load_group(logits, stride, count, pack);
     if constexpr (keep) {
 #pragma unroll
       for (int u = 0; u < kUnroll; u++) {
-        if (u < count) store_pack(shared.logits + (first + u) * kTilePixels + slot, pack[u]);
+        if (u < count) store_pack(kept + u * kTilePixels, pack[u]);
       }
+      kept += kUnroll * kTilePixels;
     }
 #pragma unroll
     for (int i = 0; i < per_lane; i++) {
@@ -44,36 +46,39 @@ __device__ __forceinline__ void read_channels(const T* logits, int stride, const
   }
 }
 
-// Gradients of this warp's channels as if no bin were a target. kept: is the pixel, which only matters when `masked`?
+// Gradients of this warp's channels as if no bin were a target. counts: does the pixel? Only matters when `masked`.
 template <bool keep, bool masked, class T, int per_lane>
 __device__ __forceinline__ void write_channels(const T* logits, T* grad, int stride, const Channels& channels,
-                                               const bool (&kept)[per_lane], const LossShared<T>& shared) {
+                                               const bool (&counts)[per_lane], const LossShared<T>& shared) {
   using C = Compute<T>;
   constexpr int kTilePixels = kWarpThreads * per_lane;
   const int slot = threadIdx.x % kWarpThreads * per_lane;
   C largest[per_lane], factor[per_lane];
 #pragma unroll
   for (int i = 0; i < per_lane; i++) largest[i] = shared.largest[slot + i], factor[i] = shared.factor[slot + i];
-  each_group(channels, [&](int first, int count) {
+  const T* kept = shared.logits + channels.first * kTilePixels + slot;
+  each_group(channels, [&](int, int count) {
     Pack<T, per_lane> pack[kUnroll];
     if constexpr (keep) {
 #pragma unroll
       for (int u = 0; u < kUnroll; u++) {
-        if (u < count) pack[u] = load_pack<per_lane>(shared.logits + (first + u) * kTilePixels + slot);
+        if (u < count) pack[u] = load_pack<per_lane>(kept + u * kTilePixels);
       }
+      kept += kUnroll * kTilePixels;
     } else {
       logits = load_group(logits, stride, count, pack);
     }
 #pragma unroll
-    for (int u = 0; u < kUnroll; u++, grad += stride) {
+    for (int u = 0; u < kUnroll; u++) {
       Pack<T, per_lane> out;
 #pragma unroll
       for (int i = 0; i < per_lane; i++) {
         const C g = math::exp_fast(widened(pack[u], i) - largest[i]) * factor[i];
-        math::store(&out.value[i], masked && !kept[i] ? C(0) : g);
+        math::store(&out.value[i], masked && !counts[i] ? C(0) : g);
       }
-      if (u < count) store_pack(grad, out);
+      store_channel(grad, stride, u, count, out);
     }
+    grad += kUnroll * int64_t{stride};
   });
 }
 
@@ -116,13 +121,13 @@ __global__ void __launch_bounds__(kLossThreads, kResidentBlocks<T, per_lane>)
   if (p.grad_logits == nullptr) return;
   __syncthreads();
   if (lane_pixel < pixels) {
-    bool kept[per_lane] = {};
+    bool counts[per_lane] = {};
     if (p.mask == nullptr) {
-      write_channels<keep, false>(logits + at, grad + at, pixels, channels, kept, shared);
+      write_channels<keep, false>(logits + at, grad + at, pixels, channels, counts, shared);
     } else {
 #pragma unroll
-      for (int i = 0; i < per_lane; i++) kept[i] = is_kept(p, start_pixel + mine + i);
-      write_channels<keep, true>(logits + at, grad + at, pixels, channels, kept, shared);
+      for (int i = 0; i < per_lane; i++) counts[i] = is_kept(p, start_pixel + mine + i);
+      write_channels<keep, true>(logits + at, grad + at, pixels, channels, counts, shared);
     }
   }
   __syncthreads();

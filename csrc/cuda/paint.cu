@@ -12,49 +12,47 @@ constexpr int kThreadRuns = 4, kThreadSites = 8;          // of a thread: runs o
 constexpr int kStepPixels = kPaintThreads * kThreadPixels;
 constexpr int kBlockPixels = kStepPixels * kThreadRuns, kBlockSites = kChromaThreads * kThreadSites;
 
-// Shared memory: the row of ab, then the table of the source's codes. columns: of the row.
+// Shared memory: the table of the source's codes, then the row of ab.
 template <Source kind, class T, bool sharp>
 __global__ void __launch_bounds__(kPaintThreads)
-    paint_rgb_kernel(PaintRgbParams p, Divisor rows, Divisor parts, int columns, float ratio_y, float ratio_x,
-                     bool wide) {
+    paint_rgb_kernel(PaintRgbParams p, Divisor rows, Divisor parts, Upsampling up, bool wide) {
   const RowPart at = part_of_block(rows, parts, kBlockPixels);
-  AbRow<sharp> ab = {reinterpret_cast<float*>(shared_memory()), 0};
-  ab.begin = math::bilinear_tap(static_cast<float>(at.first), ratio_x, static_cast<int>(p.ab_width)).low;
-  const math::Tap y = math::bilinear_tap(static_cast<float>(at.row), ratio_y, p.ab_height);
-  fill_row(ab, columns, p.ab + at.image * ab.kPlanes * p.ab_height * p.ab_width, p.ab_height, p.ab_width, y);
-  float* table = ab.columns + ab.kStride * columns;
+  float* table = reinterpret_cast<float*>(shared_memory());
+  const AbRow<sharp> ab = fill_row<sharp>(table + (kHasTable<kind, T> ? kTableSize : 0), up, p.ab, at);
   if constexpr (kHasTable<kind, T>) kind == Source::kRgb ? fill_linear_table(table) : fill_lightness_table(table);
   __syncthreads();
-  const int64_t row = (at.image * p.height + at.row) * p.width;
-  int first = static_cast<int>(at.first) + threadIdx.x * kThreadPixels;
+  const int width = static_cast<int>(p.width);
+  int first = at.first + threadIdx.x * kThreadPixels;
+  const int64_t start = (at.image * p.height + at.row) * p.width + first;
+  const T* source = static_cast<const T*>(p.source) + start * kSourceChannels<kind>;
+  uint8_t* rgb = p.rgb + start * 3;
 #pragma unroll 1
-  for (int run = 0; run < kThreadRuns; run++, first += kStepPixels) {
-    if (first >= static_cast<int>(p.width)) return;
-    paint_run<kind, T, sharp>(p, row, first, ratio_x, wide, ab, table);
+  for (int run = 0; run < kThreadRuns; run++) {
+    if (first >= width) return;
+    paint_run<kind, T, sharp>(p, source, rgb, first, width - first, wide, ab, table);
+    first += kStepPixels, source += kStepPixels * kSourceChannels<kind>, rgb += kStepPixels * 3;
   }
 }
 
 // sites: of a row of chroma.
 template <class T, bool sharp>
 __global__ void __launch_bounds__(kChromaThreads)
-    paint_chroma_kernel(PaintChromaParams p, int sites, Divisor rows, Divisor parts, int columns, float ratio_y,
-                        float ratio_x) {
+    paint_chroma_kernel(PaintChromaParams p, ChromaScales scales, int sites, Divisor rows, Divisor parts,
+                        Upsampling up) {
   const RowPart at = part_of_block(rows, parts, kBlockSites);
-  AbRow<sharp> ab = {reinterpret_cast<float*>(shared_memory()), 0};
-  const float first = site_position(at.first, p.step_x, p.centered);
-  ab.begin = math::bilinear_tap(first, ratio_x, static_cast<int>(p.ab_width)).low;
-  const math::Tap y = math::bilinear_tap(site_position(at.row, p.step_y, true), ratio_y, p.ab_height);
-  fill_row(ab, columns, p.ab + at.image * ab.kPlanes * p.ab_height * p.ab_width, p.ab_height, p.ab_width, y);
+  const AbRow<sharp> ab = fill_row<sharp>(reinterpret_cast<float*>(shared_memory()), up, p.ab, at);
   __syncthreads();
-  const int64_t top = at.row * p.step_y, bottom = top + p.step_y - 1 < p.height ? top + p.step_y - 1 : p.height - 1;
-  const T* luma = static_cast<const T*>(p.luma) + at.image * p.height * p.width;
-  const int64_t out = (at.image * rows.value() + at.row) * sites;
+  const int64_t row = at.image * p.height + at.row * p.step_y;
+  const T* top = static_cast<const T*>(p.luma) + row * p.width;
+  const T* bottom = at.row * p.step_y + p.step_y <= p.height ? top + (p.step_y - 1) * p.width : top;
+  int i = at.first + threadIdx.x;
+  const int64_t start = (at.image * rows.value() + at.row) * sites + i;
+  T *cb = static_cast<T*>(p.cb) + start, *cr = static_cast<T*>(p.cr) + start;
 #pragma unroll 1
   for (int u = 0; u < kThreadSites; u++) {
-    const int i = static_cast<int>(at.first) + u * kChromaThreads + threadIdx.x;
     if (i >= sites) return;
-    paint_site(p, luma + top * p.width, luma + bottom * p.width, i, ratio_x, ab, static_cast<T*>(p.cb) + out,
-               static_cast<T*>(p.cr) + out);
+    paint_site(p, scales, top, bottom, i, ab, cb, cr);
+    i += kChromaThreads, cb += kChromaThreads, cr += kChromaThreads;
   }
 }
 
@@ -66,12 +64,11 @@ void dispatch_sharp(bool sharp, F&& f) {
 template <Source kind, class T>
 void launch_paint_rgb(const PaintRgbParams& p) {
   const int64_t parts = ceil_div(p.width, kBlockPixels);
-  const float ratio_x = ratio_of(p.ab_width, p.width);
-  const int64_t columns = columns_of(kBlockPixels, ratio_x, p.ab_width);
+  const Upsampling up = upsampling_of(p, ceil_div(p.width, kThreadPixels) * kThreadPixels, kBlockPixels);
   dispatch_sharp(p.sharp, [&](auto sharp) {
-    const size_t shared = row_bytes<sharp>(columns) + (kHasTable<kind, T> ? kTableBytes : 0);
+    const size_t shared = AbRow<sharp>::bytes(up) + (kHasTable<kind, T> ? kTableBytes : 0);
     launch(p.target, Launch(p.images * p.height * parts, kPaintThreads, shared), paint_rgb_kernel<kind, T, sharp>, p,
-           p.height, parts, columns, ratio_of(p.ab_height, p.height), ratio_x, rows_are_wide(p));
+           p.height, parts, up, rows_are_wide(p));
   });
 }
 
@@ -87,13 +84,14 @@ void paint_rgb(const PaintRgbParams& p) {
 void paint_chroma(const PaintChromaParams& p) {
   const int64_t rows = ceil_div(p.height, p.step_y), sites = ceil_div(p.width, p.step_x);
   const int64_t parts = ceil_div(sites, kBlockSites);
-  const float ratio_x = ratio_of(p.ab_width, p.width);
-  const int64_t columns = columns_of(kBlockSites * p.step_x, ratio_x, p.ab_width);
+  const Upsampling up = upsampling_of(p, sites, kBlockSites, p.step_y, p.step_x, p.step_y == 2 ? 0.5f : 0.0f,
+                                      p.step_x == 2 && p.centered ? 0.5f : 0.0f);
+  const ChromaScales scales = {math::chroma_scale(p.k_blue, p.chroma_scale),
+                               math::chroma_scale(p.k_red, p.chroma_scale)};
   dispatch_code(p.dtype, [&](auto t) {
     dispatch_sharp(p.sharp, [&](auto sharp) {
-      launch(p.target, Launch(p.images * rows * parts, kChromaThreads, row_bytes<sharp>(columns)),
-             paint_chroma_kernel<decltype(t), sharp>, p, sites, rows, parts, columns, ratio_of(p.ab_height, p.height),
-             ratio_x);
+      launch(p.target, Launch(p.images * rows * parts, kChromaThreads, AbRow<sharp>::bytes(up)),
+             paint_chroma_kernel<decltype(t), sharp>, p, scales, sites, rows, parts, up);
     });
   });
 }

@@ -8,73 +8,107 @@
 
 namespace fastcolor::cuda {
 
-inline float ratio_of(int64_t small, int64_t large) {
-  return static_cast<float>(static_cast<double>(small) / static_cast<double>(large));
-}
-
 // ---- the row of ab that a block paints with ----
 
-// What the network's columns `begin`, begin + 1, ... tell, mixed along y once for all pixels of the block's part of a
-// row: (a, b), and for sharp edges (lightness, slope of a), (slope of b, 0) behind.
+// Where a picture's positions, pixels or chroma sites, lie in the network's image: (row, column) at (row * step_y +
+// start_y, column * step_x + start_x) among its pixels, as math::bilinear_tap() has it.
+struct Upsampling {
+  int height, width;  // the network's
+  float step_y, start_y, step_x, start_x;
+  int columns;  // of the network that a block needs for its part of a row
+  // Of a plane of the network. In bytes: the compiler keeps an address that is found so, and one instruction adds an
+  // index to it; of elements it would add up 64-bit indices for every load.
+  int64_t plane_bytes;
+};
+// positions: of a row, at most `block` a block. sites: where positions lie among the pixels: step_y, step_x apart, the
+// first at (offset_y, offset_x).
+template <class Params>
+Upsampling upsampling_of(const Params& p, int64_t positions, int64_t block, int sites_y = 1, int sites_x = 1,
+                         float offset_y = 0.0f, float offset_x = 0.0f) {
+  if (p.ab_height * p.ab_width > INT32_MAX) {
+    throw std::runtime_error("too large for CUDA: ab of " + std::to_string(p.ab_height * p.ab_width) + " pixels");
+  }
+  const auto ratio = [](int64_t small, int64_t large) {
+    return static_cast<float>(static_cast<double>(small) / static_cast<double>(large));
+  };
+  const float ratio_y = ratio(p.ab_height, p.height), ratio_x = ratio(p.ab_width, p.width);
+  // One column more for the last one's neighbour, and two for rounding.
+  const float reach = static_cast<float>(positions < block ? positions : block) * (ratio_x * sites_x);
+  return {static_cast<int>(p.ab_height),
+          static_cast<int>(p.ab_width),
+          ratio_y * sites_y,
+          (offset_y + 0.5f) * ratio_y - 0.5f,
+          ratio_x * sites_x,
+          (offset_x + 0.5f) * ratio_x - 0.5f,
+          static_cast<int>(reach) + 4,
+          p.ab_height * p.ab_width * static_cast<int64_t>(sizeof(float))};
+}
+
+// What the network's columns that the block's part of a row needs tell, mixed along y once for all: (a, b), and for
+// sharp edges (lightness, slope of a), (slope of b, 0) behind. Position x of the row lies at x * step + start among
+// them.
 template <bool sharp>
 struct AbRow {
   static constexpr int kPlanes = sharp ? 5 : 2, kPairs = (kPlanes + 1) / 2, kStride = 2 * kPairs;
-  float* columns;  // (count, kStride) in shared memory
-  int begin;
+  const float* columns;  // (count, kStride) in shared memory
+  float step, start;
+
+  // Of shared memory, that it takes.
+  static size_t bytes(const Upsampling& up) { return static_cast<size_t>(up.columns) * kStride * sizeof(float); }
 };
-// Columns that `positions` neighbours of a row can need, with one at each end for what rounding does.
-inline int64_t columns_of(int64_t positions, float ratio_x, int64_t ab_width) {
-  const int64_t needed = static_cast<int64_t>(static_cast<float>(positions) * ratio_x) + 4;
-  return needed < ab_width + 1 ? needed : ab_width + 1;
-}
-
-// Of shared memory, that a row of so many columns takes.
+// Fills `columns` with all threads of the block; another thread may read them after the next barrier. Beyond the
+// image's last column it stands again, so that no position has to ask where its neighbour is. ab:
+// (N,kPlanes,height,width).
 template <bool sharp>
-size_t row_bytes(int64_t columns) {
-  return static_cast<size_t>(columns) * AbRow<sharp>::kStride * sizeof(float);
-}
-
-// Fills the row with all threads of the block. ab: (kPlanes,height,width) of the image. The last column stands twice, so
-// that every column has a neighbour. Another thread may read it after the next barrier.
-template <bool sharp>
-__device__ __forceinline__ void fill_row(const AbRow<sharp>& row, int count, const float* ab, int64_t height,
-                                         int64_t width, const math::Tap& y) {
-  constexpr int kPlanes = AbRow<sharp>::kPlanes;
-  const float *top = ab + y.low * width, *bottom = ab + y.high * width;
-  const int64_t plane = height * width;
-  const int last = static_cast<int>(width) - 1;
-#pragma unroll 1
-  for (int i = threadIdx.x; i < count; i += blockDim.x) {
-    const int x = row.begin + i < last ? row.begin + i : last;
+__device__ __forceinline__ AbRow<sharp> fill_row(float* columns, const Upsampling& up, const float* ab,
+                                                 const RowPart& part) {
+  using Row = AbRow<sharp>;
+  const auto place = [](int64_t i, float step, float start) {
+    return static_cast<float>(static_cast<int>(i)) * step + start;
+  };
+  const math::TapOf<int> y = math::tap_at(place(part.row, up.step_y, up.start_y), up.height);
+  const int begin = math::tap_at(place(part.first, up.step_x, up.start_x), up.width).low;
+  const float* plane[Row::kPlanes];
 #pragma unroll
-    for (int k = 0; k < kPlanes; k += 2) {
-      const bool pair = k + 1 < kPlanes;
-      const float second = pair ? math::lerp(top[(k + 1) * plane + x], bottom[(k + 1) * plane + x], y.fraction) : 0.0f;
-      store_pack<2>(row.columns + AbRow<sharp>::kStride * i + k,
-                    {math::lerp(top[k * plane + x], bottom[k * plane + x], y.fraction), second});
+  for (int k = 0; k < Row::kPlanes; k++) {
+    const int64_t bytes = (part.image * Row::kPlanes + k) * up.plane_bytes;
+    plane[k] = reinterpret_cast<const float*>(reinterpret_cast<const char*>(ab) + bytes);
+  }
+  const int top = y.low * up.width, bottom = y.high * up.width, last = up.width - 1;
+#pragma unroll 1
+  for (int i = threadIdx.x; i < up.columns; i += blockDim.x) {
+    const int x = begin + i < last ? begin + i : last;
+    const auto mixed = [&](int k) { return math::lerp(plane[k][top + x], plane[k][bottom + x], y.fraction); };
+#pragma unroll
+    for (int k = 0; k < Row::kPlanes; k += 2) {
+      store_pack<2>(columns + Row::kStride * i + k, {mixed(k), k + 1 < Row::kPlanes ? mixed(k + 1) : 0.0f});
     }
   }
+  return {columns, up.step_x, up.start_x - static_cast<float>(begin)};
 }
 
-// The colour at a position of the row, mixed along x. lightness: of the pixel.
+// The colour at a place among the columns, mixed along x. lightness: of the pixel.
 template <bool sharp>
-__device__ __forceinline__ math::Vec3<float> lab_of(const AbRow<sharp>& row, const math::TapOf<int>& x,
-                                                    float lightness) {
-  constexpr int kPairs = AbRow<sharp>::kPairs, kStride = AbRow<sharp>::kStride;
-  const float* at = row.columns + kStride * (x.low - row.begin);
-  float mixed[kStride];
+__device__ __forceinline__ math::Vec3<float> lab_at(const AbRow<sharp>& row, float place, float lightness) {
+  using Row = AbRow<sharp>;
+  const float at = math::max_of(0.0f, place);  // the picture's first pixels lie before the first column
+  const int low = static_cast<int>(at);
+  const float fraction = at - static_cast<float>(low);
+  const float* column = row.columns + Row::kStride * low;
+  float mixed[Row::kStride];
 #pragma unroll
-  for (int k = 0; k < kPairs; k++) {
-    const Pack<float, 2> low = load_pack<2>(at + 2 * k), high = load_pack<2>(at + kStride + 2 * k);
-    mixed[2 * k] = math::lerp(low.value[0], high.value[0], x.fraction);
-    mixed[2 * k + 1] = math::lerp(low.value[1], high.value[1], x.fraction);
+  for (int k = 0; k < Row::kStride; k += 2) {
+    const Pack<float, 2> left = load_pack<2>(column + k), right = load_pack<2>(column + Row::kStride + k);
+    mixed[k] = math::lerp(left.value[0], right.value[0], fraction);
+    mixed[k + 1] = math::lerp(left.value[1], right.value[1], fraction);
   }
   if constexpr (sharp) {
     const float difference = lightness - mixed[2];
     return {lightness, math::sharpened(mixed[0], mixed[3], difference),
             math::sharpened(mixed[1], mixed[4], difference)};
+  } else {
+    return {lightness, mixed[0], mixed[1]};
   }
-  return {lightness, mixed[0], mixed[1]};
 }
 
 // ---- paint_rgb ----
@@ -87,14 +121,31 @@ constexpr int kSourceChannels = kind == Source::kRgb ? 3 : 1;
 template <Source kind, class T>
 constexpr bool kHasTable = kind != Source::kLightness && sizeof(T) == 1;
 
+// A source's value in a register.
+template <class T>
+using Value = std::conditional_t<std::is_same_v<T, float>, float, uint32_t>;
+// kThreadPixels of them, side by side in memory that is aligned for them.
+template <class T>
+__device__ __forceinline__ void load_values(const T* source, Value<T> (&values)[kThreadPixels]) {
+  if constexpr (sizeof(T) == 1) {
+    const uint32_t word = *reinterpret_cast<const uint32_t*>(source);
+#pragma unroll
+    for (int i = 0; i < kThreadPixels; i++) values[i] = byte_of(word, i);
+  } else {
+    const Pack<T, kThreadPixels> pack = load_pack<kThreadPixels>(source);
+#pragma unroll
+    for (int i = 0; i < kThreadPixels; i++) values[i] = pack.value[i];
+  }
+}
+
 // Lightness of a pixel of the source, whose values begin at `value`.
 template <Source kind, class T>
-__device__ __forceinline__ float lightness_of(const T* value, const float* table) {
+__device__ __forceinline__ float lightness_of(const Value<T>* value, const float* table) {
   if constexpr (kind == Source::kLightness) {
     return *value;
   } else if constexpr (kind == Source::kRgb) {
     return math::linear_to_lab<float>({table[value[0]], table[value[1]], table[value[2]]}).x;
-  } else if constexpr (sizeof(T) == 1) {
+  } else if constexpr (kHasTable<kind, T>) {
     return table[*value];
   } else {
     return math::gray_to_lightness(static_cast<float>(*value) * (1 / 65535.0f));
@@ -106,49 +157,46 @@ inline bool rows_are_wide(const PaintRgbParams& p) {
   return p.width % kThreadPixels == 0 && aligned(p.rgb, 4) && aligned(p.source, 16);
 }
 
-// kThreadPixels pixels from column `first` on of the row that begins at pixel `row` of all. T: of the source. wide: as
-// rows_are_wide() says.
+// kThreadPixels pixels from column `first` of a row on, of which `left` are in the picture. source, rgb: their first
+// values. T: of the source. wide: as rows_are_wide() says.
 template <Source kind, class T, bool sharp>
-__device__ __forceinline__ void paint_run(const PaintRgbParams& p, int64_t row, int first, float ratio_x, bool wide,
-                                          const AbRow<sharp>& ab, const float* table) {
-  const int width = static_cast<int>(p.width);
-  constexpr int kChannels = kSourceChannels<kind>, kValues = kThreadPixels * kChannels;
-  const int64_t start = row + first;
-  const T* source = static_cast<const T*>(p.source) + start * kChannels;
-  T values[kValues];
+__device__ __forceinline__ void paint_run(const PaintRgbParams& p, const T* source, uint8_t* rgb, int first, int left,
+                                          bool wide, const AbRow<sharp>& ab, const float* table) {
+  constexpr int kChannels = kSourceChannels<kind>;
+  Value<T> values[kChannels][kThreadPixels];  // as they lie in memory
 #pragma unroll
-  for (int i = 0; i < kValues; i += kThreadPixels) {
+  for (int i = 0; i < kChannels; i++) {
     if (wide) {
-      const Pack<T, kThreadPixels> pack = load_pack<kThreadPixels>(source + i);
-#pragma unroll
-      for (int j = 0; j < kThreadPixels; j++) values[i + j] = pack.value[j];
+      load_values(source + i * kThreadPixels, values[i]);
     } else {
 #pragma unroll
-      for (int j = i; j < i + kThreadPixels; j++) values[j] = first + j / kChannels < width ? source[j] : T(0);
+      for (int j = 0; j < kThreadPixels; j++) {
+        const int value = i * kThreadPixels + j;
+        values[i][j] = value / kChannels < left ? source[value] : T(0);
+      }
     }
   }
 
-  Pack<uint8_t, 4> rgb[3];  // kThreadPixels pixels
+  uint32_t channels[3 * kThreadPixels];  // in their second bytes
+  const float place = static_cast<float>(first) * ab.step + ab.start;
 #pragma unroll
-  for (int i = 0; i < kThreadPixels; i++) {
-    // A pixel beyond the row repeats its last column and is not stored.
-    const math::TapOf<int> x = math::bilinear_tap(static_cast<float>(first + i), ratio_x, static_cast<int>(p.ab_width));
-    const math::Vec3<float> lab =
-        math::saturate(lab_of(ab, x, lightness_of<kind>(values + i * kChannels, table)), p.saturation, p.gamut);
-    const math::Vec3<float> c = math::lab_to_rgb_255(lab);
-    rgb[3 * i / 4].value[3 * i % 4] = math::to_byte(c.x);
-    rgb[(3 * i + 1) / 4].value[(3 * i + 1) % 4] = math::to_byte(c.y);
-    rgb[(3 * i + 2) / 4].value[(3 * i + 2) % 4] = math::to_byte(c.z);
+  for (int i = 0; i < kThreadPixels; i++) {  // a pixel beyond the row is not stored
+    const float lightness = lightness_of<kind, T>(values[0] + i * kChannels, table);
+    const math::Vec3<float> lab = lab_at(ab, static_cast<float>(i) * ab.step + place, lightness);
+    const math::Vec3<uint32_t> c = math::lab_to_bytes(math::saturate(lab, p.saturation, p.gamut));
+    channels[3 * i] = c.x, channels[3 * i + 1] = c.y, channels[3 * i + 2] = c.z;
   }
-  uint8_t* out = p.rgb + 3 * start;
   if (wide) {
 #pragma unroll
-    for (int i = 0; i < 3; i++) store_pack(out + 4 * i, rgb[i]);
+    for (int i = 0; i < 3 * kThreadPixels; i += 4) {
+      *reinterpret_cast<uint32_t*>(rgb + i) =
+          second_bytes(channels[i], channels[i + 1], channels[i + 2], channels[i + 3]);
+    }
     return;
   }
 #pragma unroll
   for (int i = 0; i < 3 * kThreadPixels; i++) {
-    if (first + i / 3 < width) out[i] = rgb[i / 4].value[i % 4];
+    if (i / 3 < left) rgb[i] = static_cast<uint8_t>(channels[i] >> 8);
   }
 }
 
@@ -157,35 +205,31 @@ __device__ __forceinline__ void paint_run(const PaintRgbParams& p, int64_t row, 
 // The luma at chroma site `i` of a row, in [0, 1]. top, bottom: the luma rows that the site lies between, or one twice.
 template <class T>
 __device__ __forceinline__ float luma_at_site(const PaintChromaParams& p, const T* top, const T* bottom, int i) {
-  const auto at = [&](int x) {
-    return 0.5f * (math::luma_to_unit(static_cast<float>(top[x]), p.code) +
-                   math::luma_to_unit(static_cast<float>(bottom[x]), p.code));
+  const auto sum_at = [&](unsigned x) {
+    return math::luma_to_unit(static_cast<float>(top[x]), p.code) +
+           math::luma_to_unit(static_cast<float>(bottom[x]), p.code);
   };
-  if (p.step_x == 1) return at(i);
+  if (p.step_x == 1) return 0.5f * sum_at(i);
   const int last = static_cast<int>(p.width) - 1;
   const int left = i > 0 ? 2 * i - 1 : 0, right = 2 * i + 1 < last ? 2 * i + 1 : last;
-  return math::luma_at_site(at(left), at(2 * i), at(right), p.centered);
+  return 0.5f * math::luma_at_site(sum_at(left), sum_at(2 * i), sum_at(right), p.centered);
 }
 
-// Where a chroma site lies among the pixels: `position` times its step, and midway where it is centred.
-__device__ __forceinline__ float site_position(int64_t position, int step, bool centered) {
-  return static_cast<float>(position * step) + (step == 2 && centered ? 0.5f : 0.0f);
-}
+// Codes per unit of channel - luma.
+struct ChromaScales {
+  float blue, red;
+};
 
-// Chroma site `i` of a row. top, bottom: as luma_at_site(); cb, cr: of the row. T: of luma and chroma.
+// Chroma site `i` of a row. top, bottom: as luma_at_site(); cb, cr: where its codes go. T: of luma and chroma.
 template <class T, bool sharp>
-__device__ __forceinline__ void paint_site(const PaintChromaParams& p, const T* top, const T* bottom, int i,
-                                           float ratio_x, const AbRow<sharp>& ab, T* cb, T* cr) {
-  const math::TapOf<int> x =
-      math::bilinear_tap(site_position(i, p.step_x, p.centered), ratio_x, static_cast<int>(p.ab_width));
+__device__ __forceinline__ void paint_site(const PaintChromaParams& p, const ChromaScales& scales, const T* top,
+                                           const T* bottom, int i, const AbRow<sharp>& ab, T* cb, T* cr) {
   const float lightness = math::gray_to_lightness(luma_at_site(p, top, bottom, i));
-  const math::Vec3<float> lab = math::saturate(lab_of(ab, x, lightness), p.saturation, Gamut::kClip);
-  const math::Vec3<float> rgb = math::lab_to_rgb_255(lab);
+  const math::Vec3<float> lab = lab_at(ab, static_cast<float>(i) * ab.step + ab.start, lightness);
+  const math::Vec3<float> rgb = math::lab_to_rgb_255(math::saturate(lab, p.saturation, Gamut::kClip));
   const float painted = math::luma_of(rgb, p.k_red, p.k_blue);
-  const float blue = math::chroma_difference(rgb.z, painted, p.k_blue),
-              red = math::chroma_difference(rgb.x, painted, p.k_red);
-  cb[i] = math::to_code<T>(blue * p.chroma_scale + p.chroma_middle, p.chroma_max);
-  cr[i] = math::to_code<T>(red * p.chroma_scale + p.chroma_middle, p.chroma_max);
+  *cb = math::to_code<T>(math::chroma_code(rgb.z, painted, scales.blue, p.chroma_middle), p.chroma_max);
+  *cr = math::to_code<T>(math::chroma_code(rgb.x, painted, scales.red, p.chroma_middle), p.chroma_max);
 }
 
 }  // namespace fastcolor::cuda

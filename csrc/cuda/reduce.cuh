@@ -52,15 +52,32 @@ __device__ __forceinline__ void each_group(const Channels& channels, F&& f) {
   if (c < channels.last) f(c, channels.last - c);
 }
 
+// The element of channel `u` from that of the first on, `stride` from one to the next: one multiply-add. The compiler
+// would add to a 64-bit address from channel to channel, which is two instructions; so it does not learn that the
+// strides of two channels are the same.
+template <class T>
+__device__ __forceinline__ T* channel_at(T* first, int stride, int u) {
+#ifdef __CUDA_ARCH__
+  asm volatile("" : "+r"(stride));
+#endif
+  using Byte = std::conditional_t<std::is_const_v<T>, const char, char>;
+  return reinterpret_cast<T*>(reinterpret_cast<Byte*>(first) + int64_t{stride} * (u * static_cast<int>(sizeof(T))));
+}
+
 // One pack of each of `count` channels, `stride` apart. Returns where the next group begins.
 template <class T, int per_lane>
 __device__ __forceinline__ const T* load_group(const T* logits, int stride, int count,
                                                Pack<T, per_lane> (&pack)[kUnroll]) {
 #pragma unroll
-  for (int u = 0; u < kUnroll; u++, logits += stride) {
-    if (u < count) pack[u] = load_pack<per_lane>(logits);
+  for (int u = 0; u < kUnroll; u++) {
+    if (u < count) pack[u] = load_pack<per_lane>(channel_at(logits, stride, u));
   }
-  return logits;
+  return logits + kUnroll * int64_t{stride};
+}
+// Stores the pack of channel u of such a group, where there is one.
+template <class T, int per_lane>
+__device__ __forceinline__ void store_channel(T* first, int stride, int u, int count, const Pack<T, per_lane>& pack) {
+  if (u < count) store_pack(channel_at(first, stride, u), pack);
 }
 // Element i of these packs; absent_logit() beyond `count`.
 template <class T, int per_lane>

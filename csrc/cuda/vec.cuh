@@ -21,6 +21,13 @@ __device__ __forceinline__ void store_pack(T* p, const Pack<T, n>& pack) {
   *reinterpret_cast<Pack<T, n>*>(p) = pack;
 }
 
+// Byte i of a word as a number. What the compiler makes of a shift and a mask it cuts to a byte again at every use.
+__device__ __forceinline__ uint32_t byte_of(uint32_t word, int i) { return __byte_perm(word, 0, 0x4440 + i); }
+// The second bytes of four words.
+__device__ __forceinline__ uint32_t second_bytes(uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
+  return __byte_perm(__byte_perm(a, b, 0x0051), __byte_perm(c, d, 0x0051), 0x5410);
+}
+
 // Element i of a pack of logits, as what sums are computed in.
 template <class T, int n>
 __device__ __forceinline__ Compute<T> widened(const Pack<T, n>& pack, int i) {

@@ -21,8 +21,8 @@ using Constant = std::conditional_t<std::is_same_v<T, double>, double, float>;
 template <class T>
 FC_HD T srgb_to_linear(T c) {
   const T low = c * T(1 / 12.92);
-  const T high = pow_positive(max_of(T(0.04), (c + T(0.055)) * T(1 / 1.055)), T(2.4));
-  return c <= T(0.04045) ? low : c != c ? c : high;
+  const T high = pow_positive(max_of(c * T(1 / 1.055) + T(0.055 / 1.055), T(0.04)), T(2.4));  // NaN stays
+  return c <= T(0.04045) ? low : high;
 }
 template <class T>
 FC_HD T srgb_to_linear_vjp(T c, T grad) {
@@ -55,13 +55,14 @@ FC_HD F srgb_255_from_root(F c, F q) {
   p = p * q - 15.64175516f;
   return c <= 0.0031308f ? c * (12.92f * 255.0f) : p;
 }
-FC_HD float linear_to_srgb_255(float c) {
+// `more`: is added to it, for nothing on a device.
+FC_HD float linear_to_srgb_255(float c, float more = 0.0f) {
   c = saturated(c);
 #ifdef __CUDA_ARCH__  // where a power is shorter than the polynomial
-  const float high = 255 * 1.055f * exp2_fast(log2_fast(c) * (1 / 2.4f)) - 255 * 0.055f;
-  return c <= 0.0031308f ? c * (12.92f * 255.0f) : high;
+  const float high = 255 * 1.055f * exp2_fast(log2_fast(c) * (1 / 2.4f)) + (more - 255 * 0.055f);
+  return c <= 0.0031308f ? c * (12.92f * 255.0f) + more : high;
 #else
-  return srgb_255_from_root(c, fourth_root_polynomial(c));
+  return srgb_255_from_root(c, fourth_root_polynomial(c)) + more;
 #endif
 }
 
@@ -146,7 +147,7 @@ FC_HD Vec3<T> linear_to_lab_vjp(Vec3<T> rgb, Vec3<T> g) {
 template <class T>
 FC_HD Vec3<T> lab_to_cie_f(Vec3<T> lab) {
   using K = Constant<T>;
-  const T fy = (lab.x + K(16)) * K(1.0 / 116);
+  const T fy = lab.x * K(1.0 / 116) + K(16.0 / 116);
   return {fy + lab.y * K(0.002), fy, fy - lab.z * K(0.005)};
 }
 // Not clipped to [0, 1]: the transfer function does that.
@@ -199,13 +200,18 @@ FC_HD Vec3<float> lab_to_rgb_255(Vec3<float> lab) {
 }
 
 // Round half up into a byte; NaN gives 0. x lies in [0, 255].
-FC_HD uint8_t to_byte(float x) {
-#ifdef __CUDA_ARCH__
-  uint32_t byte;
-  asm("cvt.rzi.sat.u8.f32 %0, %1;" : "=r"(byte) : "f"(x + 0.5f));
-  return static_cast<uint8_t>(byte);
+FC_HD uint8_t to_byte(float x) { return static_cast<uint8_t>(static_cast<int32_t>((x > 0.0f ? x : 0.0f) + 0.5f)); }
+
+// The same of a pixel, each in the second byte of a word; the other bytes are nothing.
+FC_HD Vec3<uint32_t> lab_to_bytes(Vec3<float> lab) {
+#ifdef __CUDA_ARCH__  // 1.5 * 2^15 leaves 8 bits below the point: no conversion, which would be two instructions
+  const Vec3<float> c = lab_to_linear(lab);
+  const auto word = [](float channel) { return bit_cast<uint32_t>(linear_to_srgb_255(channel, 49152.5f)); };
+  return {word(c.x), word(c.y), word(c.z)};
 #else
-  return static_cast<uint8_t>(static_cast<int32_t>((x > 0.0f ? x : 0.0f) + 0.5f));
+  const Vec3<float> c = lab_to_rgb_255(lab);
+  const auto word = [](float channel) { return static_cast<uint32_t>(to_byte(channel)) << 8; };
+  return {word(c.x), word(c.y), word(c.z)};
 #endif
 }
 

@@ -43,21 +43,17 @@ FC_HD C annealed_inverse(C sum) {
   return sum < C(0.5) ? kNaN<C> : C(1) / sum;
 }
 
-// s_q from the statistics of the forward pass: the largest logit and 1 / sum exp((z - largest) / T).
+// What the gradients of a pixel's logits share: with f = 1 / (T sum) and w_q = exp((z_q - largest) / T), so that
+// s_q / T = f w_q, the gradient of z_q is w_q (f grad_a a_q + f grad_b b_q - f (grad_a a + grad_b b)).
 template <class C>
-FC_HD C annealed_probability(C logit, C largest, C inverse_sum, C inverse_temperature) {
-  return exp_fast((logit - largest) * inverse_temperature) * inverse_sum;
-}
+struct AnnealedGradient {
+  C a, b, mean;
 
-// The gradient of a logit. probability: s_q / T.
-template <class C>
-FC_HD C annealed_mean_vjp(C probability, C bin_a, C bin_b, C a, C b, C grad_a, C grad_b) {
-  return probability * (grad_a * (bin_a - a) + grad_b * (bin_b - b));
-}
-template <class C>  // where the temperature may be 0: the mode does not move with the logits
-FC_HD C annealed_mean_vjp(C probability, C bin_a, C bin_b, C a, C b, C grad_a, C grad_b, C inverse_temperature) {
-  if (inverse_temperature == C(0)) return C(0);
-  return annealed_mean_vjp(inverse_temperature * probability, bin_a, bin_b, a, b, grad_a, grad_b);
-}
+  AnnealedGradient() = default;
+  // ab_a, ab_b: the pixel's colour.
+  FC_HD AnnealedGradient(C f, C ab_a, C ab_b, C grad_a, C grad_b)
+      : a(f * grad_a), b(f * grad_b), mean(a * ab_a + b * ab_b) {}
+  FC_HD C of(C weight, C bin_a, C bin_b) const { return weight * (a * bin_a + (b * bin_b - mean)); }
+};
 
 }  // namespace fastcolor::math

@@ -7,7 +7,9 @@
 
 namespace fastcolor::math {
 
-FC_HD float luma_to_unit(float code, const LumaCode& luma) { return saturated((code - luma.offset) * luma.scale); }
+FC_HD float luma_to_unit(float code, const LumaCode& luma) {
+  return saturated(code * luma.scale - luma.offset * luma.scale);
+}
 
 struct Window {
   int64_t first, last;  // [first, last)

@@ -14,12 +14,17 @@ struct TapOf {
   float fraction;  // of high
 };
 using Tap = TapOf<int64_t>;
+// `place`: among the pixels of the small grid, or beyond its ends.
+template <class Int>
+FC_HD TapOf<Int> tap_at(float place, Int small) {
+  const float at = clamp_number(place, 0.0f, static_cast<float>(small - 1));
+  const Int low = static_cast<Int>(at);
+  return {low, low + 1 < small ? low + 1 : small - 1, at - static_cast<float>(low)};
+}
 // `position`: in the large grid, pixel i is at i. `ratio`: small size / large size.
 template <class Int>
 FC_HD TapOf<Int> bilinear_tap(float position, float ratio, Int small) {
-  const float at = clamp_number((position + 0.5f) * ratio - 0.5f, 0.0f, static_cast<float>(small - 1));
-  const Int low = static_cast<Int>(at);
-  return {low, low + 1 < small ? low + 1 : small - 1, at - static_cast<float>(low)};
+  return tap_at((position + 0.5f) * ratio - 0.5f, small);
 }
 template <class T>  // float, or a vector of floats
 FC_HD T lerp(T low, T high, T fraction) {
@@ -35,7 +40,7 @@ FC_HD float sharpened(float color, float slope, float difference) { return color
 
 template <class T>
 FC_HD T to_code(float value, float largest) {
-  return static_cast<T>(static_cast<int32_t>(clamp(value + 0.5f, 0.0f, largest)));
+  return static_cast<T>(static_cast<int32_t>(clamp_number(value + 0.5f, 0.0f, largest)));
 }
 
 // ---- pixels ----
@@ -54,14 +59,16 @@ FC_HD T to_code(float value, float largest) {
 //  - between, 3 x^2 - 2 x^3, which has no corner that would show as an edge in a sky or a shadow.
 constexpr float kBlack = 1.0f, kDarkRise = 8.0f, kWhite = 98.25f, kLightRise = 1.0f;
 
-FC_HD float chroma_share(float lightness) {
-  const float x = min_number((lightness - kBlack) * (1 / kDarkRise), (kWhite - lightness) * (1 / kLightRise));
-  const float inside = saturated(x);
-  return inside * inside * (3.0f - 2.0f * inside);
+// `most` times the factor.
+FC_HD float chroma_share(float lightness, float most) {
+  const float dark = lightness * (1 / kDarkRise) - kBlack / kDarkRise,
+              light = kWhite / kLightRise - lightness * (1 / kLightRise);
+  const float inside = min_number(saturated(dark), saturated(light));
+  return 2.0f * most * (inside * inside * (1.5f - inside));
 }
 
 FC_HD Vec3<float> saturate(Vec3<float> lab, float saturation, Gamut gamut) {
-  const float factor = saturation * chroma_share(lab.x);
+  const float factor = chroma_share(lab.x, saturation);
   lab.y *= factor;
   lab.z *= factor;
   return gamut == Gamut::kChroma ? reduce_chroma(lab) : lab;
@@ -78,15 +85,17 @@ FC_HD float luma_of(Vec3<float> rgb, float k_red, float k_blue) {
   return k_red * rgb.x + (1.0f - k_red - k_blue) * rgb.y + k_blue * rgb.z;
 }
 
-// Cb of the blue channel or Cr of the red one, both in 0..255, `k` that channel's luma weight: in [-0.5, 0.5]. A NaN
-// colour is no colour.
-FC_HD float chroma_difference(float channel, float luma, float k) {
-#ifdef __CUDA_ARCH__  // off by two units in the last place, in a tenth of the instructions
-  const float difference = __fdividef(channel - luma, 510.0f * (1.0f - k));
+// Cb of the blue channel or Cr of the red one is (channel - luma) * scale + middle, of channel and luma in 0..255:
+// chroma_scale() gives the scale, of that channel's luma weight k and the codes from the least to the largest Cb or Cr.
+inline float chroma_scale(float k, float codes) { return codes / (510.0f * (1.0f - k)); }
+// Not rounded. A NaN colour is no colour.
+FC_HD float chroma_code(float channel, float luma, float scale, float middle) {
+  const float difference = channel - luma;
+#ifdef __CUDA_ARCH__  // where lab_to_rgb_255() makes no NaN
+  return difference * scale + middle;
 #else
-  const float difference = (channel - luma) / (510.0f * (1.0f - k));
+  return (difference == difference ? difference : 0.0f) * scale + middle;
 #endif
-  return difference == difference ? difference : 0.0f;
 }
 
 }  // namespace fastcolor::math

@@ -220,6 +220,13 @@ T shuffle(T value, size_t lane) {
 
 inline void __syncthreads() { emulation::leave(emulation::State::kAtBarrier); }
 inline void __syncwarp() { emulation::leave(emulation::State::kAtWarpBarrier); }
+// Bytes 0-3 of a and 4-7 of b, chosen by the selector's four digits.
+inline uint32_t __byte_perm(uint32_t a, uint32_t b, uint32_t selector) {
+  const uint64_t bytes = static_cast<uint64_t>(b) << 32 | a;
+  uint32_t chosen = 0;
+  for (int i = 0; i < 4; i++) chosen |= static_cast<uint32_t>(bytes >> 8 * (selector >> 4 * i & 7) & 0xff) << 8 * i;
+  return chosen;
+}
 template <class T>
 T __shfl_xor_sync(unsigned, T value, int mask) {
   return emulation::shuffle(value, (threadIdx.x % emulation::kWarp) ^ static_cast<unsigned>(mask));
