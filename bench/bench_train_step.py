@@ -98,14 +98,13 @@ def main(arguments: list[str]) -> None:
     timing.tune_malloc()
     if given.threads:
         torch.set_num_threads(given.threads)
-    rows = [
-        measure(given.device, bf16, given.seconds) for bf16 in ((False,) if given.device == "cpu" else (False, True))
-    ]
-    for row in rows:
-        print(text(row), flush=True)
     out = RESULTS / f"{machine_name()}-step.json" if given.save else given.out
     facts = timing.machine() | {"threads": torch.get_num_threads(), "device": given.device}
-    write({"machine": facts | {"command": "python -m bench.bench_train_step"}, "rows": rows}, out)
+    rows = []
+    for bf16 in (False,) if given.device == "cpu" else (False, True):
+        rows.append(measure(given.device, bf16, given.seconds))
+        print(text(rows[-1]), flush=True)
+        write({"machine": facts | {"command": "python -m bench.bench_train_step"}, "rows": rows}, out)
 
 
 if __name__ == "__main__":

@@ -63,6 +63,7 @@ def main(options: BenchOptions) -> dict[str, Any]:
                 row = make(options.device)
                 if options.once:
                     results["rows"].append(run_once(row))
+                    write(results, out)
                     continue
                 measured = timing.measure(
                     row, device=options.device, seconds=options.seconds, copy_gb_s=results.get("copy_gb_s", 0.0)
