@@ -83,11 +83,13 @@ class Graphs:
             if action == "capture":
                 try:
                     self._graphs[key] = self._capture(work, inputs)
-                except torch.cuda.OutOfMemoryError:  # what the graphs hold is worth more than they are
+                except Exception as error:
                     self._policy.forget()
                     self._graphs.clear()
                     self._pool = None
-                    torch.cuda.empty_cache()
+                    if not isinstance(error, torch.cuda.OutOfMemoryError):
+                        raise
+                    torch.cuda.empty_cache()  # what the graphs held is worth more than they are
                     return work(*inputs)
             graph, held, output = self._graphs[key]
             for mine, given in zip(held, inputs, strict=True):

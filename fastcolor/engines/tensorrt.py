@@ -183,9 +183,24 @@ class TensorRtEngine:
             self._engine = self._runtime.deserialize_cuda_engine(plan)
             if self._engine is None:
                 raise RuntimeError(f"TensorRT cannot load the engine here: {'; '.join(errors)}")
+            self._compiled = cache.home() / "tensorrt" / f"{hashlib.sha256(plan).hexdigest()[:16]}.kernels"
             # Its scratch memory is torch's, as large as the size at hand needs and not as the largest would.
-            self._context = self._engine.create_execution_context(trt.ExecutionContextAllocationStrategy.USER_MANAGED)
+            strategy = trt.ExecutionContextAllocationStrategy.USER_MANAGED
+            if hasattr(self._engine, "create_runtime_config") and hasattr(trt, "IRuntimeCache"):
+                # TensorRT-RTX compiles kernels when they first run: those of earlier processes are taken as they are,
+                # unless the GPU, its driver or the version is another.
+                config = self._engine.create_runtime_config()
+                config.set_execution_context_allocation_strategy(strategy)
+                self._kernels = config.create_runtime_cache()
+                if content := cache.read(self._compiled):
+                    self._kernels.deserialize(content)
+                config.set_runtime_cache(self._kernels)
+                self._context = self._engine.create_execution_context(config)
+            else:
+                self._kernels = None
+                self._context = self._engine.create_execution_context(strategy)
             self._stream = torch.cuda.Stream()
+        self._shapes: set[tuple[int, ...]] = set()  # that have run
         self._lock = threading.Lock()
 
     def __call__(self, lightness: Tensor) -> Tensor:
@@ -206,4 +221,13 @@ class TensorRtEngine:
             if not self._context.execute_async_v3(self._stream.cuda_stream):
                 raise RuntimeError("TensorRT failed to run the engine")
             caller.wait_stream(self._stream)
+            self._keep_kernels(tuple(lightness.shape))
         return output
+
+    def _keep_kernels(self, shape: tuple[int, ...]) -> None:
+        """After a shape that is new, and ever more rarely: what was compiled for it, where the library keeps that."""
+        if self._kernels is None or shape in self._shapes:
+            return
+        self._shapes.add(shape)
+        if len(self._shapes) & (len(self._shapes) - 1) == 0:  # the 1st, 2nd, 4th, 8th, ...
+            cache.keep(self._compiled, bytes(self._kernels.serialize()))

@@ -337,12 +337,22 @@ def _frozen(model: nn.Module, preset: Preset) -> tuple[list[nn.Module], list[nn.
 
 def _buffers(network: nn.Module) -> list[tuple[Tensor, Tensor]]:
     """A network's statistics, which forward passes move, and copies of them as they are."""
-    return [(buffer, buffer.clone()) for buffer in network.buffers()]
+    buffers = list(network.buffers())
+    copies = [torch.empty_like(buffer) for buffer in buffers]
+    _copy(copies, buffers)
+    return list(zip(buffers, copies, strict=True))
 
 
 def _restore(buffers: list[tuple[Tensor, Tensor]]) -> None:
-    for buffer, before in buffers:
-        buffer.copy_(before)
+    _copy([buffer for buffer, _ in buffers], [before for _, before in buffers])
+
+
+@torch.no_grad()
+def _copy(to: list[Tensor], from_: list[Tensor]) -> None:
+    """All of one dtype at once: on a GPU that is one launch in place of one a buffer, in every step."""
+    for dtype in {buffer.dtype for buffer in to}:
+        alike = [(a, b) for a, b in zip(to, from_, strict=True) if a.dtype == dtype]
+        torch._foreach_copy_([a for a, _ in alike], [b for _, b in alike])
 
 
 def _noise_seed(*numbers: int) -> int:

@@ -390,6 +390,15 @@ def test_information_tells_choice_and_timings(tmp_path: Path) -> None:
     assert torch.cuda.is_available() or "engine tensorrt  no: " in after
 
 
+def test_tensorrt_rtx_has_the_calls_that_keep_its_kernels() -> None:
+    """By name: without a GPU no engine loads that would make them."""
+    trt = pytest.importorskip("tensorrt_rtx")
+    assert hasattr(trt.ICudaEngine, "create_runtime_config")
+    for name in ("set_execution_context_allocation_strategy", "create_runtime_cache", "set_runtime_cache"):
+        assert hasattr(trt.IRuntimeConfig, name)
+    assert hasattr(trt.IRuntimeCache, "deserialize") and hasattr(trt.IRuntimeCache, "serialize")
+
+
 def test_a_stale_or_damaged_tensorrt_engine_is_built_again(home: Path, default: Generator) -> None:
     """Built for real; TensorRT-RTX needs no GPU for that."""
     path = home / "tensorrt" / "net.engine"

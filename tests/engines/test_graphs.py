@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterable
+from contextlib import nullcontext
+from unittest.mock import MagicMock
 
+import pytest
 import torch
 
-from fastcolor.engines.graphs import ENOUGH, Policy
+from fastcolor.engines.graphs import ENOUGH, Graphs, Policy
 from fastcolor.engines.timings import warm_runs
 
 
@@ -61,3 +64,24 @@ def test_timings_begin_with_the_first_replay() -> None:
     warm_up = [policy.ask("timing")[0] for _ in range(warm_runs(torch.device("cuda")))]
     assert warm_up[-1] == "capture" and policy.ask("timing")[0] == "replay"
     assert warm_runs(torch.device("cpu")) == 1
+
+
+@pytest.mark.parametrize("error", [RuntimeError("not in a capture"), torch.cuda.OutOfMemoryError("full")])
+def test_a_capture_that_fails_leaves_no_graph_behind(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """CUDA's events and streams are stood in for; the capture fails before it would need more of them."""
+    for name in ("Event", "current_stream", "empty_cache"):
+        monkeypatch.setattr(torch.cuda, name, MagicMock())
+    monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
+
+    def fail(*_: object) -> None:
+        raise error
+
+    graphs, x = Graphs(), torch.ones(2)
+    monkeypatch.setattr(graphs, "_capture", fail)
+    for turn in range(3 * (ENOUGH + 1)):
+        captures = turn % (ENOUGH + 1) == ENOUGH
+        if captures and not isinstance(error, torch.cuda.OutOfMemoryError):
+            with pytest.raises(RuntimeError, match="not in a capture"):
+                graphs("net", torch.neg, x)
+        else:
+            assert torch.equal(graphs("net", torch.neg, x), -x)

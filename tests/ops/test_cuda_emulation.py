@@ -11,6 +11,8 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -22,6 +24,7 @@ from torch import Tensor
 
 from fastcolor import Palette, ops, reference
 from fastcolor.ops import color, decode, encode, loss, paint, temporal
+from fastcolor.ops._register import on_device_of_tensors
 
 pytestmark = [
     pytest.mark.skipif(build.COMPILER is None, reason="no C++ compiler"),
@@ -443,6 +446,23 @@ def test_stream_and_device(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(lines) > 60 and len(lines) % 3 == 0
     for before, launch, after in zip(lines[::3], lines[1::3], lines[2::3], strict=True):
         assert before == "device 1" and launch.endswith("device 1 stream 5eed") and after == "device 0"
+
+
+def test_an_op_runs_with_its_own_gpu_current(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch's guard stands around it, which opens no context where there was none; the library's own has nothing to
+    restore. Torch is stood in for by what notes who comes and goes."""
+    seen: list[object] = []
+
+    @contextmanager
+    def device(which: torch.device) -> Iterator[None]:
+        seen.append(which)
+        yield
+        seen.append("left")
+
+    monkeypatch.setattr(torch.cuda, "device", device)
+    run = on_device_of_tensors(lambda palette, x: seen.append("run") or x + 1)
+    assert float(run("key", torch.zeros(()))) == 1
+    assert seen == [torch.device("cpu"), "run", "left"]
 
 
 def test_no_launch_lowers_what_another_needs(log: Path) -> None:
