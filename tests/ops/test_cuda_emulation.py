@@ -399,11 +399,14 @@ def run_everything(size: tuple[int, int], n: int = 2) -> None:
         if dtype != torch.uint8:
             rgb.sum().backward()
     ops.encode_bins(ab)
-    for source in (ab[:, :1] + 50, luma[..., None].expand(-1, -1, -1, 3), luma, luma.to(torch.uint16)):
-        ops.paint_rgb(ab[..., :1, :1], source)
+    small = ab[..., :1, :1]
+    for guide in (None, small[:, :1]):
+        for source in (ab[:, :1] + 50, luma[..., None].expand(-1, -1, -1, 3), luma, luma.to(torch.uint16)):
+            ops.paint_rgb(small, source, guide=guide)
+        for film in (luma, luma.to(torch.uint16)):
+            ops.paint_chroma(small, film, subsampling="420", matrix="bt709", full_range=False, guide=guide)
     for film in (luma, luma.to(torch.uint16)):
         ops.luma_to_input(film, (3, 4))
-        ops.paint_chroma(ab[..., :1, :1], film, subsampling="420", matrix="bt709", full_range=False)
     motion, _ = ops.block_motion(luma, luma, radius=2)
     ops.temporal_average(ab, luma, ab, luma, motion)
 
