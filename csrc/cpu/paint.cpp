@@ -4,6 +4,7 @@
 
 #include "interleave.h"
 #include "lanes.h"
+#include "linear.h"
 #include "pages.h"
 #include "parallel.h"
 #include "runs.h"
@@ -86,6 +87,18 @@ void fill_taps(int64_t count, int step, float offset, int64_t large, int64_t sma
   }
 }
 
+// rgb: linear light of n pixels.
+void linear_run_to_lightness(const Planes<float>& rgb, int n, float* lightness) {
+  const auto convert = [&](auto v, int i) __attribute__((always_inline)) {
+    using V = decltype(v);
+    const math::Vec3<V> linear = {load_lanes<V>(rgb.x + i), load_lanes<V>(rgb.y + i), load_lanes<V>(rgb.z + i)};
+    store_lanes(lightness + i, math::linear_to_lab<V>(linear).x);
+  };
+  int i = 0;
+  for (; i + kLanes <= n; i += kLanes) convert(Floats{}, i);
+  for (; i < n; i++) convert(float{}, i);
+}
+
 // Lightness of one row of the source, (width).
 void source_row(const PaintRgbParams& p, int64_t image, int64_t y, float* __restrict__ lightness) {
   const int64_t row = (image * p.height + y) * p.width;
@@ -93,11 +106,11 @@ void source_row(const PaintRgbParams& p, int64_t image, int64_t y, float* __rest
     std::copy_n(static_cast<const float*>(p.source) + row, p.width, lightness);
   } else if (p.source_kind == Source::kRgb) {
     const uint8_t* rgb = static_cast<const uint8_t*>(p.source) + 3 * row;
-#pragma omp simd
-    for (int64_t x = 0; x < p.width; x++) {
-      const math::Vec3<float> c = {rgb[3 * x] * (1 / 255.0f), rgb[3 * x + 1] * (1 / 255.0f),
-                                   rgb[3 * x + 2] * (1 / 255.0f)};
-      lightness[x] = math::rgb_to_lab(c).x;
+    Planes<float> linear;
+    for (int64_t first = 0; first < p.width; first += kRun) {
+      const int n = static_cast<int>(std::min<int64_t>(kRun, p.width - first));
+      look_up<3>(rgb + 3 * first, 1, n, linear);
+      linear_run_to_lightness(linear, n, lightness + first);
     }
   } else {
     dispatch_code(p.dtype, [&](auto t) {
