@@ -36,12 +36,12 @@ print(frames, int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_
 """
 
 
-def make_film(path: Path, minutes: int) -> None:
+def make_film(path: Path, frames: int) -> None:
     photographs = [Image.fromarray(getattr(data, name)()) for name in ("astronaut", "coffee", "chelsea")]
     with av.open(str(path), "w") as output:
         stream = output.add_stream("libx264", rate=RATE, options={"preset": "ultrafast", "crf": "20"})
         stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
-        for number in range(minutes * 60 * RATE):
+        for number in range(frames):
             shot, within = divmod(number, SHOT)
             box = (within, within / 2, 300 + within, 180 + within / 2)
             image = photographs[shot % 3].resize(SIZE, Image.Resampling.BOX, box=box).convert("L").convert("RGB")
@@ -61,7 +61,7 @@ def main() -> None:
         peaks: dict[str, list[float]] = {}
         for minutes in MINUTES:
             film, colours = folder / f"{minutes}.mp4", folder / f"{minutes}-colours.mkv"
-            make_film(film, minutes)
+            make_film(film, minutes * 60 * RATE)
             ways = {
                 "automatic, writing a chroma film": {"chroma_to": str(colours)},
                 "painting from it": {"chroma_from": str(colours)},

@@ -413,6 +413,22 @@ def peers_table() -> str:
     return "\n\n".join(parts)
 
 
+def killed_table() -> str:
+    """Films and folders with the published networks: memory over length, killed and resumed."""
+    head = ["", "a clip", "the same 4 times", "ratio", "film killed, resumed", "folder killed, begun again"]
+    parts = []
+    for result in load("killed"):
+        for network in result["networks"].values():
+            film = "the undisturbed, to the bit" if network["film_equal"] else "**another**"
+            apart = network["folder_codes"]
+            folder = "whole" if not apart else f"whole, pictures within {apart} of 255"
+            peaks = [f"{mb:.0f} MB" for mb in network["mb"]]
+            name = f"{network['weights']}, {network['detail']} px"
+            cells = [name, *peaks, f"{network['mb'][1] / network['mb'][0]:.2f}", film, folder]
+            parts.append(f"{table(head, [cells])}\n\n{conditions(network)}")
+    return "\n\n".join(parts)
+
+
 def film_memory_table() -> str:
     """Peak memory by a film's length."""
     parts = []
@@ -436,7 +452,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     },
     "docs/film.md": {"film quality": film_quality_table, "film memory": film_memory_table},
     "docs/steering.md": {"control": control_table},
-    "docs/networks.md": {"peers": peers_table},
+    "docs/networks.md": {"peers": peers_table, "killed": killed_table},
     "docs/engines.md": {"parity": parity_table},
     "docs/training.md": {"train": train_table, "step": step_table},
 }
