@@ -2,9 +2,9 @@
 
 `python -m bench.bench_killed WEIGHTS... --save` colours, each run a process of its own: a folder of pictures and a
 film, then the same killed by SIGKILL and begun again; a clip and the same four times over, whose peaks of memory are
-compared; the long one again, killed after its first part and resumed. What a kill leaves is looked at: nothing unfinished may have a
-final name. The folder comes first, for the first use of a network measures it, which takes memory of its own. The
-results go to bench/results/<machine>-killed.json in place of those of the same weights.
+compared; the long one again, killed after its first part and resumed. What a kill leaves is looked at: nothing
+unfinished may have a final name. The folder comes first, for the first use of a network measures it, which takes memory
+of its own. With `--save` the results go to bench/results/<machine>-killed.json in place of those of the same weights.
 """
 
 from __future__ import annotations
