@@ -421,7 +421,7 @@ def killed_table() -> str:
         for network in result["networks"].values():
             film = "the undisturbed, to the bit" if network["film_equal"] else "**another**"
             apart = network["folder_codes"]
-            folder = "whole" if not apart else f"whole, pictures within {apart} of 255"
+            folder = "whole, equal" if not apart else f"whole, pictures within {apart} of 255"
             peaks = [f"{mb:.0f} MB" for mb in network["mb"]]
             name = f"{network['weights']}, {network['detail']} px"
             cells = [name, *peaks, f"{network['mb'][1] / network['mb'][0]:.2f}", film, folder]
