@@ -25,7 +25,7 @@ from .parity import BOUNDS, DTYPES
 
 
 @contextlib.contextmanager
-def _uncollected() -> Iterator[None]:
+def uncollected() -> Iterator[None]:
     """The exporter makes millions of objects; looking for cycles among them would take a quarter of its time."""
     collects = gc.isenabled()
     gc.disable()
@@ -47,7 +47,7 @@ def to_onnx(generator: Generator, precision: Precision) -> bytes:
     return content if content is not None else _symbolic(generator, precision)
 
 
-@_uncollected()
+@uncollected()
 def quick_onnx(generator: Generator, precision: Precision) -> bytes | None:
     """`to_onnx` in about two seconds; None of a network that only symbols describe, which take ten times as long: many
     bake no size in, so numbers are traced, freed, and tried elsewhere."""
@@ -67,7 +67,7 @@ def quick_onnx(generator: Generator, precision: Precision) -> bytes | None:
     return _finished(model, generator, precision)
 
 
-@_uncollected()
+@uncollected()
 def _symbolic(generator: Generator, precision: Precision) -> bytes:
     tried = _tried(precision)
     model = _trace(generator, tried, symbolic=True)
@@ -111,7 +111,7 @@ def _trace(generator: Generator, precision: Precision, *, symbolic: bool) -> Any
         dim = torch.export.Dim
         shapes = ({0: dim("n"), 2: side * dim("h"), 3: side * dim("w")},)
     try:
-        with _quiet(), torch.no_grad():
+        with quiet(), torch.no_grad():
             program = torch.onnx.export(
                 InPrecision(generator.model, DTYPES[precision]),
                 (torch.rand(2, 1, 2 * side, 3 * side) * 100,),
@@ -130,7 +130,7 @@ def _trace(generator: Generator, precision: Precision, *, symbolic: bool) -> Any
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """The exporter tells of every package that it could have used, and of every step of its optimiser that it left."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript")]
     levels = [logger.level for logger in loggers]

@@ -63,9 +63,10 @@ class Hints(nn.Module):
         looks = looks.flatten(2)
         rows, columns = (torch.arange(side, device=here.device) / 16 for side in (h, w))
         places = torch.cartesian_prod(rows, columns)
+        distances = (places[:, None] - places).square().sum(2).sqrt()  # torch.cdist is not exported to ONNX
         given = here[:, 2:].flatten(2)
         score = self.sharpness.float() * looks.transpose(1, 2) @ looks
-        score = score - self.distance.float() * torch.cdist(places, places) + given.clamp(min=1e-8).log()
+        score = score - self.distance.float() * distances + given.clamp(min=1e-8).log()
         share = torch.cat([score, self.none.float().expand(n, h * w, 1)], 2).softmax(2)[..., :-1] * given.gt(0)
         colours = torch.cat([here[:, :2] / here[:, 2:].clamp(min=1e-6), torch.ones_like(here[:, 2:])], 1).flatten(2)
         return (share @ colours.transpose(1, 2)).transpose(1, 2).reshape(n, 3, h, w)

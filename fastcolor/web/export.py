@@ -40,10 +40,10 @@ def web_export(options: PortableOptions) -> dict[str, int]:
         raise FileExistsError(f"{out}: holds files already; --overwrite replaces those of an earlier export")
     check_folder(out)
     runtime = _runtime(options.runtime)
-    network, facts = _network(options)
+    networks, facts = _network(options)
     files = {path.name: path.read_bytes() for path in sorted(PAGE.iterdir()) if path.is_file()}
     files |= {f"ort/{name}": (runtime / name).read_bytes() for name in _FILES}
-    files |= {"net.onnx": network, "net.json": json.dumps(facts).encode()}
+    files |= {**networks, "net.json": json.dumps(facts).encode()}
     # What a browser keeps for later visits is told by the service worker; its name changes when any file does.
     digest = hashlib.sha256()
     for name, content in sorted(files.items()):
@@ -59,8 +59,8 @@ def web_export(options: PortableOptions) -> dict[str, int]:
     return {name: len(content) for name, content in files.items()}
 
 
-def _network(options: PortableOptions) -> tuple[bytes, dict[str, object]]:
-    """The network as ONNX, and how it wants to be used."""
+def _network(options: PortableOptions) -> tuple[dict[str, bytes], dict[str, object]]:
+    """The network as ONNX files by their names, and how it wants to be used."""
     from ..engines.exported import Exported
     from ..engines.files import exported, shipped_path
     from ..engines.load import load
@@ -76,10 +76,16 @@ def _network(options: PortableOptions) -> tuple[bytes, dict[str, object]]:
         raise ValueError(f"precision: int8 is there for the default weights alone, got {str(options.weights)!r}")
     else:
         content = small.read_bytes() if small.exists() and options.precision != "fp32" else exported(generator, "fp32")
+    networks = {"net.onnx": content}
+    if options.hints:
+        from ..engines.split import split_onnx
+
+        networks["features.onnx"], networks["colours.onnx"] = split_onnx(generator)
     points = None
     if generator.kind == "classifier":
         points = (generator.palette or Palette.grid()).points.flatten().tolist()
-    return content, {
+    return networks, {
+        "hints": options.hints,
         "kind": generator.kind,
         "points": points,
         "temperature": generator.temperature,

@@ -26,6 +26,7 @@ from fastcolor.engines.load import load
 from fastcolor.engines.onnx import OnnxEngine
 from fastcolor.engines.parity import BOUNDS, compare, photographs
 from fastcolor.engines.quantize import to_int8
+from fastcolor.engines.split import split_onnx
 from fastcolor.engines.tracing import to_onnx
 from fastcolor.models import weights
 from fastcolor.models.generator import ENGINES, Generator
@@ -48,6 +49,11 @@ def fresh(name: str) -> Generator:
     with torch.no_grad():
         model(torch.rand(2, 1, 2 * model.stride, 2 * model.stride) * 100)
     return weights_of(model, name)
+
+
+def test_a_network_that_follows_no_hints_is_not_exported_with_them() -> None:
+    with pytest.raises(ValueError, match="hints: need the default network in torch, got eccv16"):
+        split_onnx(fresh("eccv16"))
 
 
 # Each of these takes minutes and gigabytes to export, more than a test may.

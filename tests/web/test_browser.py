@@ -364,10 +364,11 @@ def portable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Ca
 
     folder = tmp_path_factory.mktemp("portable")
     try:
-        for precision in ("int8", "fp32"):
-            web_export(PortableOptions(out=folder / precision, precision=precision))
+        files = web_export(PortableOptions(out=folder / "int8", hints=True))
+        web_export(PortableOptions(out=folder / "fp32", precision="fp32"))
     except ValueError as error:
         pytest.skip(f"ONNX Runtime Web cannot be had here: {error}")
+    assert sum(files.values()) < 25e6 and not (folder / "fp32" / "features.onnx").exists()
 
     class Quiet(SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
@@ -384,6 +385,56 @@ def portable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Ca
     yield f"http://127.0.0.1:{host.server_port}/", off
     off()
     thread.join()
+
+
+def test_the_page_without_a_server_follows_a_hint(
+    browser: playwright.Browser, portable: tuple[str, Callable[[], None]], tmp_path: Path
+) -> None:
+    image = Image.open(DEMO / "coffee.jpg").convert("L")
+    image.save(tmp_path / "coffee.png")
+    context = browser.new_context(service_workers="block")  # which would fetch all files beforehand
+    page = context.new_page()
+    wrong: list[str] = []
+    asked: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url.rpartition("/")[2]))
+    page.goto(f"{portable[0]}int8/")
+    page.locator("#files").set_input_files(str(tmp_path / "coffee.png"))
+    page.locator("#grid li.ready button").click(timeout=60000)
+    stage, marks = page.locator("#stage"), page.locator("#marks span:not(.cross)")
+
+    def shown() -> np.ndarray:
+        data = page.evaluate("document.getElementById('after').toDataURL().split(',')[1]")
+        return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")).astype(int)
+
+    before = shown()
+    page.get_by_role("button", name="Set colours").click()
+    slide(page, "#color", "#1040e0")
+    slide(page, "#radius", 0.05)
+    assert "net.onnx" in asked and "features.onnx" not in asked  # what nobody needs is not fetched
+    box = stage.bounding_box()
+    x, y = 0.8, 0.3  # of the picture, which is as high as the stage and lies in its middle
+    left = (box["width"] - box["height"] * 1.5) / 2
+    painted(page, lambda: stage.click(position={"x": left + x * box["height"] * 1.5, "y": y * box["height"]}))
+    hinted = shown()
+    blue = [(one[110:130, 470:490, 2] - one[110:130, 470:490, 0]).mean() for one in (before, hinted)]
+    assert blue[1] > max(blue[0], 0) + 60, blue
+    colorizer = fastcolor.Colorizer(engine="torch")
+    told = [fastcolor.Hint(x, y, "#1040e0", radius=0.05)]
+    difference = np.abs(hinted - np.asarray(colorizer.colours(colorizer.features(image), told)))
+    assert difference.mean() < 2 < np.abs(hinted - before).mean()
+    assert marks.count() == 1 and page.locator("#status").inner_text() == "" and "colours.onnx" in asked
+    painted(page, page.get_by_role("button", name="Undo").click)
+    assert marks.count() == 0 and np.array_equal(shown(), before)
+    painted(page, lambda: page.keyboard.press("Control+Shift+z"))
+    assert np.array_equal(shown(), hinted)
+    stage.press("ArrowRight")
+    painted(page, lambda: stage.press("Enter"))  # at the cross
+    assert marks.count() == 2
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.screenshot(path="/tmp/webx_phone.png")
+    context.close()
+    assert not wrong
 
 
 def test_the_page_without_a_server_paints_as_the_package_does_and_offline(
@@ -415,6 +466,7 @@ def test_the_page_without_a_server_paints_as_the_package_does_and_offline(
     for name, image in pictures.items():
         theirs = coloured(name)
         assert color(theirs) > 5 and np.abs(theirs - np.asarray(exact(image))).max() <= 2, name
+    assert not page.locator("#hints").is_visible()  # nobody asked for them there
     painted(page, lambda: slide(page, "#saturation", 0))
     with page.expect_download() as download:
         page.get_by_role("button", name="Save as PNG").click()

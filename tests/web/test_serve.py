@@ -687,7 +687,8 @@ def test_a_folder_of_the_machine_and_the_end(tmp_path: Path) -> None:
 
 
 def test_a_work_folder_keeps_what_was_said(tmp_path: Path) -> None:
-    work, album, begin = tmp_path / "work", tmp_path / "album", ["serve", "--engine", "torch", "--work"]
+    begin = ["serve", "--engine", "torch", "--weights", random_net(tmp_path), "--work"]
+    work, album = tmp_path / "work", tmp_path / "album"
     album.mkdir()
     (album / "mine.png").write_bytes(gray(seed=2))
     two_shots(album / "two.mp4")

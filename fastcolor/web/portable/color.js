@@ -109,6 +109,45 @@ export function decoded(output, places, net, temperature) {
   return ab;
 }
 
+/** [a, b] of Lab of a colour, "#rrggbb". */
+function chromaOf(color) {
+  const [r, g, b] = [1, 3, 5].map((at) => LINEAR[parseInt(color.slice(at, at + 2), 16)]);
+  const fx = cieF((0.412453 * r + 0.35758 * g + 0.180423 * b) / 0.950456);
+  const fy = cieF(0.212671 * r + 0.71516 * g + 0.072169 * b);
+  const fz = cieF((0.019334 * r + 0.119193 * g + 0.950227 * b) / 1.088754);
+  return [500 * (fx - fy), 200 * (fy - fz)];
+}
+
+/**
+ * What the network takes of hints, [ab (2 * h * w), mask (h * w)]: discs and strokes of a radius in parts of the shorter
+ * side; the later one counts. hints: {points: [[x, y], ...], color, radius}, places from 0 to 1.
+ */
+export function hintPlanes(hints, net, [h, w]) {
+  const ab = new Float32Array(2 * h * w), mask = new Float32Array(h * w);
+  for (const { points, color, radius } of hints) {
+    const [a, b] = chromaOf(color).map((value) => value / (net.saturation || 1));
+    const places = points.map(([x, y]) => [Math.min(Math.floor(y * h), h - 1), Math.min(Math.floor(x * w), w - 1)]);
+    const reach = (radius * Math.min(h, w)) ** 2;
+    for (let row = 0; row < h; row += 1) {
+      for (let column = 0; column < w; column += 1) {
+        let away = (row - places[0][0]) ** 2 + (column - places[0][1]) ** 2;
+        for (let i = 1; i < places.length; i += 1) {
+          const [top, left] = places[i - 1], down = places[i][0] - top, across = places[i][1] - left;
+          const along = ((row - top) * down + (column - left) * across) / Math.max(down * down + across * across, 1);
+          const share = clamp(along, 0, 1);
+          away = Math.min(away, (row - top - share * down) ** 2 + (column - left - share * across) ** 2);
+        }
+        if (away > reach) continue;
+        const at = row * w + column;
+        ab[at] = a;
+        ab[h * w + at] = b;
+        mask[at] = 1;
+      }
+    }
+  }
+  return [ab, mask];
+}
+
 /** The share of a chroma that a lightness can have: none in black and in white. */
 function chromaShare(lightness) {
   const x = clamp(Math.min((lightness - 1) / 8, 98.25 - lightness), 0, 1);

@@ -1,5 +1,7 @@
 // The page of pictures without a server: files in, a worker that colours them, PNG out.
 
+import { allowHints, openHints } from "./hints.js";
+
 const $ = (id) => document.getElementById(id);
 const MOST = 40e6; // pixels of a picture: more does not fit into every browser's memory
 const pictures = new Map(); // id -> {name, picture: {pixels, height, width}, card, look, result}
@@ -12,7 +14,10 @@ let own = 0.38;
 const say = (words) => ($("status").textContent = words);
 
 worker.addEventListener("message", ({ data }) => {
-  if (data.ready) return say("");
+  if (data.ready) {
+    if (data.hints) allowHints(hinted);
+    return say("");
+  }
   if (data.failed) return say(`The network cannot be loaded: ${data.failed}`);
   const done = asked.get(data.ticket);
   asked.delete(data.ticket);
@@ -75,7 +80,7 @@ async function take(files) {
       card.append(button);
       $("grid").append(card);
       $("empty").hidden = true;
-      pictures.set(id, { name: file.name, picture, card, look: { temperature: null, saturation: 1 } });
+      pictures.set(id, { name: file.name, picture, card, look: { temperature: null, saturation: 1, hints: [] } });
       put(canvas, gray(picture));
       await paint(id);
       card.className = "ready";
@@ -101,10 +106,11 @@ async function repaint() {
   again = true;
   if (busy) return;
   busy = true;
-  while (again) {
+  while (again && open !== null) {
     again = false;
     try {
       await paint(open);
+      say("");
     } catch (error) {
       say(error.message);
     }
@@ -124,6 +130,7 @@ function show(id) {
   $("saturation").value = item.look.saturation;
   $("temperature").value = item.look.temperature ?? own;
   split();
+  openHints(id, item.look.hints);
   $("split").focus();
   $("viewer").scrollIntoView({ block: "nearest" });
 }
@@ -156,8 +163,13 @@ for (const name of ["saturation", "temperature"]) {
     repaint();
   });
 }
+function hinted(list) {
+  pictures.get(open).look.hints = list;
+  say("Painting …");
+  repaint();
+}
 $("own").addEventListener("click", () => {
-  pictures.get(open).look = { temperature: null, saturation: 1 };
+  Object.assign(pictures.get(open).look, { temperature: null, saturation: 1 });
   show(open);
   repaint();
 });
