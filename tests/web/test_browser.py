@@ -431,8 +431,6 @@ def test_the_page_without_a_server_follows_a_hint(
     stage.press("ArrowRight")
     painted(page, lambda: stage.press("Enter"))  # at the cross
     assert marks.count() == 2
-    page.set_viewport_size({"width": 390, "height": 844})
-    page.screenshot(path="/tmp/webx_phone.png")
     context.close()
     assert not wrong
 
