@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d, interpolate, max_pool2d
 
 
 def random_hints(ab: Tensor, random: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -81,3 +82,70 @@ def random_strokes(
             hints[picture, :, rows, columns] = colour[:, None, None]
             mask[picture, 0, rows, columns] = 1
     return hints, mask
+
+
+def random_objects(
+    lab: Tensor, random: np.random.Generator, *, share: float = 0.2
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Give an object another colour in some of the pictures and tell it; strokes of what is true then, as ever.
+
+    Pictures alone teach that a told colour is a sign of all others: who tells a green lawn gets a bluer sky. An object
+    whose colour was drawn from somewhere else says nothing of what is around it, so a network learns to follow what it
+    is told within the object's edges and to leave the rest as it is.
+
+    Args:
+        lab: (N, 3, H, W) as the network sees it, H and W multiples of 4. random: what decides. share: of the pictures
+            that get such an object: what is connected, of one lightness and of one colour, and covers 1 to 50 %.
+
+    Returns:
+        (lab, (hints, mask)): the pictures with these objects, and what is told as `random_strokes` has it, with 1 to 3
+        points more on each such object.
+
+    Example:
+        >>> lab, (hints, mask) = random_objects(torch.ones(2, 3, 64, 64), np.random.default_rng(0))
+        >>> lab.shape, hints.shape, mask.shape
+        (torch.Size([2, 3, 64, 64]), torch.Size([2, 2, 64, 64]), torch.Size([2, 1, 64, 64]))
+    """
+    lab = lab.clone()
+    n, _, height, width = lab.shape
+    cells = avg_pool2d(lab, 4)
+    high, wide = cells.shape[2:]
+    points: list[tuple[int, int, int, float]] = []
+    for picture in np.flatnonzero(random.random(n) < share):
+        y, x = int(random.integers(high)), int(random.integers(wide))
+        inside = _object(cells[picture], y, x)
+        if not 0.01 <= float(inside.mean()) <= 0.5:
+            continue
+        # A colour that some pixel of about this lightness has in another picture: one that exists.
+        others, ys, xs = random.integers(n, size=16), random.integers(high, size=16), random.integers(wide, size=16)
+        found = cells[others, :, ys, xs]
+        colour = found[(found[:, 0] - cells[picture, 0, y, x]).abs().argmin(), 1:]
+        mean = (cells[picture, 1:] * inside).sum((1, 2)) / inside.sum()
+        inside_full = interpolate(inside[None, None], scale_factor=4.0)[0, 0]
+        lab[picture, 1:] += (colour - mean)[:, None, None] * inside_full
+        places = inside.nonzero().cpu().numpy()
+        for row, column in places[random.integers(len(places), size=random.integers(1, 4))]:
+            at = 4 * int(row) + int(random.integers(4)), 4 * int(column) + int(random.integers(4))
+            points.append((int(picture), *at, float(np.exp(random.uniform(np.log(0.01), np.log(0.04))))))
+    hints, mask = random_strokes(lab[:, 1:], random)
+    for picture, y, x, radius in points:
+        reach = radius * min(height, width)
+        rows = slice(max(round(y - reach), 0), round(y + reach) + 1)
+        columns = slice(max(round(x - reach), 0), round(x + reach) + 1)
+        hints[picture, :, rows, columns] = lab[picture, 1:, y, x, None, None]
+        mask[picture, 0, rows, columns] = 1
+    return lab, (hints, mask)
+
+
+def _object(cells: Tensor, y: int, x: int) -> Tensor:
+    """(h, w), 1 where one comes from (y, x) without a step off its lightness (15 units) and colour (10 units)."""
+    away = cells - cells[:, y, x, None, None]
+    like = ((away[0].abs() < 15) & (away[1:].norm(dim=0) < 10)).float()
+    inside = torch.zeros_like(like)
+    inside[y, x] = 1
+    reached = 0
+    while (count := int(inside.sum())) > reached:
+        reached = count
+        for _ in range(4):
+            inside = max_pool2d(inside[None], 3, 1, 1)[0] * like
+    return inside

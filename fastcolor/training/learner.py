@@ -21,12 +21,19 @@ from ..models.efficientnet import depthwise
 from ..models.generator import decode
 from ..palette import Palette
 from .checkpoints import Checkpoint
-from .hints import random_hints, random_strokes
+from .hints import random_hints, random_objects, random_strokes
 from .losses import Objective, discriminator_loss, shrink
 from .presets import Optimiser, Preset, Stage
 from .processes import Processes
 
 Painted = tuple[Tensor | None, Tensor | None]  # (logits, ab) of a piece of a batch, what there is of them
+
+
+class Piece(NamedTuple):
+    """A part of a batch that goes through the networks at once: (n, 3, H, W), and the (hints, mask) told of it."""
+
+    lab: Tensor
+    hints: tuple[Tensor, Tensor] | None
 
 
 @dataclass(frozen=True)
@@ -165,17 +172,17 @@ class Learner:
             block.eval()  # they keep their statistics too
 
         step = Step(stage, rate * stage.optimiser.learning_rate, {}, _buffers(self.model))
-        pieces = lab.chunk(self._accumulate)
+        pieces = [self._piece(part, number, stage) for number, part in enumerate(lab.chunk(self._accumulate))]
         painted = self._teach_discriminator(pieces, objective, step) if objective.adversarial else None
         phase.optimiser.zero_grad(set_to_none=True)
         for number, piece in enumerate(pieces):
             logits, made = painted or self._paint(piece, number, objective)
             if watch is not None and number == 0:  # before the loss, which may overwrite logits
                 with torch.no_grad():
-                    watch(self._colours(logits, made), piece[:, 1:])
-            scores, features = self._judge(piece, made, objective) if objective.adversarial else (None, None)
-            loss, terms = objective(made, logits, piece[:, 1:], scores, features, piece[:, :1])
-            share = len(piece) / len(lab)
+                    watch(self._colours(logits, made), piece.lab[:, 1:])
+            scores, features = self._judge(piece.lab, made, objective) if objective.adversarial else (None, None)
+            loss, terms = objective(made, logits, piece.lab[:, 1:], scores, features, piece.lab[:, :1])
+            share = len(piece.lab) / len(lab)
             self._scaler.scale(loss * share if share < 1 else loss).backward()
             for name, value in {"loss": loss, **terms}.items():
                 step.add(name, share * value)
@@ -234,20 +241,28 @@ class Learner:
         of_it = _optimiser(discriminator, preset, replace(settings, encoder_learning_rate=None))
         return Phase(first, end, optimiser, Adversary(discriminator, of_it))
 
-    def _paint(self, lab: Tensor, piece: int, objective: Objective) -> Painted:
-        """(logits, ab) that the generator makes of a piece of this step's batch, with noise that these determine."""
+    def _piece(self, lab: Tensor, number: int, stage: Stage) -> Piece:
+        """A part of this step's batch, its colours as they are to be learnt, with hints that its number determines."""
+        random = np.random.default_rng((self._seed, 3, self.step, self._processes.rank, number))
+        if stage.hints == "objects":
+            return Piece(*random_objects(lab, random))
+        if stage.hints is None:
+            return Piece(lab, None)
+        return Piece(lab, (random_hints if stage.hints == "patches" else random_strokes)(lab[:, 1:], random))
+
+    def _paint(self, piece: Piece, number: int, objective: Objective) -> Painted:
+        """(logits, ab) that the generator makes of a piece of the batch, with noise that its number determines."""
         rank, stage = self._processes.rank, self.preset.stage(self.step)
-        torch.manual_seed(_noise_seed(self._seed, self.step, rank, piece))
+        torch.manual_seed(_noise_seed(self._seed, self.step, rank, number))
         extra: dict[str, Any] = {}
         if stage.trunk is not None:
             extra["trunk"] = stage.trunk
-        if stage.hints:
-            simulate = random_hints if stage.hints == "patches" else random_strokes
-            extra["hints"] = simulate(lab[:, 1:], np.random.default_rng((self._seed, 3, self.step, rank, piece)))
+        if piece.hints is not None:
+            extra["hints"] = piece.hints
         if self.model.kind == "regressor" and objective.needs_logits:
             extra["both"] = True
         with self._autocast():
-            output = self._forward(lab[:, :1], **extra)
+            output = self._forward(piece.lab[:, :1], **extra)
         if isinstance(output, tuple):
             return output
         if self.model.kind != "classifier":
@@ -261,7 +276,7 @@ class Learner:
             made = decode(logits, "classifier", self.palette, self.preset.temperature)
         return made
 
-    def _teach_discriminator(self, pieces: tuple[Tensor, ...], objective: Objective, step: Step) -> Painted | None:
+    def _teach_discriminator(self, pieces: list[Piece], objective: Objective, step: Step) -> Painted | None:
         """A step of the discriminator. Returns what was painted for it, for the generator's turn, if that is one piece;
         several are painted again there, with the same noise."""
         adversary = self._phase.adversary
@@ -269,17 +284,17 @@ class Learner:
         discriminator, optimiser = adversary.network, adversary.optimiser
         discriminator.requires_grad_(True)
         optimiser.zero_grad(set_to_none=True)
-        before, count = _buffers(discriminator), sum(map(len, pieces))
+        before, count = _buffers(discriminator), sum(len(piece.lab) for piece in pieces)
         for number, piece in enumerate(pieces):
             with torch.set_grad_enabled(len(pieces) == 1):
                 logits, made = self._paint(piece, number, objective)
             assert made is not None
-            true = shrink(piece, made, self.preset.target)
+            true = shrink(piece.lab, made, self.preset.target)
             with self._autocast():
                 fake_scores = discriminator(true[:, :1], made.detach())
                 real_scores = discriminator(true[:, :1], true[:, 1:])
             loss = discriminator_loss(real_scores.float(), fake_scores.float(), objective.gan_kind)
-            share = len(piece) / count
+            share = len(piece.lab) / count
             self._scaler.scale(loss * share).backward()
             step.add("discriminator", share * loss)
         self._processes.average_gradients(discriminator.parameters())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from fastcolor.training.hints import random_hints, random_strokes
+from fastcolor.training.hints import random_hints, random_objects, random_strokes
 
 
 def test_they_are_as_published() -> None:
@@ -81,3 +81,41 @@ def test_points_to_measure_by_are_true_and_as_many_as_asked_for() -> None:
         assert all(bool((flat == colour).all(1).any()) for colour in of_one)
     first, again = (random_strokes(ab, np.random.default_rng(5)) for _ in range(2))
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+def test_objects_of_another_colour_are_whole_and_told() -> None:
+    n, side = 60, 64
+    lab = torch.zeros(n, 3, side, side)
+    lab[:, 0, :, :32], lab[:, 0, :, 32:] = 30, 70  # two objects, each in a colour of its own
+    lab[:, 1:] = (torch.randn(n, 2, 1, 2) * 30).repeat_interleave(32, 3).expand(-1, -1, side, -1)
+    made, (hints, mask) = random_objects(lab, np.random.default_rng(0), share=1.0)
+    assert torch.equal(made[:, 0], lab[:, 0])
+    changed = (made[:, 1:] - lab[:, 1:]).norm(dim=1) > 0.1
+    left, right = changed[:, :, :32].flatten(1), changed[:, :, 32:].flatten(1)
+    assert bool((left.all(1) | ~left.any(1)).all()) and bool((right.all(1) | ~right.any(1)).all())
+    moved = left.any(1) | right.any(1)
+    assert 40 <= int(moved.sum()) < n and not bool((left.any(1) & right.any(1)).any())
+    told = (changed & (mask[:, 0] == 1)).flatten(1).any(1)
+    assert bool(told[moved].all())  # what was changed is told
+    middle = (hints - made[:, 1:]).norm(dim=1) < 1e-4
+    assert bool((middle & changed & (mask[:, 0] == 1)).flatten(1).any(1)[moved].all())  # as it is now
+    again, _ = random_objects(lab, np.random.default_rng(0), share=1.0)
+    assert torch.equal(made, again)
+
+
+def test_an_object_ends_where_its_lightness_or_colour_does() -> None:
+    lab = torch.zeros(1, 3, 64, 64)
+    lab[:, 0], lab[:, 0, 16:48, 16:48] = 20, 60
+    lab[:, 1, 16:48, 32:48] = 40
+    lab[:, 0, 0:8, 0:8] = 60  # like the square, and apart from it
+    seen = set()
+    for seed in range(40):
+        made, _ = random_objects(lab.expand(4, -1, -1, -1), np.random.default_rng(seed), share=0.3)
+        for one in (made[:, 1:] - lab[:, 1:]).norm(dim=1) > 0.1:
+            seen.add(
+                tuple(int(v) for v in (one.sum(), one[:8, :8].sum(), one[16:48, 16:32].sum(), one[16:48, 32:48].sum()))
+            )
+    whole = 64 * 64 - 32 * 32 - 64
+    assert (
+        seen <= {(0, 0, 0, 0), (64, 64, 0, 0), (512, 0, 512, 0), (512, 0, 0, 512), (whole, 0, 0, 0)} and len(seen) >= 3
+    )
