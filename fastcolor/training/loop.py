@@ -23,7 +23,7 @@ from .prepare import Run
 from .presets import Preset, View
 from .processes import Processes
 from .sheet import sample_sheet
-from .watches import GrayData, GrayWatch, Interrupted, Stopped, killed_readers
+from .watches import GrayData, GrayWatch, Interrupted, SilentWatch, Stopped, killed_readers
 
 _WATCH_EVERY = 50  # steps between looks at how colourful the network is
 _MOST_SKIPPED = 10  # steps in a row that change nothing
@@ -32,7 +32,7 @@ _MOST_SKIPPED = 10  # steps in a row that change nothing
 def take_steps(run: Run, options: TrainOptions, board: Any) -> dict[str, float]:
     """Take all steps that are left. Returns the means over the last hundred. board: as `Log` takes it."""
     preset, learner, folder, group, device = run.preset, run.learner, run.folder, run.group, run.learner.device
-    watch, gray_data, in_a_row = GrayWatch(), GrayData(len(run.crops.items)), 0
+    watch, silent, gray_data, in_a_row = GrayWatch(), SilentWatch(), GrayData(len(run.crops.items)), 0
     feed = batches(run.crops, _requests(preset, learner.step, group), options.workers, pin_memory=device.type == "cuda")
     with (
         folder.log(learner.step, preset.steps, board) as log,
@@ -80,6 +80,8 @@ def take_steps(run: Run, options: TrainOptions, board: Any) -> dict[str, float]:
             if last or (number % options.checkpoint_every == 0 and not in_a_row):
                 parts, facts = learner.state()
                 folder.save_checkpoint(number, parts, {**facts, "skipped": sorted(run.skipped)})
+                if warning := silent.warning(learner.average.eval(), lab[:8, :1], number):
+                    log.warn(warning)
             if last or number % (options.sheet_every or options.checkpoint_every) == 0:
                 draw = partial(sample_sheet, learner.average, rgb[:8], learner.palette, preset.temperature)
                 folder.save_sheet(number, draw)

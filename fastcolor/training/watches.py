@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from .checkpoints import TrainingError, describe_last
 
@@ -38,6 +39,47 @@ class GrayWatch:
             f"step {step}: the colours are going gray, at {100 * self.ratio:.0f} % of the pictures' chroma; a "
             "rebalanced cross entropy or a discriminator keeps them up"
         )
+
+
+class SilentWatch:
+    """Notices layers that answer the same to every picture: their ReLUs have died, and nothing behind them learns.
+
+    A network colours on without them, so that no loss tells.
+    """
+
+    def __init__(self) -> None:
+        self._told = False
+
+    def warning(self, network: nn.Module, lightness: Tensor, step: int) -> str | None:
+        """Look at what every layer of a network in evaluation mode makes of L (N, 1, H, W); a sentence, once."""
+        if self._told or not (silent := silent_layers(network, lightness)):
+            return None
+        self._told = True
+        return (
+            f"step {step}: {', '.join(silent[:3])}{', ...' if silent[3:] else ''} answer the same to every picture: "
+            "lower the learning rate, or begin anew with another seed"
+        )
+
+
+def silent_layers(network: nn.Module, lightness: Tensor) -> list[str]:
+    """Names of the layers with maps (more than one place) of one and the same value throughout a batch (N, 1, H, W)."""
+    silent: list[str] = []
+
+    def look(name: str) -> Callable[[nn.Module, object, object], None]:
+        def hook(_: nn.Module, __: object, made: object) -> None:
+            if isinstance(made, Tensor) and made.dim() == 4 and made[0, 0].numel() > 1 and made.amin() == made.amax():
+                silent.append(name)
+
+        return hook
+
+    hooks = [module.register_forward_hook(look(name)) for name, module in network.named_modules() if name]
+    try:
+        with torch.no_grad():
+            network(lightness)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return silent
 
 
 class GrayData:
