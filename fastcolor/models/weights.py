@@ -55,17 +55,18 @@ def save(
     """Write a generator's weights, whole or not at all.
 
     Args:
-        path: ends in `.safetensors`; an existing file is replaced. model: its state is written as float16. The rest:
-            see `Generator`.
+        path: ends in `.safetensors`; an existing file is replaced. model: its state is written as float16, tensors with
+            values beyond float16's range as float32. The rest: see `Generator`.
+
+    Raises:
+        ValueError: another ending, or a value that is not finite.
     """
     path = Path(path)
     if path.suffix != ".safetensors":
         raise ValueError(f"path: must end in .safetensors, got {str(path)!r}")
-    state = {
-        key: (value.half() if value.is_floating_point() else value).contiguous().cpu()
-        for key, value in model.state_dict().items()
-        if not key.endswith("num_batches_tracked")
-    }
+    whole = {key: value for key, value in model.state_dict().items() if not key.endswith("num_batches_tracked")}
+    _check_finite(whole, "model: must be finite")
+    state = {key: (value.half() if _fits_half(value) else value).contiguous().cpu() for key, value in whole.items()}
     facts = Generator.of(
         model, name, options, palette, temperature=temperature, size=size, saturation=saturation, card=card
     ).facts()
@@ -140,8 +141,22 @@ def _published_palette(last: Tensor) -> Palette:
     )
 
 
+def _fits_half(value: Tensor) -> bool:
+    """A variance of BatchNorm may be beyond it, and infinite it would silence its layer without a word."""
+    return value.is_floating_point() and bool((value.abs() <= torch.finfo(torch.float16).max).all())
+
+
+def _check_finite(state: dict[str, Tensor], what: str) -> None:
+    bad = [key for key, value in state.items() if value.is_floating_point() and not value.isfinite().all()]
+    if bad:
+        raise ValueError(f"{what}, got infinite values or NaN in {', '.join(bad[:3])}{', ...' if bad[3:] else ''}")
+
+
 def _fill(model: nn.Module, state: dict[str, Tensor]) -> None:
     check_state(model, state, "must be its state dict")
+    # Files of the first default network have infinite variances where float16 could not hold them: silent channels.
+    variances = {key for key in state if key.endswith("running_var") and not state[key].isnan().any()}
+    _check_finite({key: value for key, value in state.items() if key not in variances}, "must be finite")
     model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()}, strict=False)
 
 
