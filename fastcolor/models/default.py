@@ -1,6 +1,6 @@
 """The default generator: EfficientNet-Lite0's trunk, a small U-Net decoder, colour logits at quarter size, and hints.
 
-4.3 M parameters. Trained from ImageNet weights it knows things by their looks, which is most of what colouring needs;
+4.7 M parameters. Trained from ImageNet weights it knows things by their looks, which is most of what colouring needs;
 depthwise filters keep it fast on a CPU. Hints enter behind the trunk, whose features are so computed once a picture,
 however often somebody changes their mind about a colour.
 """
@@ -103,9 +103,11 @@ class DefaultGenerator(nn.Module):
         self.encoder = EfficientNetLite0(1)
         wide, middle, narrow = widths
         quarter, eighth, sixteenth, deepest = LEVELS.values()
-        self.scene = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(deepest, wide, 1))  # what is this a picture of?
         self.enter_32 = ConvNormAct(deepest, wide, 1)
-        self.mix_32 = Residual(wide)
+        # What is this a picture of? Asked of what is normalised: of the trunk's own maps, whose means are far from 0,
+        # the first steps made such large answers that every ReLU behind them was silent, for good.
+        self.scene = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(wide, wide, 1))
+        self.mix_32 = nn.Sequential(Residual(wide), Residual(wide))
         self.skip_16 = ConvNormAct(sixteenth, wide, 1)
         self.mix_16 = Residual(wide)
         self.enter_8 = ConvNormAct(wide, middle, 1)
@@ -132,7 +134,8 @@ class DefaultGenerator(nn.Module):
                 nothing is known, to 1, ab is to be followed.
         """
         quarter, eighth, sixteenth, deepest = features
-        x = self.mix_32(self.enter_32(deepest) + self.scene(deepest))
+        x = self.enter_32(deepest)
+        x = self.mix_32(x + self.scene(x))
         x = _up(x) + self.skip_16(sixteenth)
         if hints is not None:
             _check(hints, quarter)

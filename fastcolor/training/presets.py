@@ -119,9 +119,10 @@ Term = CrossEntropy | L1 | Gan | FeatureMatching | Own
 class Stage:
     """A part of training, up to the share `until` of all steps.
 
-    hints: true colours go into the network too, as simulated user hints: "patches" of `hints.random_hints` or "strokes"
-    of `hints.random_strokes`. old: share of the pictures that the network sees as old film would show them. trunk: of
-    `siggraph17`, the answer whose losses its shared layers learn from; None: both.
+    hints: true colours go into the network too, as simulated user hints: "patches" of `hints.random_hints`, "strokes"
+    of `hints.random_strokes`, or these and "objects" in colours of elsewhere, of `hints.random_objects`. old: share of
+    the pictures that the network sees as old film would show them. trunk: of `siggraph17`, the answer whose losses its
+    shared layers learn from; None: both.
     """
 
     until: float
@@ -129,7 +130,7 @@ class Stage:
     view: View
     losses: tuple[Term, ...]
     optimiser: Optimiser
-    hints: Literal["patches", "strokes"] | None = None
+    hints: Literal["patches", "strokes", "objects"] | None = None
     old: float = 0.0
     trunk: Literal["classes", "colours"] | None = None
 
@@ -215,34 +216,25 @@ _DEFAULT_OPTIMISER = Optimiser(
 _GAN_ADAM = Optimiser(2e-4, betas=(0.5, 0.999))
 
 PRESETS: dict[str, Preset] = {
-    # Rare colours weigh by a square root until the network knows what things look like, and in full at the end.
+    # Small crops until the network knows what things look like, then larger ones.
     "default": Preset(
         model="default",
-        steps=11_300,
+        steps=9_000,
         stages=(
-            Stage(40 / 113, 32, View(128, 0.5, 1.0), (CrossEntropy(alpha=0.5),), _DEFAULT_OPTIMISER, "strokes", 0.35),
-            Stage(80 / 113, 16, View(192, 0.6, 1.0), (CrossEntropy(alpha=0.5),), _DEFAULT_OPTIMISER, "strokes", 0.35),
-            Stage(
-                1.0,
-                16,
-                View(192, 0.6, 1.0),
-                (CrossEntropy(),),
-                replace(_DEFAULT_OPTIMISER, learning_rate=5e-4, encoder_learning_rate=1.5e-4, warmup=100),
-                "strokes",
-                0.2,
-            ),
+            Stage(0.4, 32, View(128, 0.5, 1.0), (CrossEntropy(alpha=0.65),), _DEFAULT_OPTIMISER, "objects", 0.25),
+            Stage(1.0, 16, View(192, 0.6, 1.0), (CrossEntropy(alpha=0.65),), _DEFAULT_OPTIMISER, "objects", 0.25),
         ),
         encoder="encoder.",
         freeze=4,
         keep_statistics=True,
         keep_filters=True,
         ema=0.999,
-        shift=-0.35,
+        shift=-0.1,
         temperature=0.4,
         saturation=0.9,
     ),
     # For weights that know much already: a tenth of the rates, the largest crops, nothing that shakes the encoder, and
-    # rare colours weigh what they weigh in the shipped weights (1 and their shift).
+    # rare colours weigh what they weigh in the shipped weights (0.65 and their shift).
     "fine-tune": Preset(
         model=START,
         steps=2_000,
@@ -251,10 +243,10 @@ PRESETS: dict[str, Preset] = {
                 1.0,
                 16,
                 View(192, 0.6, 1.0),
-                (CrossEntropy(alpha=0.65),),
+                (CrossEntropy(alpha=0.55),),
                 replace(_DEFAULT_OPTIMISER, learning_rate=2e-4, encoder_learning_rate=None, warmup=100),
-                "strokes",
-                0.35,
+                "objects",
+                0.25,
             ),
         ),
         freeze=4,

@@ -242,7 +242,7 @@ def test_a_project_says_what_is_known_of_each_shot(
 
 
 def test_the_sheet_of_any_number_of_shots_is_a_jpeg() -> None:
-    sheet = contact_sheet([Found(0, 1, 24, Image.new("RGB", (2, 2000), "red"))] * 200)
+    sheet = contact_sheet([Found(0, 1, 24, Image.new("RGB", (2, 2000), "red"), 0.5)] * 200)
     assert sheet.height < 65_500 and sheet.width == 7 * 10 + 8  # in 29 rows of 32
     assert [sheet.getpixel((8 + 10 * (i % 7), 8 + 2028 * (i // 7))) for i in (0, 6, 7, 199)] == [(255, 0, 0)] * 4
 

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from fastcolor import Colorizer, Palette, models
 from fastcolor.models import weights
+from fastcolor.training.watches import silent_layers
 
 
 def write(path: Path, **changes: object) -> torch.nn.Module:
@@ -32,12 +34,37 @@ def test_round_trip(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
 
 
+def test_a_variance_beyond_float16_stays_what_it_is(tmp_path: Path) -> None:
+    model = models.build("default", bins=12)
+    facts = {"name": "default", "options": {"bins": 12}, "palette": Palette(torch.randn(12, 2) * 30)}
+    norm = model.enter_32[1]
+    norm.running_var[3] = 1e6
+    weights.save(tmp_path / "a.safetensors", model, **facts, temperature=0.5, size=192)
+    assert weights.load(tmp_path / "a.safetensors").model.enter_32[1].running_var[3] == 1e6
+    norm.running_var[3] = torch.inf
+    with pytest.raises(
+        ValueError, match=r"model: must be finite, got infinite values or NaN in enter_32.1.running_var"
+    ):
+        weights.save(tmp_path / "b.safetensors", model, **facts, temperature=0.5, size=192)
+    state = {key: value.half() for key, value in model.state_dict().items()}
+    with safe_open(tmp_path / "a.safetensors", "pt") as file:
+        metadata = file.metadata()
+    save_file(state, tmp_path / "c.safetensors", metadata=metadata)  # as files of the first default network have it
+    assert weights.load(tmp_path / "c.safetensors").model.enter_32[1].running_var[3] == torch.inf
+    state["enter_32.1.running_var"][3] = torch.nan
+    save_file(state, tmp_path / "d.safetensors", metadata=metadata)
+    with pytest.raises(ValueError, match=r"d.safetensors does not fit .*must be finite.*enter_32.1.running_var"):
+        weights.load(tmp_path / "d.safetensors")
+
+
 def test_the_shipped_weights() -> None:
     path = Path(weights.__file__).parents[1] / "assets" / "default.safetensors"
     assert path.stat().st_size <= 16 * 2**20
     loaded = weights.load("default")
     assert loaded.model.kind == "classifier" and loaded.palette == Palette.grid() and loaded.size == 256
     assert int(loaded.card["steps"]) > 1000
+    ramp = torch.linspace(5, 95, 128).expand(1, 1, 128, 128) + 4 * torch.randn(1, 1, 128, 128)
+    assert silent_layers(loaded.model, ramp.clamp(0, 100)) == []  # every layer has a say
 
 
 def test_names_and_files_that_do_not_fit(tmp_path: Path) -> None:
