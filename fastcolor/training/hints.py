@@ -128,12 +128,12 @@ def random_objects(
             at = 4 * int(row) + int(random.integers(4)), 4 * int(column) + int(random.integers(4))
             points.append((int(picture), *at, float(np.exp(random.uniform(np.log(0.01), np.log(0.04))))))
     hints, mask = random_strokes(lab[:, 1:], random)
-    for picture, y, x, radius in points:
+    for number, top, left, radius in points:
         reach = radius * min(height, width)
-        rows = slice(max(round(y - reach), 0), round(y + reach) + 1)
-        columns = slice(max(round(x - reach), 0), round(x + reach) + 1)
-        hints[picture, :, rows, columns] = lab[picture, 1:, y, x, None, None]
-        mask[picture, 0, rows, columns] = 1
+        rows = slice(max(round(top - reach), 0), round(top + reach) + 1)
+        columns = slice(max(round(left - reach), 0), round(left + reach) + 1)
+        hints[number, :, rows, columns] = lab[number, 1:, top, left, None, None]
+        mask[number, 0, rows, columns] = 1
     return lab, (hints, mask)
 
 
