@@ -207,7 +207,7 @@ def luma_to_input(luma: Tensor, size: tuple[int, int], *, full_range: bool = Tru
         TypeError, ValueError: wrong type, dtype, shape or number; the message says which.
 
     Example:
-        >>> luma_to_input(torch.full((1, 720, 1280), 255, dtype=torch.uint8), (256, 256)).max().item()
+        >>> round(luma_to_input(torch.full((1, 720, 1280), 255, dtype=torch.uint8), (256, 256)).max().item(), 3)
         100.0
     """
     bits = _check_luma(luma, bits)

@@ -133,7 +133,7 @@ class Canvas:
             red, green, blue = ops.lab_to_rgb(lab).flatten().tolist()
             found.append((f"#{red:02x}{green:02x}{blue:02x}", float(left[near].sum())))
             left[near] = 0
-        return found
+        return sorted(found, key=lambda one: one[1], reverse=True)
 
     @functools.cached_property
     def doubt(self) -> float | None:

@@ -8,7 +8,8 @@ export async function ask(path, options = {}) {
 }
 
 export function send(path, method, body) {
-  return ask(path, { method, headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+  const text = JSON.stringify(body), keepalive = text.length < 30_000; // also from a page that is being left
+  return ask(path, { method, headers: { "content-type": "application/json" }, body: text, keepalive });
 }
 
 async function sentence(reply) {

@@ -29,9 +29,9 @@ export function closeFilm() {
   video.load();
 }
 
-/** Which second of the film is shown, in the middle of a frame; null while that is not a shot's. */
-export function second() {
-  const shot = item?.look.shots[item.shot ?? -1];
+/** Which second of the film is shown, in the middle of a frame; null while that is not of this shot. */
+export function second(number) {
+  const shot = item?.shot === number ? item.look.shots[number ?? -1] : null;
   if (!shot || item.progress || video.readyState < 2) return null;
   const at = shot.start + (Math.floor(video.currentTime * item.rate + 0.01) + 0.5) / item.rate;
   return Math.round(1000 * Math.min(at, (shot.start + shot.end) / 2 + (shot.end - shot.start) * 0.499)) / 1000;

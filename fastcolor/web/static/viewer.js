@@ -79,7 +79,7 @@ function openHints() {
   if (!isFilm()) return hints.open({ key: of, list: look.hints, able: item.hints, aspect });
   const on = ["frame", "film-marks", "film-cross"];
   const { hints: list = [], key_frames: keys = {} } = chosen ?? {};
-  hints.open({ key: of, list, keys, able: Boolean(chosen && item.hints), aspect, on, time: second });
+  hints.open({ key: of, list, keys, able: Boolean(chosen && item.hints), aspect, on, time: () => second(shot) });
   if (chosen) showKeys(keys, dropKeyFrame);
 }
 
@@ -207,6 +207,8 @@ function preview() {
   soon = setTimeout(resting, 600);
 }
 
+addEventListener("pagehide", () => resting?.()); // what was said last is not lost
+
 /** Once the server knows the colours that were chosen last. */
 export async function painted() {
   await guiding?.catch(() => {}); // which is told where it was sent
@@ -306,7 +308,7 @@ $("find-shots").addEventListener("click", async () => {
 export async function useKeyFrame(file, number = shot) {
   const { id } = item, chosen = look.shots[number];
   if (!chosen) return say("Choose a shot first.");
-  const shown = number === shot ? second() : null;
+  const shown = number === shot ? second(shot) : null;
   const time = shown ?? pictured(item, chosen, number) ?? Math.round(500 * (chosen.start + chosen.end)) / 1000;
   say(`${file.name}: its colours are looked at …`);
   try {
@@ -332,7 +334,7 @@ $("key-file").addEventListener("change", () => {
   $("key-file").value = "";
 });
 $("save-frame").addEventListener("click", () => {
-  const time = second();
+  const time = second(shot);
   if (time === null) say("The preview of this shot is being painted; a moment more.");
   else download(`api/items/${item.id}/frame.png?time=${time}`);
 });
