@@ -166,11 +166,11 @@ def test_bad_pictures_are_named_once_or_stop_the_run(
 def test_a_reader_that_is_killed_is_said_with_the_checkpoint_to_go_on_from(
     photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As for want of memory: from its fortieth picture on, which is some steps ahead of the training."""
+    """As for want of memory: from its eightieth picture on, which is some steps ahead of the training."""
     decode, count = crops.decode, itertools.count()
 
     def decode_or_die(item: Item) -> Image.Image:
-        if next(count) == 40:
+        if next(count) == 80:
             os.kill(os.getpid(), signal.SIGKILL)
         return decode(item)
 
