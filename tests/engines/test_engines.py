@@ -369,7 +369,8 @@ def test_ctrl_c_under_openvino(default: Generator, tmp_path: Path) -> None:
     files.exported(default, "fp32")
     src, dst = clip(tmp_path / "gray.mp4", frames=1000, options={"preset": "ultrafast"}), tmp_path / "colour.mp4"
     process = in_process(
-        f"from fastcolor.commands import cli; cli.main_video([{str(src)!r}, {str(dst)!r}, '--engine', 'openvino', '--adaptive', 'off'])"
+        "from fastcolor.commands import cli; "
+        f"cli.main_video([{str(src)!r}, {str(dst)!r}, '--engine', 'openvino', '--adaptive', 'off'])"
     )
     deadline = time.monotonic() + 100
     while not (tmp_path / "colour.mp4.part" / "job.json").exists():  # the engine is there, frames begin to flow
