@@ -77,11 +77,15 @@ def random_strokes(
         for y, x, radius, colour in zip(ys, xs, radii, colours, strict=True):
             longer = (points is None) * 6 * radius * random.exponential(0.3)  # a stroke, mostly a short one
             high, wide = (radius, radius + longer) if random.random() < 0.5 else (radius + longer, radius)
-            rows = slice(max(round(y - high), 0), round(y + high) + 1)
-            columns = slice(max(round(x - wide), 0), round(x + wide) + 1)
-            hints[picture, :, rows, columns] = colour[:, None, None]
-            mask[picture, 0, rows, columns] = 1
+            _tell(hints[picture], mask[picture], (y, x), (high, wide), colour)
     return hints, mask
+
+
+def _tell(hints: Tensor, mask: Tensor, at: tuple[float, float], reach: tuple[float, float], colour: Tensor) -> None:
+    """Set a colour (2,) in a picture's hints (2, H, W) and mask (1, H, W), so many rows and columns around a place."""
+    rows, columns = (slice(max(round(p - r), 0), round(p + r) + 1) for p, r in zip(at, reach, strict=True))
+    hints[:, rows, columns] = colour[:, None, None]
+    mask[0, rows, columns] = 1
 
 
 def random_objects(
@@ -130,10 +134,7 @@ def random_objects(
     hints, mask = random_strokes(lab[:, 1:], random)
     for number, top, left, radius in points:
         reach = radius * min(height, width)
-        rows = slice(max(round(top - reach), 0), round(top + reach) + 1)
-        columns = slice(max(round(left - reach), 0), round(left + reach) + 1)
-        hints[number, :, rows, columns] = lab[number, 1:, top, left, None, None]
-        mask[number, 0, rows, columns] = 1
+        _tell(hints[number], mask[number], (top, left), (reach, reach), lab[number, 1:, top, left])
     return lab, (hints, mask)
 
 
