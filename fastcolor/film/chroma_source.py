@@ -232,12 +232,7 @@ class ChromaSource:
         if luma is not None:
             like = likeness(luma, _sized(_thumb(frame), luma), self._whole)
             self._now = self._whole if like is None or like >= LOST else None
-        self._since += 1
-        if self._now is None:
-            self._other(at)
-            return None
-        self.taken.found += 1
-        return Given(frame, self._now)
+        return self._counted(at, frame)
 
     def _given(self, at: Fraction, luma: Tensor, frame: Any | None) -> Given | None:
         cut = self._cuts.is_cut(luma)
@@ -253,6 +248,10 @@ class ChromaSource:
                 self._since += 1
                 self._other(at)
                 return None
+        return self._counted(at, frame)
+
+    def _counted(self, at: Fraction, frame: Any) -> Given | None:
+        """The version's frame, where the version is known to show what the film does."""
         self._since += 1
         if self._now is None:
             self._other(at)
