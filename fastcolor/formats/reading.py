@@ -188,8 +188,8 @@ def _decoded(data: bytes, name: str, at_least: int | None, *, lenient: bool) -> 
                     )
                     durations.append(int(frame.info.get("duration", 100) or 100))
                 if header.deep:
-                    notes = (*frames[0].notes, f"its {header.bits} bits are read as 8, as it is animated")
-                    frames[0] = replace(frames[0], notes=notes)
+                    note = f"its {header.bits} bits are read as 8, as it is animated"
+                    frames = [replace(frame, notes=(*frame.notes, note)) for frame in frames]
                 return PictureFile(frames, image.format, durations, int(image.info.get("loop", 0)))
             if at_least and min(image.size) >= 2 * at_least:
                 factor = min(image.size) // at_least

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -58,6 +59,8 @@ class Passage:
     colored: bool = False  # before
     keep: bool = False  # as it is, being in colour
     lost: list[str] = field(default_factory=list)  # what the target's format cannot hold
+    deep: bool = False  # of 16 bits a channel, on one page at least
+    notes: dict[str, set[int]] = field(default_factory=dict)  # what is worth a sentence, and of which pages
     images: Iterable[Image.Image] = ()
     error: Exception | None = None
 
@@ -65,6 +68,17 @@ class Passage:
     def book(self) -> bool:
         """Whether the file has so many pages as it likes: they are read and painted while they are written."""
         return self.file is not None and isinstance(self.file.frames, Pages) and len(self.file.frames) > 1
+
+    def pages(self) -> Iterator[Picture]:
+        """The file's pictures, one after the other; what is worth a sentence of each is noted."""
+        for number, page in enumerate(self.file.frames if self.file is not None else (), 1):
+            self.deep = self.deep or page.bits == 16
+            notes, share = [*page.notes], page.pixels[page.present].size / page.pixels.size
+            if share < 1:
+                notes.append(f"truncated, {math.floor(100 * share)} % of it was read, the rest stays gray")
+            for note in notes:
+                self.notes.setdefault(note, set()).add(number)
+            yield page
 
 
 def start(conversion: Conversion, options: ColorizeOptions, single: bool) -> Passage:
@@ -77,15 +91,14 @@ def start(conversion: Conversion, options: ColorizeOptions, single: bool) -> Pas
             passage.skipped = True
             return passage
         check_target(conversion.target)
-        file, passage.lost = _read(conversion, options)
-        every = options.skip_colored or not isinstance(
-            file.frames, Pages
-        )  # of a book the rest is seen while it is painted
-        passage.colored = any(in_color(frame) for frame in (file.frames if every else file.frames[:1]))
+        passage.file, passage.lost = _read(conversion, options)
+        for page in passage.pages():
+            passage.colored = passage.colored or in_color(page)
+            if passage.book and (passage.colored or not options.skip_colored):
+                break  # the rest is seen while it is painted
         passage.keep = passage.colored and options.skip_colored
-        passage.file = file
     except (ValueError, OSError, MemoryError) as error:
-        passage.error = named(error, passage)
+        passage.file, passage.error = None, named(error, passage)
     return passage
 
 
@@ -126,11 +139,10 @@ def paint(colorizer: Paints, frames: list[Picture], options: ColorizeOptions, to
 
 def painted_pages(colorizer: Paints, passage: Passage, options: ColorizeOptions) -> Iterator[Image.Image]:
     """A book's pages, read one after the other and painted a few at a time, ahead of who writes them."""
-    assert passage.file is not None
     ahead, told = colorizer.painters, [told_of(passage, options)]
     painted: deque[Future[list[Image.Image]]] = deque()
     with ThreadPoolExecutor(ahead, "fastcolor-page") as pool:
-        for page in passage.file.frames:
+        for page in passage.pages():
             passage.colored = passage.colored or in_color(page)
             painted.append(pool.submit(paint, colorizer, [page], options, told))
             if len(painted) > ahead:
@@ -162,12 +174,12 @@ def finish(passage: Passage, options: ColorizeOptions, outcome: Outcome) -> None
         if passage.keep and targets.same_format(source, target):
             _copy(source, target)
         else:
-            images = (_as_it_is(frame) for frame in file.frames) if passage.keep else passage.images
+            images = (_as_it_is(page) for page in passage.pages()) if passage.keep else passage.images
             if options.compare and not passage.keep:
                 images = (_beside(_gray(frame), after) for frame, after in zip(file.frames, images, strict=True))
             write(target, images, file.durations, file.loop, pages=file.pages)
-            _warn(file, source, target, passage.lost)
-            outcome.deep += file.frames[0].bits == 16
+            _warn(passage)
+            outcome.deep += passage.deep
     except Exception as error:
         raise named(_hinted(error, options), passage) from None
     (outcome.kept if passage.keep else outcome.done).append(target)
@@ -193,15 +205,21 @@ def _hinted(error: Exception, options: ColorizeOptions) -> Exception:
     return error
 
 
-def _warn(file: PictureFile, source: Path, target: Path, lost: list[str]) -> None:
-    if lost:
-        log.warning("%s: %s cannot hold %s; left out", source, target.suffix.lower(), ", ".join(lost))
-    first = file.frames[0]
-    for note in first.notes:
-        log.warning("%s: %s", source, note)
-    share = first.gray[first.present].size / first.gray.size
-    if share < 1:
-        log.warning("%s: truncated, %.0f %% of it was read, the rest stays gray", source, 100 * share)
+def _warn(passage: Passage) -> None:
+    source, target, file = passage.conversion.source, passage.conversion.target, passage.file
+    if passage.lost:
+        log.warning("%s: %s cannot hold %s; left out", source, target.suffix.lower(), ", ".join(passage.lost))
+    for note, numbers in passage.notes.items():
+        log.warning("%s%s: %s", source, "" if file is None else _where(numbers, file), note)
+
+
+def _where(numbers: set[int], file: PictureFile) -> str:
+    """Of which pages something is said, unless of all; five are named."""
+    if len(numbers) == len(file.frames):
+        return ""
+    named, more = sorted(numbers)[:5], len(numbers) - 5
+    kind = ("page" if file.pages else "frame") + ("s" if len(numbers) > 1 else "")
+    return f", {kind} {', '.join(map(str, named))}" + (f" and {more} more" if more > 0 else "")
 
 
 def _copy(source: Path, target: Path) -> None:

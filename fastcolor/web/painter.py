@@ -129,7 +129,9 @@ class Painter:
             chroma_from=Path(look.guide_file) if look.guide == "version" else None,
             overwrite=True,
         )
-        return colorize_files(options, self._network(look).at(look.detail)).notes
+        with _listening() as said:
+            outcome = colorize_files(options, self._network(look).at(look.detail))
+        return [*outcome.notes, *said]
 
     def _painted(self, canvas: Canvas, path: str, look: Look, *, small: bool) -> Image.Image:
         told = Told(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from odd_pictures import exif_block, ramp, with_segment, write
 from PIL import Image
 
@@ -145,6 +146,27 @@ def test_a_damaged_page_is_told_and_leaves_nothing(colorizer: Colorizer, tmp_pat
     assert (
         len(outcome.failed) == 1 and "a.tif: is damaged" in outcome.failed[0] and "--allow-trunc" in outcome.failed[0]
     )
+
+
+def test_what_later_pages_lack_is_told(colorizer: Colorizer, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Of three pages the second has lost its last row of 300, and the third has a colour profile that is none."""
+    with tifffile.TiffWriter(tmp_path / "a.tif") as book:
+        for number in range(3):
+            profile = b"no profile" if number == 2 else None
+            book.write(np.roll(ramp(96, 300), 7 * number, axis=0), rowsperstrip=1, metadata=None, iccprofile=profile)
+    content = (tmp_path / "a.tif").read_bytes()
+    with Image.open(tmp_path / "a.tif") as image:
+        image.seek(1)
+        *_, before, last = image.tag_v2[273]
+    there, nowhere = struct.pack("<2I", before, last), struct.pack("<2I", before, len(content))
+    assert content.count(there) == 1
+    write(tmp_path / "in" / "a.tif", content.replace(there, nowhere))
+    for single in (True, False):
+        source, target = (tmp_path / "in" / "a.tif", "b.tif") if single else (tmp_path / "in", "out/")
+        caplog.clear()
+        colorize_files(ColorizeOptions((source,), f"{tmp_path}/{target}", allow_truncated=True), colorizer)
+        assert "a.tif, page 2: truncated, 99 % of it was read" in caplog.text
+        assert "a.tif, page 3: its colour profile is damaged" in caplog.text and len(caplog.records) == 2
 
 
 _MEMORY = r"""
