@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, overload
 
@@ -25,6 +26,7 @@ from .pixels import Raster, eight_bit, present_part, raster_of, upright, without
 from .spaces import HLG, PQ, ProfileError, Space, of_info, srgb_profile, to_srgb
 
 MAX_PIXELS = 250_000_000
+MAX_ANIMATED = 4 * MAX_PIXELS  # of all frames together, which are held at once
 ANIMATED = {"GIF", "PNG", "WEBP", "AVIF"}
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _REFUSED = {"EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG", "TIFF"}  # run programs, hold no pixels, or are read otherwise
@@ -180,8 +182,14 @@ def _decoded(data: bytes, name: str, at_least: int | None, *, lenient: bool) -> 
             header = headers.header_of(data, image.format)
             count = int(getattr(image, "n_frames", 1))
             if count > 1 and image.format in ANIMATED:
+                if count * image.width * image.height > MAX_ANIMATED:
+                    raise PictureError(
+                        f"{name}: has {count} frames of {image.width}x{image.height} pixels, more than the limit of "
+                        f"{MAX_ANIMATED:,} in all; make a film of it"
+                    )
                 frames, durations = [], []
-                for index, frame in enumerate(ImageSequence.Iterator(image)):
+                still = bool(getattr(image, "default_image", False))  # for who shows no animation, and no part of it
+                for index, frame in enumerate(islice(ImageSequence.Iterator(image), int(still), None)):
                     _check_size(frame.width, frame.height, name)
                     frames.append(
                         _picture(frame, _by_pillow(frame, name), header, described=index == 0, lenient=lenient)
@@ -190,16 +198,25 @@ def _decoded(data: bytes, name: str, at_least: int | None, *, lenient: bool) -> 
                 if header.deep:
                     note = f"its {header.bits} bits are read as 8, as it is animated"
                     frames = [replace(frame, notes=(*frame.notes, note)) for frame in frames]
-                return PictureFile(frames, image.format, durations, int(image.info.get("loop", 0)))
+                lost = ("the still picture beside the animation",) if still else ()
+                return PictureFile(frames, image.format, durations, _plays(image), lost)
             if at_least and min(image.size) >= 2 * at_least:
                 factor = min(image.size) // at_least
                 image.draft(None, (image.width // factor, image.height // factor))
             raster = _deep(data, image.format or "", header, name) if header.deep and not lenient else None
             picture = _picture(image, raster or _by_pillow(image, name), header, described=True, lenient=lenient)
-            lost = [f"{count - 1} of {count} pictures"] if count > 1 and image.format in ("MPO", "HEIF") else []
+            lost = (f"{count - 1} of {count} pictures",) if count > 1 and image.format in ("MPO", "HEIF") else ()
             if metadata.has_gain_map(image):
-                lost = ["the gain map (HDR)"]
-            return PictureFile([picture], image.format or "", lost=tuple(lost))
+                lost = ("the gain map (HDR)",)
+            return PictureFile([picture], image.format or "", lost=lost)
+
+
+def _plays(image: Image.Image) -> int:
+    """How often an animation plays; 0: for ever. A GIF tells how often it is repeated, and else plays once."""
+    loop = image.info.get("loop")
+    if image.format != "GIF":
+        return int(loop or 0)
+    return 1 if loop is None else int(loop) + (loop > 0)
 
 
 def _not_identified(data: bytes, name: str) -> PictureFile:

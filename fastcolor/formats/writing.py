@@ -76,7 +76,8 @@ def write(
                 options = _save_options(kind, first)
                 if second and kind in ANIMATED and not pages:
                     others = [*second, *rest]
-                    options |= {"save_all": True, "append_images": others, "duration": list(durations), "loop": loop}
+                    options |= {"save_all": True, "append_images": others, "duration": list(durations)}
+                    options |= _looping(kind, loop)
                 first.save(growing, format=kind, **options)
     except PictureError:
         raise
@@ -84,6 +85,13 @@ def write(
         raise PictureError(f"{path}: cannot be written ({words(error)})") from None
     except (RuntimeError, ValueError, TypeError, KeyError, OverflowError, struct.error) as error:
         raise PictureError(f"{path}: cannot be written ({words(error)})") from None  # an encoder's own limits
+
+
+def _looping(kind: str, plays: int) -> dict[str, int]:
+    """What has an animation play so often: a GIF is told how often it is repeated, and nothing where it is not."""
+    if kind != "GIF":
+        return {"loop": plays}
+    return {} if plays == 1 else {"loop": max(0, plays - 1)}
 
 
 def _write_pages(path: Path, images: Iterator[Image.Image]) -> None:
