@@ -145,13 +145,17 @@ class Parts:
 
     def end(self, warnings: list[str]) -> None:
         """Remember that the film holds nothing after the parts there are."""
-        write_bytes(self.folder / "end.json", json.dumps(warnings).encode(), durable=True)
+        told = {"frames": self.frames, "warnings": warnings}
+        write_bytes(self.folder / "end.json", json.dumps(told).encode(), durable=True)
 
     @property
     def ended(self) -> list[str] | None:
-        """The warnings of the run that came to the film's end; None before that."""
-        file = self.folder / "end.json"
-        return json.loads(file.read_text()) if file.exists() else None
+        """The warnings of the run that came to the film's end; None before that, or where a part is gone since."""
+        with suppress(FileNotFoundError, ValueError):
+            told = json.loads((self.folder / "end.json").read_text())
+            if isinstance(told, dict) and told.get("frames") == self.frames:
+                return list(told["warnings"])
+        return None
 
     def publish(self) -> None:
         """Give the joined film its name and, once it is on the disk, clear the parts away."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -199,18 +200,17 @@ def _made_from(src: Path, options: VideoOptions, encoder: str, *, covered: bool 
         del same[name]
     inputs = {str(src): fingerprint(src)}
     told = [("chroma_from", options.chroma_from), ("hints", options.hints), ("project", options.project)]
-    told += [("reference", reference_of(one).picture) for one in options.references]
     told += [(f"reference of {shot.start:g}", one.picture) for shot in _shots(options) for one in shot.references]
     told += [(f"key frame at {one.seconds:g}", one.picture) for shot in _shots(options) for one in shot.key_frames]
-    told += [(f"key frame at {one.seconds:g}", one.picture) for one in key_frames_of(options.key_frames)]
     for name, value in told:
         if isinstance(value, (str, os.PathLike)):  # by what they hold
             inputs[f"{name} {value}"] = fingerprint(Path(value))
     for name in ("chroma_from", "hints", "project"):
         if isinstance(same[name], (str, os.PathLike)):
             same[name] = True
-    same["references"] = [reference_of(one).weight for one in options.references]
-    same["key_frames"] = len(same["key_frames"])
+    # Which picture counts how much, or is shown when: the same ones in other places make other colours.
+    same["references"] = [[one.weight, _content(one.picture)] for one in map(reference_of, options.references)]
+    same["key_frames"] = [[one.seconds, _content(one.picture)] for one in key_frames_of(options.key_frames)]
     same["chroma_to"] = same["chroma_to"] is not None  # parts have it, or not
     return {
         "input": inputs,
@@ -219,6 +219,16 @@ def _made_from(src: Path, options: VideoOptions, encoder: str, *, covered: bool 
         "encoder": {"name": encoder},
         "version of": {"fastcolor": __version__, "av": av.__version__},
     }
+
+
+def _content(picture: Any) -> str:
+    """What tells a picture from another one: of a file as `fingerprint`, else of its samples."""
+    if isinstance(picture, (str, os.PathLike)):
+        return fingerprint(Path(picture))
+    import numpy as np
+
+    samples = np.asarray(picture.convert("RGBA") if hasattr(picture, "convert") else picture)
+    return f"{samples.shape}, {hashlib.sha256(samples.tobytes()).hexdigest()[:32]}"
 
 
 def _shots(options: VideoOptions) -> list[Shot]:

@@ -122,6 +122,25 @@ def test_a_hint_holds_still_on_what_moves(films: tuple[Path, Path], auto: np.nda
     assert json.loads(json.dumps(job)) == job and "'color': '#d02040'" in str(job)
 
 
+def test_a_resumed_run_sees_that_pictures_changed_places(tmp_path: Path) -> None:
+    """The same files, shown at another time or counted otherwise, make another film."""
+    src = tmp_path / "gray.mkv"
+    src.write_bytes(b"any film")
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (8, 8), {"a.png": "red", "b.png": "blue"}[name]).save(tmp_path / name)
+    one, other = tmp_path / "a.png", tmp_path / "b.png"
+
+    def job(**told: object) -> object:
+        return _made_from(src, VideoOptions(src, tmp_path / "c.mkv", **told), "ffv1")["option"]
+
+    assert job(key_frames=(f"1={one}", f"5={other}")) != job(key_frames=(f"1={other}", f"5={one}"))
+    assert job(key_frames=(f"1={one}",)) != job(key_frames=(f"2={one}",))
+    assert job(references=(f"0.5={one}", other)) != job(references=(one, f"0.5={other}"))
+    held = [(1.0, Image.open(path)) for path in (one, other)]  # that lie nowhere
+    assert job(key_frames=(held[0],)) != job(key_frames=(held[1],))
+    assert job(key_frames=(held[0],)) == job(key_frames=((1.0, Image.open(one)),))
+
+
 def test_references_are_taken_and_told(films: tuple[Path, Path], auto: np.ndarray, tmp_path: Path) -> None:
     truth, src = films
     report = fastcolor.video(src, tmp_path / "c.mkv", references=[picture(films, 4)], **LOOK)

@@ -253,6 +253,25 @@ def test_a_damaged_record_costs_its_part_only(net: str, long_film: Path, tmp_pat
     assert fastcolor.video(long_film, dst, weights=net, resume=True).frames == 1000
 
 
+def test_a_part_that_is_gone_is_painted_again_and_not_left_out(tmp_path: Path) -> None:
+    dst = tmp_path / "c.mkv"
+    parts = resume.Parts(dst, {}, resume=False, overwrite=False)
+    for frames in (240, 10):
+        parts.next().write_bytes(b"a part")
+        parts.add(frames, 0, {})
+    parts.end(["it was damaged"])
+    parts.close()
+
+    def ended() -> list[str] | None:
+        again = resume.Parts(dst, {}, resume=True, overwrite=False)
+        again.close()
+        return again.ended
+
+    assert ended() == ["it was damaged"]
+    (dst.with_name("c.mkv.part") / "000001.safetensors").unlink()
+    assert ended() is None
+
+
 def test_fingerprints_see_size_and_content(tmp_path: Path):
     a, b = tmp_path / "a", tmp_path / "b"
     a.write_bytes(b"x" * 3_000_000)
