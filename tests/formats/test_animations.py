@@ -19,9 +19,7 @@ def animation(path: Path, **options: object) -> Path:
 
 @pytest.mark.parametrize("ending", ["gif", "png", "webp"])
 @pytest.mark.parametrize(("loop", "plays"), [({}, 1), ({"loop": 0}, 0), ({"loop": 2}, 3)])
-def test_an_animation_plays_as_often_as_it_did(
-    tmp_path: Path, loop: dict[str, int], plays: int, ending: str
-) -> None:
+def test_an_animation_plays_as_often_as_it_did(tmp_path: Path, loop: dict[str, int], plays: int, ending: str) -> None:
     file = reading.read(animation(tmp_path / "a.gif", **loop))  # which tells of repetitions, and of none by default
     assert file.loop == plays
     target = tmp_path / f"b.{ending}"
@@ -36,9 +34,7 @@ def test_the_still_picture_beside_an_animation_is_no_frame_of_it(tmp_path: Path)
     assert writing.unsupported(file, tmp_path / "b.png") == ["the still picture beside the animation"]
 
 
-def test_frames_that_would_fill_the_memory_are_refused_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_frames_that_would_fill_the_memory_are_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = animation(tmp_path / "a.gif")
     monkeypatch.setattr(reading, "MAX_ANIMATED", 3 * 64 - 1)
     with pytest.raises(PictureError, match="has 3 frames of 8x8 pixels, more than the limit of 191"):
