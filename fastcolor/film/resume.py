@@ -182,7 +182,7 @@ class Parts:
 
     def _take(self) -> None:
         """Keep other processes out, for as long as this one lives."""
-        self._lock = (self.folder / "lock").open("w")
+        self._lock = (self.folder / "lock").open("a")  # as it is: in a folder of somebody else's it may be a link
         if not lock(self._lock, self.folder / "lock"):
             self._lock.close()
             self._lock = None

@@ -38,7 +38,9 @@ def read_versioned(path: Path, option: str, shape: str, *, version: int, items: 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object. ValueError: a key stands twice, of which JSON's reader would drop one."""
-    names = [name for name, _ in pairs]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise ValueError(f"{twice} stands twice in one object")
-    return dict(pairs)
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise ValueError(f"{name} stands twice in one object")
+        found[name] = value
+    return found

@@ -154,8 +154,9 @@ def application(studio: Studio) -> FastAPI:
     @app.get("/api/items/{key}/shots/{number}.jpg")
     async def shot_picture(key: str, number: int) -> FileResponse:
         """A picture from the middle of a shot."""
-        path = studio.store[key].folder / f"shot-{number}.jpg"
-        if not path.exists():
+        item = studio.store[key]
+        path = item.folder / f"shot-{number}.jpg"
+        if not 0 <= number < len(item.look.shots) or not path.exists():
             raise MissingError("there is no such shot")
         return FileResponse(path, headers=_FRESH)
 

@@ -64,7 +64,7 @@ def open_folder(folder: Path) -> IO[str]:
     folder.mkdir(parents=True, exist_ok=True)
     if not ours:
         write_bytes(mark, json.dumps({"version": VERSION}).encode())
-    file = (folder / "lock").open("w")
+    file = (folder / "lock").open("a")  # an album of somebody else's may have a link there, to what must not be emptied
     if not lock(file, folder / "lock"):
         file.close()
         raise OSError(f"work: another server works in {folder}")
@@ -126,6 +126,7 @@ def records(folder: Path, notes: list[str]) -> Iterator[Record]:
 
 def _read(path: Path) -> Record:
     told: dict[str, Any] = json.loads((path / "item.json").read_text(encoding="utf-8"))
+    json.dumps(told, ensure_ascii=False, allow_nan=False).encode()  # what no page could be told is no record
     if told.pop("version") != VERSION:
         raise ValueError("it is of another version")
     look = Look(**told.pop("look"))
@@ -133,10 +134,11 @@ def _read(path: Path) -> Record:
         look = Look(**{**vars(look), "guide_file": str(path / _own(path, look.guide_file))})
     look.check(path)
     record = Record(key=path.name, look=look, **told)
-    texts = (record.name, record.inside, record.mark, record.source, record.at)
+    texts = (record.name, record.inside, record.mark, record.source, record.at, look.weights)
     if not all(isinstance(one, str) for one in texts) or not isinstance(record.came, int):
         raise ValueError("it does not hold what it should")
-    [float(one) for one in record.pictures]
+    if not all(isinstance(one, (int, float)) for one in record.pictures):
+        raise ValueError("it does not hold what it should")
     if record.source:
         _own(path, record.source)
     return record

@@ -13,6 +13,7 @@ from ..options.hints import Hint, hints_of
 from ..options.look import Look as LookOptions
 from ..options.look import check_look
 from ..options.project import shots_of
+from ..options.steering import hints_from
 
 _KEY_FRAME = re.compile(r"key-[0-9a-f]{8}\.[a-z]{3,4}")
 Guide = Literal["", "version", "similar"]
@@ -52,8 +53,8 @@ class Look:
     weights: str = ""
 
     def told_hints(self) -> list[Hint]:
-        """The hints as objects. ValueError: one is none."""
-        return hints_of(self.hints, "the picture")
+        """The hints as objects. ValueError: one is none, or one of a film's, which belong to its shots."""
+        return hints_from(hints_of(self.hints, "the picture"), film=False)
 
     def told(self) -> dict[str, Any]:
         """What the page learns."""
@@ -75,6 +76,8 @@ class Look:
         if self.told_hints() and self.guide == "version":
             raise ValueError("hints: have no place beside the colours of a version; remove one of both")
         for number, shot in enumerate(self.shots, 1):
+            if shot.get("references"):
+                raise ValueError(f"shot {number}: references are not taken here")
             for name in shot.get("key_frames", {}).values():
                 if not (isinstance(name, str) and _KEY_FRAME.fullmatch(name) and (folder / name).is_file()):
                     raise ValueError(f"shot {number}: key_frames must name pictures that were sent, got {name!r}")

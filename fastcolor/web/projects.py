@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
+import lzma
 import posixpath
 import shutil
 import zipfile
-from dataclasses import replace
+import zlib
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ..atomic import whole
 from ..options import hints, project
+from ..options.base import seconds
 from ..options.key_frames import PICTURES
 from ..options.versioned import read_versioned
 from .look import Look, key_frame_name
-from .store import Item
+from .store import SPARE, Item
 
 MOST_PROJECT = 1 << 30  # bytes of an archive, and of what is in it
+MOST_KEY_FRAMES = 500  # of a film
 _MOST_WORDS, _MOST_ENTRIES = 16 << 20, 1000  # bytes of a project's own file, files in an archive
 _USUAL: dict[str, object] = {"saturation": 1.0, "temperature": None, "hints": [], "key_frames": {}}
 
@@ -33,8 +37,12 @@ def save_project(item: Item) -> tuple[str, Path]:
         for shot in item.look.shots:
             named = {}
             for time, name in shot.get("key_frames", {}).items():
-                named[time] = f"key-frames/{time_name(float(time))}{Path(name).suffix}"
-                pictures[named[time]] = item.folder / name
+                shown, picture = f"key-frames/{time_name(seconds(time))}", item.folder / name
+                inside = f"{shown}{picture.suffix}"
+                if pictures.setdefault(inside, picture) != picture:  # two within a thousandth of a second
+                    inside = f"{shown}-{picture.stem}{picture.suffix}"
+                    pictures[inside] = picture
+                named[time] = inside
             shots.append({**shot, "key_frames": named})
         content = {"version": project.VERSION, "film": item.name, "shots": shots}
     words = json.dumps(content, indent=1)
@@ -69,17 +77,48 @@ def read_project(path: Path, item: Item) -> Look:
                 raise ValueError("project: must be an archive of one .json file and its key frames")
             if (size := sum(entry.file_size for entry in entries)) > MOST_PROJECT or words[0].file_size > _MOST_WORDS:
                 raise ValueError(f"project: must unpack to {MOST_PROJECT:,} bytes at most, got {size:,}")
+            if size > (room := max(0, shutil.disk_usage(item.folder).free - SPARE)):
+                raise ValueError(f"project: must unpack to the {room:,} bytes that the disk has room for, got {size:,}")
             told = path.with_suffix(".told.json")
             try:
                 _unpack(archive, words[0], told)
-                return _look_of(told, item, archive)
+                return _look_of(told, item, _Pictures(archive, item.folder))
             finally:
                 told.unlink(missing_ok=True)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except (*_DAMAGED, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the system's; bzip2's damage has no number
+            raise
         raise ValueError(f"project: is a damaged archive ({error})") from None
 
 
-def _look_of(path: Path, item: Item, archive: zipfile.ZipFile | None) -> Look:
+# What the ways in which an archive's files may be packed raise where they are damaged.
+_DAMAGED = (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error, lzma.LZMAError)
+
+
+@dataclass
+class _Pictures:
+    """An archive's pictures of key frames, each brought out once, under a name of our own, however often it is used."""
+
+    archive: zipfile.ZipFile
+    folder: Path
+    made: dict[str, Path] = field(default_factory=dict)
+
+    def bring(self, name: object, number: int) -> str:
+        """The name of a picture's file in the folder. number: of the shot that names it."""
+        wanted = posixpath.normpath(name.replace("\\", "/")) if isinstance(name, str) else ""
+        if wanted in self.made:
+            return self.made[wanted].name
+        entry = next((one for one in self.archive.infolist() if posixpath.normpath(one.filename) == wanted), None)
+        suffix = Path(wanted).suffix.lower()
+        if entry is None or suffix not in PICTURES:
+            raise ValueError(f"project: shot {number} has a key frame that is no picture in the archive, {name!r}")
+        path = self.folder / key_frame_name(suffix)
+        _unpack(self.archive, entry, path)
+        self.made[wanted] = path
+        return path.name
+
+
+def _look_of(path: Path, item: Item, pictures: _Pictures | None) -> Look:
     if path.stat().st_size > _MOST_WORDS:
         raise ValueError(f"project: may have {_MOST_WORDS:,} bytes, got {path.stat().st_size:,}")
     if item.kind == "picture":
@@ -88,7 +127,6 @@ def _look_of(path: Path, item: Item, archive: zipfile.ZipFile | None) -> Look:
     keys = {"version", "film", "shots"}
     content = read_versioned(path, "project", "a project with shots", version=project.VERSION, items="shots", keys=keys)
     shots: list[dict[str, Any]] = []
-    made: list[Path] = []
     try:
         for number, entry in enumerate(content["shots"], 1):
             if not isinstance(entry, dict) or not isinstance(named := entry.get("key_frames", {}), dict):
@@ -96,32 +134,33 @@ def _look_of(path: Path, item: Item, archive: zipfile.ZipFile | None) -> Look:
             if entry.get("references"):
                 raise ValueError(f"project: shot {number} has references, which fastcolor-video takes, and no page")
             shot = {**_USUAL, **{name: value for name, value in entry.items() if name != "references"}}
-            shot["key_frames"] = {}
-            for time, name in named.items():
-                made.append(_picture(archive, name, item.folder, number))
-                shot["key_frames"][time] = made[-1].name
+            shot["key_frames"] = {_time(time): _brought(pictures, name, number) for time, name in named.items()}
+            if len(shot["key_frames"]) < len(named):
+                raise ValueError(f"project: shot {number} must have one key frame at a time, got {', '.join(named)}")
             shots.append(shot)
+        if (count := sum(len(shot["key_frames"]) for shot in shots)) > MOST_KEY_FRAMES:
+            raise ValueError(f"project: must have {MOST_KEY_FRAMES} key frames at most, got {count}")
         look = replace(item.look, shots=shots)
         look.check(item.folder)
     except BaseException:
-        for one in made:
+        for one in pictures.made.values() if pictures is not None else ():
             one.unlink(missing_ok=True)
         raise
     return look
 
 
-def _picture(archive: zipfile.ZipFile | None, name: object, folder: Path, number: int) -> Path:
-    """A key frame's picture, brought out of an archive under a name of our own."""
-    if archive is None:
+def _brought(pictures: _Pictures | None, name: object, number: int) -> str:
+    if pictures is None:
         raise ValueError(f"project: shot {number} has key frames: send them with it, as the .zip that this page saves")
-    wanted = posixpath.normpath(name.replace("\\", "/")) if isinstance(name, str) else ""
-    entry = next((one for one in archive.infolist() if posixpath.normpath(one.filename) == wanted), None)
-    suffix = Path(wanted).suffix.lower()
-    if entry is None or suffix not in PICTURES:
-        raise ValueError(f"project: shot {number} has a key frame that is no picture in the archive, {name!r}")
-    path = folder / key_frame_name(suffix)
-    _unpack(archive, entry, path)
-    return path
+    return pictures.bring(name, number)
+
+
+def _time(words: str) -> str:
+    """A key frame's time as the page writes it, in seconds; what is none is told of where all is checked."""
+    try:
+        return f"{seconds(words):.15g}"
+    except ValueError:
+        return words
 
 
 def _unpack(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> None:

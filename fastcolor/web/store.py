@@ -187,9 +187,10 @@ class Store:
     async def write(self, path: Path, name: str, parts: AsyncIterator[bytes], size: int | None, most: int) -> None:
         """The same of any file. path: in the work folder. name: for messages. most: bytes that are taken."""
         free = await asyncio.to_thread(shutil.disk_usage, self.folder)
-        for limit, why in ((most, f"may have {most:,} bytes"), (free.free - SPARE, "does not fit on the disk")):
-            if (size or 0) > limit:
-                raise TooLargeError(f"{name}: {why}, got {size:,}")
+        limits = (most, f"may have {most:,} bytes"), (max(0, free.free - SPARE), "does not fit on the disk")
+        most, why = min(limits)
+        if (size or 0) > most:
+            raise TooLargeError(f"{name}: {why}, got {size:,}")
         taken = 0
         with path.open("xb") as file:
             async for part in parts:
@@ -197,7 +198,7 @@ class Store:
                     raise DiedError("the server was stopped")
                 taken += len(part)
                 if taken > most:
-                    raise TooLargeError(f"{name}: may have {most:,} bytes")
+                    raise TooLargeError(f"{name}: {why}")
                 await asyncio.to_thread(file.write, part)
         if not taken:
             raise ValueError(f"{name}: is empty")
@@ -214,7 +215,8 @@ class Store:
 
 
 def plain(name: str) -> str:
-    """A file's name as people gave it, without folders and what no file system takes, of 120 characters at most.
+    """A file's name as people gave it, without folders and what no file system takes, of 120 characters and 200 bytes
+    at most.
 
     Example:
         >>> plain("../../etc/pass\\nwd.jpg")
@@ -223,7 +225,13 @@ def plain(name: str) -> str:
     last = re.split(r"[/\\]", name)[-1]
     shown = "".join(c for c in last if c.isprintable() and c not in '<>:"|?*').rstrip(". ")
     stem, dot, suffix = shown.rpartition(".") if "." in shown else (shown, "", "")
-    return (stem.strip(". ")[:100] or "unnamed") + dot + suffix[:19]
+    stem, suffix = _head(stem.strip(". ")[:100], 180), _head(suffix, 19)
+    return (stem.strip(". ") or "unnamed") + dot + suffix
+
+
+def _head(text: str, most: int) -> str:
+    """As much of a text as so many bytes hold, which systems count of a file's name: some letters have four."""
+    return text.encode()[:most].decode(errors="ignore")
 
 
 def sayable(text: str) -> str:

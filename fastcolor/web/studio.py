@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import fields, replace
@@ -25,7 +24,7 @@ from .lane import CancelledWorkError, Lane
 from .look import Look, key_frame_name
 from .outputs import COLOURED, Export, Outputs
 from .process import Process
-from .projects import MOST_PROJECT, read_project
+from .projects import MOST_KEY_FRAMES, MOST_PROJECT, read_project
 from .store import (
     MOST_ITEMS,
     MOST_PICTURE,
@@ -43,7 +42,7 @@ from .table import review
 
 log = logging.getLogger("fastcolor")
 QUEUE = 300  # pictures that may wait to be looked at
-MOST_KEY_FRAMES = 500  # of a film
+_LONGEST = 1e6  # seconds of a film: more is none, and no name of a file
 
 
 class Studio:
@@ -81,7 +80,7 @@ class Studio:
 
     def open(self) -> None:
         """Show what an earlier server kept, and what lies in --folder, as much of it as the page takes."""
-        earlier = self.store.earlier(self.notes)
+        earlier = [self._by_what_is_here(record) for record in self.store.earlier(self.notes)]
         told = {record.at: record for record in earlier if not record.source}
         for record in earlier:
             if record.source:
@@ -98,6 +97,14 @@ class Studio:
                 self._show(path, told)
         for line in self.notes:
             log.warning("%s", line)
+
+    def _by_what_is_here(self, record: Record) -> Record:
+        """A record whose network can be had: nothing is downloaded unasked, and no path is taken for a network."""
+        if record.look.weights in ("", *self.networks()):
+            return record
+        if record.look.weights != str(self.options.weights):
+            self.notes.append(sayable(f"{record.name}: the network {record.look.weights} is not here any more"))
+        return replace(record, look=replace(record.look, weights=""))
 
     def _show(self, path: Path, told: dict[str, Record]) -> None:
         """Show a file of --folder. told: what is kept of files there, by their paths below it."""
@@ -266,8 +273,8 @@ class Studio:
     async def frame(self, item: Item, seconds: float) -> Path:
         """The gray frame that a film shows at a second, as a file."""
         _ready(item, "film")
-        if not (math.isfinite(seconds) and seconds >= 0):
-            raise ValueError(f"time: must be seconds, 0 or more, got {seconds:g}")
+        if not 0 <= seconds < _LONGEST:
+            raise ValueError(f"time: must be seconds of the film, 0 or more, got {seconds:g}")
         return await self.films.frame(item, seconds)
 
     async def key_frame(

@@ -97,11 +97,14 @@ def _shown(image: Image.Image) -> Image.Image:
 
 
 def _result_of(folder: Path, true: Path) -> Path:
-    """A method's file for a picture."""
+    """A method's file for a picture: of the same name, or of the same but for its ending."""
     fits = [path for path in sorted(folder.iterdir()) if path.stem == true.stem]
     fits = [path for path in fits if path.suffix.lower() in PICTURE_SUFFIXES]
-    if not fits:
-        raise PictureError(f"{folder}: has no result for {true.name}")
+    if folder / true.name in fits:
+        return folder / true.name
+    if len(fits) != 1:
+        several = f"several results for {true.name}: {', '.join(path.name for path in fits)}"
+        raise PictureError(f"{folder}: has {several if fits else f'no result for {true.name}'}")
     return fits[0]
 
 
