@@ -172,8 +172,9 @@ class Studio:
             self.changed(item)
 
     def changed(self, item: Item) -> None:
-        """Tell the pages of an item."""
-        self.events.tell("item", **item.told())
+        """Tell the pages of an item, unless they have been let go."""
+        if not self.store.leaving:
+            self.events.tell("item", **item.told())
 
     def _said(self, item: Item) -> None:
         """Keep what was said of an item, and tell the pages."""
