@@ -439,6 +439,23 @@ def film_memory_table() -> str:
     return "\n\n".join(parts)
 
 
+def serve_table() -> str:
+    """The page under a crowd, and how soon it answers, beside what was asked for."""
+    parts = []
+    for result in load("serve"):
+        facts = result["machine"]
+        rows = [[one["name"], one["value"], one["bar"], "yes" if one["holds"] else "**no**"] for one in result["rows"]]
+        cores, memory = facts["cores used"], [f"{one['megabytes']}" for one in result["crowds"]]
+        crowd = result["crowds"][-1]
+        note = (
+            f"Server, painter and clients on {cores} core{'s' if cores > 1 else ''}, load average {facts['load']}. A "
+            f"picture of the crowd takes {crowd['processor_ms']:.0f} ms of processor; memory after each crowd: "
+            f"{', '.join(memory)} MB."
+        )
+        parts.append(f"{conditions(result)}\n\n{table(['', 'measured', 'asked for', 'holds'], rows)}\n\n{note}")
+    return "\n\n".join(parts)
+
+
 # Page -> marker name -> what stands between its two markers.
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"speed": speed_table},
@@ -449,6 +466,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "films": film_versions_table,
         "film profile": film_profile_table,
         "film scaling": film_scaling_table,
+        "serve": serve_table,
     },
     "docs/film.md": {"film quality": film_quality_table, "film memory": film_memory_table},
     "docs/steering.md": {"control": control_table},

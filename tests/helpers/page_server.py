@@ -79,15 +79,15 @@ def send(client: httpx.Client, path: Path | bytes, name: str | None = None) -> h
     return client.post("api/items", params={"name": name}, content=content)
 
 
-def settled(client: httpx.Client, count: int, seconds: float = 60) -> list[dict[str, Any]]:
-    """All items, once so many have been coloured or have failed."""
+def settled(client: httpx.Client, count: int, seconds: float = 60, every: float = 0.05) -> list[dict[str, Any]]:
+    """All items, once so many have been coloured or have failed; who waits asks each `every` seconds."""
     deadline = time.monotonic() + seconds
     while True:
         items = client.get("api/items").json()
         if sum(item["state"] in ("ready", "failed") for item in items) >= count:
             return items
         assert time.monotonic() < deadline, items
-        time.sleep(0.05)
+        time.sleep(every)
 
 
 def exported(client: httpx.Client, *ids: str, format: str | None = None) -> httpx.Response:
