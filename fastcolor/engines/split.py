@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .. import ops
+from ..models.default import Encoded
 from ..models.generator import Generator
 from ..models.layers import fold_batch_norm
 from .onnx import require_exporter
@@ -17,9 +18,13 @@ from .parity import photographs
 from .session import runtime
 from .tracing import quiet, uncollected
 
-FEATURES = ("features_4", "features_8", "features_16", "features_32")
+FEATURES = ("sixteenth", "skip_8", "skip_4")  # of `Encoded`, what colours are made of
 _BOUND = 0.05  # relative error of logits; of weights in 8 bits it is about 0.01
 _MANY = 4096  # numbers of a convolution from which each of its filters is kept in 8 bits
+
+
+def _used(features: Encoded) -> tuple[Tensor, ...]:
+    return tuple(getattr(features, name) for name in FEATURES)
 
 
 class _Features(nn.Module):
@@ -28,7 +33,7 @@ class _Features(nn.Module):
         self.model = model
 
     def forward(self, lightness: Tensor) -> tuple[Tensor, ...]:
-        return cast("tuple[Tensor, ...]", self.model.features(lightness))
+        return _used(self.model.features(lightness))
 
 
 class _Colours(nn.Module):
@@ -36,8 +41,9 @@ class _Colours(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, f4: Tensor, f8: Tensor, f16: Tensor, f32: Tensor, ab: Tensor, mask: Tensor) -> Tensor:
-        return cast("Tensor", self.model.colours((f4, f8, f16, f32), (ab, mask)))
+    def forward(self, sixteenth: Tensor, skip_8: Tensor, skip_4: Tensor, ab: Tensor, mask: Tensor) -> Tensor:
+        looks = (sixteenth, sixteenth)  # which colours are not made of
+        return cast("Tensor", self.model.colours(Encoded(sixteenth, skip_8, skip_4, *looks), (ab, mask)))
 
 
 @uncollected()
@@ -65,11 +71,12 @@ def split_onnx(generator: Generator) -> tuple[bytes, bytes]:
 
     lightness = torch.rand(1, 1, 64, 96) * 100
     given = (torch.rand(1, 2, 64, 96) * 50, torch.ones(1, 1, 64, 96))
-    seen = model.features(lightness)
+    seen = _used(model.features(lightness))
     # Of the trunk no size is baked in, and symbols would take five times as long.
     first = _in_8_bits(_traced(_Features(model), (lightness,), ("lightness",), FEATURES, None))
-    model.encoder = nn.Identity()  # of which the exporter would make constants that nobody uses
-    maps = tuple(free(step) for step in (4, 8, 16, 32))
+    for name in ("encoder", "enter_32", "scene", "mix_32", "skip_16", "skip_8", "skip_4"):
+        setattr(model, name, nn.Identity())  # of which the exporter would make constants that nobody uses
+    maps = tuple(free(step) for step in (16, 8, 4))
     inputs = (*FEATURES, "ab", "mask")
     second = _in_8_bits(_traced(_Colours(model), (*seen, *given), inputs, ("output",), (*maps, free(1), free(1))))
     _compare(generator, first, second)

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..models.default import Encoded
 from ..pictures.colorize import Colorizer
-from ..steering.references import LEVELS, Reference, matched
+from ..steering.references import Reference, matched
 from . import hdr
 from .clock import Cut
 from .frames import plane_view
@@ -51,7 +52,7 @@ def find_again(
     Raises:
         ValueError: a network whose features do not say what looks alike.
     """
-    if any(len(key.seen) <= max(LEVELS) for _, key in keys):
+    if not all(isinstance(key.seen, Encoded) for _, key in keys):
         raise ValueError("carry: needs the default network, whose features say what looks alike")
     found, others = [], 0
     for shot in each_shot(film, lambda frame: seen_lightness(frame, film, colorizer, size), cut):

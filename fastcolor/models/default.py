@@ -1,11 +1,13 @@
 """The default generator: EfficientNet-Lite0's trunk, a small U-Net decoder, colour logits at quarter size, and hints.
 
 4.7 M parameters. Trained from ImageNet weights it knows things by their looks, which is most of what colouring needs;
-depthwise filters keep it fast on a CPU. Hints enter behind the trunk, whose features are so computed once a picture,
-however often somebody changes their mind about a colour.
+depthwise filters keep it fast on a CPU. Hints enter late: what comes before them is computed once a picture, however
+often somebody changes their mind about a colour.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -50,7 +52,7 @@ class Hints(nn.Module):
         """Args: ab (N, 2, H, W), mask (N, 1, H, W) in 0..1; x (N, wide, H/16, W/16) features. Returns: the addends."""
         looks = self.match(x)
         with torch.autocast(x.device.type, enabled=False):  # few numbers, and logarithms
-            here_4, here_16 = (_cells(ab.float(), mask.float(), size) for size in (4, 16))
+            here_4, here_16 = _cells(ab.float(), mask.float())
             found = self._found(here_16, F.normalize(looks.float(), dim=1))
         told = mask.amax((1, 2, 3), keepdim=True).gt(0).to(x.dtype)  # a picture without hints stays as it is
         to_16 = self.to_16(torch.cat([here_16, found], 1).to(x.dtype))
@@ -61,9 +63,9 @@ class Hints(nn.Module):
     def _found(self, here: Tensor, looks: Tensor) -> Tensor:
         n, _, h, w = here.shape
         looks = looks.flatten(2)
-        rows, columns = (torch.arange(side, device=here.device) / 16 for side in (h, w))
-        places = torch.cartesian_prod(rows, columns)
-        distances = (places[:, None] - places).square().sum(2).sqrt()  # torch.cdist is not exported to ONNX
+        down, across = (torch.arange(side, device=here.device) / 16 for side in (h, w))
+        down, across = ((one[:, None] - one).square() for one in (down, across))
+        distances = (down[:, None, :, None] + across[:, None]).sqrt().reshape(h * w, h * w)
         given = here[:, 2:].flatten(2)
         score = self.sharpness.float() * looks.transpose(1, 2) @ looks
         score = score - self.distance.float() * distances + given.clamp(min=1e-8).log()
@@ -72,12 +74,14 @@ class Hints(nn.Module):
         return (share @ colours.transpose(1, 2)).transpose(1, 2).reshape(n, 3, h, w)
 
 
-def _cells(ab: Tensor, mask: Tensor, size: int) -> Tensor:
-    """(N, 3, h, w) of cells of size x size pixels: ab in units of `_COLOUR` times the strongest hint, and that."""
-    covered = F.avg_pool2d(mask, size)
-    mean = F.avg_pool2d(ab * mask, size) / covered.clamp(min=1e-6)
-    strongest = F.max_pool2d(mask, size)
-    return torch.cat([mean / _COLOUR * strongest, strongest], 1)
+def _cells(ab: Tensor, mask: Tensor) -> list[Tensor]:
+    """Cells of 4 x 4 and of 16 x 16 pixels, (N, 3, h, w): ab in units of `_COLOUR` times the strongest hint, and it."""
+    cells, told, strongest = [], torch.cat([ab * mask, mask], 1), mask
+    for _ in range(2):
+        told, strongest = F.avg_pool2d(told, 4), F.max_pool2d(strongest, 4)
+        mean = told[:, :2] / told[:, 2:].clamp(min=1e-6)
+        cells.append(torch.cat([mean / _COLOUR * strongest, strongest], 1))
+    return cells
 
 
 def _check(hints: tuple[Tensor, Tensor], quarter: Tensor) -> None:
@@ -86,6 +90,21 @@ def _check(hints: tuple[Tensor, Tensor], quarter: Tensor) -> None:
         wanted = (n, channels, 4 * h, 4 * w)
         if tensor.shape != wanted:
             raise ValueError(f"hints: {name} must have shape {wanted}, got {tuple(tensor.shape)}")
+
+
+class Encoded(NamedTuple):
+    """What a picture shows, which hints do not change.
+
+    Attributes:
+        sixteenth: what hints are added to at 1/16 of the size. skip_8, skip_4: what the decoder adds at 1/8 and 1/4.
+        looks_8, looks_16: the trunk's maps there, by which references are matched.
+    """
+
+    sixteenth: Tensor
+    skip_8: Tensor
+    skip_4: Tensor
+    looks_8: Tensor
+    looks_16: Tensor
 
 
 class DefaultGenerator(nn.Module):
@@ -119,31 +138,33 @@ class DefaultGenerator(nn.Module):
         self.head = nn.Conv2d(narrow, bins, 1)
         self.hints = Hints(wide, narrow)
 
-    def features(self, lightness: Tensor) -> tuple[Tensor, ...]:
-        """What a picture shows, which hints do not change: the trunk's maps at 1/4, 1/8, 1/16 and 1/32 of the size."""
+    def features(self, lightness: Tensor) -> Encoded:
+        """Everything that hints do not change."""
         check_lightness(lightness, self.stride)
         # In the input's own precision: bfloat16 would band L.
         low, slope, bend = _GRAY
-        return self.encoder((low + lightness * (slope + bend * lightness)).to(self.head.weight.dtype))
+        gray = (low + lightness * (slope + bend * lightness)).to(self.head.weight.dtype)
+        quarter, eighth, sixteenth, deepest = self.encoder(gray)
+        x = self.enter_32(deepest)
+        x = self.mix_32(x + self.scene(x))
+        x = _up(x) + self.skip_16(sixteenth)
+        return Encoded(x, self.skip_8(eighth), self.skip_4(quarter), eighth, sixteenth)
 
-    def colours(self, features: tuple[Tensor, ...], hints: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    def colours(self, features: Encoded, hints: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """Logits from features.
 
         Args:
             features: of `features`. hints: (ab, mask): ab (N, 2, H, W) in Lab units, and mask (N, 1, H, W), from 0,
                 nothing is known, to 1, ab is to be followed.
         """
-        quarter, eighth, sixteenth, deepest = features
-        x = self.enter_32(deepest)
-        x = self.mix_32(x + self.scene(x))
-        x = _up(x) + self.skip_16(sixteenth)
+        x = features.sixteenth
         if hints is not None:
-            _check(hints, quarter)
+            _check(hints, features.skip_4)
             to_16, to_4 = self.hints(*hints, x)
             x = x + to_16
         x = self.mix_16(x)
-        x = self.mix_8(_up(self.enter_8(x)) + self.skip_8(eighth))
-        x = _up(self.enter_4(x)) + self.skip_4(quarter)
+        x = self.mix_8(_up(self.enter_8(x)) + features.skip_8)
+        x = _up(self.enter_4(x)) + features.skip_4
         x = self.mix_4(x if hints is None else x + to_4)
         return self.head(x)
 

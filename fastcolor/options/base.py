@@ -9,10 +9,11 @@ import inspect
 import os
 import re
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
 
 from tyro.constructors import PrimitiveConstructorSpec
@@ -95,14 +96,16 @@ class Options:
         Raises:
             ValueError: a field is none of its Literal's values, or breaks its rule.
         """
-        for name, hint in rules(type(self)).items():
+        kind: type = type(self)  # which is hashable, whether or not its instances are
+        for name, hint in rules(kind).items():
             check_value(name, getattr(self, name), hint)
 
 
-def rules(kind: type) -> dict[str, Any]:
+@functools.cache
+def rules(kind: type) -> Mapping[str, Any]:
     """Every field's annotation."""
     hints = get_type_hints(kind, include_extras=True)
-    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+    return MappingProxyType({field.name: hints[field.name] for field in dataclasses.fields(kind)})
 
 
 def check_value(name: str, value: Any, hint: Any) -> None:

@@ -20,6 +20,7 @@ from .. import ops
 from ..formats.picture import Picture, compose
 from ..formats.pixels import eight_bit
 from ..models import named
+from ..models.default import Encoded
 from ..models.sizes import at_once
 from ..options.base import takes
 from ..options.hints import Hint
@@ -28,7 +29,7 @@ from ..options.references import reference_of
 from ..options.steering import Steering, check_tone, hints_from
 from ..predictor import Predictor
 from ..steering.planes import planes
-from ..steering.references import LEVELS, Reference, matched, toned
+from ..steering.references import Reference, matched, toned
 from .colored import in_color
 from .opening import ImageLike, opened
 from .told import Told
@@ -280,7 +281,7 @@ class Colorizer(Predictor):
         """Hints, and where there are none those of references, as `planes` gives them; None for neither."""
         if not references:
             return planes(hints, features.size) if hints else None
-        if len(features.seen) <= max(LEVELS):
+        if not isinstance(features.seen, Encoded):
             raise ValueError("references: need the default network, whose features say what looks alike")
         found = matched(features.seen, features.size, references)
         share = float((found[1] > 0).float().mean())

@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Of what the network saw, cells of 8 and of 16 pixels: the cosine of features, without what all cells have in common,
-# from which a match is taken, and at which it is a hint of full strength. Of mutual matches between unrelated
+# Of what the default network saw, cells of 8 and of 16 pixels: the cosine of features, without what all cells have in
+# common, from which a match is taken, and at which it is a hint of full strength. Of mutual matches between unrelated
 # photographs one in a hundred comes to 0.87 and 0.62; between a photograph and a part of it half come to 0.87 and 0.85.
-LEVELS = {1: (0.88, 0.93), 2: (0.66, 0.78)}
+LEVELS = {"looks_8": (0.88, 0.93), "looks_16": (0.66, 0.78)}
 WEAKEST = 0.3  # strength of a hint that is just taken
 TONE = 0.35  # of the way to the references' tone
 _NEAR, _LEVELS = 8.0, 26  # lightnesses that share a tone, about, and at which one is found
@@ -51,7 +51,7 @@ def matched(seen: tuple[Tensor, ...], size: tuple[int, int], references: Sequenc
     ab, mask = torch.zeros(1, 2, *size), torch.zeros(1, 1, *size)
     for reference in references:
         for level in LEVELS:
-            colours, strength = _level(seen[level][0].float(), reference, level)
+            colours, strength = _level(getattr(seen, level)[0].float(), reference, level)
             scale = size[0] // strength.shape[0]
             colours, strength = (
                 plane[None].repeat_interleave(scale, 2).repeat_interleave(scale, 3).cpu()
@@ -94,9 +94,9 @@ def _tone(lightness: Tensor, ab: Tensor, weight: Tensor | None = None) -> Tensor
     return ab @ (weights / weights.sum(1, keepdim=True)).T
 
 
-def _level(features: Tensor, reference: Reference, level: int) -> tuple[Tensor, Tensor]:
+def _level(features: Tensor, reference: Reference, level: str) -> tuple[Tensor, Tensor]:
     """(2, h, w) colours and (h, w) strengths of hints of one scale. features: (C, h, w)."""
-    others = reference.seen[level][0].float()
+    others = getattr(reference.seen, level)[0].float()
     height, width = features.shape[1:]
     own, other = features.flatten(1), others.flatten(1)
     both = torch.cat([own, other], 1)

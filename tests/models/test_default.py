@@ -47,8 +47,11 @@ def test_the_trunk_sees_gray_pictures_as_the_published_network_does() -> None:
     )
     gray = torch.randint(0, 256, (2, 1, 64, 96), dtype=torch.uint8)
     lightness = ops.rgb_to_lab(gray.expand(-1, 3, -1, -1))[:, :1]
+    seen: list[Tensor] = []
     with torch.no_grad():
-        seen, expected = model.features(lightness), published(((gray - 127.0) / 128).expand(-1, 3, -1, -1))
+        model.encoder.register_forward_hook(lambda module, given, found: seen.extend(found))
+        model(lightness)
+        expected = published(((gray - 127.0) / 128).expand(-1, 3, -1, -1))
     assert [tuple(level.shape) for level in seen] == [(2, 24, 16, 24), (2, 40, 8, 12), (2, 112, 4, 6), (2, 320, 2, 3)]
     for ours, theirs in zip(seen, expected, strict=True):
         assert float((ours - theirs).norm() / theirs.norm()) < 0.02
@@ -111,6 +114,17 @@ def test_hints_change_the_picture_they_are_of_and_no_other() -> None:
     for wrong in ((ab[:, :1], mask), (ab, mask[..., :32]), (ab.expand(2, -1, -1, -1), mask)):
         with pytest.raises(ValueError, match=r"hints: (ab|mask) must have shape \(1, [12], 64, 64\), got"):
             model(lightness[:1], wrong)
+
+
+@torch.no_grad()
+def test_a_changed_hint_is_where_its_work_begins() -> None:
+    model, ran = talkative(), []
+    encoded = model.features(torch.rand(1, 1, 64, 64) * 100)
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.register_forward_hook(lambda *_, name=name: ran.append(name))
+    model.colours(encoded, hinted((40.0, -20.0), (slice(8, 12), slice(20, 24))))
+    assert ran[0] == "hints.match" and ran[-1] == "head" and not any("skip" in name for name in ran)
 
 
 @torch.no_grad()
