@@ -97,9 +97,9 @@ def test_times_are_written_in_one_way_and_saved_again(film: Item) -> None:
 
 def test_an_object_of_many_names_takes_no_time(film: Item) -> None:
     path = film.folder / "said"
-    path.write_text("{" + ", ".join(f'"{number}": 0' for number in range(100_000)) + ', "1": 1}')
+    path.write_text("{" + ", ".join(f'"{number}": 0' for number in range(100_000)) + ', "99999": 1}')
     began = time.process_time()
-    with pytest.raises(ValueError, match="1 stands twice in one object"):
+    with pytest.raises(ValueError, match="99999 stands twice in one object"):
         projects.read_project(path, film)
     assert time.process_time() - began < 10
 

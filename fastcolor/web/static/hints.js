@@ -154,13 +154,14 @@ export class Hints {
 
   /** Show the likeliest colours of a place; each changes the hint that was set last. */
   async suggest(x, y, time) {
-    const index = this.list.length - 1;
+    const index = this.list.length - 1, { key } = this;
     let found = [];
     try {
       found = await this.place(x, y, time);
     } catch (error) {
-      this.say(error.message);
+      if (this.key === key) this.say(error.message);
     }
+    if (this.key !== key) return; // another picture is open by now, whose hints these are not
     $("swatches").replaceChildren(...found.map(({ color, probability }) => {
       const button = document.createElement("button");
       button.style.background = color;
