@@ -58,8 +58,8 @@ def find(source: Source) -> list[Item]:
     """List the pictures of a source, in a fixed order, without opening them.
 
     Args:
-        source: a picture, a folder (searched whole), a zip or tar file of pictures, a `.txt` list with one picture a
-            line (relative to the list), or several of these.
+        source: a picture, a folder (searched whole, but for hidden files and folders), a zip or tar file of pictures,
+            a `.txt` list with one picture a line (relative to the list), or several of these.
 
     Raises:
         FileNotFoundError: no such file. ValueError: a source of a kind not listed, or without pictures.
@@ -73,8 +73,9 @@ def find(source: Source) -> list[Item]:
     if not path.exists():
         raise FileNotFoundError(f"data: no such file or folder: {path}")
     if path.is_dir():
-        items = [Item(str(p)) for p in sorted(path.rglob("*")) if _is_picture(p.name) and p.is_file()]
-        shards = [p for p in sorted(path.iterdir()) if p.suffix.lower() in (".zip", ".tar")]
+        seen = [p for p in sorted(path.rglob("*")) if not any(one[0] == "." for one in p.relative_to(path).parts)]
+        items = [Item(str(p)) for p in seen if _is_picture(p.name) and p.is_file()]
+        shards = [p for p in seen if p.parent == path and p.suffix.lower() in (".zip", ".tar")]
         items += [item for shard in shards for item in find(shard)]
     elif path.suffix.lower() == ".txt":
         lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]

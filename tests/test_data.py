@@ -54,6 +54,16 @@ def test_unreadable_pictures_are_skipped_by_name(folder: Path) -> None:
     assert len([w for w in warned if "skipped" in str(w.message)]) == 2
 
 
+def test_what_is_hidden_in_a_folder_is_no_picture_of_it(folder: Path) -> None:
+    before = names(folder)
+    (folder / ".thumbnails").mkdir()
+    for hidden in (".thumbnails/a.png", ".b.png"):
+        Image.new("RGB", (8, 8)).save(folder / hidden)
+    with zipfile.ZipFile(folder / ".c.zip", "w") as archive:
+        archive.write(folder / ".b.png", "d.png")
+    assert names(folder) == before
+
+
 def test_sources_without_pictures(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="data: no such file or folder"):
         data.find(tmp_path / "nothing")

@@ -54,6 +54,7 @@ def web_export(options: PortableOptions) -> dict[str, int]:
     )
     files["sw.js"] = keeper.encode()
     (out / "ort").mkdir(parents=True, exist_ok=True)
+    files["sw.js"] = files.pop("sw.js")  # last: what tells browsers to fetch anew all that is there by then
     for name, content in files.items():
         write_bytes(out / name, content)
     return {name: len(content) for name, content in files.items()}
