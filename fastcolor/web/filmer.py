@@ -13,12 +13,14 @@ import av
 from PIL import Image
 
 from ..atomic import whole, write_bytes
+from ..constants import __version__
 from ..film.by_time import shown_at
 from ..film.frames import upright_gray
-from ..film.probe import probe
-from ..film.resume import ChangedError
+from ..film.probe import Film, probe
+from ..film.resume import ChangedError, fingerprint
 from ..film.shot_list import find_shots
 from ..film.video import video
+from ..models import named
 from ..options.film import VideoOptions
 from ..options.look import Look as LookOptions
 from ..options.project import VERSION
@@ -26,6 +28,9 @@ from ..pictures.version import key_colours
 from .look import Look, chosen_by
 
 Tell = Callable[[tuple[int, int | None]], None]
+_ROUNDED = 0.002  # seconds by which a shot may begin beside the end of the one before
+_LATE = 0.1  # seconds after which a film's first frame may come, as where its sound begins earlier
+_MOST = 10.0  # saturation that a shot may have
 _WIDEST = 2048  # pixels of a film that is previewed as H.264, whose decoders end at twice that
 
 
@@ -110,14 +115,35 @@ class Filmer:
 
     def export(self, path: str, target: str, folder: str, look: Look, tell: Tell) -> list[str]:
         """Do what `fastcolor-video PATH TARGET` does, going on with what an earlier try with the same colours left;
-        returns what is worth a sentence."""
+        returns what is worth a sentence. Of a film whose shots are known only those are painted that have changed since
+        the last export: its colours stay in the item's folder."""
         Path(target).parent.mkdir(parents=True, exist_ok=True)
-        project = _project(look, Path(folder))
+        said = _by_shots(look, probe(Path(path)))
+        if said is None:
+            report = self._gone_on(path, Path(target), look, tell, project=_project(look, Path(folder)))
+            return [*report.notes, *report.warnings]
+        kept = self._kept(path, folder, said)
+        new, before = kept.with_name(f"new-{kept.name}"), kept if kept.exists() else None
+        project = _project(said, Path(folder), always=True)
+        report = self._gone_on(path, Path(target), said, tell, project=project, chroma_from=before, chroma_to=new)
+        new.replace(kept)
+        told = [note for note in (*report.notes, *report.warnings) if not note.startswith(f"{kept} gives")]
+        return [note.replace(str(kept), "the last export") for note in told]
+
+    def _gone_on(self, path: str, target: Path, look: Look, tell: Tell, **more: Any) -> Any:
+        """Paint a film, going on where an earlier try ended if that had the same colours."""
         try:
-            report = self._paint(path, Path(target), look, tell, project=project, resume=True)
+            return self._paint(path, target, look, tell, resume=True, **more)
         except ChangedError:
-            report = self._paint(path, Path(target), look, tell, project=project)
-        return [*report.notes, *report.warnings]
+            return self._paint(path, target, look, tell, **more)
+
+    def _kept(self, path: str, folder: str, look: Look) -> Path:
+        """Where a film's colours stay from export to export; others by another network, or of a film that changed."""
+        chosen = chosen_by(look, self._options)
+        networks = [(share, fingerprint(named.locate(name))) for name, share in named.members(chosen.weights)]
+        film = [fingerprint(Path(path)), __version__]
+        made_from = json.dumps([film, networks, chosen.merge, chosen.size, chosen.as_published])
+        return Path(folder, f"colours-{hashlib.sha256(made_from.encode()).hexdigest()[:16]}.mkv")
 
     def _paint(self, path: str, target: Path, look: Look, tell: Tell, **more: Any) -> Any:
         chosen = vars(chosen_by(look, self._options))
@@ -129,10 +155,31 @@ class Filmer:
         return video(**vars(options))
 
 
-def _project(look: Look, folder: Path) -> Path | None:
-    """The project file of what is said of shots; None where nothing is."""
+def _by_shots(look: Look, film: Film) -> Look | None:
+    """The same colours, the film's own said of each shot: so a shot by itself says what it looks like. None where the
+    shots are not known or are not all of the film."""
+    shots = [
+        {
+            **shot,
+            "saturation": shot["saturation"] * look.saturation,
+            "temperature": look.temperature if shot["temperature"] is None else shot["temperature"],
+        }
+        for shot in look.shots
+    ]
+    if not shots or film.frames is None:
+        return None
+    ends = [min(shots[0]["start"], _LATE), *(shot["end"] for shot in shots)]
+    apart = any(abs(shot["start"] - end) > _ROUNDED for shot, end in zip(shots, ends, strict=False))
+    short = ends[-1] < float(film.frames / film.rate) - _ROUNDED
+    if apart or short or any(shot["saturation"] > _MOST for shot in shots):
+        return None
+    return replace(look, shots=shots, saturation=1.0, temperature=None)
+
+
+def _project(look: Look, folder: Path, *, always: bool = False) -> Path | None:
+    """The project file of what is said of shots; None where nothing is, unless it is wanted always."""
     usual = {"hints": [], "key_frames": {}, "saturation": 1.0, "temperature": None}
-    if all(shot.get(name, value) == value for shot in look.shots for name, value in usual.items()):
+    if not always and all(shot.get(name, value) == value for shot in look.shots for name, value in usual.items()):
         return None
     content = json.dumps({"version": VERSION, "shots": look.shots})
     path = folder / f"project-{hashlib.sha256(content.encode()).hexdigest()[:16]}.json"

@@ -24,8 +24,11 @@ VERSION = 1
 IN_ALBUM = ".fastcolor"  # the work folder of a page on a folder, in coloured/ there
 _MARK = "fastcolor-serve.json"
 _ITEM, _EXPORT = re.compile("[0-9a-f]{16}"), re.compile("export-[0-9a-f]{16}")
-# Of an item's folder: what it was made from and told, films that are half painted, and shots' pictures.
-_STAYS = re.compile(r"item\.json|source\.\w+|(guide|key)-[0-9a-f]{8}\.\w+|film-[0-9a-f]{16}|shot-\d+\.jpg")
+# Of an item's folder: what it was made from and told, films that are half painted, the colours of those that were
+# exported, and shots' pictures.
+_STAYS = re.compile(
+    r"item\.json|source\.\w+|(guide|key)-[0-9a-f]{8}\.\w+|film-[0-9a-f]{16}|colours-[0-9a-f]{16}\.mkv|shot-\d+\.jpg"
+)
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
-from film_clips import clip
+from film_clips import clip, frames_of, plane, two_shots
 
 from fastcolor.film import resume
+from fastcolor.film.told import Told
 from fastcolor.options.look import Look as LookOptions
 from fastcolor.web.filmer import Filmer
 from fastcolor.web.look import Look
@@ -43,6 +47,47 @@ def test_a_cancelled_export_hinders_no_other(tmp_path: Path, monkeypatch: pytest
     before = target.read_bytes()
     filmer.export(str(src), str(target), str(tmp_path), Look(saturation=0.0), telling)  # other colours: anew
     assert target.read_bytes() != before and not parts.exists()
+
+
+def test_an_export_paints_only_the_shots_that_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    src, target = two_shots(tmp_path / "film.mp4"), tmp_path / "out" / "film.mp4"
+    filmer = Filmer(LookOptions(engine="torch"))
+    seen: list[Fraction] = []
+    ab = Told.ab
+
+    def noting(told: Told, lightness: object, times: list[Fraction], temperature: float | None) -> object:
+        seen.extend(times)
+        return ab(told, lightness, times, temperature)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Told, "ab", noting)
+
+    def exported(look: Look) -> tuple[np.ndarray, list[str]]:
+        seen.clear()
+        notes = filmer.export(str(src), str(target), str(tmp_path), look, lambda _: None)
+        return np.stack([plane(frame, 1) for frame in frames_of(target)]).astype(int), notes
+
+    def apart(one: np.ndarray, other: np.ndarray | int) -> float:  # x264 rounds in its own way each time
+        return float(np.abs(one - other).mean())
+
+    found = filmer.shots(str(src), str(tmp_path))
+    usual = {"saturation": 1.0, "temperature": None, "hints": [], "key_frames": {}}
+    shots = [{"start": one["start"], "end": one["end"], **usual} for one in found]
+    look = Look(shots=shots)
+    first, _ = exported(look)
+    assert len(first) == 24 and min(seen) < 0.5 <= max(seen)
+    look = replace(look, shots=[shots[0], {**shots[1], "saturation": 0.0}])
+    second, notes = exported(look)
+    assert 0 < len(seen) <= 12 and min(seen) >= 0.5  # of the second shot alone
+    assert apart(second[:12], first[:12]) < 1 < apart(first[12:], 128) and apart(second[12:], 128) < 0.5
+    assert "1 of 2 shots are painted anew, the others are as in the last export" in notes
+    assert not any(str(tmp_path) in note for note in notes)
+    third, notes = exported(look)
+    assert not seen and apart(third, second) < 1
+    duller, _ = exported(replace(look, saturation=0.5))  # of all shots, but gray stays gray
+    assert seen and max(seen) < 0.5
+    assert apart(duller[:12], 128) == pytest.approx(apart(first[:12], 128) / 2, rel=0.1)
+    _, notes = exported(replace(look, shots=[{**shots[0], "end": 0.3, "saturation": 0.5}, shots[1]]))
+    assert min(seen) < 0.3 and max(seen) >= 0.5 and not any("painted anew" in note for note in notes)  # has a gap
 
 
 def test_a_stop_leaves_whole_parts_and_lets_go(tmp_path: Path) -> None:
