@@ -251,6 +251,7 @@ class FilmJob:
             frames += len(batch.frames)
             if frames % self.part_frames == 0:
                 batch.state = self.smoother.state() | {_ALIGNED + key: value for key, value in batch.aligned.items()}
+            batch.let_go()
             yield batch
 
     def _seen(self, batches: Iterable[Batch]) -> Iterator[Batch]:

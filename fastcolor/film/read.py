@@ -35,6 +35,11 @@ class Batch:
     aligned: dict[str, Tensor] = field(default_factory=dict)  # of that version's alignment behind this batch
     chroma: list[Any] = field(default_factory=list)  # the chroma film's frames
 
+    def let_go(self) -> None:
+        """Forget all that was needed to paint it: batches wait for the encoder, and luma is most of what they hold."""
+        self.luma, self.lightness, self.seen = self.luma.new_empty(0), None, None
+        self.given, self.aligned = [], {}
+
 
 def _run_dry(context: Any) -> None:
     """Let a decoder's threads come to rest; see `Reported`."""
