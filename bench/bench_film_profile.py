@@ -21,7 +21,7 @@ import tyro
 
 from . import timing
 from .bench_film_versions import Checkout
-from .bench_pipeline import FILMS, make_film
+from .films import FILMS, make_film
 from .run import RESULTS, machine_name
 
 # The first that a library's name holds.

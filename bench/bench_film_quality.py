@@ -32,7 +32,7 @@ from fastcolor.film.smoothing import warp_error
 from fastcolor.predictor import Predictor
 
 from . import timing
-from .bench_pipeline import photographs
+from .films import photographs
 from .run import RESULTS, machine_name
 
 WAYS: dict[str, dict[str, Any]] = {

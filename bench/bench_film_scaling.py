@@ -26,7 +26,7 @@ from fastcolor.film import job
 
 from . import timing
 from .bench_film_versions import Checkout
-from .bench_pipeline import film_stages, make_film, one_thread
+from .films import film_stages, make_film, one_thread
 from .run import RESULTS, machine_name
 
 FILMS = ((854, 480, 96), (1280, 720, 64), (1920, 1080, 32), (3840, 2160, 12))  # width, height, frames

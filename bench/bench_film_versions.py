@@ -24,7 +24,7 @@ import tyro
 import fastcolor
 
 from . import timing
-from .bench_pipeline import FILMS, film_stages, make_film, one_thread
+from .films import FILMS, film_stages, make_film, one_thread
 from .run import RESULTS, machine_name
 
 ROWS = ((480, True), (360, True), (720, True), (480, False))  # height, fast

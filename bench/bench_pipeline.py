@@ -13,25 +13,19 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 import tyro
 from PIL import Image
 
 import fastcolor
 from fastcolor import ops
 from fastcolor.device import bf16_is_fast
-from fastcolor.film.carry import Carrier
-from fastcolor.film.motion import Watcher
-from fastcolor.film.smoothing import Smoother
 from fastcolor.formats import picture, reading, writing
 from fastcolor.models import weights
 from fastcolor.models.layers import fold_batch_norm
@@ -40,12 +34,11 @@ from fastcolor.pictures.colored import in_color
 from fastcolor.pictures.files import colorize_files
 
 from . import timing
+from .films import FILMS, Clock, film_stages, make_film, one_thread, photographs
 from .published import Published
 from .run import RESULTS, machine_name
 
-PHOTOGRAPHS = Path(__file__).parent / "demo"
 PICTURE, PICTURES = (500, 400), 64  # width, height; how many
-FILMS = ((640, 360, 160), (854, 480, 160), (1280, 720, 96))  # width, height, frames
 SIZES, BATCHES = ((256, 256), (400, 500), (1080, 1920), (2160, 3840)), (1, 4, 8, 16)
 MOST_PIXELS = 1 << 24  # of a batch
 MOST_DIFFERENCE = 6.0  # mean over a picture, in codes of 255: resizing and precision differ
@@ -69,43 +62,6 @@ class PipelineOptions:
     """File for the figures. None: bench/results/<machine>-pipeline.json."""
 
 
-class Clock:
-    """Seconds by stage: of this process's CPU time, or with a GPU of the wall clock, waiting for it."""
-
-    def __init__(self, device: torch.device) -> None:
-        self._cuda = device.type == "cuda"
-        self.seconds: dict[str, float] = {}
-
-    def now(self) -> float:
-        if self._cuda:
-            torch.cuda.synchronize()
-        return time.perf_counter() if self._cuda else time.process_time()
-
-    @contextmanager
-    def __call__(self, stage: str) -> Iterator[None]:
-        start = self.now()
-        yield
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + self.now() - start
-
-    def ms(self, count: int) -> dict[str, float]:
-        return {stage: seconds / count * 1e3 for stage, seconds in self.seconds.items()}
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """As both pipelines run: several batches at once, each on a thread or a few."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-def photographs() -> list[Image.Image]:
-    return [Image.open(path).convert("RGB") for path in sorted(PHOTOGRAPHS.glob("*.jpg"))]
-
-
 def make_pictures(folder: Path) -> list[Path]:
     """Different cut-outs of the photographs, one size."""
     folder.mkdir()
@@ -118,32 +74,6 @@ def make_pictures(folder: Path) -> list[Path]:
         paths.append(folder / f"{i:03}.jpg")
         source.resize(PICTURE, Image.Resampling.LANCZOS, box=cut).save(paths[-1], quality=90)
     return paths
-
-
-def make_film(path: Path, width: int, height: int, frames: int) -> None:
-    """A gray pan over the photographs with some grain, H.264."""
-    import av
-
-    random = np.random.default_rng(0)
-    sources = [photo.convert("L") for photo in photographs()]
-    grain = random.normal(16.5, 1.5, (height + 64, width + 64)).astype(np.float32)
-    with av.open(str(path), "w") as film:
-        stream = film.add_stream("libx264", rate=25, options={"crf": "18", "preset": "veryfast"})
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for i in range(frames):
-            scene, step = divmod(i, 40)
-            source = sources[scene % len(sources)]
-            side = min(source.width / width, source.height / height) * 0.8
-            left, top = 0.2 * side * width * step / 40, 0.1 * side * height * step / 40
-            box = (left, top, left + side * width, top + side * height)
-            luma = np.asarray(source.resize((width, height), Image.Resampling.BICUBIC, box=box), np.float32)
-            y, x = random.integers(0, 64, 2)
-            luma = (luma * (219 / 255) + grain[y : y + height, x : x + width]).clip(16, 235).astype(np.uint8)
-            planes = np.concatenate([luma, np.full((height // 2, width), 128, np.uint8)])
-            frame = av.VideoFrame.from_ndarray(planes, "yuv420p")
-            frame.pts, frame.time_base = i, Fraction(1, 25)
-            film.mux(stream.encode(frame))
-        film.mux(stream.encode(None))
 
 
 def in_turns(works: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
@@ -283,60 +213,6 @@ def film_row(
             row["stages_ms"]["published"] = {name: s / count * 1e3 for name, s in published.seconds.items()}
             row["ratio"] = {name: rate / rates["published"] for name, rate in rates.items() if name != "published"}
     return row
-
-
-@torch.inference_mode()
-def film_stages(colorizer: fastcolor.Colorizer, source: Path) -> dict[str, float]:
-    """What each step costs a frame, in the pieces that `fastcolor.film` works in."""
-    from fastcolor.film.clock import Cut
-    from fastcolor.film.encoding import choose_encoding
-    from fastcolor.film.frames import plane_view
-    from fastcolor.film.probe import probe
-    from fastcolor.film.read import Reader
-    from fastcolor.film.write import PartWriter
-
-    film = probe(source)
-    clock = Clock(colorizer.device)
-    target = source.with_name("part.mp4")
-    fast, usual = (
-        choose_encoding(film, target, codec=None, crf=None, fast=fast, lossless=False) for fast in (True, False)
-    )
-    size = colorizer.input_size(*film.shown)
-    reader = Reader(film, fast.layout, size=8, cut=Cut.of(film, None, None), warn=print, note=print)
-    with clock("decode"):
-        batches = list(reader)
-    watcher, carrier, smoother = Watcher(part=240), Carrier(), Smoother("fast")
-    with clock("input"):
-        lightness = [
-            ops.luma_to_input(
-                some.luma[: len(some.frames)].to(colorizer.device), size, full_range=film.full_range, bits=8
-            )
-            for some in batches
-        ]
-    with clock("motion"):
-        followed = zip(lightness, (F.avg_pool2d(one, 2) for one in lightness), strict=True)
-        seen = list(watcher.watch(followed))
-    colors: list[torch.Tensor] = []
-    for one, of_it in seen:
-        with clock("network and decode"):
-            ab = torch.cat([colorizer.predict_ab(piece) for piece in one[of_it.runs].split(4)])
-        with clock("smoothing"):
-            for done, carried in carrier.push(of_it, ab):
-                colors.append(smoother.push(done.lightness, carried, (done.motion, done.error)))
-    for some, ab in zip(batches, colors, strict=True):
-        luma = some.luma[: len(some.frames)].to(colorizer.device)
-        with clock("paint"):
-            planes = ops.paint_chroma(ab, luma, subsampling="420", matrix=film.matrix, full_range=film.full_range)
-            for index, plane in enumerate(planes, start=1):
-                for frame, chroma in zip(some.frames, plane.cpu().numpy(), strict=True):
-                    plane_view(frame, index, np.uint8)[:] = chroma
-    for stage, encoding in (("encode", fast), ("encode, as usual", usual)):
-        with clock(stage):
-            writer = PartWriter(film, encoding, target)
-            for some in batches:
-                writer.write(some.frames)
-            writer.finish()
-    return clock.ms(sum(len(some.frames) for some in batches))
 
 
 def cost_rows(colorizer: fastcolor.Colorizer) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from film_clips import random_net
 
-from bench.bench_pipeline import film_stages, make_film
+from bench.films import film_stages, make_film
 from fastcolor import Colorizer
 
 
