@@ -413,6 +413,24 @@ def peers_table() -> str:
     return "\n\n".join(parts)
 
 
+def peer_films_table() -> str:
+    """Films by another project's tool, and by fastcolor."""
+    parts = []
+    for result in load("peer-films"):
+        rows, tool = [], result["rows"][0]
+        for row in result["rows"]:
+            took = [f"{row['cpu_ms'] / 1e3:.3g} s", f"{tool['cpu_ms'] / row['cpu_ms']:.1f}"]
+            rows.append([row["way"], *took, f"{row['peak_mb']:.0f} MB", f"{row['files_mb']:.0f} MB"])
+        what = f"{result['film']}, {tool['frames']:.0f} frames"
+        head = [what, "processor time a frame", "times as fast", "memory", "files between"]
+        facts = result["machine"]
+        parts.append(
+            f"{table(head, rows)}\n\nDeOldify's network by {result['engine']} in ours, load {facts['load']}; the "
+            f"chroma of its film and of ours correlates by {result['correlation']:.2f} at least; {conditions(result)}"
+        )
+    return "\n\n".join(parts)
+
+
 def killed_table() -> str:
     """Films and folders with the published networks: memory over length, killed and resumed."""
     head = ["", "a clip", "the same 4 times", "ratio", "film killed, resumed", "folder killed, begun again"]
@@ -463,6 +481,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
         "ops": ops_table,
         "sizes": sizes_table,
         "pipeline": pipeline_table,
+        "peer films": peer_films_table,
         "films": film_versions_table,
         "film profile": film_profile_table,
         "film scaling": film_scaling_table,

@@ -16,9 +16,11 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from PIL import Image
 from published import weights_recipe as recipe
 from torch import Tensor, nn
 
+from bench.deoldify_film import DeOldifyFilm
 from fastcolor import models
 from fastcolor.models import download, layers, weights
 from fastcolor.models.deoldify import SelfAttention
@@ -109,6 +111,14 @@ def test_outputs_are_the_originals(name: str, published: dict[str, nn.Module]) -
         for key in seen:
             scale = max(1.0, abs(case["stages"][key]["mean"]) + case["stages"][key]["std"])
             assert farthest(seen[key], case["stages"][key]) < 1e-3 * scale, key
+
+
+def test_the_benchmark_paints_as_deoldifys_own_code(published: dict[str, nn.Module]) -> None:
+    demo = json.loads((HERE / "deoldify-artistic.vectors.json").read_text())["demo"]["result"]
+    rgb = np.rint(255 * recipe.picture(3, 120, 160, 2)).clip(0, 255).astype(np.uint8).transpose(1, 2, 0).copy()
+    painted = np.asarray(DeOldifyFilm(network("deoldify-artistic", published), 128).paint(Image.fromarray(rgb)), int)
+    values = painted.reshape(-1)[recipe.positions(len(demo["values"]), painted.size)]
+    assert np.abs(values - demo["values"]).max() <= 1  # of other versions of OpenCV and Pillow
 
 
 @every_network
