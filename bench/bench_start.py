@@ -37,13 +37,15 @@ PROGRAMS = {
 }
 PICTURE = "fastcolor colorize gray.jpg -o b.jpg"  # 640 x 480
 PROGRAMS[PICTURE] = [_FASTCOLOR, "colorize", "gray.jpg", "-o", "b.jpg", "--overwrite"]
+FIRST = f"{PICTURE}, the first ever"
+PROGRAMS[FIRST] = PROGRAMS[PICTURE]
 GOAL, GOAL_OF_A_PICTURE = 0.2, 1.2  # of importing torch
 PHOTOGRAPH = Path(__file__).parent / "demo" / "chelsea.jpg"
 
 
-def seconds(program: list[str], folder: str) -> tuple[float, float]:
+def seconds(program: list[str], folder: str, home: str) -> tuple[float, float]:
     """(wall, processor)."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "FASTCOLOR_HOME": f"{folder}/home"}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "FASTCOLOR_HOME": f"{folder}/{home}"}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # pip compiles what it installs
     before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run([sys.executable, "-c", *program], cwd=folder, env=environment, capture_output=True, check=False)
@@ -61,8 +63,8 @@ def main() -> None:
         Image.open(PHOTOGRAPH).convert("L").resize((640, 480)).save(Path(folder) / "gray.jpg")
         for number in range(options.rounds + 1):
             for name, program in PROGRAMS.items():
-                time_taken = seconds(program, folder)
-                if number:  # the first fills the disk's cache and measures engines
+                time_taken = seconds(program, folder, f"home-{number}" if name == FIRST else "home")
+                if number:  # the first fills the disk's cache
                     taken[name].append(time_taken)
     medians = {name: [statistics.median(one) for one in zip(*times, strict=True)] for name, times in taken.items()}
     whole = medians["import torch"]
@@ -78,7 +80,7 @@ def main() -> None:
     for name, row in rows.items():
         shares = f"{row['of_torch']:6.3f} of importing torch, {row['processor_of_torch']:6.3f} by processor time"
         print(f"{row['seconds']:7.3f} s  {shares}  {name}")
-    goals = dict.fromkeys(PROGRAMS, GOAL) | {PICTURE: GOAL_OF_A_PICTURE, "import torch": 1.0}
+    goals = dict.fromkeys(PROGRAMS, GOAL) | {PICTURE: GOAL_OF_A_PICTURE, FIRST: GOAL_OF_A_PICTURE, "import torch": 1.0}
     slow = [name for name, row in rows.items() if row["of_torch"] > goals[name]]
     print(f"goals {GOAL} and, of a picture, {GOAL_OF_A_PICTURE}: {'ok' if not slow else 'MISSED: ' + ', '.join(slow)}")
     if options.save:

@@ -36,6 +36,7 @@ def describe(generator: Generator, precision: str) -> dict[str, str]:
         "format": FORMAT,
         "fastcolor": __version__,
         "weights_sha256": generator.digest,
+        "network_sha256": generator.network.digest,
         "kind": generator.kind,
         "stride": str(generator.stride),
         "precision": precision,

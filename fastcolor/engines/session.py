@@ -61,21 +61,53 @@ def _make(content: bytes, threads: int, fast: bool) -> Any:
 
 @dataclass(frozen=True)
 class Noted:
-    """How the default weights run here in INT8, as an earlier run found out.
+    """How the default weights run here in INT8.
 
     Attributes:
-        content: of the package's ONNX file, which gave what torch gives. threads, fast: as `session_of` takes them.
+        content: of the package's ONNX file. threads, fast: as `session_of` takes them. asked: the device and engine, if
+            no earlier run has found that the file gives what torch gives; else None.
     """
 
     content: bytes
     threads: int
     fast: bool
+    asked: str | None = None
+
+    def good(self) -> bool:
+        """Whether the file gives here what torch gives: an earlier run found so, or it is seen now, and noted."""
+        if self.asked is None:
+            return True
+        from . import proof
+
+        try:
+            session = _early[self.content, self.threads, self.fast].result()
+            facts = session.get_modelmeta().custom_metadata_map
+            holds = proof.holds(lambda x: session.run(None, {"lightness": x})[0], facts, _digest(NAMED["default"]))
+        except (ValueError, RuntimeError, OSError):
+            holds = False
+        if holds:
+            file = _shipped()
+            assert file is not None
+            _note(self.asked, file, self.threads, self.fast, chosen=False)
+        else:
+            _early.clear()
+        return holds
 
 
 def _here() -> list[object]:
     """What a note depends on: weights, ONNX Runtime, the processor and what the environment makes of it."""
     environment = [os.environ.get(name) for name in ("OMP_NUM_THREADS", "FASTCOLOR_ISA", "CUDA_VISIBLE_DEVICES")]
     return [stamp(NAMED["default"]), package_stamp("onnxruntime"), processor(), cores(), *environment]
+
+
+def _digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _note(asked: str, file: Path, threads: int, fast: bool, *, chosen: bool) -> None:
+    note = [_here(), file.name, _digest(file), threads, fast, chosen]
+    if cache.recall("early", asked) != note:
+        cache.remember("early", asked, note)
 
 
 def remember(device: str, engine: str, file: Path | None, threads: int, fast: bool, *, chosen: bool) -> None:
@@ -86,43 +118,80 @@ def remember(device: str, engine: str, file: Path | None, threads: int, fast: bo
             or the CPU is not what runs the network. threads, fast: as `session_of` takes them. chosen: whether it is
             what runs the network; else another engine was measured faster.
     """
-    note = None
+    asked = f"{device} {engine}"
     if file is not None:
-        note = [_here(), file.name, hashlib.sha256(file.read_bytes()).hexdigest(), threads, fast, chosen]
-    if cache.recall("early", f"{device} {engine}") != note:
-        cache.remember("early", f"{device} {engine}", note)
+        _note(asked, file, threads, fast, chosen=chosen)
+    elif cache.recall("early", asked) != [_here()]:
+        cache.remember("early", asked, [_here()])
 
 
-def begin(weights: object, device: str, engine: str, *, anyway: bool = False) -> Noted | None:
-    """Make the session that a command is going to need, in a thread of its own, if it needed it before.
+def begin(weights: object, device: str, engine: str, *, single: bool = False) -> Noted | None:
+    """Make the session that a command is going to need, in a thread of its own.
 
     Args:
-        anyway: though another engine was measured faster: for one picture, what counts is which is ready first.
+        single: it is for one picture, where what counts is which is ready first: though another engine was measured
+            faster, and though nothing was measured yet. Then see `Noted.good`.
 
     Returns:
         What `session_of` will want to be asked; None: nothing was begun.
     """
-    note = cache.recall("early", f"{device} {engine}") if weights == "default" else None
-    if not isinstance(note, list) or len(note) != 6:
+    if weights != "default":
         return None
-    here, name, digest, threads, fast, chosen = note
-    if here != _here() or not (chosen or anyway) or not isinstance(threads, int):
+    asked = f"{device} {engine}"
+    note = cache.recall("early", asked)
+    if isinstance(note, list) and note and note[0] == _here():
+        noted = _noted(note, single)
+    else:
+        noted = _first(device, engine) if single else None
+    if noted is not None:
+        _begin(noted)
+    return noted
+
+
+def _noted(note: list[Any], single: bool) -> Noted | None:
+    """What an earlier run of this very machine and package found."""
+    if len(note) != 6:
+        return None
+    _, name, digest, threads, fast, chosen = note
+    if not (chosen or single) or not isinstance(threads, int):
         return None
     content = cache.read(NAMED["default"].parent / Path(str(name)).name)
     if content is None or hashlib.sha256(content).hexdigest() != digest:
         return None
+    return Noted(content, threads, bool(fast))
+
+
+def _shipped() -> Path | None:
+    """The package's file in INT8, if it is there and no other."""
+    files = list(NAMED["default"].parent.glob("*-int8.onnx"))
+    return files[0] if len(files) == 1 else None
+
+
+def _first(device: str, engine: str) -> Noted | None:
+    """What no run has tried yet: where the CPU is what was asked for, or all that there is, and fast in INT8."""
+    if device not in ("auto", "cpu") or engine not in ("auto", "onnx"):
+        return None
+    from .._native import _C, capabilities
+
+    file = _shipped()
+    if file is None or not _C.has_vnni() or (device == "auto" and capabilities()["cuda_devices"]):
+        return None
+    threads = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    return Noted(file.read_bytes(), int(threads) if threads.isdecimal() else cores(), True, f"{device} {engine}")
+
+
+def _begin(noted: Noted) -> None:
     import numpy  # noqa: F401  both this thread and the other's onnxruntime want it; two first imports collide
 
     future: Future[Any] = Future()
 
     def work() -> None:
         try:
-            future.set_result(_make(content, threads, bool(fast)))
+            future.set_result(_make(noted.content, noted.threads, noted.fast))
         except BaseException as error:
             future.set_exception(error)
 
     _early.clear()
-    _early[content, threads, bool(fast)] = future
+    _early[noted.content, noted.threads, noted.fast] = future
     # Waited for at the end, whatever comes between: ONNX Runtime aborts a process that ends while it makes a session.
     threading.Thread(target=work, name="fastcolor-session", daemon=False).start()
-    return Noted(content, threads, bool(fast))

@@ -92,13 +92,14 @@ def _passages(
     plain = not (told or options.as_published or options.edges == "on")
     noted = None
     if colorizer is None:  # while the network gets ready, all else is imported; torch takes a second
-        noted = session.begin(options.weights, options.device, options.engine, anyway=single and plain)
+        noted = session.begin(options.weights, options.device, options.engine, single=single and plain)
     if noted is not None and single and plain:
         from .passage import painted
         from .single import SinglePainter
 
-        painter = SinglePainter(noted, options.size)
-        return contextlib.nullcontext(painted(painter, conversion, options) for conversion in conversions)
+        if noted.good():
+            painter = SinglePainter(noted, options.size)
+            return contextlib.nullcontext(painted(painter, conversion, options) for conversion in conversions)
     from .colorize import Colorizer
     from .line import Line
 

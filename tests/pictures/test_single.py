@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
@@ -126,12 +129,54 @@ def test_a_note_that_no_longer_holds_begins_nothing(
     assert session.begin("default", "cpu", engine) is None
 
 
+def test_the_very_first_picture_takes_no_torch_either(colorizer: Colorizer, tmp_path: Path) -> None:
+    """What no run has compared with torch yet answers for itself, and is noted."""
+    in_colour(320, 213).convert("L").save(tmp_path / "a.png")
+    asked = ("--device", "cpu", "--engine", "onnx")
+    code, said = colorize(tmp_path / "first", tmp_path / "a.png", "-o", tmp_path / "b.png", *asked)
+    assert code == 0 and said.splitlines()[-1] == "loaded:"
+    (frame,) = read(tmp_path / "a.png").frames
+    (expected,) = colorizer.paint([frame])
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "b.png")), np.asarray(expected))
+    (note,) = json.loads((tmp_path / "first" / "engines.json").read_text())["early"].values()
+    assert note[-1] is False  # for a film another engine may be faster
+
+
+@pytest.mark.parametrize("change", ["none", "weights", "answer", "two files", "no note"])
+def test_a_first_picture_is_not_painted_by_what_answers_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    assets = tmp_path / "assets"
+    shutil.copytree(session.NAMED["default"].parent, assets)
+    monkeypatch.setenv("FASTCOLOR_HOME", str(tmp_path / "home"))
+    monkeypatch.setitem(session.NAMED, "default", assets / "default.safetensors")
+    (file,) = assets.glob("*-int8.onnx")
+    if change == "weights":
+        (assets / "default.safetensors").write_bytes(b"others")
+    elif change == "answer":
+        model = onnx.load(file)
+        properties = {each.key: each.value for each in model.metadata_props}
+        colours = np.array(json.loads(properties["answer"]))
+        onnx.helper.set_model_props(model, {**properties, "answer": json.dumps((-colours).tolist())})
+        onnx.save(model, file)
+    elif change == "two files":
+        shutil.copy(file, assets / "other-int8.onnx")
+    elif change == "no note":  # an earlier run found that it does not do
+        session.remember("cpu", "onnx", None, 1, True, chosen=False)
+    noted = session.begin("default", "cpu", "onnx", single=True)
+    if change in ("two files", "no note"):
+        assert noted is None
+    else:
+        assert noted is not None and noted.good() == (change == "none")
+    assert session.begin("default", "cpu", "onnx") is None  # for a film, too, it would have to be the fastest
+
+
 def test_what_was_measured_slower_is_for_one_picture_alone(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FASTCOLOR_HOME", str(home))
     file = next(session.NAMED["default"].parent.glob("*-int8.onnx"))
     session.remember("auto", "auto", file, 1, True, chosen=False)
     assert session.begin("default", "auto", "auto") is None
-    noted = session.begin("default", "auto", "auto", anyway=True)
+    noted = session.begin("default", "auto", "auto", single=True)
     assert noted is not None and noted.content == file.read_bytes()
     session.remember("auto", "auto", None, 1, True, chosen=False)
-    assert session.begin("default", "auto", "auto", anyway=True) is None
+    assert session.begin("default", "auto", "auto", single=True) is None
