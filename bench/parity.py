@@ -24,7 +24,7 @@ from fastcolor.device import device_of
 from fastcolor.engines.onnx import OnnxEngine
 from fastcolor.engines.openvino import OpenVinoEngine
 from fastcolor.engines.openvino import precisions as openvino_precisions
-from fastcolor.engines.parity import BOUNDS, DTYPES, compare, photographs
+from fastcolor.engines.parity import BOUNDS, DTYPES, Trial, photographs
 from fastcolor.engines.quantize import to_int8
 from fastcolor.engines.tensorrt import TensorRtEngine, build, runtime, shapes_of
 from fastcolor.engines.torch import TorchEngine, precisions
@@ -58,6 +58,8 @@ def network(name: str) -> Generator:
 def rows(given: Generator, device: torch.device) -> Iterator[dict[str, Any]]:
     """One network in every engine and precision: what was measured, or why nothing was."""
     files: dict[Precision, bytes] = {}
+    # INT8 is compared on those that it was not calibrated on.
+    on_all, on_half = Trial(given), Trial(given, photographs()[1::2])
 
     def onnx(precision: Precision) -> bytes:
         if precision not in files:
@@ -73,9 +75,8 @@ def rows(given: Generator, device: torch.device) -> Iterator[dict[str, Any]]:
             run, facts = make()
             if run is None:
                 return said | {"status": "built"} | facts
-            # INT8 is compared on those that it was not calibrated on.
-            gray = photographs()[1::2] if precision == "int8" else None
-            parity = compare(lambda lightness: run(lightness.to(device)), given, gray)
+            trial = on_half if precision == "int8" else on_all
+            parity = trial.compare(lambda lightness: run(lightness.to(device)))
         except ValueError as error:  # a package is not there
             return said | {"status": "not run", "problem": str(error)}
         except RuntimeError as error:

@@ -295,7 +295,9 @@ class Predictor:
 
         engine = self._main.engine
         if isinstance(engine, TorchEngine) and all(isinstance(one.engine, TorchEngine) for one in self._members):
-            return engine.replay((key, temperature), ab, source)
+            # What a merge does lies in its members too, which `at` gives other sizes and the same engines.
+            merged = (self._by, *((one.size, one.share) for one in self._members)) if len(self._members) > 1 else None
+            return engine.replay((key, temperature, merged), ab, source)
         return ab(source)
 
     def _ab(self, lightness: Tensor, temperature: float | None) -> Tensor:

@@ -5,8 +5,10 @@ Nothing there is needed: what is missing, damaged or stale is made again; where 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,11 +65,25 @@ def recall(kind: str, key: str) -> Any:
 
 
 def remember(kind: str, key: str, value: object) -> None:
-    """Keep a JSON value. Of two processes that write at once, the later one's value stays."""
-    records = _records()
-    of_kind = records.get(kind)
-    of_kind = of_kind if isinstance(of_kind, dict) else {}
-    of_kind.pop(key, None)
-    of_kind[key] = value
-    records[kind] = dict(list(of_kind.items())[-200:])
-    keep(home() / "engines.json", json.dumps(records, indent=1).encode())
+    """Keep a JSON value, beside those of other keys that other processes may be writing."""
+    with _alone():
+        records = _records()
+        of_kind = records.get(kind)
+        of_kind = of_kind if isinstance(of_kind, dict) else {}
+        of_kind.pop(key, None)
+        of_kind[key] = value
+        records[kind] = dict(list(of_kind.items())[-200:])
+        keep(home() / "engines.json", json.dumps(records, indent=1).encode())
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """While nobody else adds to what is remembered. Where files have no locks, of two at once one may be lost: it is
+    measured again."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(ImportError, OSError):  # Windows; some network drives; nothing can be written
+            import fcntl
+
+            home().mkdir(parents=True, exist_ok=True)
+            fcntl.flock(stack.enter_context((home() / "engines.lock").open("ab")), fcntl.LOCK_EX)
+        yield

@@ -25,7 +25,7 @@ from ..models import weights
 from ..models.generator import ENGINES, Generator, Precision
 from . import cache, files, onnx, openvino, session, tensorrt, tensorrt_build, timings
 from .exported import Exported
-from .parity import DTYPES, compare
+from .parity import DTYPES, Trial
 from .timings import Engine
 from .torch import TorchEngine, precisions
 
@@ -206,8 +206,9 @@ def _asked_for(generator: Generator, device: torch.device, engine: str) -> Engin
     """The fastest of an engine's precisions, or torch's when none gives what torch does or nothing can be exported."""
     _require(engine)
     found: Engine | Problem = Problem()
+    trial = Trial(generator)
     for rung in _rungs(generator, engine, device):
-        found = fastest(generator, device, rung)
+        found = fastest(generator, device, rung, trial=trial)
         if not isinstance(found, Problem):
             return found
     if engine == "torch" or "torch" not in generator.runs_on:
@@ -240,42 +241,59 @@ def _loads(engine: str) -> bool:
 
 
 def fastest(
-    generator: Generator, device: torch.device, among: list[Candidate], *, again: bool = False
+    generator: Generator,
+    device: torch.device,
+    among: list[Candidate],
+    *,
+    again: bool = False,
+    trial: Trial | None = None,
 ) -> Engine | Problem:
     """The candidate that was fastest here, measured now if it was not before, or `again`. Where nothing can be kept,
-    the first that is verified."""
+    the first that is verified. trial: what is compared, if others are too."""
+    trial = trial or Trial(generator)
     names = [str(candidate) for candidate in among]
     measures = len(among) > 1 and cache.writable()
     known = timings.recall(generator, device, names) if measures and not again else None
     if known is not None and _loads(known["fastest"].split()[0]):
-        found = verified(generator, device, among[names.index(known["fastest"])])
+        found = verified(generator, device, among[names.index(known["fastest"])], trial)
         if not isinstance(found, Problem):
             return found
     engines: dict[str, Engine] = {}
+    times: dict[str, list[float]] = {}
     problem = Problem()
     if measures:
         _tell("measuring engines, once on this machine")
     for candidate in among:
         if len(among) > 1 and not _loads(candidate.engine):
             continue  # it is installed, but does not load; `usable` says why
-        found = verified(generator, device, candidate)
+        if generator.large:
+            engines.clear()  # two of them would not fit everywhere
+        found = verified(generator, device, candidate, trial)
         if isinstance(found, Problem):
             problem = found
-        elif not measures:
+            continue
+        if not measures:
             return found
-        else:
-            engines[str(candidate)] = found
-    return engines[timings.measure(engines, generator, device, names)["fastest"]] if engines else problem
+        engines[str(candidate)] = found
+        del found
+        if generator.large:
+            times |= timings.measure(engines, generator, device)
+    if engines and not generator.large:  # side by side, as a machine is now quick and now slow
+        times = timings.measure(engines, generator, device)
+    if not times:
+        return problem
+    best = timings.remember(times, generator, device, names)["fastest"]
+    return engines.get(best) or verified(generator, device, among[names.index(best)], trial)
 
 
-def verified(generator: Generator, device: torch.device, candidate: Candidate) -> Engine | Problem:
+def verified(generator: Generator, device: torch.device, candidate: Candidate, trial: Trial) -> Engine | Problem:
     """A candidate's engine if it gives what torch gives on photographs. Why not is warned of, and remembered."""
     problem = Problem()
     for make in _attempts(generator, device, candidate):
         try:
             network, engine = make()
             key = f"{candidate} {_require(candidate.engine).__version__} {network}"
-            problem = Problem(_problem(engine, key, generator, candidate))
+            problem = Problem(_problem(engine, key, generator, candidate, trial))
         except RuntimeError as error:
             problem = Problem(str(error).splitlines()[0])
         if not problem:
@@ -310,7 +328,7 @@ def _of_file(kind: Callable[[bytes, str], Engine], get: Callable[[], bytes], pre
     return hashlib.sha256(content).hexdigest(), kind(content, precision)
 
 
-def _problem(engine: Engine, key: str, generator: Generator, candidate: Candidate) -> str:
+def _problem(engine: Engine, key: str, generator: Generator, candidate: Candidate, trial: Trial) -> str:
     """What is wrong with an engine's results, or nothing: compared once and remembered."""
     reference = ("torch", "fp32") if "torch" in generator.runs_on else ("onnx", generator.precision)
     if (
@@ -324,7 +342,7 @@ def _problem(engine: Engine, key: str, generator: Generator, candidate: Candidat
     known = cache.recall("checks", key)
     if isinstance(known, dict) and "problem" in known:
         return known["problem"] or ""
-    parity = compare(engine, generator)
+    parity = trial.compare(engine)
     cache.remember("checks", key, {"problem": parity.problem(bound), "parity": str(parity)})
     return parity.problem(bound) or ""
 

@@ -17,7 +17,7 @@ from ..options.export import ExportOptions
 from .exported import Exported
 from .load import load
 from .onnx import OnnxEngine
-from .parity import DTYPES, Parity, compare, photographs, read_pictures
+from .parity import DTYPES, Parity, Trial, photographs, read_pictures
 from .quantize import to_int8
 from .tensorrt_build import build_checked
 from .tracing import InPrecision, to_onnx
@@ -94,8 +94,9 @@ def _onnx(generator: Generator, out: Path, precision: Precision, gray: Tensor) -
             # On a CPU, ONNX Runtime rounds the weights but computes in float32; what overflows, overflows in torch.
             runs.append(InPrecision(generator.model, torch.float16))
     runs = [OnnxEngine(content), *runs]
+    trial = Trial(generator, gray)
     for run in runs:
-        parity = compare(run, generator, gray)
+        parity = trial.compare(run)
         problem = parity.problem(precision)
         if problem is not None:
             raise RuntimeError(f"{out}: not written, because its {problem} ({parity})")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,17 @@ class Parity:
         return None
 
 
+@dataclass(frozen=True)
+class _Answer:
+    """What a network gives for some pictures, and what is compared of it."""
+
+    picture: Tensor
+    lightness: Tensor
+    output: Tensor
+    ab: Tensor
+    lab: Tensor
+
+
 def photographs() -> Tensor:
     """(4, 256, 256) uint8, gray: the ones that come with the package."""
     with Image.open(_PHOTOGRAPHS) as strip:
@@ -73,36 +85,70 @@ def read_pictures(source: str | Path, side: int, limit: int = 16) -> Tensor:
     return torch.from_numpy(np.stack(rows))
 
 
-@torch.inference_mode()
-def compare(run: Callable[[Tensor], Tensor], generator: Generator, gray: Tensor | None = None) -> Parity:
-    """Run pictures through an engine and through the generator's own network.
+class Trial:
+    """Pictures through a generator's own network on the CPU, run when first asked for and once for all engines that are
+    compared with it.
 
     Args:
-        run: the engine. generator: its network runs on the CPU. gray: (N, H, W) uint8; None: `photographs()`.
+        generator: see `Generator`. gray: (N, H, W) uint8; None: `photographs()`.
+    """
 
-    Returns:
-        The differences; NaN where the engine gave NaN or infinity.
+    def __init__(self, generator: Generator, gray: Tensor | None = None) -> None:
+        self._generator, self._gray = generator, gray
+
+    @functools.cached_property
+    def _answers(self) -> list[_Answer]:
+        side = self._generator.trial_side
+        gray = photographs() if self._gray is None else self._gray
+        answers = []
+        for picture in gray.split(2 if self._generator.large else 4):
+            lightness = ops.luma_to_input(picture, (side, side))
+            output = self._generator.model(lightness).float()
+            answers.append(_Answer(picture, lightness, output, *self._colors(output, picture)))
+        return answers
+
+    def _colors(self, output: Tensor, picture: Tensor) -> tuple[Tensor, Tensor]:
+        """An output as ab, and as Lab of the painted 8-bit pictures."""
+        ab = self._generator.ab_of(output)
+        return ab, ops.rgb_to_lab(ops.paint_rgb(ab.nan_to_num(), picture), layout="hwc")
+
+    @torch.inference_mode()
+    def compare(self, run: Callable[[Tensor], Tensor]) -> Parity:
+        """Run the pictures through an engine.
+
+        Args:
+            run: L (N, 1, H, W) in, the network's output out.
+
+        Returns:
+            How far it is from the network; NaN where the engine gave NaN or infinity.
+
+        Raises:
+            ValueError: the output has another shape.
+        """
+        rows = []
+        for truth in self._answers:
+            output = run(truth.lightness).float().cpu()
+            if output.shape != truth.output.shape:
+                raise ValueError(
+                    f"the engine's output must have shape {tuple(truth.output.shape)}, got {tuple(output.shape)}"
+                )
+            ab, lab = self._colors(output, truth.picture)
+            error, distance = output - truth.output, (ab - truth.ab).norm(dim=1)
+            de = (lab - truth.lab).norm(dim=1)
+            means = [error.square(), truth.output.square(), error.abs(), distance, de]
+            rows.append([of.mean() for of in means] + [error.abs().max(), distance.max(), de.max()])
+        table = torch.tensor(rows, dtype=torch.float64)
+        error_2, truth_2, output_mean, ab_mean, de_mean = table[:, :5].mean(0).tolist()
+        output_max, ab_max, de_max = table[:, 5:].amax(0).tolist()
+        relative = (error_2 / max(truth_2, 1e-12)) ** 0.5
+        return Parity(relative, output_max, output_mean, ab_max, ab_mean, de_max, de_mean)
+
+
+def compare(run: Callable[[Tensor], Tensor], generator: Generator, gray: Tensor | None = None) -> Parity:
+    """`Trial.compare` of one engine.
 
     Example:
         >>> compare(generator.model, generator).de_mean  # doctest: +SKIP
         0.0
     """
-    gray = photographs() if gray is None else gray
-    side = generator.trial_side
-    rows = []
-    for picture in gray.split(4):
-        lightness = ops.luma_to_input(picture, (side, side))
-        truth, output = generator.model(lightness).float(), run(lightness).float().cpu()
-        if output.shape != truth.shape:
-            raise ValueError(f"the engine's output must have shape {tuple(truth.shape)}, got {tuple(output.shape)}")
-        colors = [generator.ab_of(result) for result in (output, truth)]
-        lab = [ops.rgb_to_lab(ops.paint_rgb(ab.nan_to_num(), picture), layout="hwc") for ab in colors]
-        error, distance = output - truth, (colors[0] - colors[1]).norm(dim=1)
-        de = (lab[0] - lab[1]).norm(dim=1)
-        rows.append([error.square().mean(), truth.square().mean(), error.abs().mean(), distance.mean(), de.mean()])
-        rows[-1] += [error.abs().max(), distance.max(), de.max()]
-    table = torch.tensor(rows, dtype=torch.float64)
-    error_2, truth_2, output_mean, ab_mean, de_mean = table[:, :5].mean(0).tolist()
-    output_max, ab_max, de_max = table[:, 5:].amax(0).tolist()
-    relative = (error_2 / max(truth_2, 1e-12)) ** 0.5
-    return Parity(relative, output_max, output_mean, ab_max, ab_mean, de_max, de_mean)
+    return Trial(generator, gray).compare(run)

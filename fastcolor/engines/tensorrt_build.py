@@ -14,7 +14,7 @@ from ..models.generator import Generator, Precision
 from . import cache
 from .exported import Exported, describe
 from .files import exported
-from .parity import Parity, compare
+from .parity import Parity, Trial
 from .tensorrt import TensorRtEngine, build, kept_or, key_of, pack, runtime, shapes_of, unpack
 
 log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ def build_checked(
 
     Args:
         generator: with its network, or an exported file of the wanted precision. device: the GPU. gray: as
-            `parity.compare` takes it.
+            `parity.Trial` takes it.
 
     Raises:
         ValueError: TensorRT or the GPU is not there. RuntimeError: no engine agrees; the message says how each fails.
@@ -47,12 +47,13 @@ def build_checked(
         raise ValueError(f"device: must be a CUDA device for TensorRT, got {device}")
     own = generator.precision if isinstance(generator.network, Exported) else precision
     shapes = shapes_of(generator)
+    trial = Trial(generator, gray)
     problems: list[str] = []
     for rung in _LADDER if own is None else (own,):
         try:
             onnx = exported(generator, rung)
             plan = build(onnx, shapes)
-            parity = compare(TensorRtEngine(plan, device, rung), generator, gray)
+            parity = trial.compare(TensorRtEngine(plan, device, rung))
             problem = parity.problem(rung)
         except RuntimeError as error:
             problem = str(error).splitlines()[0]

@@ -45,25 +45,22 @@ def key_of(generator: Generator, device: torch.device, candidates: Sequence[str]
 
 
 def recall(generator: Generator, device: torch.device, candidates: Sequence[str]) -> dict[str, Any] | None:
-    """{"fastest": candidate, "ms": {candidate: [a picture in a batch of 1, of 8]}}, or None if this was not measured.
-    Slow networks have no batch of 8. What was wrong or did not load when it was measured has no times."""
+    """{"fastest": candidate, "ms": as `measure` returns it}, or None if this was not measured. What was wrong or did
+    not load when it was measured has no times."""
     found = cache.recall("choices", key_of(generator, device, candidates))
     return found if isinstance(found, dict) and found.get("fastest") in candidates and "ms" in found else None
 
 
-def measure(
-    engines: dict[str, Engine], generator: Generator, device: torch.device, candidates: Sequence[str]
-) -> dict[str, Any]:
-    """Time engines side by side and remember the fastest: the lowest product of its medians.
-
-    Args:
-        engines: by candidate. candidates: all that were thought of, in the order that `recall` will be asked for.
+def measure(engines: dict[str, Engine], generator: Generator, device: torch.device) -> dict[str, list[float]]:
+    """Time engines, by candidate, side by side.
 
     Returns:
-        What `recall` will.
+        {candidate: [milliseconds a picture in a batch of 1, of 8]}, medians. Of slow engines, and of large networks
+        on a CPU, there is no batch of 8.
     """
-    times: dict[str, list[list[float]]] = {name: [[] for _ in _BATCHES] for name in engines}
-    for row, batch in enumerate(_BATCHES):
+    batches = _BATCHES[:1] if generator.large and device.type == "cpu" else _BATCHES
+    times: dict[str, list[list[float]]] = {name: [[] for _ in batches] for name in engines}
+    for row, batch in enumerate(batches):
         if row and min(statistics.median(rows[0]) for rows in times.values()) > 1e3 * _SLOW:
             break
         lightness = torch.full((batch, 1, generator.trial_side, generator.trial_side), 50.0, device=device)
@@ -77,9 +74,22 @@ def measure(
                 spent[name] += seconds * (turn >= warm - 1)
                 if turn >= warm:
                     times[name][row].append(seconds * 1e3 / batch)
-    medians = {name: [round(statistics.median(row), 3) for row in rows if row] for name, rows in times.items()}
-    fastest = min(medians, key=lambda name: math.prod(medians[name]))
-    result = {"fastest": fastest, "ms": medians}
+    return {name: [round(statistics.median(row), 3) for row in rows if row] for name, rows in times.items()}
+
+
+def remember(
+    medians: dict[str, list[float]], generator: Generator, device: torch.device, candidates: Sequence[str]
+) -> dict[str, Any]:
+    """Keep what was measured, and which was fastest: the lowest product of the medians that all of them have.
+
+    Args:
+        medians: of `measure`. candidates: all that were thought of, in the order that `recall` will be asked for.
+
+    Returns:
+        What `recall` will.
+    """
+    shared = min(map(len, medians.values()))
+    result = {"fastest": min(medians, key=lambda name: math.prod(medians[name][:shared])), "ms": medians}
     cache.remember("choices", key_of(generator, device, candidates), result)
     return result
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from .. import ops
 from ..bins import Bins
 from ..palette import Palette
+from .sizes import memory
 
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
 ENGINES = ("torch", "onnx", "openvino", "tensorrt")
@@ -138,6 +139,11 @@ class Generator:
         """The side that engines are compared and timed at: of networks that see more than 256 pixels, whose pictures
         take seconds each, no more than that."""
         return min(self.side, max(256 // self.stride, 2) * self.stride)
+
+    @property
+    def large(self) -> bool:
+        """Does it take so much memory that there should be one engine of it at a time?"""
+        return memory(self.name, self.trial_side) > 0
 
     @property
     def digest(self) -> str:

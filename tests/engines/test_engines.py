@@ -223,7 +223,7 @@ def test_a_slow_network_is_not_timed_in_batches(home: Path, own: Generator) -> N
             return lightness
 
     names = ["torch fp32"]
-    found = timings.measure({"torch fp32": Slow()}, own, CPU, names)
+    found = timings.remember(timings.measure({"torch fp32": Slow()}, own, CPU), own, CPU, names)
     assert Slow.asked == 2 and [len(row) for row in found["ms"].values()] == [1]
     assert timings.recall(own, CPU, names) == found and found["fastest"] == "torch fp32"
 
@@ -263,6 +263,28 @@ def test_other_people_s_files_stay_where_choices_are_remembered(home: Path) -> N
         (home / f"{number}.json").write_text("{}")
     cache.remember("checks", "key", 1)
     assert cache.recall("checks", "key") == 1 and len(list(home.glob("*.json"))) == 21
+
+
+def test_processes_that_note_at_once_lose_nothing(tmp_path: Path) -> None:
+    """Each adds to what the others wrote meanwhile."""
+    code = """
+import sys
+from fastcolor.engines import cache
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(40):
+    cache.remember("checks", f"{sys.argv[1]} {number}", number)
+"""
+    command, environment = [sys.executable, "-c", code], {**os.environ, "FASTCOLOR_HOME": str(tmp_path)}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": environment}
+    writers = [subprocess.Popen([*command, name], **pipes) for name in ("one", "other")]
+    assert [writer.stdout.readline() for writer in writers] == ["ready\n"] * 2
+    for writer in writers:
+        writer.stdin.write("go\n")
+        writer.stdin.flush()
+    assert [writer.wait(60) for writer in writers] == [0, 0]
+    noted = json.loads((tmp_path / "engines.json").read_text())["checks"]
+    assert noted == {f"{name} {number}": number for name in ("one", "other") for number in range(40)}
 
 
 def test_auto_starts_no_long_export_but_counts_one_that_is_there(home: Path) -> None:
