@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import logging
 import statistics
 import tempfile
@@ -31,7 +30,7 @@ from fastcolor.film.frames import plane_view
 from fastcolor.film.smoothing import warp_error
 
 from . import timing
-from .run import RESULTS, machine_name
+from .run import keep
 
 FRAMES, RATE = 90, 25
 
@@ -323,9 +322,7 @@ def main() -> None:
     names = f"{options.pictures.name} {options.film.name}"
     facts["command"] = f"python -m bench.bench_control {names} --count {options.count}"
     results = {"machine": facts, "rows": pictures(options.pictures, options.count) + films(options.film)}
-    path = options.out or RESULTS / f"{machine_name()}-control.json"
-    path.write_text(json.dumps(results, indent=1) + "\n")
-    print(path)
+    keep(results, "control", options.out)
 
 
 if __name__ == "__main__":

@@ -20,19 +20,19 @@ from PIL import Image
 from skimage import data
 
 from . import timing
-from .run import RESULTS, machine_name
+from .run import keep
 
 SIZE, RATE, SHOT = (160, 96), 10, 40  # frames of a shot
 MINUTES = 1, 10
 WORKER = """
-import json, logging, re, sys
-from pathlib import Path
+import json, logging, sys
 import fastcolor
+from bench.memory import held
 logging.disable(logging.WARNING)
 source, target, told = json.loads(sys.argv[1])
 usual = {"size": 64, "fast": True, "overwrite": True, "device": "cpu", "progress": False}
 frames = fastcolor.video(source, target, **usual, **told).frames
-print(frames, int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024)
+print(frames, held("VmHWM") / 2**20)
 """
 
 
@@ -82,9 +82,7 @@ def main() -> None:
         "device": "cpu",
         "command": "python -m bench.bench_film_memory",
     }
-    path = RESULTS / f"{machine_name()}-film-memory.json"
-    path.write_text(json.dumps({"machine": facts, "minutes": MINUTES, "rows": rows}, indent=1) + "\n")
-    print(path)
+    keep({"machine": facts, "minutes": MINUTES, "rows": rows}, "film-memory")
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ import tyro
 from . import timing
 from .bench_film_versions import Checkout
 from .films import FILMS, make_film
-from .run import RESULTS, machine_name
+from .run import keep
 
 # The first that a library's name holds.
 PARTS = {
@@ -88,9 +88,7 @@ def main(options: ProfileOptions) -> dict[str, Any]:
                 print(json.dumps(row), flush=True)
     facts = {"threads": torch.get_num_threads(), "command": "python -m bench.bench_film_profile"}
     results = {"machine": timing.machine() | facts, "rows": rows}
-    path = options.out or RESULTS / f"{machine_name()}-film-profile.json"
-    path.write_text(json.dumps(results, indent=1) + "\n")
-    print(path)
+    keep(results, "film-profile", options.out)
     return results
 
 

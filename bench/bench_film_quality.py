@@ -33,7 +33,7 @@ from fastcolor.predictor import Predictor
 
 from . import timing
 from .films import photographs
-from .run import RESULTS, machine_name
+from .run import keep
 
 WAYS: dict[str, dict[str, Any]] = {
     "each frame alone": {"temporal": "off", "adaptive": "off"},
@@ -203,9 +203,7 @@ def main(options: QualityOptions) -> dict[str, Any]:
         Image.fromarray(torch.cat(sheets, 1).permute(1, 2, 0).byte().numpy()).save(options.sheet)
     command = "python -m bench.bench_film_quality CLIP ..."
     results = {"machine": timing.machine() | {"threads": torch.get_num_threads(), "command": command}, "films": films}
-    path = options.out or RESULTS / f"{machine_name()}-film-quality.json"
-    path.write_text(json.dumps(results, indent=1) + "\n")
-    print(path)
+    keep(results, "film-quality", options.out)
     return results
 
 

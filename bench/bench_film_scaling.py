@@ -27,7 +27,7 @@ from fastcolor.film import job
 from . import timing
 from .bench_film_versions import Checkout
 from .films import film_stages, make_film, one_thread
-from .run import RESULTS, machine_name
+from .run import keep
 
 FILMS = ((854, 480, 96), (1280, 720, 64), (1920, 1080, 32), (3840, 2160, 12))  # width, height, frames
 CORES = (1, 2, 4, 8, 16)
@@ -127,9 +127,7 @@ def main(options: ScalingOptions) -> dict[str, Any]:
         "command": "python -m bench.bench_film_scaling",
     }
     results = {"machine": timing.machine() | facts, "rows": rows, "two_films_s": shared, "painters": painters}
-    path = options.out or RESULTS / f"{machine_name()}-film-scaling.json"
-    path.write_text(json.dumps(results, indent=1) + "\n")
-    print(path)
+    keep(results, "film-scaling", options.out)
     return results
 
 

@@ -25,7 +25,7 @@ import fastcolor
 
 from . import timing
 from .films import FILMS, film_stages, make_film, one_thread
-from .run import RESULTS, machine_name
+from .run import keep
 
 ROWS = ((480, True), (360, True), (720, True), (480, False))  # height, fast
 WORKER = """
@@ -124,9 +124,7 @@ def main(options: VersionsOptions) -> dict[str, Any]:
         "command": "python -m bench.bench_film_versions OTHER",
     }
     results = {"machine": timing.machine() | facts, "rows": rows}
-    path = options.out or RESULTS / f"{machine_name()}-film-versions.json"
-    path.write_text(json.dumps(results, indent=1) + "\n")
-    print(path)
+    keep(results, "film-versions", options.out)
     return results
 
 

@@ -33,13 +33,13 @@ from .run import RESULTS, machine_name, write
 
 CLIP, LOOPS = 80, 4  # frames: two shots; the long film is two parts
 WORKER = """
-import json, re, sys
-from pathlib import Path
+import json, sys
+from bench.memory import held
 from fastcolor.commands import cli
 try:
     cli.main(json.loads(sys.argv[1]))
 finally:
-    print(int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024)
+    print(held("VmHWM") / 2**20)
 """
 
 

@@ -12,27 +12,21 @@ import argparse
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import torch
 
 from fastcolor import models
 
 from . import timing
-from .run import RESULTS, machine_name
-
-
-def held(kind: str) -> int:
-    """Bytes of this process: VmRSS now, VmHWM at most since `forget`."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) << 10 for line in lines if line.startswith(kind))
+from .memory import forget, held
+from .run import RESULTS, machine_name, write
 
 
 def measure(name: str, side: int) -> dict[str, int]:
     model = models.build(name).eval()
     with torch.inference_mode():
         model(torch.full((1, 1, 64, 64), 50.0))  # what is loaded or made once
-        Path("/proc/self/clear_refs").write_text("5")
+        forget()
         before = held("VmRSS")
         model(torch.rand(1, 1, side, side) * 100)
     return {"side": side, "network": before, "more": held("VmHWM") - before}
@@ -60,7 +54,7 @@ def main() -> None:
         print(name, json.dumps(rows[name]), flush=True)
     if options.save:
         result = {"machine": timing.machine(), "command": " ".join(["python -m bench.bench_memory", *sys.argv[1:]])}
-        (RESULTS / f"{machine_name()}-memory.json").write_text(json.dumps(result | {"rows": rows}, indent=1) + "\n")
+        write(result | {"rows": rows}, RESULTS / f"{machine_name()}-memory.json")
 
 
 if __name__ == "__main__":

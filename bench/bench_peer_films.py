@@ -28,16 +28,17 @@ import fastcolor
 from fastcolor.film.frames import plane_view
 
 from . import timing
-from .run import RESULTS, machine_name
+from .run import keep
 
 SIDE = 336  # DeOldify's own for films
 LEAST_ALIKE = 0.8  # of 1
 WORKER = """
-import json, os, re, resource, shutil, sys, time
+import json, os, shutil, sys, time
 from pathlib import Path
 import fastcolor
 from fastcolor.models import weights
 from bench.deoldify_film import DeOldifyFilm
+from bench.memory import forget, held
 way = json.loads(sys.argv[1])
 theirs = DeOldifyFilm(weights.load(way["weights"]).model.network) if way["tool"] else None
 
@@ -49,15 +50,14 @@ def paint(src, dst):
 
 for line in sys.stdin:
     src, dst = json.loads(line)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    forget()
     wall, used = time.perf_counter(), os.times()
     frames = paint(src, dst)
     wall, now = time.perf_counter() - wall, os.times()
-    memory = int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
     files = sum(file.stat().st_size for file in Path(dst + ".files").rglob("*.jpg")) / 2**20
     print(json.dumps({
         "frames": frames, "wall_ms": 1e3 * wall / frames, "cpu_ms": 1e3 * (sum(now[:4]) - sum(used[:4])) / frames,
-        "peak_mb": memory, "files_mb": files,
+        "peak_mb": held("VmHWM") / 2**20, "files_mb": files,
     }), flush=True)
 """
 
@@ -180,9 +180,7 @@ def main(options: PeerFilmsOptions) -> dict[str, Any]:
         "correlation": correlation,
         "rows": rows,
     }
-    path = options.out or RESULTS / f"{machine_name()}-peer-films.json"
-    path.write_text(json.dumps(results, indent=1) + "\n")
-    print(path)
+    keep(results, "peer-films", options.out)
     return results
 
 

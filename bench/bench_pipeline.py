@@ -36,7 +36,7 @@ from fastcolor.pictures.files import colorize_files
 from . import timing
 from .films import FILMS, Clock, film_stages, make_film, one_thread, photographs
 from .published import Published
-from .run import RESULTS, machine_name
+from .run import keep
 
 PICTURE, PICTURES = (500, 400), 64  # width, height; how many
 SIZES, BATCHES = ((256, 256), (400, 500), (1080, 1920), (2160, 3840)), (1, 4, 8, 16)
@@ -311,9 +311,7 @@ def main(options: PipelineOptions) -> dict[str, Any]:
     films = () if "av" in absent else FILMS
     with_cv2 = None if "cv2" in absent else published
     results["films"] = [tell("film", film_row(colorizer, with_cv2, film, options)) for film in films]
-    path = options.out or RESULTS / f"{machine_name()}-pipeline.json"
-    path.write_text(json.dumps(results, indent=1) + "\n")
-    print(path)
+    keep(results, "pipeline", options.out)
     return results
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import os
 import statistics
 import sys
@@ -23,7 +22,7 @@ import httpx
 from PIL import Image
 
 from bench import timing
-from bench.run import RESULTS, machine_name
+from bench.run import RESULTS, machine_name, write
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "helpers"))
@@ -156,7 +155,7 @@ def main() -> None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         machine = {**timing.machine(), **facts, "cores used": cores}
         result = {"machine": machine, "rows": rows, "crowds": crowds, "live": answers}
-        (RESULTS / f"{machine_name()}-serve.json").write_text(json.dumps(result, indent=1) + "\n")
+        write(result, RESULTS / f"{machine_name()}-serve.json")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -18,7 +17,7 @@ import torch
 from fastcolor import ops
 
 from . import timing
-from .run import RESULTS, machine_name
+from .run import keep
 
 SIZES = ((64, 64), (128, 128), (256, 256), (512, 512), (1080, 1920), (2160, 3840))
 BATCHES = (1, 4, 16, 64)
@@ -107,9 +106,7 @@ def main() -> None:
         "sizes": sizes(options.device),
         "overhead_us": overhead(options.device),
     }
-    path = options.out or RESULTS / f"{machine_name()}-sizes.json"
-    path.write_text(json.dumps(results, indent=1) + "\n")
-    print(path)
+    keep(results, "sizes", options.out)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ and of processor time: on a busy machine the latter says more.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import resource
 import statistics
@@ -21,7 +20,7 @@ from pathlib import Path
 from PIL import Image
 
 from bench import timing
-from bench.run import RESULTS, machine_name
+from bench.run import RESULTS, machine_name, write
 
 _FASTCOLOR = "from fastcolor.__main__ import main; main()"
 PROGRAMS = {
@@ -85,7 +84,7 @@ def main() -> None:
     print(f"goals {GOAL} and, of a picture, {GOAL_OF_A_PICTURE}: {'ok' if not slow else 'MISSED: ' + ', '.join(slow)}")
     if options.save:
         result = {"machine": timing.machine(), "rounds": options.rounds, "load": os.getloadavg()[0], "rows": rows}
-        (RESULTS / f"{machine_name()}-start.json").write_text(json.dumps(result, indent=1) + "\n")
+        write(result, RESULTS / f"{machine_name()}-start.json")
 
 
 if __name__ == "__main__":

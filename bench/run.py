@@ -99,6 +99,13 @@ def write(results: dict[str, Any], out: Path | None) -> None:
         os.replace(part, out)
 
 
+def keep(results: dict[str, Any], name: str, out: Path | None = None) -> None:
+    """Write what a benchmark found, to bench/results/<machine>-NAME.json or to `out`, and say where."""
+    path = out or RESULTS / f"{machine_name()}-{name}.json"
+    write(results, path)
+    print(path)
+
+
 def text(row: dict[str, Any]) -> str:
     """One row for a terminal: our time, its share of the copy rate, and each ratio with the bar it has to clear."""
     head = f"{row['name']}: {row['ms']:.4g} ms, {100 * row['share_of_copy_rate']:.0f} % of the copy rate"

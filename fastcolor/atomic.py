@@ -134,17 +134,33 @@ def lock(file: IO[Any], path: Path) -> bool:
 
     Where the system or the file system has no locks, nothing keeps others out: that is said, once a disk.
     """
-    try:
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except (ImportError, OSError):  # Windows; some network drives
+    taken = _flock(file)
+    if taken is None:
         device = str(path.stat().st_dev)
         if device not in _unlocked:
             _unlocked.add(device)
             log.warning(
                 "%s: no file locks there; let one process at a time work in this folder, or use shards", path.parent
             )
+    return taken is not False
+
+
+def wait_for_lock(file: IO[Any], why: str = "") -> None:
+    """The same once no other process has it. why: a sentence for who has to wait. Without locks, nobody waits."""
+    if _flock(file) is False:
+        if why:
+            log.warning("%s", why)
+        _flock(file, wait=True)
+
+
+def _flock(file: IO[Any], *, wait: bool = False) -> bool | None:
+    """Whether the lock was taken; None: there are none, as on Windows and some network drives."""
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):
+        return None
     return True

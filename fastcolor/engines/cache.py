@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..atomic import write_bytes
+from ..atomic import wait_for_lock, write_bytes
 from ..models.home import home
 
 _MOST = 16  # exported networks that are kept
@@ -81,9 +81,7 @@ def _alone() -> Iterator[None]:
     """While nobody else adds to what is remembered. Where files have no locks, of two at once one may be lost: it is
     measured again."""
     with contextlib.ExitStack() as stack:
-        with contextlib.suppress(ImportError, OSError):  # Windows; some network drives; nothing can be written
-            import fcntl
-
+        with contextlib.suppress(OSError):  # nothing can be written
             home().mkdir(parents=True, exist_ok=True)
-            fcntl.flock(stack.enter_context((home() / "engines.lock").open("ab")), fcntl.LOCK_EX)
+            wait_for_lock(stack.enter_context((home() / "engines.lock").open("ab")))
         yield

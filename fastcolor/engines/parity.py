@@ -124,6 +124,10 @@ class Trial:
 
         Raises:
             ValueError: the output has another shape.
+
+        Example:
+            >>> Trial(generator).compare(generator.model).de_mean  # doctest: +SKIP
+            0.0
         """
         rows = []
         for truth in self._answers:
@@ -142,13 +146,3 @@ class Trial:
         output_max, ab_max, de_max = table[:, 5:].amax(0).tolist()
         relative = (error_2 / max(truth_2, 1e-12)) ** 0.5
         return Parity(relative, output_max, output_mean, ab_max, ab_mean, de_max, de_mean)
-
-
-def compare(run: Callable[[Tensor], Tensor], generator: Generator, gray: Tensor | None = None) -> Parity:
-    """`Trial.compare` of one engine.
-
-    Example:
-        >>> compare(generator.model, generator).de_mean  # doctest: +SKIP
-        0.0
-    """
-    return Trial(generator, gray).compare(run)

@@ -64,10 +64,11 @@ class Noted:
     """How the default weights run here in INT8.
 
     Attributes:
-        content: of the package's ONNX file. threads, fast: as `session_of` takes them. asked: the device and engine, if
-            no earlier run has found that the file gives what torch gives; else None.
+        name, content: of the package's ONNX file. threads, fast: as `session_of` takes them. asked: the device and
+            engine, if no earlier run has found that the file gives what torch gives; else None.
     """
 
+    name: str
     content: bytes
     threads: int
     fast: bool
@@ -82,13 +83,12 @@ class Noted:
         try:
             session = _early[self.content, self.threads, self.fast].result()
             facts = session.get_modelmeta().custom_metadata_map
-            holds = proof.holds(lambda x: session.run(None, {"lightness": x})[0], facts, _digest(NAMED["default"]))
+            weights = hashlib.sha256(NAMED["default"].read_bytes()).hexdigest()
+            holds = proof.holds(lambda x: session.run(None, {"lightness": x})[0], facts, weights)
         except (ValueError, RuntimeError, OSError):
             holds = False
         if holds:
-            file = _shipped()
-            assert file is not None
-            _note(self.asked, file, self.threads, self.fast, chosen=False)
+            _note(self.asked, self, chosen=False)
         else:
             _early.clear()
         return holds
@@ -100,12 +100,10 @@ def _here() -> list[object]:
     return [stamp(NAMED["default"]), package_stamp("onnxruntime"), processor(), cores(), *environment]
 
 
-def _digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
-
-
-def _note(asked: str, file: Path, threads: int, fast: bool, *, chosen: bool) -> None:
-    note = [_here(), file.name, _digest(file), threads, fast, chosen]
+def _note(asked: str, good: Noted | None, *, chosen: bool) -> None:
+    note: list[object] = [_here()]
+    if good is not None:
+        note += [good.name, hashlib.sha256(good.content).hexdigest(), good.threads, good.fast, chosen]
     if cache.recall("early", asked) != note:
         cache.remember("early", asked, note)
 
@@ -118,11 +116,8 @@ def remember(device: str, engine: str, file: Path | None, threads: int, fast: bo
             or the CPU is not what runs the network. threads, fast: as `session_of` takes them. chosen: whether it is
             what runs the network; else another engine was measured faster.
     """
-    asked = f"{device} {engine}"
-    if file is not None:
-        _note(asked, file, threads, fast, chosen=chosen)
-    elif cache.recall("early", asked) != [_here()]:
-        cache.remember("early", asked, [_here()])
+    good = None if file is None else Noted(file.name, file.read_bytes(), threads, fast)
+    _note(f"{device} {engine}", good, chosen=chosen)
 
 
 def begin(weights: object, device: str, engine: str, *, single: bool = False) -> Noted | None:
@@ -155,16 +150,11 @@ def _noted(note: list[Any], single: bool) -> Noted | None:
     _, name, digest, threads, fast, chosen = note
     if not (chosen or single) or not isinstance(threads, int):
         return None
-    content = cache.read(NAMED["default"].parent / Path(str(name)).name)
+    name = Path(str(name)).name
+    content = cache.read(NAMED["default"].parent / name)
     if content is None or hashlib.sha256(content).hexdigest() != digest:
         return None
-    return Noted(content, threads, bool(fast))
-
-
-def _shipped() -> Path | None:
-    """The package's file in INT8, if it is there and no other."""
-    files = list(NAMED["default"].parent.glob("*-int8.onnx"))
-    return files[0] if len(files) == 1 else None
+    return Noted(name, content, threads, bool(fast))
 
 
 def _first(device: str, engine: str) -> Noted | None:
@@ -173,11 +163,13 @@ def _first(device: str, engine: str) -> Noted | None:
         return None
     from .._native import _C, capabilities
 
-    file = _shipped()
-    if file is None or not _C.has_vnni() or (device == "auto" and capabilities()["cuda_devices"]):
+    files = list(NAMED["default"].parent.glob("*-int8.onnx"))
+    if len(files) != 1 or not _C.has_vnni() or (device == "auto" and capabilities()["cuda_devices"]):
         return None
+    (file,) = files
     threads = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
-    return Noted(file.read_bytes(), int(threads) if threads.isdecimal() else cores(), True, f"{device} {engine}")
+    count = int(threads) if threads.isdecimal() else cores()
+    return Noted(file.name, file.read_bytes(), count, True, f"{device} {engine}")
 
 
 def _begin(noted: Noted) -> None:

@@ -72,7 +72,7 @@ def split_onnx(generator: Generator) -> tuple[bytes, bytes]:
     lightness = torch.rand(1, 1, 64, 96) * 100
     given = (torch.rand(1, 2, 64, 96) * 50, torch.ones(1, 1, 64, 96))
     seen = _used(model.features(lightness))
-    # Of the trunk no size is baked in, and symbols would take five times as long.
+    # Before hints no size is baked in, and symbols would take five times as long.
     first = _in_8_bits(_traced(_Features(model), (lightness,), ("lightness",), FEATURES, None))
     for name in ("encoder", "enter_32", "scene", "mix_32", "skip_16", "skip_8", "skip_4"):
         setattr(model, name, nn.Identity())  # of which the exporter would make constants that nobody uses

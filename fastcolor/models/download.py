@@ -25,13 +25,8 @@ from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
-from ..atomic import publish, write_bytes
+from ..atomic import publish, wait_for_lock, write_bytes
 from .home import home
-
-try:
-    import fcntl
-except ImportError:  # Windows: two downloads at once may spoil each other, which the hash then shows
-    fcntl = None  # type: ignore[assignment]
 
 TIMEOUT = 30.0  # seconds without a byte
 ATTEMPTS = 3  # at one address in a row that bring nothing new
@@ -270,15 +265,9 @@ def describe(names: Iterable[str]) -> list[str]:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """One process at a time. Where the file system knows no locks, go on without: the hash is checked anyway."""
+    """One process at a time. Where there are no locks two may spoil each other's file, which the hash then shows."""
     with open(path, "ab") as file:
-        if fcntl is not None:
-            with contextlib.suppress(OSError):
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    log.warning("waiting for another process that downloads to %s", path.parent)
-                    fcntl.flock(file, fcntl.LOCK_EX)
+        wait_for_lock(file, f"waiting for another process that downloads to {path.parent}")
         yield
 
 

@@ -49,12 +49,10 @@ def web_export(options: PortableOptions) -> dict[str, int]:
     for name, content in sorted(files.items()):
         digest.update(name.encode() + content)
     listed = json.dumps(["./", *(name for name in files if name not in ("sw.js", "LICENCES.txt"))])
-    keeper = (
-        files["sw.js"].decode().replace('"VERSION"', f'"{digest.hexdigest()[:16]}"').replace("[/* FILES */]", listed)
-    )
-    files["sw.js"] = keeper.encode()
+    keeper = files.pop("sw.js").decode().replace('"VERSION"', f'"{digest.hexdigest()[:16]}"')
+    # Written last: it tells browsers to fetch anew all that is there by then.
+    files["sw.js"] = keeper.replace("[/* FILES */]", listed).encode()
     (out / "ort").mkdir(parents=True, exist_ok=True)
-    files["sw.js"] = files.pop("sw.js")  # last: what tells browsers to fetch anew all that is there by then
     for name, content in files.items():
         write_bytes(out / name, content)
     return {name: len(content) for name, content in files.items()}

@@ -27,7 +27,7 @@ from fastcolor.engines import cache, choose, files, openvino, tensorrt, timings
 from fastcolor.engines.exported import describe
 from fastcolor.engines.load import load
 from fastcolor.engines.onnx import OnnxEngine
-from fastcolor.engines.parity import compare, photographs
+from fastcolor.engines.parity import Trial, photographs
 from fastcolor.engines.torch import precisions
 from fastcolor.models import weights
 from fastcolor.models.generator import Generator
@@ -90,7 +90,7 @@ def test_engines_on_the_cpu_colour_as_torch_does(name: str, default: Generator) 
     assert precision == ("int8" if int8_is_fast() else openvino.precisions()[0] if name == "openvino" else "fp32")
     if name == "openvino":
         exact = openvino.OpenVinoEngine(files.exported(default, "fp32"), "fp32")
-        assert compare(exact, default).problem("fp32") is None
+        assert Trial(default).compare(exact).problem("fp32") is None
     for n, height, width in ((2, 128, 192), (1, 256, 128), (2, 128, 192)):
         # Pictures, not noise: scales of 8 bits are made for what pictures hold.
         lightness = ops.luma_to_input(photographs()[:n], (height, width))
@@ -113,7 +113,7 @@ def test_the_package_s_network_in_int8_is_that_of_the_default_weights(home: Path
     assert json.loads(told.pop("answer")) and told == known
     assert told["weights_sha256"] and told["precision"] == "int8"
     assert list(files._ASSETS.glob("*.onnx")) == [path]
-    assert compare(OnnxEngine(path.read_bytes(), "int8"), default, photographs()[1::2]).problem("int8") is None
+    assert Trial(default, photographs()[1::2]).compare(OnnxEngine(path.read_bytes(), "int8")).problem("int8") is None
 
 
 @pytest.mark.skipif(not int8_is_fast(), reason="this CPU has no VNNI")
@@ -157,7 +157,7 @@ def test_a_kept_export_that_is_wrong_or_damaged_is_made_again(
     for bad, words in ((plant(good), "relative error of the output"), (good[: len(good) // 2], "INVALID_PROTOBUF")):
         path.write_bytes(bad)
         engine = choose.choose(own, "cpu", "onnx")
-        assert engine.name == "onnx cpu fp32" and compare(engine, own).problem("fp32") is None
+        assert engine.name == "onnx cpu fp32" and Trial(own).compare(engine).problem("fp32") is None
         warning = said(caplog)
         assert "engine onnx fp32 is not used: " in warning and words in warning
         assert path.read_bytes() != bad
@@ -484,7 +484,7 @@ def test_tensorrt_on_a_gpu(device: torch.device, home: Path, default: Generator,
         return
     engine = choose.choose(default, str(device), "tensorrt")
     assert engine.name.startswith("tensorrt")
-    assert compare(engine, default).problem(engine.name.split()[-1]) is None
+    assert Trial(default).compare(engine).problem(engine.name.split()[-1]) is None
     assert "tensorrt" in map(str, choose.candidates(default, engine.device))
     stream = torch.cuda.Stream()
     with torch.cuda.stream(stream):

@@ -24,7 +24,7 @@ from fastcolor.engines.choose import _runs_on_gpu, check_fits
 from fastcolor.engines.exported import Exported
 from fastcolor.engines.load import load
 from fastcolor.engines.onnx import OnnxEngine
-from fastcolor.engines.parity import BOUNDS, compare, photographs
+from fastcolor.engines.parity import BOUNDS, Trial, photographs
 from fastcolor.engines.quantize import to_int8
 from fastcolor.engines.split import split_onnx
 from fastcolor.engines.tracing import to_onnx
@@ -175,7 +175,7 @@ def test_int8_is_calibrated_on_some_pictures_and_compared_on_others(tmp_path: Pa
 def test_int8_of_networks_with_groupnorm_and_attention(name: str, relative: float) -> None:
     given = fresh(name)
     engine = OnnxEngine(to_int8(given, to_onnx(given, "fp32"), photographs()[::2]), "int8")
-    assert compare(engine, given, photographs()[1::2]).relative < relative
+    assert Trial(given, photographs()[1::2]).compare(engine).relative < relative
     assert engine(torch.full((2, 1, 64, 96), 50.0)).shape[0] == 2
 
 
@@ -271,15 +271,16 @@ def test_a_network_that_no_graph_describes_is_refused() -> None:
 def test_parity_sees_errors_in_any_form() -> None:
     given = weights.load("default")
     given.model.requires_grad_(False)
-    assert compare(given.model, given).problem("fp32") is None
-    assert compare(given.model, given).relative == 0
-    speckled = compare(lambda x: given.model(x).index_fill(3, torch.tensor([7]), float("nan")), given)
+    trial = Trial(given)
+    assert trial.compare(given.model).problem("fp32") is None
+    assert trial.compare(given.model).relative == 0
+    speckled = trial.compare(lambda x: given.model(x).index_fill(3, torch.tensor([7]), float("nan")))
     assert "relative error of the output nan" in speckled.problem("bf16")
-    assert compare(lambda x: given.model(x) * 0, given).problem("bf16") is not None
-    turned = compare(lambda x: given.model(x.flip(3)), given)
+    assert trial.compare(lambda x: given.model(x) * 0).problem("bf16") is not None
+    turned = trial.compare(lambda x: given.model(x.flip(3)))
     assert turned.problem("bf16") is not None and turned.de_max > turned.de_mean > 1
     with pytest.raises(ValueError, match="output must have shape"):
-        compare(lambda x: given.model(x)[:, :5], given)
+        trial.compare(lambda x: given.model(x)[:, :5])
     assert photographs().shape == (4, 256, 256) and photographs().float().std() > 30
 
 
