@@ -12,7 +12,7 @@ from typing import Any
 import av
 from PIL import Image
 
-from ..atomic import whole, write_bytes
+from ..atomic import publish, whole, write_bytes
 from ..constants import __version__
 from ..film.by_time import shown_at
 from ..film.frames import upright_gray
@@ -126,9 +126,10 @@ class Filmer:
         new, before = kept.with_name(f"new-{kept.name}"), kept if kept.exists() else None
         project = _project(said, Path(folder), always=True)
         report = self._gone_on(path, Path(target), said, tell, project=project, chroma_from=before, chroma_to=new)
-        new.replace(kept)
-        told = [note for note in (*report.notes, *report.warnings) if not note.startswith(f"{kept} gives")]
-        return [note.replace(str(kept), "the last export") for note in told]
+        publish(new, kept)
+        known = str(kept)
+        told = [note for note in (*report.notes, *report.warnings) if not note.startswith(f"{known} gives")]
+        return [note.replace(known, "the last export") for note in told]
 
     def _gone_on(self, path: str, target: Path, look: Look, tell: Tell, **more: Any) -> Any:
         """Paint a film, going on where an earlier try ended if that had the same colours."""

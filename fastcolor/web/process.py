@@ -144,6 +144,11 @@ class _Interruptions:
         if hasattr(signal, "SIGUSR1"):
             signal.signal(signal.SIGUSR1, self._stop)
 
+    def leave(self) -> None:
+        """Nothing is left for a signal to end: told once more, what Python does last would be interrupted aloud."""
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
     def _end(self, number: int, frame: object) -> None:
         self.ending = True
         raise KeyboardInterrupt
@@ -202,6 +207,7 @@ def _work(pipe: Connection, make: str, arguments: tuple[Any, ...]) -> None:
                 log.log(logging.DEBUG if _kind(error) else logging.ERROR, "%s", method, exc_info=error)
                 answer = ("failed", (_words(error), _kind(error), getattr(error, "errno", None)))
             signals.send(pipe, answer)
+    signals.leave()
 
 
 def _words(error: Exception) -> str:

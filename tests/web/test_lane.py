@@ -24,6 +24,20 @@ def process() -> Iterator[Process]:
     made.stop()
 
 
+def test_who_is_told_to_end_twice_ends_without_a_word(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    made, sign = Process("page_work:Worker"), tmp_path / "ending"
+    made.call("end_late", str(sign))
+    ending = made._process
+    ending.terminate()
+    deadline = time.monotonic() + 20
+    while not sign.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    ending.terminate()  # as when the server leaves while its process is ending
+    ending.join(20)
+    assert ending.exitcode == 0 and capfd.readouterr().err == ""
+
+
 def with_lane(process: Process, work: Callable[[Lane], Awaitable[None]], most: int = 3) -> None:
     async def run() -> None:
         await work(Lane(process, most))
