@@ -113,22 +113,24 @@ class Process:
                     os.kill(process.pid, signal.SIGUSR1)
             else:
                 self._leave(process)
-        if name is not None and ended.wait(patience):
-            return
-        with self._guard:
-            if name is not None and name is not self._name:
+        if name is not None:
+            if ended.wait(patience):
                 return
-            self._leave(process)
+            with self._guard:
+                if name is not self._name:
+                    return
+                self._leave(process)
         process.join(patience)
         if process.is_alive():
             process.kill()
             process.join()
 
     def _leave(self, process: Any) -> None:
-        """Have a process end; the next call gets another one, however this one dies. Its pipe is closed after that."""
+        """Have a process end; the next call gets another one, however this one dies. Its pipe is closed after that: else
+        it would be told while it leaves because nobody asks any more."""
+        process.terminate()
         if self._process is process:
             self._process = self._pipe = None
-        process.terminate()
 
 
 class _Interruptions:
