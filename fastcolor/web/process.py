@@ -126,8 +126,8 @@ class Process:
             process.join()
 
     def _leave(self, process: Any) -> None:
-        """Have a process end; the next call gets another one, however this one dies. Its pipe is closed after that: else
-        it would be told while it leaves because nobody asks any more."""
+        """Have a process end; the next call gets another one, however this one dies. Its pipe is closed after that, or
+        the process would be told while it leaves already, as nobody asks any more."""
         process.terminate()
         if self._process is process:
             self._process = self._pipe = None
