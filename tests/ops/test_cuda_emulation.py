@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
-import numpy as np
 import pytest
 import torch
 from emulation import build
+from op_results import GRADIENT_STEP, levels_apart, plane
 from torch import Tensor
 
 from fastcolor import Palette, ops, reference
@@ -34,8 +34,6 @@ pytestmark = [
 
 DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
-# Rounding of the gradient's own dtype, relative to its largest entry.
-GRADIENT_ERROR = {torch.float32: 4e-6, torch.bfloat16: 8e-3, torch.float16: 1e-3, torch.float64: 1e-6}
 # (H, W): one pixel; an odd number, more than a tile; an even number (pairs of 16-bit values), more than two tiles.
 SHAPES = [(1, 1), (5, 13), (6, 23)]
 
@@ -79,11 +77,7 @@ def assert_loss(logits: Tensor, ab: Tensor, **options: object) -> None:
     exact, exact_grad = gradient(reference.rebalanced_cross_entropy, logits.double(), ab=ab, **options)
     assert torch.allclose(ours.double(), exact, rtol=3e-6, atol=3e-6)
     largest = float(exact_grad.abs().max())
-    assert torch.allclose(grad.double(), exact_grad, rtol=0, atol=GRADIENT_ERROR[logits.dtype] * largest)
-
-
-def levels_apart(a: Tensor, b: Tensor) -> int:
-    return int((a.int() - b.int()).abs().max())
+    assert torch.allclose(grad.double(), exact_grad, rtol=0, atol=GRADIENT_STEP[logits.dtype] * largest)
 
 
 # ---- loss ----
@@ -185,7 +179,7 @@ def test_annealed_mean(order: str, dtype: torch.dtype, memory: torch.memory_form
         ab, grad = gradient(ops.annealed_mean, logits, temperature=temperature)
         exact, exact_grad = gradient(reference.annealed_mean, logits.double(), temperature=temperature)
         assert torch.allclose(ab.double(), exact, rtol=0, atol=1e-9 if dtype == torch.float64 else 1e-3)
-        atol = 3 * GRADIENT_ERROR[dtype] * float(exact_grad.abs().max())
+        atol = 3 * GRADIENT_STEP[dtype] * float(exact_grad.abs().max())
         assert torch.allclose(grad.double(), exact_grad, rtol=0, atol=atol)
 
 
@@ -244,7 +238,7 @@ def test_infinite_logits(dtype: torch.dtype, memory: torch.memory_format) -> Non
         assert torch.equal(grad.isnan(), exact_grad.isnan())
         largest = float(exact_grad.nan_to_num(0).abs().max())
         assert torch.allclose(grad.nan_to_num(0).double(), exact_grad.nan_to_num(0), rtol=0,
-                              atol=3 * GRADIENT_ERROR[dtype] * largest)  # fmt: skip
+                              atol=3 * GRADIENT_STEP[dtype] * largest)  # fmt: skip
 
 
 # ---- encode ----
@@ -310,11 +304,6 @@ def test_color(dtype: torch.dtype, layout: str, size: tuple[int, int], offset: i
 
 # (H, W, h, w); the last two shrink rows by more than the columns that shared memory holds, and by an odd ratio.
 SIZES = [(45, 84, 16, 32), (33, 17, 40, 41), (1, 1, 8, 8), (7, 1, 3, 1), (4, 5003, 3, 1), (6, 4100, 5, 130)]
-
-
-def plane(height: int, width: int, bits: int) -> Tensor:
-    codes = np.random.default_rng(0).integers(0, 2**bits, (2, height, width))
-    return torch.from_numpy(codes.astype(np.uint8 if bits == 8 else np.uint16))
 
 
 @pytest.mark.parametrize("size", SIZES)

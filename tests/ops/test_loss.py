@@ -7,13 +7,11 @@ import threading
 
 import pytest
 import torch
+from op_results import GRADIENT_STEP
 from torch import Tensor
 from torch.autograd import gradcheck
 
 from fastcolor import Palette, ops, reference
-
-# Error of the gradient allowed, relative to its largest entry: a rounding step of the dtype it is stored in.
-GRADIENT_ERROR = {torch.float32: 4e-6, torch.bfloat16: 1e-2, torch.float16: 2e-3, torch.float64: 1e-6}
 
 
 def case(
@@ -40,10 +38,10 @@ def assert_close(logits: Tensor, ab: Tensor, **options: object) -> None:
     )
     assert torch.allclose(loss.double(), exact, rtol=3e-6, atol=3e-6)
     largest = float(exact_grad.abs().max()) if exact_grad.numel() else 0.0
-    assert torch.allclose(grad.double(), exact_grad, rtol=0, atol=GRADIENT_ERROR[logits.dtype] * largest)
+    assert torch.allclose(grad.double(), exact_grad, rtol=0, atol=GRADIENT_STEP[logits.dtype] * largest)
 
 
-@pytest.mark.parametrize("dtype", list(GRADIENT_ERROR))
+@pytest.mark.parametrize("dtype", list(GRADIENT_STEP))
 @pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize("shape", [(2, 33, 17), (1, 1, 1), (3, 16, 40)])
 def test_shapes_dtypes_layouts(device: torch.device, dtype: torch.dtype, channels_last: bool, shape: tuple) -> None:

@@ -6,20 +6,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from op_results import levels_apart, plane
 
 import fastcolor
 from fastcolor import ops, reference
 
 SIZES = [(90, 161, 32, 64), (33, 17, 64, 64), (1, 1, 8, 8), (7, 1, 3, 1), (1, 9, 2, 5), (540, 960, 144, 256)]
-
-
-def plane(height: int, width: int, bits: int, device: torch.device) -> torch.Tensor:
-    codes = np.random.default_rng(0).integers(0, 2**bits, (2, height, width))
-    return torch.from_numpy(codes.astype(np.uint8 if bits == 8 else np.uint16)).to(device)
-
-
-def levels_apart(a: torch.Tensor, b: torch.Tensor) -> int:
-    return int((a.int() - b.int()).abs().max())
 
 
 @pytest.mark.parametrize("size", SIZES)

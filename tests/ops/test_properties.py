@@ -15,14 +15,13 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from op_results import GRADIENT_STEP
 from torch import Tensor
 
 from fastcolor import Palette, ops, reference
 
 EXAMPLES = os.environ.get("FASTCOLOR_EXAMPLES")
 FLOATS = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
-# A rounding step of the dtype that a gradient is stored in, relative to its largest entry.
-GRADIENT_STEP = {torch.float32: 4e-6, torch.bfloat16: 8e-3, torch.float16: 1e-3, torch.float64: 1e-6}
 
 
 def drawn(examples: int) -> Callable[..., Any]:
