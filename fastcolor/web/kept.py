@@ -29,6 +29,9 @@ _ITEM, _EXPORT = re.compile("[0-9a-f]{16}"), re.compile("export-[0-9a-f]{16}")
 _STAYS = re.compile(
     r"item\.json|source\.\w+|(guide|key)-[0-9a-f]{8}\.\w+|film-[0-9a-f]{16}|colours-[0-9a-f]{16}\.mkv|shot-\d+\.jpg"
 )
+_SENT = re.compile(
+    r"[a-z]+-[0-9a-f]{8}\.\w+"
+)  # coloured pictures that came along: they stay while the record names them
 
 
 @dataclass(frozen=True)
@@ -86,14 +89,26 @@ def tidy(folder: Path, seconds: float = math.inf) -> bool:
         if _EXPORT.fullmatch(path.name) or (_ITEM.fullmatch(path.name) and not (path / "item.json").is_file()):
             shutil.rmtree(path, ignore_errors=True)
         elif _ITEM.fullmatch(path.name):
+            words = _words(path)
             for one in path.iterdir():
                 if one.is_dir() and not one.is_symlink():  # of films what is half painted, not what is ready
                     for part in one.iterdir():
                         if not part.is_dir():
                             part.unlink()
-                elif not _STAYS.fullmatch(one.name):
+                elif not _STAYS.fullmatch(one.name) or (_SENT.fullmatch(one.name) and one.name not in words):
                     one.unlink(missing_ok=True)
     return True
+
+
+def _words(folder: Path) -> str:
+    """The record in an item's folder as it is written; of one that cannot be read the names of all that lies there, for
+    it may be mended."""
+    try:
+        words = (folder / "item.json").read_text(encoding="utf-8")
+        json.loads(words)
+    except (ValueError, OSError, RecursionError):
+        return " ".join(one.name for one in folder.iterdir())
+    return words
 
 
 def leave(folder: Path, seconds: float) -> None:

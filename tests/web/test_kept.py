@@ -24,6 +24,8 @@ from fastcolor.web.look import Look
 from fastcolor.web.store import Item, Store, TooLargeError, plain
 from fastcolor.web.studio import Studio
 
+KEY = "key-00000003.png"
+
 
 @pytest.fixture
 def film(tmp_path: Path) -> Item:
@@ -173,6 +175,22 @@ def test_a_record_that_no_page_could_be_told_is_left_alone(tmp_path: Path, more:
     path = recorded(tmp_path / "work", **more)
     notes: list[str] = []
     assert list(kept.records(tmp_path / "work", notes)) == [] and "left alone" in notes[0] and path.exists()
+
+
+def test_coloured_pictures_that_were_replaced_do_not_stay(tmp_path: Path) -> None:
+    path = recorded(
+        tmp_path / "work", look={"guide_file": "guide-00000001.png", "shots": [shot(0, key_frames={"0": KEY})]}
+    )
+    named, replaced = {"guide-00000001.png", KEY}, {"guide-00000002.jpg", "key-00000004.png"}
+    for name in named | replaced:
+        (path.parent / name).write_bytes(b"a picture")
+    Store(Look(), tmp_path / "work").close()
+    assert {one.name for one in path.parent.iterdir()} == {"item.json", "source.png", *named}
+    for name in replaced:
+        (path.parent / name).write_bytes(b"a picture")
+    path.write_text("no record, until somebody mends it")
+    Store(Look(), tmp_path / "work").close()
+    assert {one.name for one in path.parent.iterdir()} == {"item.json", "source.png", *named, *replaced}
 
 
 def test_a_record_names_no_file_and_no_download_as_its_network(tmp_path: Path) -> None:
