@@ -7,14 +7,13 @@ import math
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
 
 import torch
 
 from ..options.pictures import ColorizeOptions
 from ..threads import Pipe, Stopped, Worker
 from .colorize import Colorizer
-from .passage import Passage, named, paint, painted_pages, start, told_of
+from .passage import Passage, named, paint, painted_pages, start
 from .targets import Conversion
 
 log = logging.getLogger("fastcolor")
@@ -68,7 +67,7 @@ class Line:
         pixels = 0
         for conversion in self._conversions:
             passage = start(conversion, self._options, self._single)
-            frames = [] if passage.file is None else passage.file.frames[: 1 if passage.book else None]
+            frames = passage.frames[: 1 if passage.book else None]
             more = sum(math.prod(frame.pixels.shape[:2]) for frame in frames)
             if batch and (len(batch) == _BATCH or pixels + more > _BATCH_PIXELS):
                 self._read.put(batch)
@@ -81,12 +80,12 @@ class Line:
     def _paint_batch(self, batch: list[Passage]) -> list[Passage]:
         passages = [passage for passage in batch if passage.file is not None and not passage.keep and not passage.book]
         try:
-            self._paint(passages)
+            paint(self._colorizer, passages, self._options)
         except Exception:  # once more, one by one: the others are well
             errors: list[Exception] = []
             for passage in passages:
                 try:
-                    self._paint([passage])
+                    paint(self._colorizer, [passage], self._options)
                 except Exception as error:
                     errors.append(error)
                     passage.error = named(error, passage)
@@ -97,17 +96,3 @@ class Line:
             if passage.book and not passage.keep:
                 passage.images = painted_pages(self._colorizer, passage, self._options)
         return batch
-
-    def _paint(self, passages: list[Passage]) -> None:
-        frames = [frame for passage in passages if passage.file is not None for frame in passage.file.frames]
-        if not frames:
-            return
-        told = [
-            told_of(passage, self._options)
-            for passage in passages
-            if passage.file is not None
-            for _ in passage.file.frames
-        ]
-        images = iter(paint(self._colorizer, frames, self._options, told))
-        for passage in passages:
-            passage.images = list(islice(images, len(passage.file.frames) if passage.file is not None else 0))

@@ -29,7 +29,7 @@ def opened(image: object) -> Picture:
         file = read(image)
         if len(file.frames) > 1:
             kind = "pages" if file.pages else "frames"
-            log.warning("%s: the first of its %d %s is coloured", image, len(file.frames), kind)
+            log.warning("%s: the first of its %d %s is taken", image, len(file.frames), kind)
         for note in file.frames[0].notes:
             log.warning("%s: %s", image, note)
         return file.frames[0]

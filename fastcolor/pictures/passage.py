@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -24,6 +25,7 @@ from ..options.pictures import ColorizeOptions
 from ..options.steering import hints_from
 from . import targets
 from .colored import in_color
+from .heard import heard
 from .outcome import Outcome
 from .targets import Conversion
 from .told import Told
@@ -65,20 +67,29 @@ class Passage:
     error: Exception | None = None
 
     @property
+    def frames(self) -> Sequence[Picture]:
+        """The file's pictures; of one that is not to be painted none."""
+        return () if self.file is None else self.file.frames
+
+    @property
     def book(self) -> bool:
         """Whether the file has so many pages as it likes: they are read and painted while they are written."""
-        return self.file is not None and isinstance(self.file.frames, Pages) and len(self.file.frames) > 1
+        return isinstance(self.frames, Pages) and len(self.frames) > 1
 
     def pages(self) -> Iterator[Picture]:
         """The file's pictures, one after the other; what is worth a sentence of each is noted."""
-        for number, page in enumerate(self.file.frames if self.file is not None else (), 1):
+        for number, page in enumerate(self.frames, 1):
             self.deep = self.deep or page.bits == 16
             notes, share = [*page.notes], page.pixels[page.present].size / page.pixels.size
             if share < 1:
                 notes.append(f"truncated, {math.floor(100 * share)} % of it was read, the rest stays gray")
             for note in notes:
-                self.notes.setdefault(note, set()).add(number)
+                self.note(note, number)
             yield page
+
+    def note(self, note: str, number: int) -> None:
+        """Keep what is worth a sentence of a page, to be said when the file is written."""
+        self.notes.setdefault(note, set()).add(number)
 
 
 def start(conversion: Conversion, options: ColorizeOptions, single: bool) -> Passage:
@@ -111,8 +122,7 @@ def painted(colorizer: Paints, conversion: Conversion, options: ColorizeOptions)
         if passage.book:
             passage.images = painted_pages(colorizer, passage, options)
         else:
-            frames = list(passage.file.frames)
-            passage.images = paint(colorizer, frames, options, [told_of(passage, options)] * len(frames))
+            paint(colorizer, [passage], options)
     except Exception as error:
         passage.error = named(error, passage)
     return passage
@@ -126,29 +136,50 @@ def color_file(colorizer: Paints, conversion: Conversion, options: ColorizeOptio
     finish(passage, options, outcome)
 
 
-def told_of(passage: Passage, options: ColorizeOptions) -> Told:
+def paint(colorizer: Paints, passages: Sequence[Passage], options: ColorizeOptions) -> None:
+    """Paint files that were read: those of whose colours nobody says anything together."""
+    together: list[Passage] = []
+    for passage in passages:
+        if told := _told_of(passage, options):
+            frames = enumerate(passage.frames, 1)
+            passage.images = [_painted(colorizer, passage, number, frame, told, options) for number, frame in frames]
+        else:
+            together.append(passage)
+    pictures = [frame for passage in together for frame in passage.frames]
+    if pictures:
+        images = iter(colorizer.paint(pictures, temperature=options.temperature, saturation=options.saturation))
+        for passage in together:
+            passage.images = list(islice(images, len(passage.frames)))
+
+
+def painted_pages(colorizer: Paints, passage: Passage, options: ColorizeOptions) -> Iterator[Image.Image]:
+    """A book's pages, read one after the other and painted a few at a time, ahead of who writes them."""
+    ahead, told = colorizer.painters, _told_of(passage, options)
+    painted: deque[Future[Image.Image]] = deque()
+    with ThreadPoolExecutor(ahead, "fastcolor-page") as pool:
+        for number, page in enumerate(passage.pages(), 1):
+            passage.colored = passage.colored or in_color(page)
+            painted.append(pool.submit(_painted, colorizer, passage, number, page, told, options))
+            if len(painted) > ahead:
+                yield painted.popleft().result()
+        while painted:
+            yield painted.popleft().result()
+
+
+def _told_of(passage: Passage, options: ColorizeOptions) -> Told:
     """What somebody says of a file's colours; of one with several pictures of them all."""
     conversion, tone = passage.conversion, options.reference_tone == "on"
     hints = tuple(hints_from(conversion.hints, film=False))
     return Told(hints, conversion.chroma_from, tuple(options.references), tone)
 
 
-def paint(colorizer: Paints, frames: list[Picture], options: ColorizeOptions, told: list[Told]) -> list[Image.Image]:
-    return colorizer.paint(frames, temperature=options.temperature, saturation=options.saturation, told=told)
-
-
-def painted_pages(colorizer: Paints, passage: Passage, options: ColorizeOptions) -> Iterator[Image.Image]:
-    """A book's pages, read one after the other and painted a few at a time, ahead of who writes them."""
-    ahead, told = colorizer.painters, [told_of(passage, options)]
-    painted: deque[Future[list[Image.Image]]] = deque()
-    with ThreadPoolExecutor(ahead, "fastcolor-page") as pool:
-        for page in passage.pages():
-            passage.colored = passage.colored or in_color(page)
-            painted.append(pool.submit(paint, colorizer, [page], options, told))
-            if len(painted) > ahead:
-                yield from painted.popleft().result()
-        while painted:
-            yield from painted.popleft().result()
+def _painted(
+    colorizer: Paints, passage: Passage, number: int, page: Picture, told: Told, options: ColorizeOptions
+) -> Image.Image:
+    """A page in colour; what is warned of meanwhile is noted of it."""
+    with heard(lambda said: passage.note(said, number)):
+        (image,) = colorizer.paint([page], temperature=options.temperature, saturation=options.saturation, told=[told])
+    return image
 
 
 def named(error: Exception, passage: Passage) -> Exception:

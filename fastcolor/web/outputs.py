@@ -104,7 +104,8 @@ class Outputs:
                 return
             try:
                 name, target = self._place(export, item, look, taken)
-                export.words += [f"{item.name}: {note}" for note in await self._written(export, item, look, target)]
+                notes = await self._written(export, item, look, target)
+                export.words += [one if one.startswith(item.name) else f"{item.name}: {one}" for one in notes]
                 export.made.append((name, target))
             except CancelledWorkError:
                 if export.state == "working":

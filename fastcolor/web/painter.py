@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import io
-import logging
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +19,7 @@ from ..pictures.canvas import Canvas
 from ..pictures.colored import in_color
 from ..pictures.colorize import Colorizer
 from ..pictures.files import colorize_files
+from ..pictures.heard import heard
 from ..pictures.told import Told
 from .look import Look, chosen_by
 
@@ -79,7 +77,8 @@ class Painter:
     def paint(self, path: str, folder: str, look: Look) -> dict[str, Any]:
         """Write after.jpg anew, large and small."""
         canvas = self._canvas(path, look)
-        with _listening() as said:
+        said: list[str] = []
+        with heard(said.append):
             image = self._painted(canvas, path, look, small=True)
         _save(image, Path(folder, "after"))
         return {"doubt": canvas.doubt, "said": said, **self.nature(look)}
@@ -129,7 +128,8 @@ class Painter:
             chroma_from=Path(look.guide_file) if look.guide == "version" else None,
             overwrite=True,
         )
-        with _listening() as said:
+        said: list[str] = []
+        with heard(said.append):
             outcome = colorize_files(options, self._network(look).at(look.detail))
         return [*outcome.notes, *said]
 
@@ -170,23 +170,6 @@ class Painter:
                 self._networks.popitem(last=False)
         self._networks.move_to_end(look.weights)
         return self._networks[look.weights]
-
-
-@contextmanager
-def _listening() -> Iterator[list[str]]:
-    """What is said meanwhile, as of how much of a picture another one's colours reach."""
-    said: list[str] = []
-
-    class Ear(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            said.append(record.getMessage())
-
-    ear, log = Ear(logging.WARNING), logging.getLogger("fastcolor")
-    log.addHandler(ear)
-    try:
-        yield said
-    finally:
-        log.removeHandler(ear)
 
 
 def _gray(picture: Picture, part: tuple[slice, slice] = (slice(None), slice(None))) -> Image.Image:

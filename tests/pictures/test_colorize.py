@@ -333,7 +333,7 @@ def test_python_says_when_a_file_holds_more_and_names_no_switches(
     frames = [Image.fromarray(np.roll(photograph(), 9 * i, axis=1)) for i in range(3)]
     frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
     assert colorizer(tmp_path / "a.gif").size == (96, 64)
-    assert [r.getMessage() for r in caplog.records] == [f"{tmp_path / 'a.gif'}: the first of its 3 frames is coloured"]
+    assert [r.getMessage() for r in caplog.records] == [f"{tmp_path / 'a.gif'}: the first of its 3 frames is taken"]
     Image.fromarray(photograph(400, 300)).save(tmp_path / "w.jpg")
     (tmp_path / "cut.jpg").write_bytes((tmp_path / "w.jpg").read_bytes()[:2000])
     with pytest.raises(endings.PictureError, match="is truncated") as caught:

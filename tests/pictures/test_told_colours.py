@@ -327,6 +327,31 @@ def test_a_folder_of_hints_is_listed_once_for_all_pictures(tmp_path: Path, monke
     assert len(listed) == 1
 
 
+def test_warnings_stand_on_the_line_of_their_own_file(
+    obedient: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """More files than are painted together, of several pages too; each version reaches less far than the one before."""
+    truth = Image.fromarray(pytest.importorskip("skimage.data").coffee()).resize((160, 96))
+    gray, colorizer, alone = truth.convert("L"), Colorizer(obedient, "cpu", "torch"), {}
+    for folder in ("in", "versions"):
+        (tmp_path / folder).mkdir()
+    for number in range(6):
+        path, version = tmp_path / "in" / f"{number}.tif", tmp_path / "versions" / f"{number}.png"
+        gray.save(path, save_all=True, append_images=[gray] * (number == 3))
+        truth.crop((0, 0, 152 - 5 * number, 96)).save(version)
+        colorizer(gray, chroma_from=version)
+        alone[path] = caplog.messages[-1]
+    log = tmp_path / "log"
+    caplog.clear()
+    colorize_files(
+        ColorizeOptions((tmp_path / "in",), f"{tmp_path}/out/", chroma_from=tmp_path / "versions", log=log), colorizer
+    )
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [one["input"] for one in lines] == list(map(str, alone)) and len(set(alone.values())) == 6
+    assert [one["warnings"] for one in lines] == [[f"{path}: {said}"] for path, said in alone.items()]
+    assert sorted(caplog.messages) == sorted(f"{path}: {said}" for path, said in alone.items())
+
+
 def test_references_colour_what_looks_alike_and_nothing_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """With the package's own weights, which know what looks alike: a photograph's own half colours it again."""
     data = pytest.importorskip("skimage.data")
