@@ -193,6 +193,6 @@ def _fitting(path: Path) -> Iterator[None]:
     """What goes wrong inside means that the file is of another version or damaged."""
     try:
         yield
-    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, RuntimeError, SafetensorError) as error:
         reason = str(error).splitlines()[0]
         raise ValueError(f"weights: {path} does not fit this version of fastcolor ({reason})") from None

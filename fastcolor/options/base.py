@@ -6,15 +6,17 @@ import ast
 import dataclasses
 import functools
 import inspect
+import math
 import os
 import re
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from numbers import Integral, Real
 from pathlib import Path
-from types import MappingProxyType
-from typing import Annotated, Any, Literal, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
+from types import MappingProxyType, UnionType
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from tyro.constructors import PrimitiveConstructorSpec
 
@@ -23,6 +25,7 @@ from ..constants import Source
 _P = ParamSpec("_P")
 _Options = TypeVar("_Options")
 _Result = TypeVar("_Result")
+_MOST_SHOWN = 80  # letters of a value in a message
 
 
 def one_word(
@@ -60,7 +63,8 @@ Sources = Annotated[
 
 @dataclass(frozen=True)
 class Must:
-    """A rule for a field's values, as in Annotated[float, Must("lie in 0..1", ...)]; None is for the type to allow.
+    """A rule for a field's values, as in Annotated[float, Must("lie in 0..1", ...)]; whether they are numbers or None
+    is for the type to say.
 
     Args:
         rule: what a value must do. holds: whether one does.
@@ -76,9 +80,9 @@ def seconds(words: str) -> float:
     Raises:
         ValueError: it is written in another way.
     """
-    if ":" not in words:
+    if ":" not in words and "_" not in words:  # of 1_05 float makes 105
         return float(words)
-    found = re.fullmatch(r"(?:(\d+):)?(\d+):([0-5]\d(?:\.\d*)?)", words.strip(), re.ASCII)
+    found = re.fullmatch(r"(?:(\d{1,6}):)?(\d{1,6}):([0-5]\d(?:\.\d*)?)", words.strip(), re.ASCII)
     if not found or (found[1] and int(found[2]) > 59):
         raise ValueError(f"must be seconds or [HH:]MM:SS, got {words!r}")
     return int(found[1] or 0) * 3600 + int(found[2]) * 60 + float(found[3])
@@ -112,21 +116,66 @@ def check_value(name: str, value: Any, hint: Any) -> None:
     """Compare one value with its field's annotation.
 
     Raises:
-        ValueError: it is none of a Literal's values, or breaks a rule.
+        ValueError: it is no such number or switch, none of a Literal's values, or breaks a rule.
     """
-    if value is None:
+    musts, kinds = _taken_apart(hint)
+    if value is None and type(None) in kinds:
         return
+    if set(kinds) <= {int, float, bool, type(None)}:
+        _check_kind(name, value, kinds)
+    for must in musts:
+        if not must.holds(value):
+            raise ValueError(
+                f"{name}: must {must.rule}, got {f'{value:g}' if isinstance(value, float) else shown(value)}"
+            )
+    choices = [one for kind in kinds if get_origin(kind) is Literal for one in get_args(kind)]
+    if choices and value not in choices:
+        raise ValueError(f"{name}: must be one of {', '.join(map(str, choices))}, got {shown(value)}")
+
+
+def is_number(value: object) -> bool:
+    """Whether a value is a number to compute with: finite, of a size that floats have, and no switch."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return False
+
+
+def shown(value: object) -> str:
+    """A value in a message, however long it is."""
+    try:
+        words = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits, lists in lists in lists
+        return "a value too long to be shown"
+    return words if len(words) <= _MOST_SHOWN else f"{words[:_MOST_SHOWN]}..."
+
+
+def _taken_apart(hint: Any) -> tuple[list[Must], list[Any]]:
+    """An annotation's rules, and the types that it allows."""
     if get_origin(hint) is Annotated:
-        for rule in get_args(hint)[1:]:
-            if isinstance(rule, Must) and not rule.holds(value):
-                raise ValueError(f"{name}: must {rule.rule}, got {_shown(value)}")
-        hint = get_args(hint)[0]
-    if get_origin(hint) is Literal and value not in get_args(hint):
-        raise ValueError(f"{name}: must be one of {', '.join(map(str, get_args(hint)))}, got {value!r}")
+        inner, *more = get_args(hint)
+        musts, kinds = _taken_apart(inner)
+        return [*musts, *(one for one in more if isinstance(one, Must))], kinds
+    if get_origin(hint) in (Union, UnionType):
+        parts = [_taken_apart(one) for one in get_args(hint)]
+        return [one for musts, _ in parts for one in musts], [one for _, kinds in parts for one in kinds]
+    return [], [hint]
 
 
-def _shown(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else repr(value)
+def _check_kind(name: str, value: Any, kinds: Sequence[Any]) -> None:
+    """ValueError: a value is not the number or switch that these types stand for."""
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if bool in kinds:
+        fits = isinstance(value, Hashable) and not isinstance(value, str) and value in (True, False)
+        kind = "True or False"
+    elif float in kinds:
+        fits, kind = number and (is_number(value) or isinstance(value, float)), "a number"  # a rule refuses NaN
+    else:
+        fits, kind = number and isinstance(value, Integral) and -(1 << 63) <= value < 1 << 63, "a whole number"
+    if not fits:
+        raise ValueError(f"{name}: must be {kind}, got {shown(value)}")
 
 
 def takes(options: Callable[_P, _Options]) -> Callable[[Callable[[_Options], _Result]], Callable[_P, _Result]]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .base import is_number, shown
 from .versioned import read_versioned
 
 VERSION = 1  # of the file
@@ -56,20 +56,24 @@ class Hint:
     def __post_init__(self) -> None:
         for name in ("x", "y", "radius", "strength"):
             value = getattr(self, name)
-            if not (_is_number(value) and 0 <= value <= 1):
-                raise ValueError(f"hint: {name} must lie in 0..1, got {value!r}")
+            if not (is_number(value) and 0 <= value <= 1):
+                raise ValueError(f"hint: {name} must lie in 0..1, got {shown(value)}")
         if self.strength == 0:
             raise ValueError("hint: strength must be above 0, got 0")
-        if self.time is not None and not (_is_number(self.time) and 0 <= self.time < math.inf):
-            raise ValueError(f"hint: time must be at least 0 seconds, got {self.time!r}")
+        if self.time is not None and not (is_number(self.time) and self.time >= 0):
+            raise ValueError(f"hint: time must be at least 0 seconds, got {shown(self.time)}")
         for point in self.points:
             pair = isinstance(point, Sequence) and len(point) == 2
-            if not (pair and all(_is_number(value) and 0 <= value <= 1 for value in point)):
-                raise ValueError(f"hint: points must be pairs that lie in 0..1, got {point!r}")
+            if not (pair and all(is_number(value) and 0 <= value <= 1 for value in point)):
+                raise ValueError(f"hint: points must be pairs that lie in 0..1, got {shown(point)}")
         if not isinstance(self.color, Lab):
             self.rgb  # noqa: B018  raises where it is none
-        elif not (0 <= self.color.L <= 100 and all(-128 <= value <= 128 for value in self.color[1:])):
-            raise ValueError(f"hint: lab must be L in 0..100 and a, b in -128..128, got {list(self.color)}")
+        elif not (
+            all(map(is_number, self.color))
+            and 0 <= self.color.L <= 100
+            and all(-128 <= value <= 128 for value in self.color[1:])
+        ):
+            raise ValueError(f"hint: lab must be L in 0..100 and a, b in -128..128, got {shown(list(self.color))}")
 
     @property
     def path(self) -> tuple[tuple[float, float], ...]:
@@ -81,17 +85,13 @@ class Hint:
         """The colour as red, green and blue of 0 to 255; of one that is no `Lab`."""
         if isinstance(self.color, str):
             if not re.fullmatch(r"#[0-9a-fA-F]{6}", self.color):
-                raise ValueError(f"hint: color must be #rrggbb or three numbers of 0 to 255, got {self.color!r}")
+                raise ValueError(f"hint: color must be #rrggbb or three numbers of 0 to 255, got {shown(self.color)}")
             red, green, blue = bytes.fromhex(self.color[1:])
             return red, green, blue
         values = tuple(self.color) if isinstance(self.color, Sequence) else ()
         if len(values) != 3 or not all(isinstance(v, Integral) and 0 <= int(v) <= 255 for v in values):
-            raise ValueError(f"hint: color must be #rrggbb or three numbers of 0 to 255, got {self.color!r}")
+            raise ValueError(f"hint: color must be #rrggbb or three numbers of 0 to 255, got {shown(self.color)}")
         return values  # type: ignore[return-value]  # which were counted
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def read_hints(path: str | os.PathLike[str]) -> list[Hint]:
@@ -126,7 +126,7 @@ def hints_of(entries: Sequence[object], where: str) -> list[Hint]:
 
 def _hint_of(entry: object) -> Hint:
     if not isinstance(entry, dict):
-        raise ValueError(f"must be an object, got {entry!r}")
+        raise ValueError(f"must be an object, got {shown(entry)}")
     if unknown := sorted(entry.keys() - _KEYS):
         raise ValueError(f"has unknown {', '.join(unknown)}; known are {', '.join(sorted(_KEYS))}")
     fields: dict[str, Any] = {name: entry[name] for name in ("radius", "strength", "time") if name in entry}
@@ -135,7 +135,7 @@ def _hint_of(entry: object) -> Hint:
     if "points" in entry:
         points = entry["points"]
         if not (isinstance(points, list) and points and all(isinstance(p, list) and len(p) == 2 for p in points)):
-            raise ValueError(f"points must be [[x, y], ...], got {points!r}")
+            raise ValueError(f"points must be [[x, y], ...], got {shown(points)}")
         (x, y), *rest = points
         fields["points"] = tuple((one[0], one[1]) for one in rest)
     else:
@@ -144,9 +144,9 @@ def _hint_of(entry: object) -> Hint:
         raise ValueError("must have either color or lab")
     if "color" in entry:
         if not isinstance(entry["color"], str):
-            raise ValueError(f"color must be #rrggbb, got {entry['color']!r}")
+            raise ValueError(f"color must be #rrggbb, got {shown(entry['color'])}")
         return Hint(x, y, entry["color"], **fields)
     lab = entry["lab"]
-    if not (isinstance(lab, list) and len(lab) == 3 and all(map(_is_number, lab))):
-        raise ValueError(f"lab must be [L, a, b], got {lab!r}")
+    if not (isinstance(lab, list) and len(lab) == 3 and all(map(is_number, lab))):
+        raise ValueError(f"lab must be [L, a, b], got {shown(lab)}")
     return Hint(x, y, Lab(*lab), **fields)

@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from .base import seconds
+from .base import is_number, seconds, shown
 
 PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"}
 
@@ -37,11 +37,14 @@ def key_frames_of(values: Iterable[Any]) -> list[KeyFrame]:
     found: list[KeyFrame] = []
     for value in values:
         if isinstance(value, (tuple, list)) and len(value) == 2:
-            found.append(KeyFrame(float(value[0]), value[1]))
+            time = _time(value[0], value[0]) if isinstance(value[0], str) else value[0]
+            if not is_number(time):
+                raise ValueError(f"key_frames: time must be at least 0 seconds, got {shown(time)}")
+            found.append(KeyFrame(float(time), value[1]))
         elif isinstance(value, (str, os.PathLike)):
             found += _named(os.fspath(value))
         else:
-            raise ValueError(f"key_frames: must be TIME=PICTURE or a folder, got {value!r}")
+            raise ValueError(f"key_frames: must be TIME=PICTURE or a folder, got {shown(value)}")
     for one in found:
         if not 0 <= one.seconds < math.inf:
             raise ValueError(f"key_frames: time must be at least 0 seconds, got {one.seconds:g}")
@@ -62,7 +65,7 @@ def _named(value: str) -> list[KeyFrame]:
         return [KeyFrame(_time(re.sub(r"[-_]", ":", path.stem), str(path)), path) for path in files]
     time, equals, picture = value.partition("=")
     if not equals:
-        raise ValueError(f"key_frames: must be TIME=PICTURE or a folder, got {value!r}")
+        raise ValueError(f"key_frames: must be TIME=PICTURE or a folder, got {shown(value)}")
     return [KeyFrame(_time(time, value), Path(picture))]
 
 

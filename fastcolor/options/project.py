@@ -5,7 +5,6 @@ from __future__ import annotations
 import bisect
 import hashlib
 import json
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from .base import check_value, rules
+from .base import check_value, is_number, rules, shown
 from .hints import Hint, hints_of
 from .key_frames import KeyFrame, key_frames_of
 from .look import Look
@@ -111,13 +110,13 @@ def shot_at(shots: Sequence[Shot], seconds: Fraction) -> int | None:
 
 def _shot_of(entry: object, folder: Path) -> Shot:
     if not isinstance(entry, dict):
-        raise ValueError(f"must be an object, got {entry!r}")
+        raise ValueError(f"must be an object, got {shown(entry)}")
     if unknown := sorted(entry.keys() - _SHOT_KEYS):
         raise ValueError(f"has unknown {', '.join(unknown)}; known are {', '.join(sorted(_SHOT_KEYS))}")
     start, end = (entry.get(name) for name in ("start", "end"))
     for name, value in (("start", start), ("end", end)):
-        if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value) or value < 0:
-            raise ValueError(f"{name} must be seconds, 0 or more, got {value!r}")
+        if not is_number(value) or value < 0:  # type: ignore[operator]
+            raise ValueError(f"{name} must be seconds, 0 or more, got {shown(value)}")
     assert start is not None and end is not None
     if end <= start:
         raise ValueError(f"end must come after start, got {start:g} to {end:g}")
@@ -130,7 +129,7 @@ def _shot_of(entry: object, folder: Path) -> Shot:
             raise FileNotFoundError(f"references: no such file: {one.picture}")
     keys = entry.get("key_frames", {})
     if not isinstance(keys, dict):
-        raise ValueError(f'key_frames must be {{"TIME": "PICTURE", ...}}, got {keys!r}')
+        raise ValueError(f'key_frames must be {{"TIME": "PICTURE", ...}}, got {shown(keys)}')
     key_frames = tuple(key_frames_of(f"{time}={folder / str(picture)}" for time, picture in keys.items()))
     for what, times in (("hint", [one.time for one in timed]), ("key frame", [one.seconds for one in key_frames])):
         for time in times:
@@ -138,11 +137,7 @@ def _shot_of(entry: object, folder: Path) -> Shot:
                 raise ValueError(f"a {what} must lie in the shot, {start:g} to {end:g} s, got {time:g}")
     saturation, temperature = entry.get("saturation", 1.0), entry.get("temperature")
     for name, value in (("saturation", saturation), ("temperature", temperature)):
-        if value is not None and (not isinstance(value, (int, float)) or isinstance(value, bool)):
-            raise ValueError(f"{name} must be a number, got {value!r}")
         check_value(name, value, rules(Look)[name])
-    if saturation is None:
-        raise ValueError("saturation must be a number, got None")
     words = json.dumps({name: value for name, value in entry.items() if value not in ([], {}, None)}, sort_keys=True)
     return Shot(start, end, tuple(timed), references, key_frames, float(saturation), temperature, words)
 
@@ -150,5 +145,5 @@ def _shot_of(entry: object, folder: Path) -> Shot:
 def _list(entry: dict[str, Any], name: str) -> list[Any]:
     value = entry.get(name, [])
     if not isinstance(value, list):
-        raise ValueError(f"{name} must be a list, got {value!r}")
+        raise ValueError(f"{name} must be a list, got {shown(value)}")
     return value

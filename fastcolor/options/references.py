@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .base import is_number, shown
+
 
 class Weighted(NamedTuple):
     """A picture, and its weight."""
@@ -34,8 +36,8 @@ def reference_of(value: Any) -> Weighted:
         words, equals, rest = os.fspath(value).partition("=")
         if equals and re.fullmatch(r"-?\d*\.?\d+", words, re.ASCII):
             picture, weight = Path(rest), float(words)
-    elif isinstance(value, (tuple, list)) and len(value) == 2 and not isinstance(value[1], bool):
-        picture, weight = value[0], value[1]
-    if not isinstance(weight, (int, float)) or not 0 < weight <= 1:
-        raise ValueError(f"references: weight must be above 0 and at most 1, got {weight!r}")
+    elif isinstance(value, (tuple, list)) and len(value) == 2:
+        picture, weight = value
+    if not is_number(weight) or not 0 < weight <= 1:
+        raise ValueError(f"references: weight must be above 0 and at most 1, got {shown(weight)}")
     return Weighted(picture, float(weight))

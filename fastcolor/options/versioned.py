@@ -7,6 +7,8 @@ from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
+from .base import shown
+
 
 def read_versioned(path: Path, option: str, shape: str, *, version: int, items: str, keys: Set[str]) -> dict[str, Any]:
     """The object that a file holds, `{"version": ..., items: [...]}`.
@@ -30,7 +32,7 @@ def read_versioned(path: Path, option: str, shape: str, *, version: int, items: 
     if found != version or isinstance(found, bool):
         newer = isinstance(found, int) and found > version
         why = "; a newer fastcolor reads it" if newer else ""
-        raise ValueError(f"{option}: {path} must be of version {version}, got {found!r}{why}")
+        raise ValueError(f"{option}: {path} must be of version {version}, got {shown(found)}{why}")
     if unknown := sorted(content.keys() - keys):
         raise ValueError(f"{option}: {path} holds unknown {', '.join(unknown)}")
     return content

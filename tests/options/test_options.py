@@ -16,6 +16,7 @@ from fastcolor.options.batch import BatchOptions
 from fastcolor.options.film import Films, VideoOptions
 from fastcolor.options.look import Look
 from fastcolor.options.pictures import ColorizeOptions, Pictures
+from fastcolor.options.project import shots_of
 
 ROOM = Path(fastcolor.__file__).parent
 FILM = VideoOptions("gray.mp4", "colour.mp4")
@@ -71,6 +72,16 @@ def test_the_names_of_weights_in_help_are_all_there_are() -> None:
         ({"start": 2.0, "end": 1.0}, "end: must come after start, got 2 to 1"),
         ({"preview": True, "end": 3.0}, "end: must be left out with preview, which takes ten seconds from the middle"),
         ({"fast": True, "lossless": True}, "fast and lossless exclude each other"),
+        ({"saturation": "2"}, "saturation: must be a number, got '2'"),
+        ({"saturation": None}, "saturation: must be a number, got None"),
+        ({"saturation": True}, "saturation: must be a number, got True"),
+        ({"start": 10**400}, f"start: must be a number, got 1{79 * '0'}..."),
+        ({"temperature": 10**5000}, "temperature: must be a number, got a value too long to be shown"),
+        ({"size": 256.0}, "size: must be a whole number, got 256.0"),
+        ({"size": "256"}, "size: must be a whole number, got '256'"),
+        ({"crf": 10**30}, f"crf: must be a whole number, got 1{30 * '0'}"),
+        ({"resume": "no"}, "resume: must be True or False, got 'no'"),
+        ({"overwrite": None}, "overwrite: must be True or False, got None"),
     ],
 )
 def test_what_is_out_of_range_is_one_sentence(change: dict[str, Any], sentence: str) -> None:
@@ -81,6 +92,24 @@ def test_what_is_out_of_range_is_one_sentence(change: dict[str, Any], sentence: 
 
 
 @pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"start": 10**400}, "start must be seconds, 0 or more, got 1000"),
+        ({"end": True}, "end must be seconds, 0 or more, got True"),
+        ({"saturation": 10**400}, "saturation: must be a number, got 1000"),
+        ({"saturation": None}, "saturation: must be a number, got None"),
+        ({"temperature": "warm"}, "temperature: must be a number, got 'warm'"),
+        ({"references": [["a.jpg", 10**400]]}, "references: weight must be above 0 and at most 1, got 1000"),
+        ({"key_frames": {"1_05": "a.jpg"}}, "key_frames: must name a time in seconds or [HH:]MM:SS, got '1_05="),
+    ],
+)
+def test_what_a_project_says_is_checked_as_options_are(change: dict[str, Any], sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError) as refused:
+        shots_of([{"start": 0, "end": 100, **change}], tmp_path, "project: p.json")
+    assert str(refused.value).startswith(f"project: p.json, shot 1: {sentence}")
+
+
+@pytest.mark.parametrize(
     ("words", "value"),
     [("2.5", 2.5), ("0:02", 2), ("1:30", 90), ("1:02:03.5", 3723.5), ("90:00", 5400), ("-3", -3), ("00:00:07", 7)],
 )
@@ -88,7 +117,9 @@ def test_times_as_film_people_write_them(words: str, value: float) -> None:
     assert seconds(words) == value
 
 
-@pytest.mark.parametrize("words", ["", "x", "1:2", "1:60", "1:2:03:04", "-1:00", "1.5:00", "1:99:00", "1::00"])
+@pytest.mark.parametrize(
+    "words", ["", "x", "1:2", "1_05", 400 * "9" + ":00", "1:60", "1:2:03:04", "-1:00", "1.5:00", "1:99:00", "1::00"]
+)
 def test_other_times_are_refused(words: str) -> None:
     with pytest.raises(ValueError):
         seconds(words)

@@ -41,7 +41,10 @@ def test_a_file_is_the_hints_it_says(tmp_path: Path) -> None:
 
 def test_numbers_are_numbers_of_any_kind() -> None:
     assert Hint(np.float32(0.5), np.int64(1), tuple(np.array([1, 2, 3]))).rgb == (1, 2, 3)
-    assert Hint(0, 0, "#000000", time=10**400).time == 10**400
+    with pytest.raises(ValueError, match=r"time must be at least 0 seconds, got 10{79}\.\.\.$"):  # of no float's size
+        Hint(0, 0, "#000000", time=10**400)
+    with pytest.raises(ValueError, match="lab must be L in"):
+        Hint(0, 0, Lab(50, "a", 0))
     with pytest.raises(ValueError, match="color must be #rrggbb or three numbers of 0 to 255, got None"):
         Hint(0, 0, None)
     with pytest.raises(ValueError, match=r"points must be pairs that lie in 0\.\.1, got 5"):
@@ -68,6 +71,13 @@ def test_numbers_are_numbers_of_any_kind() -> None:
         ({"version": 1, "hints": [{**POINT, "x": True}]}, "x must lie in 0..1, got True"),
         ({"version": 1, "hints": [{**POINT, "color": "red"}]}, "color must be #rrggbb"),
         ({"version": 1, "hints": [{**POINT, "time": "soon"}]}, "time must be at least 0 seconds, got 'soon'"),
+        (
+            {"version": 1, "hints": [{**POINT, "time": 10**400}]},
+            f"hint 1: time must be at least 0 seconds, got 1{79 * '0'}...",
+        ),
+        ('{"version": 1, "hints": ' + 90000 * "[" + 90000 * "]" + "}", "h.json is no JSON"),
+        ('{"version": 1, "hints": [' + 400 * "[" + 400 * "]" + "]}", "hint 1: must be an object, got [[["),
+        ('{"version": 1, "hints": [{"x": 1' + 5000 * "0" + "}]}", "h.json is no JSON"),
         ('{"version": 1, "hints": [{"x": 0, "x": 1, "y": 0, "color": "#c03020"}]}', "x stands twice in one object"),
     ],
 )
