@@ -17,6 +17,8 @@ def is_film(name: str | os.PathLike[str]) -> bool:
     return os.path.splitext(name)[1].lower() in FILMS
 
 
+MOST_PICTURE = 1 << 30  # bytes of a picture's file that comes in an archive or over the net
+
 # sRGB primaries to XYZ, D65 (IEC 61966-2-1), and the white point of the 2-degree observer (CIE 15).
 RGB_TO_XYZ = ((0.412453, 0.357580, 0.180423), (0.212671, 0.715160, 0.072169), (0.019334, 0.119193, 0.950227))
 WHITE = (0.95047, 1.0, 1.08883)

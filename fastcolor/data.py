@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .constants import Source
+from .constants import MOST_PICTURE, Source
 from .formats.endings import PICTURE_SUFFIXES
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class Item:
     offset: int = 0  # of the member's data in a tar file, of its local header in a zip file
     size: int = 0
     zip_method: int | None = None  # how a zip member is compressed; None in a tar file
+    unpacked: int = 0  # bytes that a zip member says it unpacks to
 
     @property
     def name(self) -> str:
@@ -38,6 +39,8 @@ class Item:
     def read(self) -> bytes:
         if self.member is None:
             return Path(self.path).read_bytes()
+        if (most := max(self.size, self.unpacked)) > MOST_PICTURE:
+            raise ValueError(f"{self.name}: must unpack to {MOST_PICTURE:,} bytes at most, got {most:,}")
         with open(self.path, "rb") as file:
             file.seek(self.offset)
             if self.zip_method is None:
@@ -47,7 +50,13 @@ class Item:
                 raise ValueError(f"{self.name}: the archive changed or is damaged")
             file.seek(sum(struct.unpack("<HH", header[26:30])), os.SEEK_CUR)
             data = file.read(self.size)
-        return data if self.zip_method == zipfile.ZIP_STORED else zlib.decompress(data, -zlib.MAX_WBITS)
+        if self.zip_method == zipfile.ZIP_STORED:
+            return data
+        unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
+        whole = unpacker.decompress(data, self.unpacked + 1)  # no more than it says, and one byte to see that by
+        if len(whole) != self.unpacked or not unpacker.eof:
+            raise ValueError(f"{self.name}: the archive is damaged, or says wrongly what it unpacks to")
+        return whole
 
 
 def _is_picture(name: str) -> bool:
@@ -89,7 +98,9 @@ def find(source: Source) -> list[Item]:
             raise ValueError(
                 f"data: zip members must be stored or deflated, got another method for {unknown[0]} in {path}"
             )
-        items = [Item(str(path), m.filename, m.header_offset, m.compress_size, m.compress_type) for m in packed]
+        items = [
+            Item(str(path), m.filename, m.header_offset, m.compress_size, m.compress_type, m.file_size) for m in packed
+        ]
     elif tarfile.is_tarfile(path):
         try:
             with tarfile.open(path, "r:") as archive:  # uncompressed: members are byte ranges

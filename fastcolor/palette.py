@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -182,7 +183,12 @@ def smooth_prior(p: Tensor | np.ndarray, palette: Palette | None = None, *, sigm
 
     Returns:
         (Q,) float64, sums to 1.
+
+    Raises:
+        ValueError: another number of probabilities than bins, or a sigma that is negative or not finite.
     """
+    if not 0 <= sigma < math.inf:
+        raise ValueError(f"sigma: must be 0 or more, and finite, got {sigma:g}")
     p = torch.as_tensor(p, dtype=torch.float64)
     points = (palette or Palette.grid()).points.double()
     if p.shape != (len(points),):

@@ -90,6 +90,27 @@ def test_a_picture_is_upright(tmp_path: Path) -> None:
     assert next(data.pictures(tmp_path))[1].shape == (40, 20, 3)
 
 
+def test_a_member_that_unpacks_to_more_than_a_picture_has_costs_itself_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("RGB", (40, 20), (9, 99, 200)).save(tmp_path / "a.png")
+    with zipfile.ZipFile(tmp_path / "b.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb.png", bytes(100_000))
+        archive.writestr("liar.png", bytes(99_999))
+        archive.write(tmp_path / "a.png", "c.png")
+    content = (tmp_path / "b.zip").read_bytes()
+    (tmp_path / "b.zip").write_bytes(content.replace((99_999).to_bytes(4, "little"), (999).to_bytes(4, "little")))
+    monkeypatch.setattr(data, "MOST_PICTURE", 50_000)
+    bomb, liar, sound = data.find(tmp_path / "b.zip")
+    with pytest.raises(ValueError, match=r"bomb\.png: .*must unpack to 50,000 bytes at most, got 100,000"):
+        data.decode(bomb)
+    with pytest.raises(ValueError, match=r"liar\.png: .*or says wrongly what it unpacks to"):
+        data.decode(liar)
+    assert data.decode(sound).size == (40, 20)
+    with pytest.warns(UserWarning, match=r"skipped .*(bomb|liar)\.png"):
+        assert [Path(name).name for name, _ in data.pictures(tmp_path / "b.zip")] == ["b.zip:c.png"]
+
+
 def test_a_damaged_archive_costs_its_pictures_alone(tmp_path: Path) -> None:
     Image.new("RGB", (40, 20), (9, 99, 200)).save(tmp_path / "a.png")
     with zipfile.ZipFile(tmp_path / "b.zip", "w", zipfile.ZIP_DEFLATED) as archive:

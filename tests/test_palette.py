@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -91,3 +92,6 @@ def test_bad_priors() -> None:
         class_weights(torch.full((313,), 1 / 313), "inverse")
     with pytest.raises(ValueError, match=r"prior: must have one entry a bin, \(313,\), got \(5,\)"):
         smooth_prior(torch.ones(5))
+    for sigma in (math.nan, math.inf, -1.0):
+        with pytest.raises(ValueError, match=f"sigma: must be 0 or more, and finite, got {sigma:g}"):
+            smooth_prior(torch.full((313,), 1 / 313), sigma=sigma)

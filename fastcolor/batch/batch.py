@@ -187,7 +187,7 @@ def _locally(options: BatchOptions, items: list[Item]) -> Generator[tuple[Item, 
     """Each item and its result, in this process. What another process holds comes last, and is waited for."""
     from .worker import Painter
 
-    painter = Painter(options, uuid.uuid4().hex)
+    painter = Painter(options, uuid.uuid4().hex, sum(item.kind == "picture" for item in items))
     todo, held = deque(items), 0
     while todo:
         item = todo.popleft()

@@ -63,8 +63,10 @@ def on_ray(options: BatchOptions, items: list[Item]) -> Generator[tuple[Item, Re
         if shape.gpus and options.device == "auto":
             options = replace(options, device="cuda")
         actor = ray.remote(num_cpus=shape.cores, num_gpus=shape.gpus, concurrency_groups={"signs": 1})(_Worker)
-        run = uuid.uuid4().hex
-        with contextlib.closing(_Fleet(lambda: actor.remote(options, run, shape.cores), shape.workers)) as fleet:
+        run, pictures = uuid.uuid4().hex, sum(item.kind == "picture" for item in todo) // shape.workers
+        with contextlib.closing(
+            _Fleet(lambda: actor.remote(options, run, pictures, shape.cores), shape.workers)
+        ) as fleet:
             while todo:
                 held = []
                 for item, result in fleet.do(_tasks(todo, shape.workers)):
@@ -269,8 +271,8 @@ def _tasks(items: list[Item], workers: int) -> Iterator[list[Item]]:
 class _Worker:
     """A process of the cluster. Nothing heavy is done before its first task, so that it is soon heard of."""
 
-    def __init__(self, options: BatchOptions, run: str, cores: int) -> None:
-        self._options, self._run, self._cores = options, run, cores
+    def __init__(self, options: BatchOptions, run: str, pictures: int, cores: int) -> None:
+        self._options, self._run, self._pictures, self._cores = options, run, pictures, cores
         self._said: list[str] = []
         handler = logging.Handler(logging.WARNING)
         handler.emit = lambda record: self._said.append(record.getMessage())  # type: ignore[method-assign]
@@ -298,4 +300,4 @@ class _Worker:
         from .worker import Painter
 
         torch.set_num_threads(max(1, self._cores))
-        return Painter(self._options, self._run, progress=False)
+        return Painter(self._options, self._run, self._pictures, progress=False)

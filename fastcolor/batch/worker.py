@@ -23,13 +23,14 @@ _DEATHS = 3  # so many workers may die at an item
 
 
 class Painter:
-    """A worker: does items, one after the other. run: a word that all workers of a run share."""
+    """A worker: does items, one after the other. run: a word that all workers of a run share. pictures: about how many
+    of the items are."""
 
-    def __init__(self, options: BatchOptions, run: str, *, progress: bool | None = None) -> None:
+    def __init__(self, options: BatchOptions, run: str, pictures: int, *, progress: bool | None = None) -> None:
         self.options, self.run, self.progress = options, run, progress
         # What exists has been looked at under the item's claim.
         self._pictures = ColorizeOptions((), "", **{**_those_of(Pictures, options), "overwrite": True})
-        self._colorizer = Colorizer.of(options)
+        self._colorizer = Colorizer.of(options, amount=max(1, pictures))
 
     def __call__(self, item: Item) -> Result:
         """Do an item unless it is done. Whatever is wrong with it is told, not raised."""

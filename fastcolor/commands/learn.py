@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Annotated
 import tyro
 
 from ..evaluation.options import EvaluateOptions
+from ..options.base import Must, Options
 from ..training.options import TrainOptions
 
 
@@ -28,14 +30,14 @@ def run_train(options: TrainOptions) -> int:
 
 
 @dataclass(frozen=True)
-class PaletteOptions:
+class PaletteOptions(Options):
     """Make a palette for classifiers, and a picture of it: the published grid, or k-means on a data set's colours."""
 
     out: Path
     """File to write, .safetensors (with where it came from), .json or .npy; the picture gets the same name in .png."""
     data: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="DATA [DATA ...]")] = ()
     """Folders, zip or tar files, or lists of pictures. None: the grid."""
-    bins: int = 313
+    bins: Annotated[int, Must("lie in 8..1024", lambda value: 8 <= value <= 1024)] = 313
     """Colours of a k-means palette."""
     size: int | None = 256
     """Pictures of twice this short side or more are shrunk first; None: counts every pixel."""
@@ -50,6 +52,7 @@ class PaletteOptions:
 def run_palette(options: PaletteOptions) -> int:
     if not options.data and options.bins != 313:
         raise ValueError(f"bins: the grid has 313 bins, and any other number needs --data, got {options.bins}")
+    options.check()
     plot = _new_files(options.out, (".safetensors", ".json", ".npy"), options.overwrite, options.data)
     from ..evaluation.plots import plot_palette
     from ..palette import Palette
@@ -69,7 +72,7 @@ def run_palette(options: PaletteOptions) -> int:
 
 
 @dataclass(frozen=True)
-class PriorOptions:
+class PriorOptions(Options):
     """Measure how frequent each colour of a palette is in a data set, and draw it."""
 
     out: Path
@@ -80,7 +83,7 @@ class PriorOptions:
     """From `fastcolor palette`. None: the 313-point grid."""
     hard: bool = False
     """Count the nearest colour only, in place of the five nearest softly."""
-    smooth: float = 5.0
+    smooth: Annotated[float, Must("be 0 or more, and finite", lambda value: 0 <= value < math.inf)] = 5.0
     """Width of the Gaussian that smooths the result, in ab units; 0: none."""
     size: int | None = 256
     """Pictures of twice this short side or more are shrunk first; None: counts every pixel."""
@@ -91,8 +94,7 @@ class PriorOptions:
 
 
 def run_prior(options: PriorOptions) -> int:
-    if options.smooth < 0:
-        raise ValueError(f"smooth: must not be negative, got {options.smooth}")
+    options.check()
     plot = _new_files(options.out, (".safetensors", ".npy"), options.overwrite, options.data)
     from ..evaluation.plots import plot_prior
     from ..palette import Palette, prior_of_histogram, save_prior, smooth_prior

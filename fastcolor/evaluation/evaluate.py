@@ -6,6 +6,7 @@ Pictures are coloured at their own size as `Colorizer` does it, from their own l
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from itertools import islice
@@ -121,7 +122,7 @@ def _measured(options: EvaluateOptions, shown: Gallery | Sheet) -> tuple[dict[st
     from .meter import Meter
     from .probes import probe_weights
 
-    colorizer = Colorizer.of(options)
+    colorizer = Colorizer.of(options, amount=min(len(find(options.data)), options.limit or sys.maxsize))
     meter = Meter(options)
     for name, truth in islice(_squares(options.data, options.square), options.limit):
         (painted,) = colorizer.paint([of_array(truth)], temperature=options.temperature, saturation=options.saturation)

@@ -62,9 +62,10 @@ class AreaUnderCurve:
         """All pixels alike (Zhang et al. 2016, section 3.1)."""
         return float(self._areas(self.counts.sum(0, keepdim=True)))
 
-    def macro_auc(self, least: int = 200) -> float:
-        """The plain mean over bins with at least `least` true pixels."""
-        return float(self._areas(self.counts[self.counts.sum(1) >= least]).mean())
+    def macro_auc(self, least: int = 200) -> float | None:
+        """The plain mean over bins with at least `least` true pixels; None where no bin has as many."""
+        seen = self.counts[self.counts.sum(1) >= least]
+        return float(self._areas(seen).mean()) if len(seen) else None
 
     def rebalanced_auc(self, prior: Tensor) -> float:
         """Pixels weighted with 1 / prior of their true bin, pooled over the set. A few rare pixels decide it on small

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,6 +21,7 @@ from .protocols import PROTOCOLS
 from .recognition import Classifier, folder_of, load_labels
 from .report import Shown, small
 
+log = logging.getLogger("fastcolor")
 _MANY = 60  # pictures of a report, of the best and of the worst
 
 _OF_NO_COLOUR = {"gray_cast_neutral", "gray_skin_chroma"}  # always 0
@@ -97,9 +99,13 @@ class Meter:
 
     def result(self) -> dict[str, float]:
         count = len(self._rows["psnr_rgb"])
+        if self._ours.macro_auc() is None:
+            log.warning("macro_auc: is left out, no colour has 200 pixels in pictures so few and small")
         result = {"pictures": float(count)}
         for front, curve in (("", self._ours), ("gray_", self._gray)):
-            result[f"{front}auc"], result[f"{front}macro_auc"] = curve.auc(), curve.macro_auc()
+            result[f"{front}auc"] = curve.auc()
+            if (macro := curve.macro_auc()) is not None:
+                result[f"{front}macro_auc"] = macro
             if self._prior is not None:
                 result[f"{front}rebalanced_auc"] = curve.rebalanced_auc(self._prior)
         result |= {name: float(np.mean(values)) for name, values in self._rows.items()}

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any, Literal, cast, get_args
 
 from ..atomic import lock
-from ..constants import is_film
+from ..constants import MOST_PICTURE, is_film
 from ..formats.endings import PICTURE_SUFFIXES
 from . import kept
 from .lane import Ticket
@@ -27,7 +27,7 @@ from .look import Look
 from .process import DiedError
 
 MOST_ITEMS = 2000
-MOST_PICTURE, MOST_FILM = 1 << 30, 1 << 37  # bytes of an upload
+MOST_FILM = 1 << 37  # bytes of an upload
 SPARE = 256 << 20  # bytes of the disk that uploads leave free
 PATIENCE = 1.0  # seconds that the end takes to clear up
 _PREFIX = "fastcolor-serve-"

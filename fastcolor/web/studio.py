@@ -10,7 +10,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from ..constants import is_film
+from ..constants import MOST_PICTURE, is_film
 from ..formats.endings import PICTURE_SUFFIXES
 from ..models import named
 from ..options.key_frames import PICTURES as KEY_FRAMES
@@ -25,19 +25,7 @@ from .look import Look, key_frame_name
 from .outputs import COLOURED, Export, Outputs
 from .process import Process
 from .projects import MOST_KEY_FRAMES, MOST_PROJECT, read_project
-from .store import (
-    MOST_ITEMS,
-    MOST_PICTURE,
-    Item,
-    Mark,
-    MissingError,
-    Store,
-    TooLargeError,
-    TooManyError,
-    plain,
-    plainly,
-    sayable,
-)
+from .store import MOST_ITEMS, Item, Mark, MissingError, Store, TooLargeError, TooManyError, plain, plainly, sayable
 from .table import review
 
 log = logging.getLogger("fastcolor")

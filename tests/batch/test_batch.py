@@ -218,7 +218,7 @@ while left:
 
 def test_an_item_that_kills_its_workers_is_given_up(tmp_path: Path, net: str) -> None:
     item = Item(picture(tmp_path / "a.png"), tmp_path / "out" / "a.png", "picture", None)
-    painter = Painter(BatchOptions(tmp_path, tmp_path / "out", weights=net, device="cpu", engine="torch"), "run")
+    painter = Painter(BatchOptions(tmp_path, tmp_path / "out", weights=net, device="cpu", engine="torch"), "run", 1)
     for deaths in range(3):
         code = f"""
 with claim(Path({str(item.target)!r}), "run") as held:

@@ -101,6 +101,8 @@ def test_help_lists_the_real_choices(folder: Path) -> None:
         ("train --data a.png --keep 0", "keep: must be at least 1, got 0"),
         ("palette --out there.npy --bins 7", "bins: the grid has 313 bins"),
         ("palette --out p.npy --data no", "data: no such file or folder"),
+        ("palette --out p.npy --data a.png --bins 7", "bins: must lie in 8..1024, got 7"),
+        ("prior --out p.npy --data a.png --smooth nan", "smooth: must be 0 or more, and finite, got nan"),
         ("prior --out p.txt --data a.png", "out: must end in .safetensors, .npy"),
         ("evaluate default texts", "no picture"),
         ("evaluate default a.png --limit 0", "limit: must be at least 1, got 0"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,7 @@ def test_colorfulness() -> None:
     assert colorfulness(split, absolute=True) == pytest.approx(0.3 * np.hypot(255, 127.5))
 
 
-def test_a_data_set(tmp_path: Path) -> None:
+def test_a_data_set(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     random = np.random.default_rng(0)
     for i in range(3):
         rgb = np.kron(random.integers(0, 256, (4, 5, 3)), np.ones((16, 16, 1))).astype(np.uint8)
@@ -67,6 +68,10 @@ def test_a_data_set(tmp_path: Path) -> None:
     full = fastcolor.evaluate("default", tmp_path, limit=2, report=tmp_path / "out" / "a.png", device="cpu")
     assert full["pictures"] == 2 and full["colorfulness"] > 5 and full["ssim_rgb"] < 0.99
     Image.open(tmp_path / "out" / "a.png").load()
+    Image.fromarray(rgb[:12, :12]).save(tmp_path / "small.png")  # no colour has 200 pixels: then nothing is said of it
+    small = fastcolor.evaluate("default", tmp_path / "small.png", device="cpu")
+    assert "macro_auc" not in small and "auc" in small and not any(map(math.isnan, small.values()))
+    assert caplog.messages == ["macro_auc: is left out, no colour has 200 pixels in pictures so few and small"]
 
 
 @pytest.fixture

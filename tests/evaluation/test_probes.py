@@ -66,6 +66,15 @@ def test_what_can_be_told_apart_is(tmp_path: Path) -> None:
     assert same["chance"] == 50 and all(value == 50 for value in same.values())  # each picture is in both, once right
 
 
+def test_any_detail_is_brought_to_what_the_network_takes(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for number in range(2):
+            Image.new("RGB", (64, 64), (9 * number, 99, 200)).save(tmp_path / name / f"{number}.png")
+    found = probes.probe_weights("default", tmp_path, 100, torch.device("cpu"))
+    assert found["probe_chance"] == 50 and "probe_encoder.0" in found
+
+
 def test_pictures_without_classes(tmp_path: Path) -> None:
     write(tmp_path, told_apart=True)
     model = models.build("default", bins=8).eval()
