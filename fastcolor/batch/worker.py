@@ -47,8 +47,8 @@ class Painter:
                 if item.kind == "film":
                     return self._film(item, resume=held.deaths > 0 or not self.options.overwrite)
                 outcome = Outcome()
-                told = companions(self.options, item.target.relative_to(os.path.abspath(self.options.dst)))
-                color_file(self._colorizer, Conversion(item.source, item.target, **told), self._pictures, outcome)
+                told = Conversion(item.source, item.target, **self._companions(item))
+                color_file(self._colorizer, told, self._pictures, outcome)
                 return Result("kept" if outcome.kept else "coloured")
         except Exception as error:
             words = str(error) or type(error).__name__
@@ -57,10 +57,13 @@ class Painter:
             words = words if str(item.source) in words else f"{item.source}: {words}"
             return Result("failed", words, reason=no_more(error))
 
+    def _companions(self, item: Item) -> dict[str, Any]:
+        return companions(self.options, Conversion(item.source, item.target), Path(os.path.abspath(self.options.dst)))
+
     def _film(self, item: Item, *, resume: bool) -> Result:
         asked = _those_of(Films, self.options)
         name = item.target.relative_to(os.path.abspath(self.options.dst))
-        asked |= companions(self.options, name)
+        asked |= self._companions(item)
         if self.options.chroma_to is not None:
             asked["chroma_to"] = chroma_film(Path(self.options.chroma_to), name)
         folders = [key_frame_folder(one, name) for one in self.options.key_frames]

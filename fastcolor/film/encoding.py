@@ -171,9 +171,9 @@ def choose_encoding(
     container, held = CONTAINERS[dst.suffix.lower()]
     families = {**{name: name for name in ENCODERS}, **{e.name: name for name, e in ENCODERS.items()}}
     if codec is not None and codec not in families:
-        raise ValueError(f"codec must be one of {', '.join(ENCODERS)}, got {codec!r}")
+        raise ValueError(f"codec: must be one of {', '.join(ENCODERS)}, got {codec!r}")
     if codec is not None and families[codec] not in held:
-        raise ValueError(f"codec {codec!r} does not go into {dst.suffix}, which holds {', '.join(held)}")
+        raise ValueError(f"codec: must be one that {dst.suffix} holds, {', '.join(held)}, got {codec!r}")
     first = film.codec if film.codec in ENCODERS and not fast else "h264"
     order = [families[codec]] if codec else [f for f in dict.fromkeys((first, *ENCODERS)) if f in held]
     refused = None
@@ -183,7 +183,9 @@ def choose_encoding(
     if lossless:
         order = [f for f in order if ENCODERS[f].lossless is not None]
         if not order:
-            raise ValueError(f"lossless needs h264, hevc, vp9 or ffv1 and a file that holds it, got {codec} in {dst}")
+            raise ValueError(
+                f"lossless: must come with h264, hevc, vp9 or ffv1 in a file that holds it, got {codec} in {dst}"
+            )
     convert, wanted, bits, note = _luma_source(film.pixel_format)
     odd = any(_is_odd(film, family, wanted) for family in order)
     # The first encoder that keeps depth and subsampling wins, then one that keeps the depth, then the deepest left.
@@ -246,9 +248,9 @@ def _options(family: str, crf: int | None, fast: bool, lossless: bool) -> dict[s
     encoder = ENCODERS[family]
     options = dict(encoder.fast if fast else encoder.good)
     if crf is not None and (lossless or encoder.crf is None):
-        raise ValueError(f"crf {crf} has no meaning for lossless {family}")
+        raise ValueError(f"crf: must be left out where {family} is lossless, got {crf}")
     if crf is not None and not 0 <= crf <= encoder.crf_most:
-        raise ValueError(f"crf must be in 0..{encoder.crf_most} for {family}, got {crf}")
+        raise ValueError(f"crf: must lie in 0..{encoder.crf_most} for {family}, got {crf}")
     if lossless:
         options |= encoder.lossless or {}
     elif encoder.crf is not None:

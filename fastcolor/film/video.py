@@ -177,9 +177,23 @@ def video(options: VideoOptions) -> VideoReport:
 
 def _previewed(film: Film, options: VideoOptions) -> VideoOptions:
     """The options that paint ten seconds from the middle."""
-    seconds = float(film.frames / film.rate) if film.frames else 0.0
+    seconds = float((film.frames or _packets(film)) / film.rate)
     start = round(max(0.0, seconds / 2 - 5), 3)
     return replace(options, start=start or None, end=start + 10, fast=not options.lossless, preview=False)
+
+
+def _packets(film: Film) -> int:
+    """The frames of a film that does not say how many it has, as one that was written while it was recorded."""
+    import av
+
+    count = 0
+    with film.opened() as container:
+        packets = container.demux(container.streams[film.stream])
+        while True:
+            try:
+                count += next(packets).size > 0
+            except (StopIteration, av.error.FFmpegError):
+                return count
 
 
 def _made_from(src: Path, options: VideoOptions, encoder: str, *, covered: bool = False) -> dict[str, dict[str, Any]]:

@@ -213,7 +213,7 @@ def told(conversions: list[Conversion], options: Steering, folder: Path | None) 
     if folder is None:
         found = [replace(one, **_files_of(options)) for one in conversions]
     else:
-        found = [replace(one, **companions(options, one.target.relative_to(folder))) for one in conversions]
+        found = [replace(one, **companions(options, one, folder)) for one in conversions]
     for name, given in _files_of(options).items():
         if not any(getattr(one, name) for one in found):
             raise ValueError(f"{name}: {given} must hold files named as the inputs, got none that is")
@@ -227,9 +227,10 @@ def told(conversions: list[Conversion], options: Steering, folder: Path | None) 
     return found
 
 
-def companions(options: Steering, name: Path) -> dict[str, Any]:
-    """The files that say something of the colours of one of a folder's files, whose name below the folder is `name`."""
-    return {option: companion(folder, name) for option, folder in _files_of(options).items()}
+def companions(options: Steering, one: Conversion, folder: Path) -> dict[str, Any]:
+    """The files that say something of the colours of one of a folder's files. folder: of the outputs."""
+    name = one.target.relative_to(folder).with_suffix(one.source.suffix)  # as the input has it, whatever is written
+    return {option: companion(given, name) for option, given in _files_of(options).items()}
 
 
 def _files_of(options: Steering) -> dict[str, Path]:

@@ -86,8 +86,12 @@ class StreamPainter:
         with self._lock:
             if frame not in self._done and not self._out <= frame < self._out + _AHEAD * self._size:
                 self._begin(frame // self._size * self._size)
-            while frame not in self._done:
-                self._advance()
+            try:
+                while frame not in self._done:
+                    self._advance()
+            except BaseException:
+                self._begin(frame // self._size * self._size)  # what raised has ended, and would be silent from here on
+                raise
             return self._done[frame]
 
     def _begin(self, frame: int) -> None:

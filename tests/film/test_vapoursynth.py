@@ -131,6 +131,27 @@ def test_out_of_order_and_from_threads(predictor: Predictor, tmp_path: Path) -> 
     assert film.asked == list(range(8)) and np.array_equal(again[0], expected[3][0])
 
 
+def test_a_frame_that_cannot_be_had_says_so_each_time_and_costs_itself_alone(
+    predictor: Predictor, tmp_path: Path
+) -> None:
+    film = Film(clip(tmp_path / "gray.mkv", frames=20), predictor, "fast")
+    luma_of = film.painter._luma_of
+
+    def luma(n: int) -> np.ndarray:
+        if n == 9:
+            raise ValueError("frame 9 is damaged")
+        return luma_of(n)
+
+    film.painter._luma_of = luma
+    first = film.painter(0)
+    for n in (9, 9, 12):  # of its batch
+        with pytest.raises(ValueError, match="frame 9 is damaged"):
+            film.painter(n)
+    assert film.painter(17)[0].shape == first[0].shape
+    film.painter._luma_of = luma_of
+    assert film.painter(9)[0].shape == first[0].shape
+
+
 def test_without_the_package_it_is_said_what_to_install() -> None:
     try:
         import vapoursynth  # noqa: F401

@@ -44,10 +44,10 @@ def test_bad_input_is_named_in_one_sentence_and_leaves_nothing(net: str, tmp_pat
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"codec": "x"}, "codec must be one of"),
-        ({"codec": "ffv1"}, "ffv1"),
-        ({"crf": 99}, "crf must be in 0..51"),
-        ({"crf": 3, "lossless": True}, "crf 3"),
+        ({"codec": "x"}, "codec: must be one of"),
+        ({"codec": "ffv1"}, r"codec: must be one that \.mp4 holds, h264, hevc, av1, vp9, got 'ffv1'"),
+        ({"crf": 99}, r"crf: must lie in 0\.\.51 for h264, got 99"),
+        ({"crf": 3, "lossless": True}, "crf: must be left out where h264 is lossless, got 3"),
         ({"fast": True, "lossless": True}, "exclude"),
         ({"saturation": -1.0}, "saturation: must lie in"),
         ({"temperature": float("nan")}, "temperature: must be"),

@@ -7,6 +7,7 @@ import os
 import struct
 from fractions import Fraction
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 import av.logging
@@ -31,8 +32,11 @@ from fastcolor import reference
 from fastcolor.commands import cli
 from fastcolor.film import hdr
 from fastcolor.film.missing import missing_bytes
+from fastcolor.film.probe import probe
+from fastcolor.film.video import _previewed
 from fastcolor.film.write import PartWriter
 from fastcolor.formats import spaces
+from fastcolor.options.film import VideoOptions
 from fastcolor.predictor import Predictor
 
 
@@ -302,6 +306,13 @@ def test_compare_shows_gray_and_painted_side_by_side(net: str, tmp_path: Path, s
             assert np.array_equal(left, right[:, : left.shape[1]]) if index == 0 else (left == 128).all()
 
 
+class Pipe:
+    """A file that can only be written on, as a recorder's output."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.write = file.write
+
+
 def test_preview_paints_ten_seconds_from_the_middle(net: str, tmp_path: Path):
     src = clip(tmp_path / "gray.mp4", frames=900, options={"preset": "ultrafast"})  # 30 s
     report = fastcolor.video(src, tmp_path / "colour.mp4", weights=net, preview=True)
@@ -309,6 +320,16 @@ def test_preview_paints_ten_seconds_from_the_middle(net: str, tmp_path: Path):
     shown = plane(frames_of(tmp_path / "colour.mp4")[0], 0).astype(int)
     apart = [np.abs(shown - pattern(index, 64, 96, 8)).mean() for index in range(296, 306)]
     assert 296 + np.argmin(apart) == 301, "it does not begin after ten seconds"
+    film, live = probe(src), tmp_path / "live.mkv"  # written while it was recorded: nothing in it says how long it is
+    with live.open("wb") as file, av.open(src) as given, av.open(Pipe(file), "w", format="matroska") as recorded:
+        stream = recorded.add_stream_from_template(given.streams.video[0])
+        for packet in given.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                recorded.mux(packet)
+    asked = VideoOptions(live, tmp_path / "d.mp4", preview=True)
+    assert film.frames == 900 and probe(live).frames is None
+    assert _previewed(probe(live), asked) == _previewed(film, asked)
     with pytest.raises(ValueError, match=r"start: must be left out with preview, .* got 1"):
         fastcolor.video(src, tmp_path / "c.mp4", weights=net, preview=True, start=1)
 

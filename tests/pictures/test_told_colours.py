@@ -327,6 +327,16 @@ def test_a_folder_of_hints_is_listed_once_for_all_pictures(tmp_path: Path, monke
     assert len(listed) == 1
 
 
+def test_what_is_written_in_another_format_has_the_files_that_its_input_names(tmp_path: Path) -> None:
+    for name in ("a.jpg", "a.png", "b.tif"):
+        (tmp_path / name).touch()
+    options = ColorizeOptions((), "out", chroma_from=tmp_path)
+    found = told(
+        [Conversion(Path(one), Path("out", one[0] + ".png")) for one in ("a.jpg", "b.jpg")], options, Path("out")
+    )
+    assert [one.chroma_from for one in found] == [tmp_path / "a.jpg", tmp_path / "b.tif"]
+
+
 def test_warnings_stand_on_the_line_of_their_own_file(
     obedient: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
