@@ -15,6 +15,8 @@ from ..evaluation.options import EvaluateOptions
 from ..options.base import Must, Options
 from ..training.options import TrainOptions
 
+_FROM_ZERO = Must("be 0 or more, and finite", lambda value: 0 <= value < math.inf)
+
 
 def run_train(options: TrainOptions) -> int:
     from ..training.train import train
@@ -83,7 +85,7 @@ class PriorOptions(Options):
     """From `fastcolor palette`. None: the 313-point grid."""
     hard: bool = False
     """Count the nearest colour only, in place of the five nearest softly."""
-    smooth: Annotated[float, Must("be 0 or more, and finite", lambda value: 0 <= value < math.inf)] = 5.0
+    smooth: Annotated[float, _FROM_ZERO] = 5.0
     """Width of the Gaussian that smooths the result, in ab units; 0: none."""
     size: int | None = 256
     """Pictures of twice this short side or more are shrunk first; None: counts every pixel."""

@@ -173,7 +173,7 @@ def _check_kind(name: str, value: Any, kinds: Sequence[Any]) -> None:
     elif float in kinds:
         fits, kind = number and (is_number(value) or isinstance(value, float)), "a number"  # a rule refuses NaN
     else:
-        fits, kind = number and isinstance(value, Integral) and -(1 << 63) <= value < 1 << 63, "a whole number"
+        fits, kind = number and isinstance(value, Integral) and -(1 << 63) <= int(value) < 1 << 63, "a whole number"
     if not fits:
         raise ValueError(f"{name}: must be {kind}, got {shown(value)}")
 

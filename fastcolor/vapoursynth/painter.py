@@ -86,12 +86,14 @@ class StreamPainter:
         with self._lock:
             if frame not in self._done and not self._out <= frame < self._out + _AHEAD * self._size:
                 self._begin(frame // self._size * self._size)
-            try:
-                while frame not in self._done:
+            while frame not in self._done:
+                try:
                     self._advance()
-            except BaseException:
-                self._begin(frame // self._size * self._size)  # what raised has ended, and would be silent from here on
-                raise
+                except Exception:  # what raised has ended; what failed before the frame's own batch is passed over
+                    failed, own = self._out, frame // self._size * self._size
+                    self._begin(own)
+                    if failed >= own:
+                        raise
             return self._done[frame]
 
     def _begin(self, frame: int) -> None:
