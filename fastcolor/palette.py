@@ -91,7 +91,7 @@ class Palette(Bins):
             if path.suffix == ".safetensors":
                 return Palette(load_file(path)["points"])
             return Palette(torch.tensor(json.loads(path.read_text())["points"]))
-        except (ValueError, KeyError, TypeError, EOFError, SafetensorError) as error:
+        except (ValueError, KeyError, TypeError, EOFError, OverflowError, RuntimeError, SafetensorError) as error:
             reason = str(error).splitlines()[0].removeprefix("palette: ")
             raise ValueError(f"palette: {path} holds no palette ({reason})") from None
 

@@ -70,6 +70,10 @@ def test_round_trip_through_files(tmp_path: Path) -> None:
         assert Palette.load(tmp_path / name) == palette
     np.save(tmp_path / "grid.npy", Palette.grid().points.numpy().astype(np.int64))  # the published file's dtype
     assert Palette.load(tmp_path / "grid.npy") == Palette.grid()
+    for points in (f"[[1{400 * '0'}, 0]]", 90_000 * "[" + 90_000 * "]", "[[1], [2, 3]]"):
+        (tmp_path / "odd.json").write_text(f'{{"points": {points}}}')
+        with pytest.raises(ValueError, match=r"odd\.json holds no palette"):
+            Palette.load(tmp_path / "odd.json")
 
 
 @pytest.mark.parametrize(

@@ -163,7 +163,7 @@ def shots_of(path: Path) -> list[tuple[float, float, str]]:
         words = {name.upper(): value for name, value in container.metadata.items()}.get(SHOTS)
     try:
         return [(float(start), float(end), str(mark)) for start, end, mark in json.loads(words or "[]")]
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError, RecursionError):
         return []
 
 

@@ -112,7 +112,7 @@ def _avif(data: bytes) -> Header:
         elif path[-1] == b"ipma":
             owned.update(_associations(content))
     mine = [properties[index - 1] for index in owned.get(primary, ()) if 0 < index <= len(properties)]
-    bits, profile, points = 8, None, None
+    bits, profile, points = _coded_bits(properties), None, None
     for name, content in mine:
         if name == b"pixi" and len(content) > 5:
             bits = max(content[5 : 5 + content[4]])
@@ -121,6 +121,17 @@ def _avif(data: bytes) -> Header:
         elif name == b"colr" and content[:4] == b"nclx":
             points = of_code_points(*struct.unpack_from(">2H", content, 4))
     return Header(bits, bits > 8, Space(profile=profile) if profile else points)
+
+
+def _coded_bits(properties: list[tuple[bytes, bytes]]) -> int:
+    """What the codecs' own words say, where none of the file's do (AV1 in ISOBMFF 2.3.3; ISO/IEC 14496-15, 8.3.3)."""
+    bits = 8
+    for name, content in properties:
+        if name == b"av1C" and len(content) > 2 and content[2] & 0x40:
+            bits = max(bits, 12 if content[2] & 0x20 else 10)
+        elif name == b"hvcC" and len(content) > 17:
+            bits = max(bits, (content[17] & 7) + 8)
+    return bits
 
 
 def _associations(content: bytes) -> Iterator[tuple[int, list[int]]]:

@@ -188,14 +188,15 @@ def _decoded(data: bytes, name: str, at_least: int | None, *, lenient: bool) -> 
                         f"{MAX_ANIMATED:,} in all; make a film of it"
                     )
                 frames, durations = [], []
+                shallow = replace(header, bits=8) if header.deep else header
                 still = bool(getattr(image, "default_image", False))  # for who shows no animation, and no part of it
                 for index, frame in enumerate(islice(ImageSequence.Iterator(image), int(still), None)):
                     _check_size(frame.width, frame.height, name)
                     frames.append(
-                        _picture(frame, _by_pillow(frame, name), header, described=index == 0, lenient=lenient)
+                        _picture(frame, _by_pillow(frame, name), shallow, described=index == 0, lenient=lenient)
                     )
                     durations.append(int(frame.info.get("duration", 100) or 100))
-                if header.deep:
+                if header.deep and header.bits > 8:
                     note = f"its {header.bits} bits are read as 8, as it is animated"
                     frames = [replace(frame, notes=(*frame.notes, note)) for frame in frames]
                 lost = ("the still picture beside the animation",) if still else ()

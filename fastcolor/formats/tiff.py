@@ -15,7 +15,7 @@ logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what matters of its 
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _TRANSPARENCY, _CMYK, _YCBCR = range(7)
 _RAW = (32803, 34892)  # a camera's color filter array; LinearRaw
-_JPEG = 7
+_JPEG, _WEBP = 7, 50001
 _MOST_PAGES = 10_000
 
 
@@ -35,6 +35,8 @@ class Page:
         """Whether Pillow reads it as it should be."""
         page = self.directory
         if self.index is None or page.sampleformat != 1 or isinstance(page.bitspersample, tuple):
+            return False
+        if page.compression == _WEBP:  # which wheels of Pillow are built without, and libtiff says so on stderr
             return False
         if page.samplesperpixel == 1:
             return page.bitspersample in (1, 2, 4, 8) and page.photometric in (0, 1, 3)

@@ -216,6 +216,13 @@ def test_what_depth_an_animation_is_read_at_is_said(tmp_path: Path) -> None:
     content = imagecodecs.avif_encode(frames, level=100, speed=10, bitspersample=10, matrix=0)
     file = reading.read(write(tmp_path / "a.avif", content))
     assert len(file.frames) == 2 and file.frames[0].notes == ("its 10 bits are read as 8, as it is animated",)
+    assert file.frames[0].bits == 8
+
+
+def test_the_codec_tells_the_depth_that_a_file_does_not(tmp_path: Path) -> None:
+    content = imagecodecs.avif_encode(np.dstack([DEEP >> 6] * 3), level=100, speed=10, bitspersample=10, matrix=0)
+    picture = reading.read(write(tmp_path / "a.avif", content.replace(b"pixi", b"skip"))).frames[0]
+    assert picture.bits == 16 and np.abs(picture.pixels - DEEP.astype(float)).max() <= 65535 / 1023
 
 
 # JPEG
