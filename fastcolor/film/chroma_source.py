@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .. import ops
@@ -22,21 +21,17 @@ from ..formats.spaces import HLG, PQ
 from ..options.project import Shot, shot_at
 from ..steering.align import SURE, Alignment, align, likeness
 from ..steering.chroma import ab_of
-from .by_time import Walk, first, frames_at, frames_near, moments, span
+from .by_time import Walk, span
 from .chroma_film import FORMATS, colours_of, is_ours, shots_of
 from .clock import Cut
-from .colored import COLORED, spread
 from .encoding import Layout
 from .frames import plane_view
 from .probe import Film, probe
 from .read import Batch
 from .shots import Cuts
+from .version_place import THUMB, Finder, Place, sized, thumb
 
-MOMENTS = 8  # looked at before there is work
-AROUND = Fraction(4, 10)  # seconds around each, in which its frame is looked for
-THUMB = 160  # pixels of the longer side, for looking
 LOST = 0.2  # a frame of a shot that was found is another picture below this likeness
-MOVES = 0.02  # of likeness: by how much another frame must be the likest one for the version to be late
 AGAIN = 12  # frames after which a shot that was not found is looked for again
 
 
@@ -46,14 +41,6 @@ class Given:
 
     frame: Any  # av.VideoFrame
     alignment: Alignment
-
-
-@dataclass(frozen=True)
-class _Fit:
-    """How a version fits a moment, and how many seconds later than the film's its frame is."""
-
-    alignment: Alignment
-    late: Fraction
 
 
 @dataclass
@@ -100,20 +87,19 @@ class ChromaSource:
             self.notes.append(
                 f"{len(self.changed)} of {len(shots)} shots are painted anew, the others are as in {path}"
             )
-        shape = _aspect(self.version)
-        self._shapes = (_aspect(film), 1 / shape if (self.version.turns - film.turns) % 2 else shape)
-        self._shift = Fraction(0)  # of the version's time to the film's
-        self._whole = Alignment.none()  # of the film as a whole
-        self._turns = (self.version.turns - film.turns) % 4
+        finder = Finder(film, self.version, cut, path, ours=self.ours)
+        self._shapes, self._turns = finder.shapes, finder.turns
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # small planes gain nothing from more, which wait for each other
         try:
-            self.alike = self.ours and self._lies_alike()
-            if not self.alike:
-                self._find()
+            self.alike = self.ours and finder.lies_alike()
+            self.place = Place() if self.alike else finder.place()
         finally:
             torch.set_num_threads(threads)
-        self._walk = Walk(self.version, self._shift, self.ours)
+        late = self.place.late
+        if abs(late) > Fraction(6, 10) / self.version.rate:
+            self.notes.append(f"{path} runs {float(late):+.3f} s beside the film, which is made up for")
+        self._walk = Walk(self.version, self.place.shift, self.ours)
         scale = THUMB / max(film.width, film.height)
         self._thumb = max(16, round(film.height * scale)), max(16, round(film.width * scale))
         # By shots, as they come.
@@ -121,89 +107,6 @@ class ChromaSource:
         self._now: Alignment | None = None  # None: what is shown now was not found
         self._since = 0
         self._gave: bool | None = None  # whether the frame before was given
-
-    # ---- before there is work ----
-
-    def _lies_alike(self) -> bool:
-        """Whether one of our own shows the film at its times and place, so that nothing is looked for."""
-        shown, own = span(self.film, self.cut), span(self.version)
-        begin, end = max(shown[0], own[0]), min(shown[1], own[1])
-        if begin >= end:
-            return False
-        for at in moments(self.film, begin, end, 2):
-            frames = [next(frames_at(one, [at]), None) for one in (self.film, self.version)]
-            if frames[0] is None or frames[1] is None:
-                continue
-            now, other = (_thumb(one[1]) for one in frames if one)
-            like = likeness(now, _sized(other, now), self._whole)
-            if like is not None:
-                return like >= SURE
-        return True
-
-    def _find(self) -> None:
-        """Where in time and in the picture the version lies, from a few moments."""
-        film, version = self.film, self.version
-        shown, own = span(film, self.cut), span(version)
-        shifts = [Fraction(0)] if self.ours else list(dict.fromkeys((first(film) - own[0], Fraction(0))))
-        shared = [(max(shown[0], own[0] + s), min(shown[1], own[1] + s), s) for s in shifts]
-        shared = [one for one in shared if one[0] < one[1]]
-        if not shared:
-            raise ValueError(f"chroma_from: must share some time with the film, got {self.path}, which shares none")
-        self._shift = shared[0][2]
-        fits: list[tuple[Fraction, _Fit]] = []
-        colored = self.ours
-        for begin, end, shift in shared:
-            for at, frame in frames_at(film, moments(film, begin, end, MOMENTS)):
-                others = frames_near(version, at - shift, AROUND)
-                colored = colored or any(spread(other) > COLORED for _, other in others)
-                sure = next((fit.alignment for _, fit in fits if fit.alignment.sure), None)
-                fit = self._fit(frame, at, [(time + shift, other) for time, other in others], sure, len(fits) < 2)
-                if fit is not None:
-                    fits.append((shift, fit))
-            if any(fit.alignment.sure for _, fit in fits):
-                break
-        if not colored:
-            raise ValueError(f"chroma_from: must be a coloured version, got the gray film {self.path}")
-        if not fits:
-            return  # too little to see: the version is taken as it lies
-        found = [(shift, fit) for shift, fit in fits if fit.alignment.sure]
-        if not found:
-            likest = max(max(fit.alignment.confidence, 0) for _, fit in fits)
-            raise ValueError(
-                f"chroma_from: must show the same film at the same time, got {self.path} of likeness {likest:.2f}, "
-                f"below {SURE}"
-            )
-        late = _agreed([fit.late for _, fit in found])
-        self._shift = found[0][0] - late
-        self._whole = max((fit.alignment for _, fit in found), key=lambda one: one.confidence)
-        if abs(late) > Fraction(6, 10) / version.rate:
-            self.notes.append(f"{self.path} runs {float(late):+.3f} s beside the film, which is made up for")
-
-    def _fit(
-        self, frame: Any, at: Fraction, others: list[tuple[Fraction, Any]], near: Alignment | None, search: bool
-    ) -> _Fit | None:
-        """How a version's frames around a time fit a film's frame; None where there is nothing to see.
-
-        Args:
-            near, search: as `align` takes them.
-        """
-        if not others:
-            return None
-        now, planes = _thumb(frame), [_thumb(other, self._turns) for _, other in others]
-        order = sorted(range(len(others)), key=lambda i: abs(others[i][0] - at))
-        nearest = order[0]
-        best = align(now, planes[nearest], aspects=self._shapes, near=near, search=search)
-        for i in order[1::3] if not best.sure and search else ():
-            best = max(best, align(now, planes[i], aspects=self._shapes, search=False), key=lambda one: one.confidence)
-        if best.blind:
-            return None
-        if not best.sure:
-            return _Fit(best, Fraction(0))
-        likes = [likeness(now, _sized(one, now), best) or 0.0 for one in planes]
-        likest = int(np.argmax(likes))
-        if likes[likest] - likes[nearest] < MOVES:
-            likest = nearest
-        return _Fit(best, others[likest][0] - at if likest != nearest else Fraction(0))
 
     # ---- frame by frame ----
 
@@ -230,8 +133,8 @@ class ChromaSource:
         if frame is None or shot_at(self.changed, at - self.film.origin) is not None:
             return None
         if luma is not None:
-            like = likeness(luma, _sized(_thumb(frame), luma), self._whole)
-            self._now = self._whole if like is None or like >= LOST else None
+            like = likeness(luma, sized(thumb(frame), luma), self.place.whole)
+            self._now = self.place.whole if like is None or like >= LOST else None
         return self._counted(at, frame)
 
     def _given(self, at: Fraction, luma: Tensor, frame: Any | None) -> Given | None:
@@ -243,7 +146,7 @@ class ChromaSource:
         if self._now is None and self._since % AGAIN == 0:
             self._now = self._look(luma, frame)
         elif self._now is not None and (not self.ours or self._since % AGAIN == 0):
-            like = likeness(luma, _sized(_thumb(frame, self._turns), luma), self._now)
+            like = likeness(luma, sized(thumb(frame, self._turns), luma), self._now)
             if like is not None and like < LOST:
                 self._since += 1
                 self._other(at)
@@ -261,14 +164,14 @@ class ChromaSource:
 
     def _look(self, luma: Tensor, frame: Any) -> Alignment | None:
         """How a shot lies in the version, by its first frame."""
-        other = _thumb(frame, self._turns)
-        like = likeness(luma, _sized(other, luma), self._whole)
+        other = thumb(frame, self._turns)
+        like = likeness(luma, sized(other, luma), self.place.whole)
         if like is None or (self.ours and like >= SURE):
-            return self._whole
-        found = align(luma, other, aspects=self._shapes, near=self._whole, search=self._since == 0)
+            return self.place.whole
+        found = align(luma, other, aspects=self._shapes, near=self.place.whole, search=self._since == 0)
         if found.sure and found.confidence > like + 0.01:
             return found
-        return self._whole if like >= SURE else None
+        return self.place.whole if like >= SURE else None
 
     def _other(self, at: Fraction) -> None:
         self.taken.other += 1
@@ -311,9 +214,9 @@ class ChromaSource:
 
     def covers(self, film: Film, cut: Cut) -> bool:
         """Whether its times, as far as its head says them, are all of the film's that are painted."""
-        (begin, end), own = span(film, cut), span(self.version)
-        slack = 1 / film.rate
-        return not self.changed and own[0] + self._shift <= begin + slack and own[1] + self._shift >= end - slack
+        (begin, end), slack = span(film, cut), 1 / film.rate
+        first, last = (at + self.place.shift for at in span(self.version))
+        return not self.changed and first <= begin + slack and last >= end - slack
 
     def small(self) -> bool:
         """Whether its colours are brought up by the film's luma, as the network's are, and not as they lie."""
@@ -373,33 +276,3 @@ def _as(frame: Any, name: str, matrix: str, version: Film, *, full_range: bool =
             "src_color_range": "JPEG" if version.full_range else "MPEG",
         }
     return frame.reformat(format=name, **options)
-
-
-def _aspect(film: Film) -> float:
-    """Width over height as shown, in the direction in which its frames are stored."""
-    return film.width * float(film.sample_aspect or 1) / film.height
-
-
-def _thumb(frame: Any, turns: int = 0) -> Tensor:
-    """Luma in 0..1 of a frame, made small, and turned by quarters counterclockwise."""
-    scale = THUMB / max(frame.width, frame.height)
-    width, height = max(16, round(frame.width * min(1, scale))), max(16, round(frame.height * min(1, scale)))
-    small = frame.reformat(width, height, "gray")
-    return torch.from_numpy(plane_view(small, 0, np.uint8).astype(np.float32)).rot90(turns) / 255
-
-
-def _sized(plane: Tensor, like: Tensor) -> Tensor:
-    """A plane with another's number of pixels, for comparing contrasts of the same scale."""
-    if plane.shape == like.shape:
-        return plane
-    return F.interpolate(plane[None, None], like.shape, mode="bilinear", antialias=True, align_corners=False)[0, 0]
-
-
-def _agreed(deltas: list[Fraction]) -> Fraction:
-    """The lateness that more than half of the moments that move agree on; else none."""
-    moved = [float(delta) for delta in deltas if delta]
-    if len(moved) < 2 or 2 * len(moved) < len(deltas):
-        return Fraction(0)
-    middle = float(np.median(moved))
-    near = [delta for delta in deltas if abs(float(delta) - middle) < 0.02]
-    return near[0] if 2 * len(near) > len(moved) else Fraction(0)

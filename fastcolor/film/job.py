@@ -23,7 +23,6 @@ from ..models.sizes import at_once
 from ..threads import Pipe, Stopped, Worker, in_order
 from . import hdr, resume
 from .carry import Carrier
-from .chroma_film import ChromaWriter
 from .chroma_source import ChromaSource
 from .clock import Cut
 from .encoding import Encoding
@@ -32,13 +31,14 @@ from .gpu import Surfaces
 from .motion import Watcher
 from .network import Network
 from .paint import ChromaPainter
+from .part import write_parts
 from .probe import Film, reason
 from .read import Batch, Reader
 from .resume import Parts
 from .smoothing import Smoother, followed
 from .streams import Streams
 from .told import Told
-from .write import PartWriter, join
+from .write import join
 
 if TYPE_CHECKING:
     from ..options.film import Progress, VideoOptions
@@ -70,7 +70,6 @@ class FilmJob:
         self.cut = Cut.of(film, options.start, options.end)
         self.warnings: list[str] = []  # what was lost
         self.notes: list[str] = []
-        self._chroma: ChromaWriter | None = None  # of the part that is being written
         for note in source.notes if source else ():
             self.note(note)
         # About 2^24 pixels a batch at most, so that queues of 4K frames stay small.
@@ -167,7 +166,7 @@ class FilmJob:
 
         def write() -> None:
             try:
-                self._write(painted)
+                write_parts(painted, self.film, self.encoding, self.parts, chroma=bool(self.options.chroma_to))
             except Stopped:
                 raise
             except Exception as error:
@@ -208,39 +207,6 @@ class FilmJob:
             for sentence in said.sentences() if said else ():
                 self.note(sentence)
         self.parts.end(self.warnings)
-
-    def _write(self, batches: Iterable[Batch]) -> None:
-        """Encode part after part; each counts once it is complete."""
-        writer: PartWriter | None = None
-        try:
-            for batch in batches:
-                if writer is None:
-                    writer = PartWriter(self.film, self.encoding, self.parts.next())
-                    if self.options.chroma_to:
-                        self._chroma = ChromaWriter(self.film, self.parts.next_chroma())
-                writer.write(batch.frames)
-                if self._chroma:
-                    self._chroma.write(batch.chroma)
-                if batch.state is not None:
-                    self._finish(writer, batch.state)
-                    writer = None
-            if writer is not None:
-                self._finish(writer, {})
-                writer = None
-        finally:
-            if writer is not None:
-                writer.abandon()
-                self.parts.next().unlink(missing_ok=True)
-            if self._chroma is not None:
-                self._chroma.abandon()
-                self.parts.next_chroma().unlink(missing_ok=True)
-
-    def _finish(self, writer: PartWriter, state: dict[str, Tensor]) -> None:
-        writer.finish()
-        if self._chroma is not None:
-            self._chroma.finish()
-            self._chroma = None
-        self.parts.add(writer.frames, writer.delay, state)
 
     def _painted(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """Batches with their chroma planes written; the last one of each part brings what the next part begins with."""
