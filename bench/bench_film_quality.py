@@ -9,6 +9,7 @@ frame behind it.
 
 from __future__ import annotations
 
+import itertools
 import json
 import tempfile
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from torch import Tensor
 import fastcolor
 from fastcolor import ops
 from fastcolor.evaluation.measures import colorfulness
+from fastcolor.film.motion import codes_of, is_cut
 from fastcolor.film.probe import choose_stream
 from fastcolor.film.smoothing import warp_error
 from fastcolor.predictor import Predictor
@@ -149,6 +151,19 @@ def ab_of(rgb: Tensor) -> Tensor:
     return torch.cat([ops.rgb_to_lab(some)[:, 1:] for some in rgb.split(16)])
 
 
+def flicker(rgb: Tensor, luma: Tensor) -> float:
+    """E_warp within shots: what a cut changes is no flicker, and a hundred times as much.
+
+    Args:
+        rgb: (T, 3, h, w) uint8. luma: (T, h, w) uint8.
+    """
+    _, error = ops.block_motion(luma[1:], luma[:-1])
+    borders = [0, *(int(i) + 1 for i in is_cut(error).nonzero()), len(luma)]
+    shots = [slice(*ends) for ends in itertools.pairwise(borders) if ends[1] - ends[0] > 1]
+    pairs = [shot.stop - shot.start - 1 for shot in shots]
+    return float(np.average([warp_error(rgb[shot].float() / 255, luma[shot]) for shot in shots], weights=pairs))
+
+
 def measured(
     src: Path, folder: Path, seconds: float, truth: list[np.ndarray] | None
 ) -> tuple[list[dict[str, Any]], Tensor]:
@@ -169,7 +184,7 @@ def measured(
             "apart_99": float(apart.quantile(0.99)),
             "worst": float(apart.max()),
             "worst_frame": worst,
-            "e_warp": warp_error(rgb.float() / 255, (gray[:, 0] * 2.55).round().to(torch.uint8)) * 1e3,
+            "e_warp": flicker(rgb, codes_of(gray)) * 1e3,
             "colorfulness": float(np.mean([colorfulness(frame.permute(1, 2, 0).numpy()) for frame in rgb])),
         }
         if truth is not None:

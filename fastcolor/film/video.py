@@ -79,6 +79,15 @@ def video(options: VideoOptions) -> VideoReport:
     Example:
         >>> fastcolor.video("gray.mp4", "colour.mp4")  # doctest: +SKIP
     """
+    report = _painted(options)
+    from ..device import give_memory_back
+
+    give_memory_back()
+    return report
+
+
+def _painted(options: VideoOptions) -> VideoReport:
+    """What `video` does; behind it its networks and buffers are gone."""
     src, dst = Path(options.src), Path(options.dst)
     _check(src, dst, options)
     # What decodes is loaded here: the refusals above answer before that.

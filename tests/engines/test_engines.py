@@ -19,7 +19,7 @@ import onnx.numpy_helper
 import pytest
 import torch
 from film_clips import clip, in_process
-from test_export import PHOTOGRAPH, Attends, Cancels, Chooses, weights_of
+from test_export import PHOTOGRAPH, Attends, Cancels, Chooses, fresh, weights_of
 
 from fastcolor import Colorizer, ops
 from fastcolor.device import int8_is_fast
@@ -317,6 +317,19 @@ def test_torch_alone_is_measured_for_its_precisions(tmp_path: Path) -> None:
         assert set(choice["ms"]) == set(in_torch())
     else:
         assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["eccv16", "siggraph17"])
+def test_a_processor_that_has_bfloat16_need_not_be_fast_at_it(
+    name: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those with AVX-512's alone are slower in it than in float32, with the published networks: both are measured."""
+    monkeypatch.setattr(choose, "_ON_CPU", ())  # torch alone is there
+    monkeypatch.setattr(choose, "precisions", lambda device: ("bf16", "fp32"))
+    engine = choose.choose(replace(fresh(name), size=64), "cpu")
+    (choice,) = json.loads((home / "engines.json").read_text())["choices"].values()
+    assert set(choice["ms"]) == {"torch bf16", "torch fp32"}
+    assert way_of(engine) == choice["fastest"] == min(choice["ms"], key=lambda way: np.prod(choice["ms"][way]))
 
 
 def test_a_package_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 import torch
-from film_clips import frames_of, plane
+from film_clips import frames_of, plane, times_of
 from PIL import Image
 from test_smoothing import scene
 
@@ -120,32 +120,42 @@ def test_nothing_is_carried_over_a_cut():
 # ---- films ----
 
 
-@pytest.fixture(scope="module")
-def pan(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Over a photograph, and back to its beginning at once."""
-    photograph = Image.open(Path(__file__).parents[2] / "bench/demo/coffee.jpg").convert("L").resize((200, 150))
-    path = tmp_path_factory.mktemp("film") / "pan.mkv"
+def part_of(name: str, left: int, top: int) -> np.ndarray:
+    """128 x 96 pixels of one of the package's photographs, made small, in gray."""
+    photograph = Image.open(Path(__file__).parents[2] / f"bench/demo/{name}.jpg").convert("L").resize((200, 150))
+    return np.ascontiguousarray(np.asarray(photograph)[top : top + 96, left : left + 128])
+
+
+def film_of(path: Path, pictures: list[np.ndarray], times: list[int] | None = None, rate: int = 25) -> Path:
+    """A film without loss. times: of its frames, in 1 / rate seconds, if they do not follow each other evenly."""
     with av.open(str(path), "w") as film:
-        stream = film.add_stream("ffv1", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 128, 96, "gray"
-        for t in range(37):
-            left, top = t % 25, t % 25 // 2
-            cut = np.asarray(photograph)[top : top + 96, left : left + 128]
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(cut), "gray")
-            frame.pts, frame.time_base = t, Fraction(1, 25)
+        stream = film.add_stream("ffv1", rate=rate)
+        stream.height, stream.width = pictures[0].shape
+        stream.pix_fmt = "gray"
+        for at, picture in zip(times or range(len(pictures)), pictures, strict=False):
+            frame = av.VideoFrame.from_ndarray(picture, "gray")
+            frame.pts, frame.time_base = at, Fraction(1, rate)
             film.mux(stream.encode(frame))
         film.mux(stream.encode(None))
     return path
 
 
 def painted(src: Path, **options: object) -> np.ndarray:
-    """The chroma planes of a painted film."""
+    """(frames, 2, h, w): the chroma planes of a painted film, whose frames keep their times."""
     dst = src.with_name("colour.mkv")
-    fastcolor.video(src, dst, engine="onnx", lossless=True, size=128, overwrite=True, **options)
+    fastcolor.video(src, dst, engine="onnx", device="cpu", lossless=True, size=128, overwrite=True, **options)
+    assert times_of(dst) == times_of(src)
     return np.stack([np.stack([plane(frame, index) for index in (1, 2)]) for frame in frames_of(dst)]).astype(float)
 
 
-def test_a_film_is_painted_as_if_the_network_saw_every_frame(pan: Path, monkeypatch: pytest.MonkeyPatch):
+def apart(some: np.ndarray, every: np.ndarray) -> np.ndarray:
+    """(frames, h, w): how far colours are apart, in codes."""
+    return np.hypot(*(some - every).swapaxes(0, 1))
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many frames the network was given, call by call."""
     seen: list[int] = []
     predict = Predictor.predict_ab
 
@@ -154,11 +164,45 @@ def test_a_film_is_painted_as_if_the_network_saw_every_frame(pan: Path, monkeypa
         return predict(self, lightness, **options)
 
     monkeypatch.setattr(Predictor, "predict_ab", counting)
+    return seen
+
+
+def test_a_film_is_painted_as_if_the_network_saw_every_frame(tmp_path: Path, asked: list[int]):
+    """Over a photograph, and back to its beginning at once."""
+    pan = film_of(tmp_path / "pan.mkv", [part_of("coffee", t % 25, t % 25 // 2) for t in range(37)])
     some = painted(pan, adaptive="on")
-    runs = sum(seen)
+    runs = sum(asked)
     assert 37 / EVERY <= runs < 15
     every = painted(pan, adaptive="off")
-    gap, gray = np.hypot(*(some - every).swapaxes(0, 1)), np.hypot(*(every - 128).swapaxes(0, 1)).mean()
+    gap, gray = apart(some, every), np.hypot(*(every - 128).swapaxes(0, 1)).mean()
     print(f"{runs} of 37 frames; {gap.mean():.2f} codes apart, in one frame {gap.mean((1, 2)).max():.2f} of {gray:.2f}")
     assert gap.mean() < 2.5 and gap.mean((1, 2)).max() < 5 and gray > 12
     assert np.array_equal(painted(pan), some), "a CPU chooses it for itself"
+
+
+def test_cuts_every_five_frames_are_seen(tmp_path: Path, asked: list[int]):
+    pictures = [part_of(("coffee", "chelsea")[t // 5 % 2], 20 + t % 5, 3 * (t // 5)) for t in range(30)]
+    cuts = film_of(tmp_path / "cuts.mkv", pictures)
+    some = painted(cuts, adaptive="on")
+    runs = sum(asked)
+    every = painted(cuts, adaptive="off")
+    gap, shots = apart(some, every), apart(every[5::5], every[4:-1:5]).mean()
+    print(f"{runs} of 30 frames; {gap.mean():.2f} codes apart, {gap.mean((1, 2)).max():.2f} in one; shots {shots:.2f}")
+    assert 12 <= runs < 15, "the network runs on the first and the last frame of a shot, and hardly on others"
+    assert gap[::5].max() <= 1, "a shot begins with its own colours"
+    assert gap.mean() < 2.5 and gap.mean((1, 2)).max() < shots / 3
+
+
+def test_a_still_picture_keeps_its_colours_for_a_minute(tmp_path: Path, asked: list[int]):
+    still = film_of(tmp_path / "still.mkv", [part_of("chelsea", 30, 20)] * 300, rate=5)
+    colours = painted(still, adaptive="on")
+    assert sum(asked) == len(range(0, 299, EVERY)) + 1  # the last frame, too
+    assert np.abs(colours - colours[0]).max() <= 1 and np.abs(colours[0] - 128).max() > 10
+
+
+def test_one_frame_and_one_that_stands_for_a_minute(tmp_path: Path):
+    one = painted(film_of(tmp_path / "one.mkv", [part_of("chelsea", 30, 20)]), adaptive="on")
+    assert len(one) == 1 and np.abs(one - 128).max() > 10
+    times = [*range(9), 9 + 1500, *range(1510, 1516)]  # the ninth frame stands
+    long = film_of(tmp_path / "long.mkv", [part_of("chelsea", 30, 20)] * len(times), times)
+    assert np.abs(painted(long, adaptive="on") - one).max() <= 1

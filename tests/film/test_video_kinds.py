@@ -144,7 +144,7 @@ def test_interlaced_flags_stay(net: str, tmp_path: Path, order: str, ending: str
     src = clip(tmp_path / "fields.mp4", size=(96, 96), frames=8, options={"x264-params": f"{order}=1"}, interlaced=True)
     assert all(frame.interlaced_frame for frame in frames_of(src))
     dst = tmp_path / f"colour{ending}"
-    fastcolor.video(src, dst, weights=net)
+    fastcolor.video(src, dst, weights=net, adaptive="on")
     assert [frame.interlaced_frame for frame in frames_of(dst)] == [True] * 8
     with av.open(str(src)) as before, av.open(str(dst)) as after:
         orders = [next(f.decode(video=0)) and f.streams.video[0].codec_context.field_order for f in (before, after)]
@@ -273,8 +273,9 @@ def chroma(path: Path) -> list[np.ndarray]:
 @pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p10le"])
 def test_coloured_stretches_are_left_alone(net: str, tmp_path: Path, pixel_format: str):
     src = clip(tmp_path / "mixed.mp4", pixel_format, frames=36, options={"qp": "0"}, colored=range(12, 24))
-    fastcolor.video(src, tmp_path / "colour.mp4", weights=net, lossless=True, skip_colored=True)
-    fastcolor.video(src, tmp_path / "all.mp4", weights=net, lossless=True)
+    options = {"weights": net, "lossless": True, "adaptive": "on"}
+    fastcolor.video(src, tmp_path / "colour.mp4", skip_colored=True, **options)
+    fastcolor.video(src, tmp_path / "all.mp4", **options)
     before, after, everywhere = chroma(src), chroma(tmp_path / "colour.mp4"), chroma(tmp_path / "all.mp4")
     same = [np.array_equal(a, b) for a, b in zip(before, after, strict=True)]
     assert same == [False] * 12 + [True] * 12 + [False] * 12
