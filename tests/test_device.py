@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import platform
 import warnings
 
 import pytest
 import torch
 
 import fastcolor
+from bench.memory import held
 from fastcolor import device
 from fastcolor.engines.torch import precisions
 
@@ -43,3 +45,13 @@ def test_bfloat16_needs_ampere(monkeypatch: pytest.MonkeyPatch, capability: tupl
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda where: capability)
     assert device.bf16_is_fast(torch.device("cuda", 0)) is fast
     assert precisions(torch.device("cuda", 0)) == (("bf16",) if fast else ("fp32",))
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc alone keeps so much")
+def test_freed_memory_goes_back_to_the_system() -> None:
+    many = [bytearray(60_000) for _ in range(1500)]  # too small for pages of their own
+    kept = many[::50]
+    del many
+    before = held("VmRSS")
+    device.give_memory_back()
+    assert before - held("VmRSS") > 60 << 20 and len(kept) == 30
