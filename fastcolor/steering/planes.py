@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -36,9 +37,17 @@ def planes(hints: Sequence[Hint], size: tuple[int, int]) -> tuple[Tensor, Tensor
         raise ValueError(f"hints: must be at most {cells} for {width} x {height} pixels, got {len(hints)}")
     ab, mask = torch.zeros(1, 2, height, width), torch.zeros(1, 1, height, width)
     for hint in hints:
-        reached = _distances(hint, size) <= (hint.radius * min(height, width)) ** 2
-        ab[0, :, reached] = _ab(hint)[:, None]
-        mask[0, 0, reached] = float(hint.strength)
+        reach = hint.radius * min(height, width)
+        pixels = [(min(int(y * height), height - 1), min(int(x * width), width - 1)) for x, y in hint.path]
+        # What lies further off than the hint reaches is not looked at.
+        down, across = (
+            slice(max(math.floor(min(along) - reach), 0), math.ceil(max(along) + reach) + 1)
+            for along in zip(*pixels, strict=True)
+        )
+        rows, columns = torch.arange(height)[down].float(), torch.arange(width)[across].float()
+        reached = _distances(pixels, rows[:, None], columns[None]) <= reach**2
+        ab[0, :, down, across][:, reached] = _ab(hint)[:, None]
+        mask[0, 0, down, across][reached] = float(hint.strength)
     return ab, mask
 
 
@@ -49,11 +58,8 @@ def _ab(hint: Hint) -> Tensor:
     return ops.rgb_to_lab(torch.tensor(hint.rgb, dtype=torch.uint8)[:, None, None])[1:, 0, 0]
 
 
-def _distances(hint: Hint, size: tuple[int, int]) -> Tensor:
-    """(h, w) squares of the distances in pixels from the pixel that each place lies in, and from the way between."""
-    height, width = size
-    rows, columns = torch.arange(height)[:, None].float(), torch.arange(width)[None].float()
-    pixels = [(min(int(y * height), height - 1), min(int(x * width), width - 1)) for x, y in hint.path]
+def _distances(pixels: Sequence[tuple[int, int]], rows: Tensor, columns: Tensor) -> Tensor:
+    """(h, w) squares of the distances in pixels from a way along some. rows: (h, 1). columns: (1, w)."""
     found = (rows - pixels[0][0]) ** 2 + (columns - pixels[0][1]) ** 2
     for (top, left), (bottom, right) in pairwise(pixels):
         down, across = bottom - top, right - left

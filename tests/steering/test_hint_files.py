@@ -105,3 +105,13 @@ def test_a_stroke_covers_the_way_between_its_places() -> None:
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (15, 49, 15, 49)
     assert mask[0, 0, 16, 16:49].all() and mask[0, 0, 16:49, 48].all() and not mask[0, 0, 32, 32]
     assert torch.equal(ab[0, :, 16, 30], torch.tensor([30.0, -10.0]))
+
+
+def test_only_the_part_that_a_hint_reaches_is_looked_at_and_nothing_of_it_is_missed() -> None:
+    random = np.random.default_rng(0)
+    rows, columns = torch.arange(48)[:, None].float(), torch.arange(80)[None].float()
+    for _ in range(40):
+        (x, y), radius = random.random(2), float(random.random() ** 3)
+        _, mask = planes([Hint(float(x), float(y), "#c03020", radius=radius)], (48, 80))
+        distances = (rows - int(y * 48)) ** 2 + (columns - int(x * 80)) ** 2
+        assert torch.equal(mask[0, 0] == 1, distances <= (radius * 48) ** 2)
