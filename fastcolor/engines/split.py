@@ -18,7 +18,7 @@ from .parity import photographs
 from .session import runtime
 from .tracing import quiet, uncollected
 
-FEATURES = ("sixteenth", "skip_8", "skip_4")  # of `Encoded`, what colours are made of
+FEATURES = ("sixteenth", "quarter")  # of `Encoded`, what colours are made of
 _BOUND = 0.05  # relative error of logits; of weights in 8 bits it is about 0.01
 _MANY = 4096  # numbers of a convolution from which each of its filters is kept in 8 bits
 
@@ -41,9 +41,9 @@ class _Colours(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, sixteenth: Tensor, skip_8: Tensor, skip_4: Tensor, ab: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, sixteenth: Tensor, quarter: Tensor, ab: Tensor, mask: Tensor) -> Tensor:
         looks = (sixteenth, sixteenth)  # which colours are not made of
-        return cast("Tensor", self.model.colours(Encoded(sixteenth, skip_8, skip_4, *looks), (ab, mask)))
+        return cast("Tensor", self.model.colours(Encoded(sixteenth, quarter, *looks), (ab, mask)))
 
 
 @uncollected()
@@ -74,9 +74,10 @@ def split_onnx(generator: Generator) -> tuple[bytes, bytes]:
     seen = _used(model.features(lightness))
     # Before hints no size is baked in, and symbols would take five times as long.
     first = _in_8_bits(_traced(_Features(model), (lightness,), ("lightness",), FEATURES, None))
-    for name in ("encoder", "enter_32", "scene", "mix_32", "skip_16", "skip_8", "skip_4"):
+    kept = ("mix_4", "head", "hints")
+    for name in [name for name, _ in model.named_children() if name not in kept]:
         setattr(model, name, nn.Identity())  # of which the exporter would make constants that nobody uses
-    maps = tuple(free(step) for step in (16, 8, 4))
+    maps = tuple(free(step) for step in (16, 4))
     inputs = (*FEATURES, "ab", "mask")
     second = _in_8_bits(_traced(_Colours(model), (*seen, *given), inputs, ("output",), (*maps, free(1), free(1))))
     _compare(generator, first, second)

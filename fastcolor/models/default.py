@@ -1,18 +1,19 @@
 """The default generator: EfficientNet-Lite0's trunk, a small U-Net decoder, colour logits at quarter size, and hints.
 
 4.7 M parameters. Trained from ImageNet weights it knows things by their looks, which is most of what colouring needs;
-depthwise filters keep it fast on a CPU. Hints enter late: what comes before them is computed once a picture, however
-often somebody changes their mind about a colour.
+depthwise filters keep it fast on a CPU. Hints enter last of all: what comes before them is computed once a picture,
+however often somebody changes their mind about a colour.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..palette import Palette
 from .efficientnet import LEVELS, EfficientNetLite0, renamed
 from .layers import ConvNormAct, Residual, check_lightness, check_state
 
@@ -20,58 +21,150 @@ from .layers import ConvNormAct, Residual, check_lightness, check_state
 # on average within 0.7 of 255 gray levels.
 _GRAY = (-0.9505, 0.016021, 3.5104e-5)
 _COLOUR = 50.0  # ab in units of about its spread
+_LOOKS = 32  # channels by which places are compared
+_GOLDEN = 0.6180339887  # whose multiples' fractions are spread evenly
+_SPREAD = 12.0  # ab units: how near a told colour another one is, before training says it
 
 
 def _up(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2, mode="nearest")
 
 
-class Hints(nn.Module):
-    """Turns hints into what is added to the decoder's features at 1/16 and 1/4 of the size.
+class Encoded(NamedTuple):
+    """What a picture shows, which hints do not change.
 
-    A hint says its colour where it lies, and to what looks alike: every cell at 1/16 asks all hints, the more the more
-    its features resemble theirs and the nearer they are, with a learned share for none of them.
-
-    Args:
-        wide, narrow: channels of the decoder at 1/16 and 1/4.
+    Attributes:
+        sixteenth, quarter: the decoder's features at these sizes. looks_8, looks_16: the trunk's maps, by which
+            references are matched.
     """
 
-    def __init__(self, wide: int, narrow: int) -> None:
+    sixteenth: Tensor
+    quarter: Tensor
+    looks_8: Tensor
+    looks_16: Tensor
+
+
+class Match(nn.Module):
+    """Finds told colours for every cell: it asks the strongest told places, each for a cell of 16 x 16 pixels with a
+    hint, the more the more its looks resemble theirs and the nearer they are, with a learned share for none of them.
+
+    Args:
+        channels: of the features. part: sides of a cell of 16 x 16 pixels in cells of the features. most: places asked;
+            they are bounded, as every cell asks them all.
+    """
+
+    def __init__(self, channels: int, part: int, most: int) -> None:
         super().__init__()
-        self.match = nn.Conv2d(wide, 32, 1)
+        self.look = nn.Conv2d(channels, _LOOKS, 1)
         self.sharpness = nn.Parameter(torch.tensor(8.0))
         self.distance = nn.Parameter(torch.tensor(2.0))
         self.none = nn.Parameter(torch.tensor(4.0))
-        self.to_16 = nn.Sequential(nn.Conv2d(6, 64, 1), nn.ReLU6(inplace=True), nn.Conv2d(64, wide, 1))
-        self.to_4 = nn.Sequential(nn.Conv2d(6, 32, 3, padding=1), nn.ReLU6(inplace=True), nn.Conv2d(32, narrow, 1))
-        for last in (self.to_16[-1], self.to_4[-1]):  # at first hints say nothing
-            for parameter in last.parameters():
-                nn.init.zeros_(parameter)
+        self._part, self._most = part, most
 
-    def forward(self, ab: Tensor, mask: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Args: ab (N, 2, H, W), mask (N, 1, H, W) in 0..1; x (N, wide, H/16, W/16) features. Returns: the addends."""
-        looks = self.match(x)
+    def forward(self, x: Tensor, strength: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
+        """Look and ask. Channels come last here, as they lie in memory.
+
+        Args:
+            x: (N, channels, h, w). strength: (N, 1, h, w) of the hints. cells: (N, 3, H/16, W/16) of `_cells`.
+
+        Returns:
+            (N, h, w, 3) float32, the sum of told colours by their shares, and that of the shares; and the looks,
+            (N, h, w, 32).
+        """
+        looks = self.look(x).permute(0, 2, 3, 1)
         with torch.autocast(x.device.type, enabled=False):  # few numbers, and logarithms
-            here_4, here_16 = _cells(ab.float(), mask.float())
-            found = self._found(here_16, F.normalize(looks.float(), dim=1))
-        told = mask.amax((1, 2, 3), keepdim=True).gt(0).to(x.dtype)  # a picture without hints stays as it is
-        to_16 = self.to_16(torch.cat([here_16, found], 1).to(x.dtype))
-        near = F.interpolate(found, scale_factor=4, mode="nearest")
-        to_4 = self.to_4(torch.cat([here_4, near], 1).to(x.dtype))
-        return to_16 * told, to_4 * told
+            return self._found(F.normalize(looks.float(), dim=3), strength, cells), looks
 
-    def _found(self, here: Tensor, looks: Tensor) -> Tensor:
-        n, _, h, w = here.shape
-        looks = looks.flatten(2)
-        down, across = (torch.arange(side, device=here.device) / 16 for side in (h, w))
-        down, across = ((one[:, None] - one).square() for one in (down, across))
-        distances = (down[:, None, :, None] + across[:, None]).sqrt().reshape(h * w, h * w)
-        given = here[:, 2:].flatten(2)
-        score = self.sharpness.float() * looks.transpose(1, 2) @ looks
-        score = score - self.distance.float() * distances + given.clamp(min=1e-8).log()
-        share = torch.cat([score, self.none.float().expand(n, h * w, 1)], 2).softmax(2)[..., :-1] * given.gt(0)
-        colours = torch.cat([here[:, :2] / here[:, 2:].clamp(min=1e-6), torch.ones_like(here[:, 2:])], 1).flatten(2)
-        return (share @ colours.transpose(1, 2)).transpose(1, 2).reshape(n, 3, h, w)
+    def _found(self, looks: Tensor, strength: Tensor, cells: Tensor) -> Tensor:
+        n, h, w, _ = looks.shape
+        part, most, (high, wide) = self._part, self._most, cells.shape[2:]
+        given = cells[:, 2].flatten(1)
+        if not (torch.compiler.is_compiling() or torch.compiler.is_exporting()):  # whose graphs hold for all hints
+            most = min(most, max(int((given > 0).sum(1).max()), 1))  # and few hints are asked in no time
+        # Of many of one strength those are asked that lie all over the picture, and the same ones wherever this runs.
+        order = torch.arange(high * wide, device=looks.device) * _GOLDEN
+        given, order = (F.pad(x, (0, most)) for x in (given, given * (1 - 1e-3 * (order - order.floor()))))
+        strongest = order.topk(most, 1).indices
+        given = given.gather(1, strongest)  # a small picture has fewer
+        strongest = strongest.clamp(max=high * wide - 1)
+        inside, down, across = (torch.arange(side, device=looks.device) for side in (part, high, wide))
+        row, column = down[:, None].expand(high, wide).flatten(), across.expand(high, wide).flatten()
+        rows = (part * row[strongest][..., None, None] + inside[:, None]).expand(n, most, part, part)
+        columns = (part * column[strongest][..., None, None] + inside).expand(n, most, part, part)
+        at = (rows * w + columns).flatten(1)
+        weights = strength.flatten(1).gather(1, at).view(n, most, -1)
+        weights = weights / weights.sum(2, keepdim=True).clamp(min=1e-6)  # where in the cell the hint lies
+        alike = looks.reshape(n, h * w, _LOOKS).gather(1, at[..., None].expand(-1, -1, _LOOKS))
+        alike = F.normalize((weights[..., None] * alike.view(n, most, -1, _LOOKS)).sum(2), dim=2)
+        row, column = ((weights * places.flatten(2)).sum(2)[:, None, None] for places in (rows, columns))
+        down, across = (torch.arange(side, device=looks.device) for side in (h, w))
+        away = (down[:, None, None] - row).square() + (across[:, None] - column).square()
+        score = self.sharpness.float() * looks.reshape(n, h * w, _LOOKS) @ alike.transpose(1, 2)
+        score = score - self.distance.float() / (16 * part) * away.sqrt().reshape(n, h * w, most)
+        score = score + given.clamp(min=1e-8).log()[:, None]
+        share = torch.cat([score, self.none.float().expand(n, h * w, 1)], 2).softmax(2)[..., :-1]
+        told = cells[:, :2].flatten(2).transpose(1, 2).gather(1, strongest[..., None].expand(-1, -1, 2))
+        colours = torch.cat([told / given.clamp(min=1e-6)[..., None], torch.ones_like(told[..., :1])], 2)
+        return (share @ (colours * given.gt(0)[..., None])).view(n, h, w, 3)
+
+
+class Hints(nn.Module):
+    """Turns hints into what is added to the decoder's features at a quarter of the size, and to the classes.
+
+    A hint says its colour where it lies, and to what looks alike: to things, by features at 1/16, and up to their
+    edges, by those at 1/4.
+
+    Args:
+        wide, narrow: channels of the decoder at 1/16 and 1/4. bins: of the palette.
+    """
+
+    def __init__(self, wide: int, narrow: int, bins: int) -> None:
+        super().__init__()
+        self.things = Match(wide, 1, 256)
+        self.edges = Match(narrow, 4, 64)
+        self.say = nn.Sequential(
+            nn.Conv2d(9 + _LOOKS, 48, 3, padding=1), nn.ReLU6(inplace=True), nn.Conv2d(48, narrow + 3, 1)
+        )
+        self.classes = nn.Conv2d(3, bins, 1, bias=False)
+        for parameter in self.say[-1].parameters():  # at first hints say nothing
+            nn.init.zeros_(parameter)
+        if bins == len(Palette.grid()):
+            self.set_palette(Palette.grid())
+
+    @torch.no_grad()
+    def set_palette(self, palette: Palette) -> None:
+        """Let a told colour count for the classes as a Gaussian about it does."""
+        bins = palette.points.float() / _COLOUR
+        wanted = torch.cat([bins, -bins.square().sum(1, keepdim=True) / 2], 1) * (_COLOUR / _SPREAD) ** 2
+        self.classes.weight.copy_(wanted[:, :, None, None])
+
+    @torch.no_grad()
+    def trust(self, factor: float) -> None:
+        """Trust told colours so many times as much."""
+        last: Any = self.say[-1]
+        last.weight[:3] *= factor
+        last.bias[:3] *= factor
+
+    def forward(self, ab: Tensor, mask: Tensor, seen: Encoded) -> tuple[Tensor, Tensor]:
+        """What hints add.
+
+        Args:
+            ab, mask: (N, 2, H, W), and (N, 1, H, W) in 0..1. seen: of the picture.
+
+        Returns:
+            (N, narrow, H/4, W/4) for the features, and (N, 3, H/4, W/4) for `classes`: a colour in units of `_COLOUR`
+            times how much it is trusted, and that.
+        """
+        with torch.autocast(ab.device.type, enabled=False):
+            here_4, here_16 = _cells(ab.float(), mask.float())
+        things, _ = self.things(seen.sixteenth, here_16[:, 2:], here_16)
+        edges, looks = self.edges(seen.quarter, here_4[:, 2:], here_16)
+        things = _up(_up(things.permute(0, 3, 1, 2))).permute(0, 2, 3, 1)
+        found = torch.cat([here_4.permute(0, 2, 3, 1), things, edges], 3).to(looks.dtype)
+        said = self.say(torch.cat([found, looks], 3).permute(0, 3, 1, 2))
+        trusted = said[:, :3].permute(0, 2, 3, 1)[..., None] * found.unflatten(3, (3, 3))
+        told = mask.amax((1, 2, 3), keepdim=True).gt(0).to(said.dtype)  # a picture without hints stays as it is
+        return said[:, 3:] * told, trusted.sum(3).permute(0, 3, 1, 2) * told
 
 
 def _cells(ab: Tensor, mask: Tensor) -> list[Tensor]:
@@ -92,21 +185,6 @@ def _check(hints: tuple[Tensor, Tensor], quarter: Tensor) -> None:
             raise ValueError(f"hints: {name} must have shape {wanted}, got {tuple(tensor.shape)}")
 
 
-class Encoded(NamedTuple):
-    """What a picture shows, which hints do not change.
-
-    Attributes:
-        sixteenth: what hints are added to at 1/16 of the size. skip_8, skip_4: what the decoder adds at 1/8 and 1/4.
-        looks_8, looks_16: the trunk's maps there, by which references are matched.
-    """
-
-    sixteenth: Tensor
-    skip_8: Tensor
-    skip_4: Tensor
-    looks_8: Tensor
-    looks_16: Tensor
-
-
 class DefaultGenerator(nn.Module):
     """L (N, 1, H, W) in [0, 100], H and W multiples of 32, and optional hints -> logits (N, bins, H/4, W/4).
 
@@ -116,6 +194,7 @@ class DefaultGenerator(nn.Module):
 
     kind = "classifier"
     stride = 32  # H and W must be multiples
+    untaught = False  # its weights know hints as they were followed before: these do not
 
     def __init__(self, bins: int = 313, widths: tuple[int, int, int] = (160, 96, 64)) -> None:
         super().__init__()
@@ -136,7 +215,7 @@ class DefaultGenerator(nn.Module):
         self.skip_4 = ConvNormAct(quarter, narrow, 1)
         self.mix_4 = ConvNormAct(narrow, narrow)
         self.head = nn.Conv2d(narrow, bins, 1)
-        self.hints = Hints(wide, narrow)
+        self.hints = Hints(wide, narrow, bins)
 
     def features(self, lightness: Tensor) -> Encoded:
         """Everything that hints do not change."""
@@ -147,8 +226,9 @@ class DefaultGenerator(nn.Module):
         quarter, eighth, sixteenth, deepest = self.encoder(gray)
         x = self.enter_32(deepest)
         x = self.mix_32(x + self.scene(x))
-        x = _up(x) + self.skip_16(sixteenth)
-        return Encoded(x, self.skip_8(eighth), self.skip_4(quarter), eighth, sixteenth)
+        wide = _up(x) + self.skip_16(sixteenth)
+        x = self.mix_8(_up(self.enter_8(self.mix_16(wide))) + self.skip_8(eighth))
+        return Encoded(wide, _up(self.enter_4(x)) + self.skip_4(quarter), eighth, sixteenth)
 
     def colours(self, features: Encoded, hints: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """Logits from features.
@@ -157,16 +237,13 @@ class DefaultGenerator(nn.Module):
             features: of `features`. hints: (ab, mask): ab (N, 2, H, W) in Lab units, and mask (N, 1, H, W), from 0,
                 nothing is known, to 1, ab is to be followed.
         """
-        x = features.sixteenth
-        if hints is not None:
-            _check(hints, features.skip_4)
-            to_16, to_4 = self.hints(*hints, x)
-            x = x + to_16
-        x = self.mix_16(x)
-        x = self.mix_8(_up(self.enter_8(x)) + features.skip_8)
-        x = _up(self.enter_4(x)) + features.skip_4
-        x = self.mix_4(x if hints is None else x + to_4)
-        return self.head(x)
+        if hints is None:
+            return self.head(self.mix_4(features.quarter))
+        _check(hints, features.quarter)
+        added, trusted = self.hints(*hints, features)
+        x = torch.cat([self.mix_4(features.quarter + added), trusted], 1)
+        # One product: logits are most of what there is to write.
+        return F.conv2d(x, torch.cat([self.head.weight, self.hints.classes.weight], 1), self.head.bias)
 
     def forward(self, lightness: Tensor, hints: tuple[Tensor, Tensor] | None = None) -> Tensor:
         return self.colours(self.features(lightness), hints)
@@ -174,6 +251,10 @@ class DefaultGenerator(nn.Module):
     @property
     def encoder_blocks(self) -> list[nn.Module]:
         return [self.encoder.stem, *(block for stage in self.encoder.blocks for block in stage.children())]
+
+    def set_palette(self, palette: Palette) -> None:
+        """What the classes mean, before training."""
+        self.hints.set_palette(palette)
 
     def load_imagenet(self, state: dict[str, Tensor]) -> None:
         """Start the trunk from EfficientNet-Lite0's ImageNet weights, which expect RGB: a gray picture has three equal

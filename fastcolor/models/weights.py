@@ -29,6 +29,7 @@ from .tensors import state_dict
 
 _FORMAT = "fastcolor-1"
 _FIRST_DEFAULT = "features.0.0.weight"  # a tensor that the first default network has, and its successor has not
+_FORMER_HINTS = "hints.to_16.0.weight"  # a tensor of how hints were followed before, in files of those days
 # A tensor by which each published network is known, and the length of its first side where sisters share the name.
 _KNOWN_BY = {
     "eccv16": ("model_out.weight", None),
@@ -183,8 +184,12 @@ def _own(path: Path) -> Generator:
 def _made(path: Path, name: str, options: dict[str, object]) -> nn.Module:
     """The network of a file, filled."""
     with _fitting(path):
-        model = models.build(name, **options)
-        _fill(model, load_file(path))
+        model, state = models.build(name, **options), load_file(path)
+        if name == "default" and _FORMER_HINTS in state:  # which colours as ever, and follows none until it learns to
+            state = {key: value for key, value in state.items() if not key.startswith("hints.")}
+            state |= {key: value for key, value in model.state_dict().items() if key.startswith("hints.")}
+            model.untaught = True  # type: ignore[assignment]
+        _fill(model, state)
         return model.eval()
 
 

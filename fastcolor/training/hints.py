@@ -77,11 +77,11 @@ def random_strokes(
         for y, x, radius, colour in zip(ys, xs, radii, colours, strict=True):
             longer = (points is None) * 6 * radius * random.exponential(0.3)  # a stroke, mostly a short one
             high, wide = (radius, radius + longer) if random.random() < 0.5 else (radius + longer, radius)
-            _tell(hints[picture], mask[picture], (y, x), (high, wide), colour)
+            tell(hints[picture], mask[picture], (y, x), (high, wide), colour)
     return hints, mask
 
 
-def _tell(hints: Tensor, mask: Tensor, at: tuple[float, float], reach: tuple[float, float], colour: Tensor) -> None:
+def tell(hints: Tensor, mask: Tensor, at: tuple[float, float], reach: tuple[float, float], colour: Tensor) -> None:
     """Set a colour (2,) in a picture's hints (2, H, W) and mask (1, H, W), so many rows and columns around a place."""
     rows, columns = (slice(max(round(p - r), 0), round(p + r) + 1) for p, r in zip(at, reach, strict=True))
     hints[:, rows, columns] = colour[:, None, None]
@@ -117,16 +117,10 @@ def random_objects(
     points: list[tuple[int, int, int, float]] = []
     for picture in np.flatnonzero(random.random(n) < share):
         y, x = int(random.integers(high)), int(random.integers(wide))
-        inside = _object(cells[picture], y, x)
+        inside = object_at(cells[picture], y, x)
         if not 0.01 <= float(inside.mean()) <= 0.5:
             continue
-        # A colour that some pixel of about this lightness has in another picture: one that exists.
-        others, ys, xs = random.integers(n, size=16), random.integers(high, size=16), random.integers(wide, size=16)
-        found = cells[others, :, ys, xs]
-        colour = found[(found[:, 0] - cells[picture, 0, y, x]).abs().argmin(), 1:]
-        mean = (cells[picture, 1:] * inside).sum((1, 2)) / inside.sum()
-        inside_full = interpolate(inside[None, None], scale_factor=4.0)[0, 0]
-        lab[picture, 1:] += (colour - mean)[:, None, None] * inside_full
+        lab[picture, 1:] += recolour(cells, int(picture), (y, x), inside, random)
         places = inside.nonzero().cpu().numpy()
         for row, column in places[random.integers(len(places), size=random.integers(1, 4))]:
             at = 4 * int(row) + int(random.integers(4)), 4 * int(column) + int(random.integers(4))
@@ -134,11 +128,29 @@ def random_objects(
     hints, mask = random_strokes(lab[:, 1:], random)
     for number, top, left, radius in points:
         reach = radius * min(height, width)
-        _tell(hints[number], mask[number], (top, left), (reach, reach), lab[number, 1:, top, left])
+        tell(hints[number], mask[number], (top, left), (reach, reach), lab[number, 1:, top, left])
     return lab, (hints, mask)
 
 
-def _object(cells: Tensor, y: int, x: int) -> Tensor:
+def recolour(cells: Tensor, picture: int, at: tuple[int, int], inside: Tensor, random: np.random.Generator) -> Tensor:
+    """What gives an object another colour: one that some pixel of about its lightness has in some picture, so that it
+    exists.
+
+    Args:
+        cells: (N, 3, h, w) Lab means of 4 x 4 pixels. picture, at, inside: where the object is, (h, w) of 0 and 1.
+
+    Returns:
+        (2, 4 h, 4 w) to add to the picture's ab.
+    """
+    n, _, high, wide = cells.shape
+    others, ys, xs = random.integers(n, size=16), random.integers(high, size=16), random.integers(wide, size=16)
+    found = cells[others, :, ys, xs]
+    colour = found[(found[:, 0] - cells[picture, 0, at[0], at[1]]).abs().argmin(), 1:]
+    mean = (cells[picture, 1:] * inside).sum((1, 2)) / inside.sum()
+    return (colour - mean)[:, None, None] * interpolate(inside[None, None], scale_factor=4.0)[0, 0]
+
+
+def object_at(cells: Tensor, y: int, x: int) -> Tensor:
     """(h, w), 1 where one comes from (y, x) without a step off its lightness (15 units) and colour (10 units)."""
     away = cells - cells[:, y, x, None, None]
     like = ((away[0].abs() < 15) & (away[1:].norm(dim=0) < 10)).float()

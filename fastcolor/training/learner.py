@@ -10,7 +10,7 @@ import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -22,18 +22,21 @@ from ..models.generator import decode
 from ..palette import Palette
 from .checkpoints import Checkpoint
 from .hints import random_hints, random_objects, random_strokes
-from .losses import Objective, discriminator_loss, shrink
+from .losses import Objective, Zones, discriminator_loss, shrink
 from .presets import Optimiser, Preset, Stage
 from .processes import Processes
+from .told import Told, random_told
 
 Painted = tuple[Tensor | None, Tensor | None]  # (logits, ab) of a piece of a batch, what there is of them
 
 
 class Piece(NamedTuple):
-    """A part of a batch that goes through the networks at once: (n, 3, H, W), and the (hints, mask) told of it."""
+    """A part of a batch that goes through the networks at once: (n, 3, H, W), the (hints, mask) told of it and, where
+    more is known of these, all that."""
 
     lab: Tensor
     hints: tuple[Tensor, Tensor] | None
+    told: Told | None = None
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,9 @@ class Learner:
         self.step = 0
         self.preset, self.model, self.palette, self.device = preset, model, palette, device
         self.average = copy.deepcopy(model).eval().requires_grad_(False) if preset.ema else model
-        self._objectives = {s: Objective(s.losses, palette, prior, device, preset.target) for s in preset.stages}
+        self._objectives = {
+            s: Objective(s.losses, palette, prior, device, preset.target, preset.temperature) for s in preset.stages
+        }
         self._forward = torch.compile(model) if compile else model
         self._scaler = torch.amp.GradScaler(device.type, enabled=amp == torch.float16)
         self._seed, self._processes, self._amp, self._accumulate = seed, processes, amp, accumulate
@@ -170,6 +175,9 @@ class Learner:
         self.model.train()
         for block in _frozen(self.model, self.preset)[0]:
             block.eval()  # they keep their statistics too
+        if self.preset.only is not None:
+            for name, module in self.model.named_modules():
+                module.training = f"{name}.".startswith(self.preset.only)
 
         step = Step(stage, rate * stage.optimiser.learning_rate, {}, _buffers(self.model))
         pieces = [self._piece(part, number, stage) for number, part in enumerate(lab.chunk(self._accumulate))]
@@ -181,7 +189,8 @@ class Learner:
                 with torch.no_grad():
                     watch(self._colours(logits, made), piece.lab[:, 1:])
             scores, features = self._judge(piece.lab, made, objective) if objective.adversarial else (None, None)
-            loss, terms = objective(made, logits, piece.lab[:, 1:], scores, features, piece.lab[:, :1])
+            zones = None if piece.told is None else self._zones(piece.told)
+            loss, terms = objective(made, logits, piece.lab[:, 1:], scores, features, piece.lab[:, :1], zones)
             share = len(piece.lab) / len(lab)
             self._scaler.scale(loss * share if share < 1 else loss).backward()
             for name, value in {"loss": loss, **terms}.items():
@@ -246,6 +255,11 @@ class Learner:
         random = np.random.default_rng((self._seed, 3, self.step, self._processes.rank, number))
         if stage.hints == "objects":
             return Piece(*random_objects(lab, random))
+        if stage.hints == "told":
+            model: Any = self.model
+            with self._autocast():
+                told = random_told(lab, random, model.features)
+            return Piece(told.lab, told.hints, told)
         if stage.hints is None:
             return Piece(lab, None)
         return Piece(lab, (random_hints if stage.hints == "patches" else random_strokes)(lab[:, 1:], random))
@@ -261,13 +275,24 @@ class Learner:
             extra["hints"] = piece.hints
         if self.model.kind == "regressor" and objective.needs_logits:
             extra["both"] = True
+        model: Any = self.model
         with self._autocast():
-            output = self._forward(piece.lab[:, :1], **extra)
+            if piece.told is not None:
+                output = model.colours(piece.told.seen, piece.told.hints)
+            else:
+                output = self._forward(piece.lab[:, :1], **extra)
         if isinstance(output, tuple):
             return output
         if self.model.kind != "classifier":
             return None, output
         return output, self._colours(output, None) if objective.needs_colour else None
+
+    @torch.no_grad()
+    def _zones(self, told: Told) -> Zones:
+        rows, model = told.stay.flatten(1).any(1).nonzero()[:, 0], cast("Any", self.model)
+        with self._autocast():
+            plain = model.colours(type(told.seen)(*(plane[rows] for plane in told.seen)))
+        return Zones(told.follow, told.stay, rows, plain)
 
     def _colours(self, logits: Tensor | None, made: Tensor | None) -> Tensor:
         """The ab that was painted; of logits alone it is decoded."""
@@ -326,6 +351,9 @@ def _optimiser(model: nn.Module, preset: Preset, settings: Optimiser) -> torch.o
     """Adam over the encoder and the rest, each at its own rate; what is frozen in neither."""
     for module in _frozen(model, preset)[1]:
         module.requires_grad_(False)
+    if preset.only is not None:
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(name.startswith(preset.only))
     own = settings.encoder_learning_rate
     encoder: list[nn.Parameter] = []
     rest: list[nn.Parameter] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import Literal, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ from .. import ops
 from ..palette import Palette, class_weights
 from .imports import imported
 from .preset_checks import check_terms
-from .presets import L1, L2, CrossEntropy, FeatureMatching, Gan, Huber, Own, Term
+from .presets import L1, L2, CrossEntropy, FeatureMatching, Gan, Huber, Own, Stay, Term
 
 _T = TypeVar("_T")
 
@@ -78,12 +78,27 @@ def shrink(full: Tensor, like: Tensor, target: Literal["area", "point"] = "area"
     return F.avg_pool2d(full, step) if target == "area" else full[..., ::step, ::step].contiguous()
 
 
+class Zones(NamedTuple):
+    """Where a picture's colours are to be learnt, and where they are to stay.
+
+    Attributes:
+        follow, stay: (N, 1, H, W) bool. plain: logits (M, Q, h, w) without hints of the pictures of `rows`, (M,), those
+            of which something is to stay.
+    """
+
+    follow: Tensor
+    stay: Tensor
+    rows: Tensor
+    plain: Tensor
+
+
 class Objective:
     """The weighted sum of a stage's loss terms.
 
     Args:
         terms: of the stage. palette: of a classifier, also of the terms' weights. prior: (Q,) colour prior of the data,
             smoothed; None where no term weighs colours. device: of the tensors to come. target: see `shrink`.
+        temperature: of `Stay`.
 
     Raises:
         ValueError: terms that `check_terms` refuses, or that need a prior when there is none.
@@ -102,15 +117,16 @@ class Objective:
         prior: Tensor | None,
         device: torch.device,
         target: Literal["area", "point"] = "area",
+        temperature: float = 1.0,
     ) -> None:
         check_terms(terms)
-        self.terms, self.palette, self.target = terms, palette, target
+        self.terms, self.palette, self.target, self._temperature = terms, palette, target, temperature
         self.gan_kind = next((term.kind for term in terms if isinstance(term, Gan)), "vanilla")
         self.matches_features = any(isinstance(term, FeatureMatching) for term in terms)
-        self.needs_logits = any(isinstance(term, CrossEntropy) for term in terms)
+        self.needs_logits = any(isinstance(term, (CrossEntropy, Stay)) for term in terms)
         self.adversarial = any(isinstance(term, (Gan, FeatureMatching)) for term in terms)
         # A classifier's colours are decoded when a term looks at them; else its logits may be overwritten.
-        self.needs_colour = any(not isinstance(term, CrossEntropy) for term in terms)
+        self.needs_colour = any(not isinstance(term, (CrossEntropy, Stay)) for term in terms)
         self._functions = {term.name: imported(term.function, "losses") for term in terms if isinstance(term, Own)}
         self._weights: dict[str, Tensor] = {}
         for term in terms:
@@ -127,6 +143,7 @@ class Objective:
         scores: Tensor | None = None,
         features: tuple[Sequence[Tensor], Sequence[Tensor]] | None = None,
         lightness: Tensor | None = None,
+        zones: Zones | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Add up the terms.
 
@@ -134,7 +151,7 @@ class Objective:
             made: (N, 2, h, w) the network's colours, or None. logits: (N, Q, h, w) of a classifier, or None; they are
                 overwritten when no term needs `made`. true: (N, 2, H, W). scores: the discriminator's, of `made`.
             features: the discriminator's layers for made and true colours. lightness: (N, 1, H, W), for terms of your
-                own.
+                own. zones: where classes count; None: everywhere.
 
         Returns:
             The weighted sum, and every term by name, unweighted.
@@ -142,21 +159,26 @@ class Objective:
         parts: dict[str, Tensor] = {}
         for term in self.terms:
             if isinstance(term, CrossEntropy):
-                parts[term.name] = self._cross_entropy(term, _given(logits, "logits"), true)
+                parts[term.name] = self._cross_entropy(term, _given(logits, "logits"), true, zones)
             elif isinstance(term, L1):
                 parts[term.name] = self._distance(term, _given(made, "made"), true)
             elif isinstance(term, Gan):
                 parts[term.name] = generator_loss(_given(scores, "scores").float(), term.kind)
+            elif isinstance(term, Stay):
+                parts[term.name] = self._stay(_given(logits, "logits"), _given(zones, "hints"))
             elif isinstance(term, Own):
                 parts[term.name] = self._own(term, _given(made, "made"), true, _given(lightness, "lightness"))
             else:
                 parts[term.name] = feature_matching(*_given(features, "features"))
         return functools.reduce(torch.add, (term.weight * parts[term.name] for term in self.terms)), parts
 
-    def _cross_entropy(self, term: CrossEntropy, logits: Tensor, true: Tensor) -> Tensor:
+    def _cross_entropy(self, term: CrossEntropy, logits: Tensor, true: Tensor, zones: Zones | None) -> Tensor:
         true, mask = shrink(true, logits, self.target), None
+        if zones is not None:
+            mask = shrink(zones.follow.float(), logits, "point")[:, 0]
         if term.gray_below > 0:
-            mask = _coloured(true, term.gray_below).expand(-1, *true.shape[2:])
+            coloured = _coloured(true, term.gray_below).expand(-1, *true.shape[2:])
+            mask = coloured if mask is None else coloured & (mask > 0)
         loss = ops.rebalanced_cross_entropy(
             logits,
             true,
@@ -169,6 +191,15 @@ class Objective:
             inplace=len(self.terms) == 1,
         )
         return loss * (true.shape[2] * true.shape[3]) if term.reduction == "pictures" else loss
+
+    def _stay(self, logits: Tensor, zones: Zones) -> Tensor:
+        if not len(zones.rows):
+            return logits.new_zeros((), dtype=torch.float32)
+        stay = shrink(zones.stay[zones.rows].float(), logits, "point")[:, 0]
+        # Classes last, as they lie in memory.
+        both = logits.movedim(1, 3)[zones.rows], zones.plain.movedim(1, 3)
+        now, before = ((x.float() / self._temperature).log_softmax(3) for x in both)
+        return ((before.exp() * (before - now)).sum(3) * stay).sum() / stay.sum().clamp(min=1)
 
     def _distance(self, term: L1, made: Tensor, true: Tensor) -> Tensor:
         true = shrink(true, made, self.target)

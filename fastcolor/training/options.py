@@ -31,8 +31,8 @@ class TrainOptions(Options):
     data: Annotated[Sources, tyro.conf.arg(metavar="PATH [PATH ...]", help_behavior_hint="(required)")]
     """Folders, zip or tar files, lists (.txt) or pictures."""
     preset: PresetOrName | None = None
-    """All settings of the run: default, fine-tune, eccv16, siggraph17, pix2pix, resnet-unet or cgan-attention, or the
-    import path of your own, package.module:name. None: default, or fine-tune with start."""
+    """All settings of the run: default, fine-tune, hints, eccv16, siggraph17, pix2pix, resnet-unet or cgan-attention,
+    or the import path of your own, package.module:name. None: default, or fine-tune with start."""
     out: FilePath = "runs/a"
     """Folder for log, checkpoints, samples and weights."""
     _: KW_ONLY

@@ -49,12 +49,13 @@ class Run:
     prior: Tensor | None = None
 
     def result(self) -> nn.Module:
-        """The generator that is written: the average, its classes shifted as the preset wants it."""
-        if not self.preset.shift or self.prior is None:
-            return self.learner.average
+        """The generator that is written: the average, its classes shifted and its hints trusted as the preset wants."""
         model: Any = copy.deepcopy(self.learner.average)
-        rarity = class_weights(self.prior, "rebalance", 0.5, 1.0).log()
-        model.head.bias.data += self.preset.shift * rarity.to(model.head.bias)
+        if self.preset.shift and self.prior is not None:
+            rarity = class_weights(self.prior, "rebalance", 0.5, 1.0).log()
+            model.head.bias.data += self.preset.shift * rarity.to(model.head.bias)
+        if self.preset.trust != 1:
+            model.hints.trust(self.preset.trust)
         return model
 
     @property
@@ -80,6 +81,11 @@ def prepared(preset: Preset, items: list[Item], options: TrainOptions) -> Iterat
             precision = "bf16" if bf16_is_fast(device) else "fp32"
         model_options = {**preset.options, **({"bins": len(palette)} if options.palette is not None else {})}
         model = _generator(preset, model_options, palette, options) if started is None else started.model
+        only = preset.only or ""
+        learns = any(name.startswith(only) for name, _ in model.named_parameters())
+        check(learns, "preset", f"have parameters {only}*, which alone would learn", preset.model)
+        tells = any(stage.hints == "told" for stage in preset.stages)
+        check(not tells or hasattr(model, "features"), "preset", "be of the default network to be told", preset.model)
         check_crops(model, preset, options.accumulate)
         settings = {
             **asdict(preset),
@@ -91,7 +97,7 @@ def prepared(preset: Preset, items: list[Item], options: TrainOptions) -> Iterat
             "accumulate": options.accumulate,
             "processes": group.size,
         }
-        del settings["saturation"], settings["shift"]  # which no step depends on
+        del settings["saturation"], settings["shift"], settings["trust"]  # which no step depends on
         folder = (RunFolder if group.first else SilentFolder)(Path(options.out), group, options.keep)
         checkpoint = folder.begin(settings, options.resume, lambda before, done: check_steps(preset, before, done))
         class_prior = None
@@ -155,8 +161,8 @@ def _going_on(preset: Preset, loaded: Generator, start: str | os.PathLike[str]) 
 def _generator(preset: Preset, model_options: dict[str, object], palette: Palette, options: TrainOptions) -> nn.Module:
     """The network as it begins, on the CPU. ValueError where the encoder does not fit it."""
     torch.manual_seed(options.seed)
-    model = models.build(preset.model, **model_options)
-    if isinstance(model, models.ECCV16):
+    model: Any = models.build(preset.model, **model_options)
+    if hasattr(model, "set_palette"):
         model.set_palette(palette)
     encoder = options.encoder
     if encoder is None:
@@ -168,7 +174,7 @@ def _generator(preset: Preset, model_options: dict[str, object], palette: Palett
     if str(encoder) == "resnet18":
         check(isinstance(model, models.ResNetUNet), "encoder", "be a file: resnet18 is that of resnet-unet", encoder)
         encoder = download.fetch("resnet18")
-    model.load_imagenet(weights.state_dict(encoder))  # type: ignore[operator]
+    model.load_imagenet(weights.state_dict(encoder))
     return model
 
 

@@ -94,6 +94,15 @@ class FeatureMatching:
 
 
 @dataclass(frozen=True)
+class Stay:
+    """How far a classifier's logits are from what they were without hints, where `told.Told.stay` asks for that: the
+    Kullback-Leibler divergence, both softened by the preset's temperature, as colours are made of them."""
+
+    weight: float = 1.0
+    name: str = "stay"
+
+
+@dataclass(frozen=True)
 class Own:
     """A function of your own, by its import path, so that a run's settings tell all of it.
 
@@ -112,7 +121,7 @@ class Own:
             object.__setattr__(self, "name", self.function.rpartition(":")[2])
 
 
-Term = CrossEntropy | L1 | Gan | FeatureMatching | Own
+Term = CrossEntropy | L1 | Gan | FeatureMatching | Stay | Own
 
 
 @dataclass(frozen=True)
@@ -120,8 +129,9 @@ class Stage:
     """A part of training, up to the share `until` of all steps.
 
     hints: true colours go into the network too, as simulated user hints: "patches" of `hints.random_hints`, "strokes"
-    of `hints.random_strokes`, or these and "objects" in colours of elsewhere, of `hints.random_objects`. old: share of
-    the pictures that the network sees as old film would show them. trunk: of `siggraph17`, the answer whose losses its
+    of `hints.random_strokes`, these and "objects" in colours of elsewhere, of `hints.random_objects`, or "told": every
+    kind, in every picture, of `told.random_told`. old: share of the pictures that the network sees as old film would
+    show them. trunk: of `siggraph17`, the answer whose losses its
     shared layers learn from; None: both.
     """
 
@@ -130,7 +140,7 @@ class Stage:
     view: View
     losses: tuple[Term, ...]
     optimiser: Optimiser
-    hints: Literal["patches", "strokes", "objects"] | None = None
+    hints: Literal["patches", "strokes", "objects", "told"] | None = None
     old: float = 0.0
     trunk: Literal["classes", "colours"] | None = None
 
@@ -146,6 +156,7 @@ class Preset:
         model, options: as `models.build` takes them, or `START`: network, temperature, saturation and size are those of
             the weights that the run starts from, and it hears hints if these do.
         encoder: what the encoder's parameter names begin with.
+        only: what the names of all parameters that learn begin with; the rest keep weights and statistics. None: all.
         freeze: so many first blocks of the encoder keep their weights. keep_statistics: all of the encoder keeps its
             BatchNorm statistics, which saves time. keep_filters: and its depthwise filters, whose gradients are dear.
         target: true ab at the network's output size, by the mean over "area" or by the "point" at the upper left.
@@ -156,6 +167,8 @@ class Preset:
         palette: of a classifier, unless another is given: the 313-point "grid", or the "square" of 529 points.
         shift: times the logarithm of the class weights (lambda 0.5), it goes onto the classes' bias in the weights that
             are written: below 0 takes some of the weight back that the loss gave rare colours, without training anew.
+        trust: times as much hints are trusted in the weights that are written: told colours are to be seen, where the
+            loss only asks for them to be likelier.
         temperature: of the annealed mean. saturation: factor on ab. size: short side in pixels. With these the weights
             want to colour.
     """
@@ -165,6 +178,7 @@ class Preset:
     stages: tuple[Stage, ...]
     options: Mapping[str, object] = field(default_factory=dict)
     encoder: str = ""
+    only: str | None = None
     freeze: int = 0
     keep_statistics: bool = False
     keep_filters: bool = False
@@ -177,6 +191,7 @@ class Preset:
     temperature: float = 0.38
     saturation: float = 1.0
     shift: float = 0.0
+    trust: float = 1.0
     size: int = 256
 
     def stage(self, step: int) -> Stage:
@@ -214,6 +229,14 @@ _DEFAULT_OPTIMISER = Optimiser(
 )
 # Adam as pix2pix and its descendants set it.
 _GAN_ADAM = Optimiser(2e-4, betas=(0.5, 0.999))
+
+
+def _hints_stage(until: float, stay: float) -> Stage:
+    """Of learning hints alone: first where they must not reach, then how far they may."""
+    optimiser = replace(_DEFAULT_OPTIMISER, encoder_learning_rate=None, warmup=100)
+    losses = CrossEntropy(alpha=0.55), Stay(stay)
+    return Stage(until, 16, View(192, 0.6, 1.0), losses, optimiser, "told", 0.25)
+
 
 PRESETS: dict[str, Preset] = {
     # Small crops until the network knows what things look like, then larger ones.
@@ -253,6 +276,16 @@ PRESETS: dict[str, Preset] = {
         keep_statistics=True,
         keep_filters=True,
         ema=0.999,
+    ),
+    # For a network that follows hints: it learns to follow them better, and colours what nobody hints at bit for bit as
+    # before. Everything in front of the hints is computed and never differentiated, so steps are short.
+    "hints": Preset(
+        model=START,
+        steps=3_600,
+        stages=(_hints_stage(0.25, 1.0), _hints_stage(7 / 12, 0.3), _hints_stage(1.0, 0.1)),
+        only="hints.",
+        ema=0.998,
+        trust=3.0,
     ),
     # Zhang, Isola and Efros 2016, by the released code: ten neighbours, true colours by point, gray pictures left out,
     # weight decay added to the gradient, the sum over pixels divided by pictures. 176 px out of 256.

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fastcolor import models, ops
+from fastcolor.models.default import Match, _cells
 from fastcolor.models.efficientnet import EfficientNetLite0, SameConv2d
 
 
@@ -90,9 +91,9 @@ def talkative() -> torch.nn.Module:
     """A network whose hints are heard though it was never trained."""
     torch.manual_seed(0)
     model = models.build("default").eval()
-    for last in (model.hints.to_16[-1], model.hints.to_4[-1]):
-        torch.nn.init.normal_(last.weight, 0, 0.1)
-        torch.nn.init.normal_(last.bias, 0, 0.1)
+    last = model.hints.say[-1]
+    torch.nn.init.normal_(last.weight, 0, 0.1)
+    torch.nn.init.normal_(last.bias, 0, 0.1)
     return model
 
 
@@ -124,26 +125,70 @@ def test_a_changed_hint_is_where_its_work_begins() -> None:
         if isinstance(module, torch.nn.Conv2d):
             module.register_forward_hook(lambda *_, name=name: ran.append(name))
     model.colours(encoded, hinted((40.0, -20.0), (slice(8, 12), slice(20, 24))))
-    assert ran[0] == "hints.match" and ran[-1] == "head" and not any("skip" in name for name in ran)
+    assert set(ran[:-1]) == {"hints.things.look", "hints.edges.look", "hints.say.0", "hints.say.2"}
+    assert ran[-1] == "mix_4.0"
+
+
+def matched(looks: Tensor, places: dict[tuple[int, int, int, int], tuple[float, float]], part: int) -> Tensor:
+    """What cells of these looks find, told ab in units of the network's at places (top, bottom, left, right) of the
+    picture. part: cells of the looks a side of 16 pixels."""
+    height, width = (16 // part * side for side in looks.shape[2:])
+    ab, mask = torch.zeros(1, 2, height, width), torch.zeros(1, 1, height, width)
+    for (top, bottom, left, right), colour in places.items():
+        ab[0, :, top:bottom, left:right] = 50 * torch.tensor(colour)[:, None, None]
+        mask[0, 0, top:bottom, left:right] = 1
+    here_4, here_16 = _cells(ab, mask)
+    match = Match(1, part, 64).eval()
+    looks = F.normalize(looks, dim=1).permute(0, 2, 3, 1)
+    return match._found(looks, (here_4 if part == 4 else here_16)[:, 2:], here_16).permute(0, 3, 1, 2)
 
 
 @torch.no_grad()
 def test_what_looks_alike_asks_the_hint_that_lies_nearer() -> None:
-    hints = models.build("default").eval().hints
     looks = torch.zeros(1, 32, 4, 4)
     looks[:, 0, :, :2] = 1  # left and right halves look different
     looks[:, 1, :, 2:] = 1
-    here = torch.zeros(1, 3, 4, 4)
-    here[0, :, 0, 0] = torch.tensor([1.0, 0.5, 1.0])
-    found = hints._found(here, looks)
+    upper = {(0, 16, 0, 16): (1.0, 0.5)}
+    found = matched(looks, upper, 1)
     assert float(found[0, 2, :, :2].min()) > 0.8 and float(found[0, 2, :, 2:].max()) < 0.1
     assert torch.allclose(found[0, 0], found[0, 2], atol=1e-5) and torch.allclose(
         found[0, 1], found[0, 2] / 2, atol=1e-5
     )
-    here[0, :, 3, 1] = torch.tensor([-1.0, 0.0, 1.0])
-    found = hints._found(here, looks)
+    found = matched(looks, {**upper, (48, 64, 16, 32): (-1.0, 0.0)}, 1)
     assert float(found[0, 0, 0, 0]) > 0 > float(found[0, 0, 3, 0])
-    assert not bool(hints._found(torch.zeros_like(here), looks).any())
+    assert not bool(matched(looks, {}, 1).any())
+
+
+@torch.no_grad()
+def test_where_things_meet_inside_a_cell_each_follows_what_was_told_of_its_own() -> None:
+    looks = torch.zeros(1, 32, 16, 16)
+    looks[:, 0, :, :6], looks[:, 1, :, 6:] = 1, 1  # an edge inside the second column of cells of 16 x 16 pixels
+    found = matched(looks, {(20, 24, 16, 20): (1.0, 0.5)}, 4)  # left of it, in that column
+    assert float(found[0, 2, :, :6].min()) > 0.8 and float(found[0, 2, :, 6:].max()) < 0.1
+    assert torch.allclose(found[0, 1], found[0, 2] / 2, atol=1e-5)
+    both = matched(looks, {(20, 24, 16, 20): (1.0, 0.5), (20, 24, 60, 64): (-1.0, 0.5)}, 4)
+    assert float(both[0, 0, :, :6].min()) > 0.8 and float(both[0, 0, :, 6:].max()) < -0.8
+
+
+@torch.no_grad()
+def test_of_more_told_places_than_are_asked_those_count_that_lie_all_over() -> None:
+    halves = {(0, 128, 0, 256): (0.8, 0.4), (128, 256, 0, 256): (-0.8, 0.4)}
+    found = matched(torch.ones(1, 32, 64, 64), halves, 4)
+    assert float(found[0, 0, :16].min()) > 0.1 and float(found[0, 0, -16:].max()) < -0.1
+    assert torch.allclose(found[0, 1] / found[0, 2], torch.tensor(0.4), atol=1e-4)
+
+
+@torch.no_grad()
+def test_a_trusted_colour_is_what_the_classes_say() -> None:
+    model = models.build("default").eval()
+    model.hints.say[-1].bias[0] = 3.0  # what is told of a cell itself, and nothing else
+    lightness = torch.rand(1, 1, 64, 64) * 100
+    logits = model(lightness, hinted((40.0, -20.0), (slice(24, 32), slice(24, 32))))
+    ab, plain = (ops.annealed_mean(one, temperature=0.4) for one in (logits, model(lightness)))
+    assert float((ab[0, :, 6:8, 6:8].mean((1, 2)) - torch.tensor([40.0, -20.0])).norm()) < 8
+    away = (ab - plain).norm(dim=1)[0]
+    away[6:8, 6:8] = 0
+    assert float(away.max()) < 1e-3
 
 
 def test_hints_learn() -> None:

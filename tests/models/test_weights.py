@@ -6,12 +6,13 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from fastcolor import Colorizer, Palette, models
+from fastcolor import Colorizer, Hint, Palette, models
 from fastcolor.models import weights
 from fastcolor.training.watches import silent_layers
 
@@ -32,6 +33,27 @@ def test_round_trip(tmp_path: Path) -> None:
         if not key.endswith("num_batches_tracked"):
             assert torch.allclose(value, model.state_dict()[key].half().float())
     assert [p.name for p in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+@torch.no_grad()
+def test_files_of_hints_that_were_followed_otherwise_colour_as_ever_and_say_so(tmp_path: Path) -> None:
+    write(tmp_path / "a.safetensors")
+    with safe_open(tmp_path / "a.safetensors", "pt") as file:
+        state = {key: file.get_tensor(key) for key in file.keys()}
+        plain = {key: value for key, value in state.items() if not key.startswith("hints.")}
+        former = {**plain, "hints.to_16.0.weight": torch.zeros(64, 6, 1, 1), "hints.none": torch.tensor(4.0)}
+        for name, tensors in (("former", former), ("none", plain)):
+            save_file(tensors, tmp_path / f"{name}.safetensors", metadata=file.metadata())
+    lightness = torch.rand(1, 1, 64, 64) * 100
+    old, new = (weights.load(tmp_path / f"{name}.safetensors").model(lightness) for name in ("former", "a"))
+    assert torch.equal(old, new)
+    gray = np.full((64, 64), 90, np.uint8)
+    colorizer = Colorizer(tmp_path / "former.safetensors", device="cpu", engine="torch")
+    assert colorizer(gray).size == (64, 64)
+    with pytest.raises(ValueError, match="hints: these weights are of a version that followed them otherwise"):
+        colorizer(gray, hints=[Hint(0.5, 0.5, "#8c1f28")])
+    with pytest.raises(ValueError, match=r"none.safetensors does not fit .*missing \(hints"):
+        weights.load(tmp_path / "none.safetensors")
 
 
 def test_a_variance_beyond_float16_stays_what_it_is(tmp_path: Path) -> None:

@@ -40,20 +40,12 @@ def obedient(tmp_path_factory: pytest.TempPathFactory) -> Path:
             parameter.zero_()
         middle = int(palette.points.norm(dim=1).argmin())
         model.head.bias[middle] = 5.0
-        # Channels 0 and 1 of the features carry a and b, both signs; the head turns them into the nearest bin's logit.
-        hidden, out = model.hints.to_4[0], model.hints.to_4[2]
-        for i, (plane, sign) in enumerate([(0, 1), (0, -1), (1, 1), (1, -1), (2, 1)]):
-            hidden.weight[i, plane, 1, 1] = sign
-            out.weight[i, i, 0, 0] = 1.0
-            model.mix_4[0].weight[i, i, 1, 1] = 1.0
-        model.mix_4[1].weight.fill_(1.0)
+        model.hints.say[-1].bias[0] = 1.0  # what is told of a cell is trusted, and goes to the nearest bin's logit
+        a, b = palette.points.T / 50
+        model.hints.classes.weight[:, :, 0, 0] = torch.stack([400 * a, 400 * b, -200 * (a**2 + b**2)], 1)
         for parameter in model.encoder.modules():
             if isinstance(parameter, torch.nn.BatchNorm2d):
                 parameter.weight.fill_(1.0)
-        a, b = palette.points.T / 50
-        for i, column in enumerate((a, -a, b, -b)):
-            model.head.weight[:, i, 0, 0] = 400 * column
-        model.head.weight[:, 4, 0, 0] = -200 * (a**2 + b**2)
     path = tmp_path_factory.mktemp("weights") / "obedient.safetensors"
     weights.save(path, model, name="default", options={}, palette=palette, temperature=0.1, size=128)
     return path
