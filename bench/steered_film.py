@@ -87,7 +87,7 @@ def say(folder: Path, project: Path) -> None:
     first.save(folder / "astronaut.png")
     shots[0]["hints"] = [
         {"x": 0.34, "y": 0.85, "color": "#d0662c", "radius": 0.08},
-        {"x": 0.13, "y": 0.35, "color": "#a83a3c", "radius": 0.05},
+        {"x": 0.1, "y": 0.75, "color": "#8c2f3c", "radius": 0.02},
     ]
     project.write_text(json.dumps(content, indent=1))
 
