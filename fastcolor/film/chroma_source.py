@@ -83,6 +83,7 @@ class ChromaSource:
         self.notes: list[str] = []
         before = {(start, end): mark for start, end, mark in shots_of(path)} if self.ours and shots else {}
         self.changed = [shot for shot in shots if before and before.get((shot.start, shot.end)) != shot.mark]
+        self.unchanged = [shot for shot in shots if before and shot not in self.changed]
         if self.changed:
             self.notes.append(
                 f"{len(self.changed)} of {len(shots)} shots are painted anew, the others are as in {path}"

@@ -2,16 +2,16 @@
 
 Before there is work, each hint and key frame is followed from its frame to both sides, until a cut: for every place of
 a frame is known where in the key frame it lies, and how sure that is. Motion is that of blocks from frame to frame,
-set right against the key frame itself each time, so that it does not drift.
+set right against the key frame itself each time, so that it does not drift. What is said of a shot stays in it.
 """
 
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any
 
 import numpy as np
@@ -71,8 +71,9 @@ class Told:
     """What is told of one film.
 
     Args:
-        colorizer: its network. size: (h, w) of what that sees, as the film is stored. carry: where key frames are to be
-            found again; None: nowhere.
+        colorizer: its network. size: (h, w) of what that sees, as the film is stored. given: shots of the project whose
+            colours come from elsewhere: what is said of them is followed once the network has to paint a frame of them
+            after all. carry: where key frames are to be found again; None: nowhere.
 
     Raises:
         ValueError: a hint or key frame outside the film, a key frame of another frame or in gray, or a network that
@@ -90,22 +91,21 @@ class Told:
         references: Sequence[Any] = (),
         tone: bool = False,
         project: Sequence[Shot] = (),
+        given: Sequence[Shot] = (),
         carry: Cut | None = None,
     ) -> None:
         self.film, self.colorizer, self.size, self.tone = film, colorizer, size, tone
         self.references: list[Reference] = [colorizer.reference(one) for one in references]
         self._shots, self._carries = project, carry is not None
-        self._shot_references = [[colorizer.reference(one) for one in shot.references] for shot in project]
-        hints = [*hints, *(one for shot in project for one in shot.hints)]
-        key_frames = [*key_frames, *(one for shot in project for one in shot.key_frames)]
+        self._shot_references: dict[int, list[Reference]] = {}
         self._by_time: dict[Fraction, list[_Followed]] = {}
         self._shares: list[float] = []
-        if hints or key_frames:
+        if any((hints, key_frames, *(shot.hints or shot.key_frames for shot in project))):
             colorizer.check_hints()
-        anchors = [self._of_hints(at, told) for at, told in _together(hints)]
-        anchors += [self._of_picture(one) for one in key_frames]
-        for anchor in anchors:
-            self._follow(anchor)
+        anchors = self._told(hints, key_frames)
+        for number, shot in enumerate(project):
+            if self._carries or shot not in given:
+                anchors += self._of_shot(number)
         self._again: list[Again] = []
         self._others = 0  # shots without a key frame
         if carry is not None:
@@ -123,8 +123,10 @@ class Told:
         """
         turns, done = self.film.turns, []
         for now, at in zip(lightness.rot90(turns, (2, 3)).split(1), times, strict=True):
+            number = self._shot_at(at)
+            if number is not None and number not in self._shot_references:
+                self._of_shot(number)
             soft, exact = self._given(at)
-            number = shot_at(self._shots, at - self.film.origin)
             references, saturation, warmth = [*self.references, *self._found_again(at)], 1.0, temperature
             if number is not None:
                 shot = self._shots[number]
@@ -159,6 +161,24 @@ class Told:
 
     # ---- before there is work ----
 
+    def _told(self, hints: Sequence[Hint], key_frames: Sequence[KeyFrame], shot: int | None = None) -> list[Anchor]:
+        """Hints and key frames, followed: in a shot of the project, or wherever they lead."""
+        anchors = [self._of_hints(at, told) for at, told in _together(hints)]
+        anchors += [self._of_picture(one) for one in key_frames]
+        for anchor in anchors:
+            self._follow(anchor, shot)
+        return anchors
+
+    def _of_shot(self, number: int) -> list[Anchor]:
+        """Get ready what is said of a shot of the project; its hints and key frames."""
+        shot = self._shots[number]
+        self._shot_references[number] = [self.colorizer.reference(one) for one in shot.references]
+        return self._told(shot.hints, shot.key_frames, number)
+
+    def _shot_at(self, at: Fraction) -> int | None:
+        """The number of the project's shot at a time of the film's clock."""
+        return shot_at(self._shots, at - self.film.origin)
+
     def _of_hints(self, seconds: float, hints: list[Hint]) -> Anchor:
         at, _ = shown_at(self.film, seconds, "hints: time")
         turns = self.film.turns
@@ -184,16 +204,20 @@ class Told:
         small = frame.reformat(self.size[1], self.size[0], "gray")
         return torch.from_numpy(plane_view(small, 0, np.uint8).copy())[None]
 
-    def _follow(self, anchor: Anchor) -> None:
-        """Follow an anchor to both sides."""
+    def _follow(self, anchor: Anchor, shot: int | None) -> None:
+        """Follow an anchor to both sides. shot: of the project, which it does not leave."""
         step = 1 / self.film.rate
         begin = max(self.film.origin, anchor.at - REACH * step)
         before = [(at, self._luma(frame)) for at, frame in _until(self.film, begin, anchor.at)]
         if not before:
             return
-        self._walk(anchor, reversed(before))
+
+        def within(frames: Iterable[tuple[Fraction, Tensor]]) -> Iterator[tuple[Fraction, Tensor]]:
+            return takewhile(lambda one: shot is None or one[0] == anchor.at or self._shot_at(one[0]) == shot, frames)
+
+        self._walk(anchor, within(reversed(before)))
         ahead = ((at, self._luma(frame)) for at, frame in stamped(self.film, anchor.at) if at >= anchor.at)
-        self._walk(anchor, islice(ahead, REACH), skip=1)
+        self._walk(anchor, within(islice(ahead, REACH)), skip=1)
 
     def _walk(self, anchor: Anchor, frames: Iterable[tuple[Fraction, Tensor]], *, skip: int = 0) -> None:
         """Note for frame after frame where its places lie in the anchor, whose frame is the first."""

@@ -140,6 +140,7 @@ def _painted(options: VideoOptions) -> VideoReport:
             references=options.references,
             tone=options.reference_tone == "on",
             project=shots,
+            given=source.unchanged if source is not None else (),
             carry=cut if options.carry else None,
         )
     parts = Parts(dst, made_from, resume=options.resume, overwrite=options.overwrite)

@@ -10,17 +10,20 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import torch
 from film_clips import frames_of, plane, same_luma
 from PIL import Image
 
 import fastcolor
 from fastcolor import Hint
 from fastcolor.commands.shots import run_shots
+from fastcolor.film.probe import probe
 from fastcolor.film.shot_list import Found, contact_sheet
+from fastcolor.film.told import Told
 from fastcolor.film.video import _made_from
 from fastcolor.options.film import VideoOptions
 from fastcolor.options.key_frames import KeyFrame, key_frames_of
-from fastcolor.options.project import read_project
+from fastcolor.options.project import Shot, read_project
 from fastcolor.options.shots import ShotsOptions
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -120,6 +123,18 @@ def test_a_hint_holds_still_on_what_moves(films: tuple[Path, Path], auto: np.nda
     asked = VideoOptions(src, tmp_path / "c.mkv", hints=[hint], key_frames=((0.0, picture(films, 0)),))
     job = _made_from(src, asked, "ffv1")
     assert json.loads(json.dumps(job)) == job and "'color': '#d02040'" in str(job)
+
+
+def test_what_is_said_of_a_shot_stays_in_it_and_is_followed_where_it_is_needed(films: tuple[Path, Path]) -> None:
+    def of(start: float) -> Shot:  # two halves of one take: no cut ends what is said of one
+        return Shot(start, start + 0.5, hints=(Hint(0.7, 0.6, "#d02040", radius=0.12, time=start + 0.2),))
+
+    halves, size = [of(0.0), of(0.5)], (64, 96)
+    film, colorizer = probe(films[1]), fastcolor.Colorizer(device="cpu", engine="torch")
+    told = Told(film, colorizer, size, project=halves, given=halves[1:])
+    assert sorted(told._by_time) == [Fraction(number, 10) for number in range(5)]
+    told.ab(torch.full((1, 1, *size), 50.0), [Fraction(6, 10)], None)  # which was not given after all
+    assert sorted(told._by_time) == [Fraction(number, 10) for number in range(10)]
 
 
 def test_a_resumed_run_sees_that_pictures_changed_places(tmp_path: Path) -> None:

@@ -59,7 +59,9 @@ def test_an_export_paints_only_the_shots_that_changed(tmp_path: Path, monkeypatc
         seen.extend(times)
         return ab(told, lightness, times, temperature)  # type: ignore[arg-type]
 
+    follow, followed = Told._follow, []
     monkeypatch.setattr(Told, "ab", noting)
+    monkeypatch.setattr(Told, "_follow", lambda told, *of: [followed.append(of), follow(told, *of)][1])
 
     def exported(look: Look) -> tuple[np.ndarray, list[str]]:
         seen.clear()
@@ -72,12 +74,14 @@ def test_an_export_paints_only_the_shots_that_changed(tmp_path: Path, monkeypatc
     found = filmer.shots(str(src), str(tmp_path))
     usual = {"saturation": 1.0, "temperature": None, "hints": [], "key_frames": {}}
     shots = [{"start": one["start"], "end": one["end"], **usual} for one in found]
+    shots[0]["hints"] = [{"x": 0.5, "y": 0.5, "color": "#c01010", "radius": 0.2, "time": 0.1}]
     look = Look(shots=shots)
     first, _ = exported(look)
-    assert len(first) == 24 and min(seen) < 0.5 <= max(seen)
+    assert len(first) == 24 and min(seen) < 0.5 <= max(seen) and len(followed) == 1
     look = replace(look, shots=[shots[0], {**shots[1], "saturation": 0.0}])
     second, notes = exported(look)
     assert 0 < len(seen) <= 12 and min(seen) >= 0.5  # of the second shot alone
+    assert len(followed) == 1  # no hint of the other is followed again
     assert apart(second[:12], first[:12]) < 1 < apart(first[12:], 128) and apart(second[12:], 128) < 0.5
     assert "1 of 2 shots are painted anew, the others are as in the last export" in notes
     assert not any(str(tmp_path) in note for note in notes)
