@@ -26,7 +26,7 @@ from .store import MissingError, TooLargeError, TooManyError, sayable
 from .studio import Studio
 
 STATIC = Path(__file__).parent / "static"
-UPLOADS = re.compile(r"/api/items(/[0-9a-f]+/(guide|key-frames|project))?")
+UPLOADS = re.compile(r"/api/items(/[0-9a-f]+/(guide|key-frames|references|project))?")
 _STATUS = (  # the first that fits
     (FullError, 429),
     (TooLargeError, 413),
@@ -50,6 +50,7 @@ class ShotBody(BaseModel):
     temperature: float | None = None
     hints: Annotated[list[dict[str, Any]], Field(max_length=500)] = []
     key_frames: Annotated[dict[str, str], Field(max_length=100)] = {}
+    references: Annotated[list[str], Field(max_length=20)] = []
 
 
 class LookBody(BaseModel):
@@ -175,9 +176,18 @@ def application(studio: Studio) -> FastAPI:
         size = int(length) if length else None
         return {"picture": await studio.key_frame(item, name, time, request.stream(), size)}
 
+    @app.post("/api/items/{key}/references", status_code=201)
+    async def reference(
+        request: Request, key: str, name: Annotated[str, Query(max_length=1000)], time: float | None = None
+    ) -> dict[str, str]:
+        """Take a coloured picture, the body, for a shot's `references`; for `key_frames` if it shows that time's."""
+        item, length = studio.store[key], request.headers.get("content-length")
+        size = int(length) if length else None
+        return {"picture": await studio.reference(item, name, request.stream(), size, time)}
+
     @app.get("/api/items/{key}/project")
     async def project(key: str) -> FileResponse:
-        """What was said of an item, as the file that the commands take; with key frames an archive."""
+        """What was said of an item, as the file that the commands take; with pictures an archive."""
         name, path = await asyncio.to_thread(save_project, studio.store[key])
         return FileResponse(path, filename=name, headers=_FRESH)
 

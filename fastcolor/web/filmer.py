@@ -24,6 +24,8 @@ from ..models import named
 from ..options.film import VideoOptions
 from ..options.look import Look as LookOptions
 from ..options.project import VERSION
+from ..pictures.colored import in_color
+from ..pictures.opening import opened
 from ..pictures.version import key_colours
 from .look import Look, chosen_by
 
@@ -88,6 +90,11 @@ class Filmer:
         film = probe(Path(path))
         _, frame = shown_at(film, seconds, "time")
         key_colours(picture, upright_gray(frame, film.turns), f"{seconds:g} s")
+
+    def reference(self, picture: str) -> None:
+        """See whether a picture has colours to give. ValueError: it has none."""
+        if not in_color(opened(picture)):
+            raise ValueError(f"references: must be in colour, got the gray {picture}")
 
     def preview(self, path: str, folder: str, look: Look, shot: int | None, tell: Tell) -> dict[str, Any]:
         """Write preview.mp4, gray and colour side by side, and stills of it.
@@ -179,7 +186,7 @@ def _by_shots(look: Look, film: Film) -> Look | None:
 
 def _project(look: Look, folder: Path, *, always: bool = False) -> Path | None:
     """The project file of what is said of shots; None where nothing is, unless it is wanted always."""
-    usual = {"hints": [], "key_frames": {}, "saturation": 1.0, "temperature": None}
+    usual = {"hints": [], "references": [], "key_frames": {}, "saturation": 1.0, "temperature": None}
     if not always and all(shot.get(name, value) == value for shot in look.shots for name, value in usual.items()):
         return None
     content = json.dumps({"version": VERSION, "shots": look.shots})

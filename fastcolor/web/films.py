@@ -62,6 +62,10 @@ class Films:
         """See whether a coloured picture shows a film's frame. ValueError: it does not, or is gray."""
         await self._previews.submit("key_frame", str(item.source), seconds, str(picture), urgent=True).done
 
+    async def check_reference(self, picture: Path) -> None:
+        """See whether a picture has colours to give. ValueError: it has none, or is no picture."""
+        await self._previews.submit("reference", str(picture), urgent=True).done
+
     async def preview(self, item: Item, look: Look, shot: int | None = None) -> None:
         """Paint ten seconds from the middle of a film, or of one of its shots.
 

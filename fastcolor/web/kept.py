@@ -1,7 +1,8 @@
 """A work folder that stays: uploads, and what was said of each picture and film, for the next server.
 
 Each item has a folder in it, and in that `item.json` beside the files that cannot be made anew. No more is read from
-there than a server wrote: names of files are compared with what they look like, and never taken as paths.
+there than a server wrote: names of files are compared with what they look like, and never taken as paths; links, which
+it does not make, are followed nowhere.
 """
 
 from __future__ import annotations
@@ -27,11 +28,10 @@ _ITEM, _EXPORT = re.compile("[0-9a-f]{16}"), re.compile("export-[0-9a-f]{16}")
 # Of an item's folder: what it was made from and told, films that are half painted, the colours of those that were
 # exported, and shots' pictures.
 _STAYS = re.compile(
-    r"item\.json|source\.\w+|(guide|key)-[0-9a-f]{8}\.\w+|film-[0-9a-f]{16}|colours-[0-9a-f]{16}\.mkv|shot-\d+\.jpg"
+    r"item\.json|source\.\w+|(guide|key|reference)-[0-9a-f]{8}\.\w+|film-[0-9a-f]{16}|colours-[0-9a-f]{16}\.mkv|shot-\d+\.jpg"
 )
-_SENT = re.compile(
-    r"[a-z]+-[0-9a-f]{8}\.\w+"
-)  # coloured pictures that came along: they stay while the record names them
+# Coloured pictures that came along: they stay while the record names them.
+_SENT = re.compile(r"[a-z]+-[0-9a-f]{8}\.\w+")
 
 
 @dataclass(frozen=True)
@@ -143,6 +143,8 @@ def records(folder: Path, notes: list[str]) -> Iterator[Record]:
 
 
 def _read(path: Path) -> Record:
+    if path.is_symlink() or any(one.is_symlink() for one in path.iterdir()):
+        raise ValueError("it is or holds a link, which is not followed")
     told: dict[str, Any] = json.loads((path / "item.json").read_text(encoding="utf-8"))
     json.dumps(told, ensure_ascii=False, allow_nan=False).encode()  # what no page could be told is no record
     if told.pop("version") != VERSION:

@@ -8,14 +8,15 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ..options.base import check_value, rules
+from ..options.base import check_value, rules, shown
 from ..options.hints import Hint, hints_of
 from ..options.look import Look as LookOptions
 from ..options.look import check_look
 from ..options.project import shots_of
+from ..options.references import reference_of
 from ..options.steering import hints_from
 
-_KEY_FRAME = re.compile(r"key-[0-9a-f]{8}\.[a-z]{3,4}")
+_SENT = re.compile(r"(key|reference)-[0-9a-f]{8}\.[a-z]{3,4}")
 Guide = Literal["", "version", "similar"]
 
 
@@ -26,9 +27,9 @@ def chosen_by(look: Look, options: LookOptions) -> LookOptions:
     return replace(options, **network, **chosen)
 
 
-def key_frame_name(suffix: str) -> str:
-    """A new name for a key frame's picture in an item's folder. suffix: with its dot, in lower case."""
-    return f"key-{secrets.token_hex(4)}{suffix}"
+def sent_name(kind: Literal["key", "reference"], suffix: str) -> str:
+    """A new name for a shot's key frame or reference in an item's folder. suffix: with its dot, in lower case."""
+    return f"{kind}-{secrets.token_hex(4)}{suffix}"
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,8 @@ class Look:
     Attributes:
         temperature, saturation, detail: as the options of that name. hints: as a hint file lists them. guide: what the
             coloured picture that came along is: a "version" of this one, or one of "similar" things.
-        guide_file: where it lies, which no page learns or says. shots: of a film, as a project lists them, without
-            references; pictures of key frames are named as `key_frame_name` makes them, and lie in the item's folder.
+        guide_file: where it lies, which no page learns or says. shots: of a film, as a project lists them;
+            pictures of key frames and references are named as `sent_name` makes them, and lie in the item's folder.
         weights: the network's name; "": the server's own.
     """
 
@@ -66,21 +67,22 @@ class Look:
         """Compare the numbers with the options' rules, and see what the hints are.
 
         Args:
-            folder: of the item, in which the pictures of key frames lie.
+            folder: of the item, in which the pictures of key frames and references lie.
 
         Raises:
-            ValueError: one is out of range, or a key frame's picture is none that was sent.
+            ValueError: one is out of range, or a key frame or reference is no picture that was sent.
         """
         check_look(self.temperature, self.saturation)
         check_value("detail", self.detail, rules(LookOptions)["size"])
         if self.told_hints() and self.guide == "version":
             raise ValueError("hints: have no place beside the colours of a version; remove one of both")
         for number, shot in enumerate(self.shots, 1):
-            if shot.get("references"):
-                raise ValueError(f"shot {number}: references are not taken here")
-            for name in shot.get("key_frames", {}).values():
-                if not (isinstance(name, str) and _KEY_FRAME.fullmatch(name) and (folder / name).is_file()):
-                    raise ValueError(f"shot {number}: key_frames must name pictures that were sent, got {name!r}")
+            pictures = [("key_frames", name) for name in shot.get("key_frames", {}).values()]
+            pictures += [("references", reference_of(one).picture) for one in shot.get("references", [])]
+            for option, name in pictures:
+                name = str(name) if isinstance(name, Path) else name
+                if not (isinstance(name, str) and _SENT.fullmatch(name) and (folder / name).is_file()):
+                    raise ValueError(f"shot {number}: {option} must name pictures that were sent, got {shown(name)}")
         shots_of(self.shots, folder, "project")
         if self.guide and not self.guide_file:
             raise ValueError("guide: needs a coloured picture, which is to be sent first")

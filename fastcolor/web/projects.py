@@ -1,4 +1,4 @@
-"""What was said of a picture or film, as the files that the commands take: hints, projects and their key frames."""
+"""What was said of a picture or film, as the files that the commands take: hints, projects and their pictures."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ import zipfile
 import zlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..atomic import whole
 from ..options import hints, project
-from ..options.base import seconds
+from ..options.base import seconds, shown
 from ..options.key_frames import PICTURES
+from ..options.references import reference_of
 from ..options.versioned import read_versioned
-from .look import Look, key_frame_name
+from .look import Look, sent_name
 from .store import SPARE, Item
 
 MOST_PROJECT = 1 << 30  # bytes of an archive, and of what is in it
-MOST_KEY_FRAMES = 500  # of a film
+MOST_SENT = 500  # key frames and references of a film
 _MOST_WORDS, _MOST_ENTRIES = 16 << 20, 1000  # bytes of a project's own file, files in an archive
-_USUAL: dict[str, object] = {"saturation": 1.0, "temperature": None, "hints": [], "key_frames": {}}
+_USUAL: dict[str, object] = {"saturation": 1.0, "temperature": None, "hints": [], "key_frames": {}, "references": []}
 
 
 def save_project(item: Item) -> tuple[str, Path]:
@@ -37,13 +38,19 @@ def save_project(item: Item) -> tuple[str, Path]:
         for shot in item.look.shots:
             named = {}
             for time, name in shot.get("key_frames", {}).items():
-                shown, picture = f"key-frames/{time_name(seconds(time))}", item.folder / name
-                inside = f"{shown}{picture.suffix}"
+                place, picture = f"key-frames/{time_name(seconds(time))}", item.folder / name
+                inside = f"{place}{picture.suffix}"
                 if pictures.setdefault(inside, picture) != picture:  # two within a thousandth of a second
-                    inside = f"{shown}-{picture.stem}{picture.suffix}"
+                    inside = f"{place}-{picture.stem}{picture.suffix}"
                     pictures[inside] = picture
                 named[time] = inside
-            shots.append({**shot, "key_frames": named})
+            references = []
+            for one in shot.get("references", []):
+                name, weight = reference_of(one)
+                inside = f"references/{name}"
+                pictures[inside] = item.folder / name
+                references.append(_weighted(inside, weight))
+            shots.append({**shot, "key_frames": named, "references": references})
         content = {"version": project.VERSION, "film": item.name, "shots": shots}
     words = json.dumps(content, indent=1)
     path = item.folder / f"saved.{'zip' if pictures else 'json'}"
@@ -62,7 +69,7 @@ def read_project(path: Path, item: Item) -> Look:
     """An item's look with what a file says in place of what was said before.
 
     Args:
-        path: of the file, in the item's folder; an archive's pictures of key frames are put beside it.
+        path: of the file, in the item's folder; an archive's pictures are put beside it.
 
     Raises:
         ValueError: it is no project for such an item, too large, or says what the page cannot show.
@@ -74,7 +81,7 @@ def read_project(path: Path, item: Item) -> Look:
             entries = archive.infolist()
             words = [entry for entry in entries if entry.filename.lower().endswith(".json")]
             if len(entries) > _MOST_ENTRIES or len(words) != 1:
-                raise ValueError("project: must be an archive of one .json file and its key frames")
+                raise ValueError("project: must be an archive of one .json file and its pictures")
             if (size := sum(entry.file_size for entry in entries)) > MOST_PROJECT or words[0].file_size > _MOST_WORDS:
                 raise ValueError(f"project: must unpack to {MOST_PROJECT:,} bytes at most, got {size:,}")
             if size > (room := max(0, shutil.disk_usage(item.folder).free - SPARE)):
@@ -97,24 +104,27 @@ _DAMAGED = (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zli
 
 @dataclass
 class _Pictures:
-    """An archive's pictures of key frames, each brought out once, under a name of our own, however often it is used."""
+    """An archive's pictures, each brought out once as what it is, under a name of our own, however often it is used."""
 
     archive: zipfile.ZipFile
     folder: Path
-    made: dict[str, Path] = field(default_factory=dict)
+    made: dict[tuple[str, str], Path] = field(default_factory=dict)
 
-    def bring(self, name: object, number: int) -> str:
+    def bring(self, kind: Literal["key", "reference"], name: object, number: int) -> str:
         """The name of a picture's file in the folder. number: of the shot that names it."""
-        wanted = posixpath.normpath(name.replace("\\", "/")) if isinstance(name, str) else ""
-        if wanted in self.made:
-            return self.made[wanted].name
+        wanted = posixpath.normpath(str(name).replace("\\", "/")) if isinstance(name, (str, Path)) else ""
+        if (kind, wanted) in self.made:
+            return self.made[kind, wanted].name
         entry = next((one for one in self.archive.infolist() if posixpath.normpath(one.filename) == wanted), None)
         suffix = Path(wanted).suffix.lower()
         if entry is None or suffix not in PICTURES:
-            raise ValueError(f"project: shot {number} has a key frame that is no picture in the archive, {name!r}")
-        path = self.folder / key_frame_name(suffix)
+            what = "key frame" if kind == "key" else kind
+            raise ValueError(
+                f"project: shot {number} has a {what} that is no picture in the archive, {shown(wanted or name)}"
+            )
+        path = self.folder / sent_name(kind, suffix)
         _unpack(self.archive, entry, path)
-        self.made[wanted] = path
+        self.made[kind, wanted] = path
         return path.name
 
 
@@ -131,15 +141,16 @@ def _look_of(path: Path, item: Item, pictures: _Pictures | None) -> Look:
         for number, entry in enumerate(content["shots"], 1):
             if not isinstance(entry, dict) or not isinstance(named := entry.get("key_frames", {}), dict):
                 raise ValueError(f"project: shot {number} must be an object with key_frames by their times")
-            if entry.get("references"):
-                raise ValueError(f"project: shot {number} has references, which fastcolor-video takes, and no page")
-            shot = {**_USUAL, **{name: value for name, value in entry.items() if name != "references"}}
-            shot["key_frames"] = {_time(time): _brought(pictures, name, number) for time, name in named.items()}
+            if not isinstance(references := entry.get("references", []), list):
+                raise ValueError(f"project: shot {number} must have a list of references, got {shown(references)}")
+            shot = {**_USUAL, **entry}
+            shot["key_frames"] = {_time(time): _brought(pictures, "key", name, number) for time, name in named.items()}
+            shot["references"] = [_reference(pictures, one, number) for one in references]
             if len(shot["key_frames"]) < len(named):
                 raise ValueError(f"project: shot {number} must have one key frame at a time, got {', '.join(named)}")
             shots.append(shot)
-        if (count := sum(len(shot["key_frames"]) for shot in shots)) > MOST_KEY_FRAMES:
-            raise ValueError(f"project: must have {MOST_KEY_FRAMES} key frames at most, got {count}")
+        if (count := sum(len(shot["key_frames"]) + len(shot["references"]) for shot in shots)) > MOST_SENT:
+            raise ValueError(f"project: must have {MOST_SENT} key frames and references at most, got {count}")
         look = replace(item.look, shots=shots)
         look.check(item.folder)
     except BaseException:
@@ -149,10 +160,22 @@ def _look_of(path: Path, item: Item, pictures: _Pictures | None) -> Look:
     return look
 
 
-def _brought(pictures: _Pictures | None, name: object, number: int) -> str:
+def _brought(pictures: _Pictures | None, kind: Literal["key", "reference"], name: object, number: int) -> str:
     if pictures is None:
-        raise ValueError(f"project: shot {number} has key frames: send them with it, as the .zip that this page saves")
-    return pictures.bring(name, number)
+        what = "key frames" if kind == "key" else "references"
+        raise ValueError(f"project: shot {number} has {what}: send them with it, as the .zip that this page saves")
+    return pictures.bring(kind, name, number)
+
+
+def _reference(pictures: _Pictures | None, value: object, number: int) -> str:
+    """A reference as the page has it: its picture's name, with its weight where that is not 1."""
+    name, weight = reference_of(value)
+    return _weighted(_brought(pictures, "reference", name, number), weight)
+
+
+def _weighted(name: str, weight: float) -> str:
+    """A reference as projects have it."""
+    return name if weight == 1 else f"{weight:f}".rstrip("0") + f"={name}"
 
 
 def _time(words: str) -> str:

@@ -6,14 +6,15 @@ import asyncio
 import logging
 import secrets
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..constants import MOST_PICTURE, is_film
 from ..formats.endings import PICTURE_SUFFIXES
 from ..models import named
-from ..options.key_frames import PICTURES as KEY_FRAMES
+from ..options.key_frames import PICTURES as SENT
 from ..options.look import Look as LookOptions
 from ..options.serve import ServeOptions
 from ..pictures import targets
@@ -21,10 +22,10 @@ from .events import Events
 from .films import Films
 from .kept import IN_ALBUM, Record
 from .lane import CancelledWorkError, Lane
-from .look import Look, key_frame_name
+from .look import Look, sent_name
 from .outputs import COLOURED, Export, Outputs
 from .process import Process
-from .projects import MOST_KEY_FRAMES, MOST_PROJECT, read_project
+from .projects import MOST_PROJECT, MOST_SENT, read_project
 from .store import MOST_ITEMS, Item, Mark, MissingError, Store, TooLargeError, TooManyError, plain, plainly, sayable
 from .table import review
 
@@ -219,13 +220,25 @@ class Studio:
         if suffix not in PICTURE_SUFFIXES:
             raise ValueError(f"{shown}: must be a picture by its ending")
         path = item.folder / f"guide-{secrets.token_hex(4)}{suffix}"
-        try:
-            await self.store.write(path, shown, parts, size, MOST_PICTURE)
+        async with self._taken(item, path, shown, parts, size, MOST_PICTURE):
             asked = replace(item.look, guide="version", guide_file=str(path), hints=[])
             try:
                 await self.repaint(item, asked)
             except ValueError:  # it shows something else, or is none, which is told the second time
                 await self.repaint(item, replace(asked, guide="similar", hints=item.look.hints))
+
+    @asynccontextmanager
+    async def _taken(
+        self, item: Item, path: Path, shown: str, parts: AsyncIterator[bytes], size: int | None, most: int
+    ) -> AsyncIterator[None]:
+        """Write a file that came along for an item; it goes again if what is then done with it fails.
+
+        Args:
+            shown: what the page calls it. size, most: bytes that are announced, and taken.
+        """
+        try:
+            await self.store.write(path, shown, parts, size, most)
+            yield
         except BaseException as error:
             path.unlink(missing_ok=True)
             if isinstance(error, OSError) and item.id not in self.store.items:
@@ -278,21 +291,35 @@ class Studio:
             ValueError: no picture, a gray one, or one that does not show the film at this second. TooLargeError.
         """
         await self.frame(item, seconds)
-        shown = plain(name)
-        suffix = Path(shown).suffix.lower()
-        if suffix not in KEY_FRAMES:
-            raise ValueError(f"{shown}: must be one of {', '.join(sorted(KEY_FRAMES))}")
-        if len(list(item.folder.glob("key-*"))) >= MOST_KEY_FRAMES:
-            raise TooManyError(f"{shown}: {MOST_KEY_FRAMES} key frames of a film are the most")
-        path = item.folder / key_frame_name(suffix)
-        try:
-            await self.store.write(path, shown, parts, size, MOST_PICTURE)
+        path, shown = _place_of("key", item, name)
+        async with self._taken(item, path, shown, parts, size, MOST_PICTURE):
             await self.films.check_key_frame(item, seconds, path)
-        except BaseException as error:
-            path.unlink(missing_ok=True)
-            if isinstance(error, ValueError) and not isinstance(error, TooLargeError):
-                raise ValueError(plainly(error, item).replace(path.name, shown)) from None
-            raise
+        return path.name
+
+    async def reference(
+        self, item: Item, name: str, parts: AsyncIterator[bytes], size: int | None, seconds: float | None = None
+    ) -> str:
+        """Take a coloured picture whose colours a film's shot is to have for what looks alike.
+
+        Args:
+            seconds: of the frame whose key frame it is if it shows that; None: it is none.
+
+        Returns:
+            The name by which a shot's `references` may have it from now on, or `key_frames`: that begins with "key-".
+
+        Raises:
+            ValueError: no picture, or a gray one. TooLargeError.
+        """
+        _ready(item, "film")
+        path, shown = _place_of("reference", item, name)
+        async with self._taken(item, path, shown, parts, size, MOST_PICTURE):
+            if seconds is not None:
+                try:
+                    await self.films.check_key_frame(item, seconds, path)
+                    return path.rename(path.with_name(sent_name("key", path.suffix))).name
+                except ValueError:  # it shows something else, or is no picture in colour, which is told now
+                    pass
+            await self.films.check_reference(path)
         return path.name
 
     async def open_project(self, item: Item, name: str, parts: AsyncIterator[bytes], size: int | None) -> None:
@@ -302,21 +329,14 @@ class Studio:
             ValueError: it is none for this item. TooLargeError.
         """
         _ready(item, item.kind)
-        shown = plain(name)
         path = item.folder / f"said-{secrets.token_hex(4)}"
-        try:
-            await self.store.write(path, shown, parts, size, MOST_PROJECT)
+        async with self._taken(item, path, plain(name), parts, size, MOST_PROJECT):
             look = await asyncio.to_thread(read_project, path, item)
             if item.kind == "film":
                 await self.preview(item, look, None)
             else:
                 await self.repaint(item, look)
-        except ValueError as error:
-            if isinstance(error, TooLargeError):
-                raise
-            raise ValueError(plainly(error, item).replace(path.name, shown)) from None
-        finally:
-            path.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
 
     async def preview(self, item: Item, look: Look, shot: int | None) -> None:
         """Preview a film with other colours. shot: the one that is shown; None: ten seconds from the middle."""
@@ -397,9 +417,21 @@ class Studio:
         return task
 
 
+def _place_of(kind: Literal["key", "reference"], item: Item, name: str) -> tuple[Path, str]:
+    """Where a picture for a film's shots is put, and what the page calls it. ValueError: it is none by its name."""
+    shown = plain(name)
+    suffix = Path(shown).suffix.lower()
+    if suffix not in SENT:
+        raise ValueError(f"{shown}: must be one of {', '.join(sorted(SENT))}")
+    if sum(len(list(item.folder.glob(f"{one}-*"))) for one in ("key", "reference")) >= MOST_SENT:
+        raise TooManyError(f"{shown}: {MOST_SENT} key frames and references of a film are the most")
+    return item.folder / sent_name(kind, suffix), shown
+
+
 def _shot(start: float, end: float) -> dict[str, Any]:
     """A shot of which nothing is said yet."""
-    return {"start": start, "end": end, "saturation": 1.0, "temperature": None, "hints": [], "key_frames": {}}
+    usual: dict[str, Any] = {"saturation": 1.0, "temperature": None, "hints": [], "key_frames": {}, "references": []}
+    return {"start": start, "end": end, **usual}
 
 
 def _ready(item: Item, kind: str = "picture") -> None:

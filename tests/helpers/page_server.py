@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import signal
 import subprocess
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
+from PIL import Image
 
 
 class Server:
@@ -100,3 +103,11 @@ def exported(client: httpx.Client, *ids: str, format: str | None = None) -> http
         time.sleep(0.02)
     assert state["state"] == "ready", state
     return client.get(f"api/exports/{told.json()['id']}/file")
+
+
+def gray(width: int = 48, height: int = 32, seed: int = 0) -> bytes:
+    """A small picture, as PNG."""
+    data = io.BytesIO()
+    pixels = np.random.default_rng(seed).integers(0, 255, (height // 8, width // 8), dtype=np.uint8)
+    Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC).save(data, "PNG")
+    return data.getvalue()

@@ -2,121 +2,25 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import io
 import json
-import os
-import shutil
 import sqlite3
-import threading
-import time
-from collections.abc import Callable, Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
 import pytest
 from film_clips import frames_of, packets_of, two_shots
-from page_server import Server, serving
+from page_browser import color, download_of, drop, drop_on, painted, seen, slide, until
+from page_server import serving
 from PIL import Image
 from test_study import material
 
-import fastcolor
-from fastcolor.engines.files import kept_path, shipped_path
-from fastcolor.models import weights
 from fastcolor.options.pictures import ColorizeOptions
 from fastcolor.pictures.files import colorize_files
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser (fastcolor[test] has it)")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="Chromium, in which the page is tried, is not installed (apt-get install chromium)"
-)
 DEMO = Path(__file__).parents[2] / "bench" / "demo"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving("serve", "--engine", "torch", temporary=tmp_path_factory.mktemp("browser") / "tmp") as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[playwright.Browser]:
-    with playwright.sync_playwright() as driver:
-        options = ["--no-sandbox"] if os.getuid() == 0 else []
-        found = driver.chromium.launch(executable_path=CHROMIUM, args=options)
-        yield found
-        found.close()
-
-
-@pytest.fixture
-def page(server: Server, browser: playwright.Browser) -> Iterator[playwright.Page]:
-    """A fresh page on the server; whatever it complains of or asks of other hosts fails the test."""
-    context = browser.new_context(viewport={"width": 1280, "height": 860}, accept_downloads=True)
-    page = context.new_page()
-    wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
-    page.on("request", lambda asked: None if asked.url.startswith((server.base, "blob:")) else wrong.append(asked.url))
-    page.goto(server.address)
-    yield page
-    context.close()
-    assert not wrong
-
-
-_DROP = """files => {
-  const held = new DataTransfer();
-  for (const [name, text] of files) {
-    held.items.add(new File([Uint8Array.from(atob(text), (c) => c.charCodeAt(0))], name));
-  }
-  for (const kind of ["dragenter", "dragover", "drop"]) {
-    document.body.dispatchEvent(new DragEvent(kind, { dataTransfer: held, bubbles: true, cancelable: true }));
-  }
-}"""
-
-
-def drop(page: playwright.Page, paths: list[Path]) -> None:
-    """Let go of files over the page."""
-    page.evaluate(_DROP, [[path.name, base64.b64encode(path.read_bytes()).decode()] for path in paths])
-
-
-def until(true: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
-def seen(page: playwright.Page) -> np.ndarray:
-    """What the stage shows."""
-    page.wait_for_timeout(100)
-    return np.asarray(Image.open(io.BytesIO(page.locator("#stage").screenshot())).convert("RGB")).astype(int)
-
-
-def color(pixels: np.ndarray) -> float:
-    return float(np.ptp(pixels, axis=2).mean())
-
-
-def painted(page: playwright.Page, act: Callable[[], None]) -> None:
-    """Do something that paints, and wait until it is shown."""
-    stage = page.locator("#stage")
-    before = stage.get_attribute("data-painted")
-    act()
-    until(lambda: stage.get_attribute("data-painted") != before)
-
-
-def download_of(page: playwright.Page) -> Path:
-    """What the export of the opened picture gives."""
-    with page.expect_download() as download:
-        page.locator("#export").click()
-    return Path(download.value.path())
-
-
-def slide(page: playwright.Page, control: str, value: float) -> None:
-    page.locator(control).fill(str(value))
 
 
 @pytest.mark.usefixtures("one_thread")  # as the server has: bits depend on it
@@ -186,12 +90,17 @@ def test_ten_pictures_are_coloured_compared_corrected_and_exported(page: playwri
     assert np.abs(seen(page) - colour).mean() < 1
 
     Image.merge("RGB", Image.open(download_of(page)).split()[::-1]).save(tmp_path / "blue.png")
-    page.locator("#guide-file").set_input_files(str(tmp_path / "blue.png"))
-    until(page.get_by_text("It shows the same").is_visible)
-    page.wait_for_timeout(300)
-    assert np.abs(seen(page) - colour).mean() > 5
-    painted(page, page.locator("#guide-off").click)
-    assert np.abs(seen(page) - colour).mean() < 1
+    for act in (  # dropped on the picture, and chosen
+        lambda: drop_on(page.locator("#stage"), tmp_path / "blue.png"),
+        lambda: page.locator("#guide-file").set_input_files(str(tmp_path / "blue.png")),
+    ):
+        act()
+        until(page.get_by_text("It shows the same").is_visible)
+        page.wait_for_timeout(300)
+        assert np.abs(seen(page) - colour).mean() > 5
+        painted(page, page.locator("#guide-off").click)
+        assert np.abs(seen(page) - colour).mean() < 1
+    assert page.locator("#grid li").count() == 10
 
     slide(page, "#saturation", 1.5)
     with page.expect_download() as download:  # at once, before it is painted
@@ -287,6 +196,18 @@ def test_a_film_is_shown_its_shots_edited_and_exported(page: playwright.Page, tm
     Image.fromarray(halves).save(tmp_path / "k.png")
     page.locator("#key-file").set_input_files(str(tmp_path / "k.png"))
     until(lambda: "key frames 1" in shots.nth(1).inner_text())
+    page.get_by_role("button", name="Remove the frame at").click()
+    assert "key frames" not in shots.nth(1).inner_text()
+    drop_on(page.locator("#frame"), tmp_path / "k.png")
+    until(lambda: "key frames 1" in shots.nth(1).inner_text())
+    Image.effect_noise((90, 60), 90).convert("RGB").point([*range(256), *[90] * 512]).save(tmp_path / "other.png")
+    drop_on(shots.nth(2), tmp_path / "other.png")  # which does not show that shot: what looks alike gets its colours
+    until(lambda: "references 1" in shots.nth(2).inner_text() and shots.nth(2).get_attribute("aria-pressed") == "true")
+    assert "other.png does not show this frame" in page.locator("#status").inner_text()
+    page.get_by_role("button", name="Remove the other picture").click()
+    assert "references" not in shots.nth(2).inner_text()
+    page.get_by_role("button", name="Undo").click()
+    assert "references 1" in shots.nth(2).inner_text() and page.locator("#grid li").count() == 2
     until(lambda: page.locator("#facts").inner_text().find("preview") < 0)
     page.reload()
     page.get_by_role("button", name="family.mp4").click()
@@ -300,6 +221,7 @@ def test_a_film_is_shown_its_shots_edited_and_exported(page: playwright.Page, tm
     )
     until(lambda: not page.locator("#hints").is_visible())  # the whole film is shown again
     assert "hints 1" in shots.nth(1).inner_text() and "key frames 1" in shots.nth(1).inner_text()
+    assert "references 1" in shots.nth(2).inner_text()
     shots.nth(2).click()
     came: dict[str, Path] = {}
     page.on("download", lambda found: came.update({found.suggested_filename: Path(found.path())}))
@@ -354,131 +276,3 @@ def test_a_study_from_the_first_pair_to_the_result(browser: playwright.Browser, 
         assert answers.execute("SELECT number FROM display WHERE ms IS NULL").fetchall() == [(3,)]
         assert answers.execute("SELECT count(*) FROM trial WHERE answer = 'left'").fetchone() == (5,)
     assert len(times) == 5 and 950 <= min(times) and np.median(times) < 1300
-
-
-@pytest.fixture(scope="module")
-def portable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Callable[[], None]]]:
-    """An exported page on a plain web server: its address, and what switches the server off."""
-    from fastcolor.options.portable import PortableOptions
-    from fastcolor.web.export import web_export
-
-    folder = tmp_path_factory.mktemp("portable")
-    try:
-        files = web_export(PortableOptions(out=folder / "int8", hints=True))
-        web_export(PortableOptions(out=folder / "fp32", precision="fp32"))
-    except ValueError as error:
-        pytest.skip(f"ONNX Runtime Web cannot be had here: {error}")
-    assert sum(files.values()) < 25e6 and not (folder / "fp32" / "features.onnx").exists()
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, *_: object) -> None:
-            pass
-
-    host = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=folder))
-    thread = threading.Thread(target=host.serve_forever)
-    thread.start()
-
-    def off() -> None:
-        host.shutdown()
-        host.server_close()
-
-    yield f"http://127.0.0.1:{host.server_port}/", off
-    off()
-    thread.join()
-
-
-def test_the_page_without_a_server_follows_a_hint(
-    browser: playwright.Browser, portable: tuple[str, Callable[[], None]], tmp_path: Path
-) -> None:
-    image = Image.open(DEMO / "coffee.jpg").convert("L")
-    image.save(tmp_path / "coffee.png")
-    context = browser.new_context(service_workers="block")  # which would fetch all files beforehand
-    page = context.new_page()
-    wrong: list[str] = []
-    asked: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url.rpartition("/")[2]))
-    page.goto(f"{portable[0]}int8/")
-    page.locator("#files").set_input_files(str(tmp_path / "coffee.png"))
-    page.locator("#grid li.ready button").click(timeout=60000)
-    stage, marks = page.locator("#stage"), page.locator("#marks span:not(.cross)")
-
-    def shown() -> np.ndarray:
-        data = page.evaluate("document.getElementById('after').toDataURL().split(',')[1]")
-        return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")).astype(int)
-
-    before = shown()
-    page.get_by_role("button", name="Set colours").click()
-    slide(page, "#color", "#1040e0")
-    slide(page, "#radius", 0.05)
-    assert "net.onnx" in asked and "features.onnx" not in asked  # what nobody needs is not fetched
-    box = stage.bounding_box()
-    x, y = 0.8, 0.3  # of the picture, which is as high as the stage and lies in its middle
-    left = (box["width"] - box["height"] * 1.5) / 2
-    painted(page, lambda: stage.click(position={"x": left + x * box["height"] * 1.5, "y": y * box["height"]}))
-    hinted = shown()
-    blue = [(one[110:130, 470:490, 2] - one[110:130, 470:490, 0]).mean() for one in (before, hinted)]
-    assert blue[1] > max(blue[0], 0) + 60, blue
-    colorizer = fastcolor.Colorizer(engine="torch")
-    told = [fastcolor.Hint(x, y, "#1040e0", radius=0.05)]
-    difference = np.abs(hinted - np.asarray(colorizer.colours(colorizer.features(image), told)))
-    assert difference.mean() < 2 < np.abs(hinted - before).mean()
-    assert marks.count() == 1 and page.locator("#status").inner_text() == "" and "colours.onnx" in asked
-    painted(page, page.get_by_role("button", name="Undo").click)
-    assert marks.count() == 0 and np.array_equal(shown(), before)
-    painted(page, lambda: page.keyboard.press("Control+Shift+z"))
-    assert np.array_equal(shown(), hinted)
-    stage.press("ArrowRight")
-    painted(page, lambda: stage.press("Enter"))  # at the cross
-    assert marks.count() == 2
-    context.close()
-    assert not wrong
-
-
-def test_the_page_without_a_server_paints_as_the_package_does_and_offline(
-    browser: playwright.Browser, portable: tuple[str, Callable[[], None]], tmp_path: Path
-) -> None:
-    address, off = portable
-    pictures = {}
-    for name in ("coffee", "chelsea"):
-        pictures[name] = Image.open(DEMO / f"{name}.jpg").convert("L")
-    odd = np.tile(np.arange(200, dtype=np.uint8)[:, None, None], (1, 331, 1)) + np.array([0, 12, 40], np.uint8)
-    pictures["odd"] = Image.fromarray(odd)  # of an odd size, and tinted
-    for name, image in pictures.items():
-        image.save(tmp_path / f"{name}.png")
-    page = browser.new_page()
-    wrong: list[str] = []
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("request", lambda asked: None if asked.url.startswith((address, "blob:")) else wrong.append(asked.url))
-
-    def coloured(name: str) -> np.ndarray:
-        page.locator("#files").set_input_files(str(tmp_path / f"{name}.png"))
-        page.locator("#grid li.ready", has_text=f"{name}.png").last.locator("button").click(timeout=60000)
-        with page.expect_download() as download:
-            page.get_by_role("button", name="Save as PNG").click()
-        assert download.value.suggested_filename == f"{name}-coloured.png"
-        return np.asarray(Image.open(download.value.path()).convert("RGB")).astype(int)
-
-    page.goto(f"{address}fp32/")
-    exact = fastcolor.Colorizer(kept_path(weights.load("default"), "fp32"), engine="onnx")
-    for name, image in pictures.items():
-        theirs = coloured(name)
-        assert color(theirs) > 5 and np.abs(theirs - np.asarray(exact(image))).max() <= 2, name
-    assert not page.locator("#hints").is_visible()  # nobody asked for them there
-    painted(page, lambda: slide(page, "#saturation", 0))
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Save as PNG").click()
-    assert color(np.asarray(Image.open(download.value.path()).convert("RGB")).astype(int)) < 0.1
-
-    # INT8 rounds: of L that differs by 1e-5 the package itself makes colours that differ by 3 here and there.
-    page.goto(f"{address}int8/")
-    rounded = fastcolor.Colorizer(shipped_path(weights.load("default")), engine="onnx")
-    difference = np.abs(coloured("coffee") - np.asarray(rounded(pictures["coffee"])))
-    assert difference.max() <= 4 and (difference > 2).mean() < 1e-3
-
-    until(lambda: len(page.evaluate("navigator.serviceWorker.ready.then(() => caches.keys())")) == 2)
-    off()  # no network from here on
-    page.reload()
-    assert color(coloured("chelsea")) > 5
-    page.close()
-    assert not wrong

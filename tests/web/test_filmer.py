@@ -74,7 +74,7 @@ def test_an_export_paints_only_the_shots_that_changed(tmp_path: Path, monkeypatc
     found = filmer.shots(str(src), str(tmp_path))
     usual = {"saturation": 1.0, "temperature": None, "hints": [], "key_frames": {}}
     shots = [{"start": one["start"], "end": one["end"], **usual} for one in found]
-    shots[0]["hints"] = [{"x": 0.5, "y": 0.5, "color": "#c01010", "radius": 0.2, "time": 0.1}]
+    shots[0]["hints"] = [{"x": 0.5, "y": 0.5, "color": "#7a6a60", "radius": 0.02, "time": 0.1}]
     look = Look(shots=shots)
     first, _ = exported(look)
     assert len(first) == 24 and min(seen) < 0.5 <= max(seen) and len(followed) == 1

@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from fastcolor.film.resume import Parts
+from fastcolor.options import project
 from fastcolor.options.serve import ServeOptions
 from fastcolor.web import kept, projects, store
 from fastcolor.web.look import Look
@@ -58,7 +59,7 @@ def test_a_picture_is_unpacked_once_however_often_it_is_named(film: Item) -> Non
     assert len({name for one in look.shots for name in one["key_frames"].values()}) == 1
     assert len(list(film.folder.glob("key-*"))) == 1
     many = [shot(0, key_frames={f"0.{number:03}": "a.png" for number in range(501)})]
-    with pytest.raises(ValueError, match="must have 500 key frames at most, got 501"):
+    with pytest.raises(ValueError, match="must have 500 key frames and references at most, got 501"):
         projects.read_project(packed(film, many), film)
     assert len(list(film.folder.glob("key-*"))) == 1  # nothing is left of what was refused
 
@@ -97,6 +98,34 @@ def test_times_are_written_in_one_way_and_saved_again(film: Item) -> None:
         projects.read_project(packed(film, [shot(2, key_frames={"2": "a.png", "0:02": "a.png"})]), film)
 
 
+def test_references_are_saved_and_read_again_with_their_weights(film: Item) -> None:
+    told = [shot(0, references=["a.png", "0.25=./a.png"]), shot(1, references=["a.png"], key_frames={"1": "a.png"})]
+    film.look = projects.read_project(packed(film, told), film)
+    first, second = film.look.shots
+    assert first["references"] == [second["references"][0], f"0.25={second['references'][0]}"]
+    assert second["key_frames"]["1"] != second["references"][0]
+    assert sorted(path.name[:4] for path in film.folder.glob("*-*")) == ["key-", "refe"]
+    _, path = projects.save_project(film)
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(film.folder / "out")
+    given = [shot.references for shot in project.read_project(film.folder / "out" / "film.json")]
+    assert [[one.weight for one in shot] for shot in given] == [[1, 0.25], [1]]
+    assert all(one.picture.read_bytes() == picture_of("red") for shot in given for one in shot)
+    again = projects.read_project(path, film).shots
+    assert again[0]["references"][1] == f"0.25={again[0]['references'][0]}" != first["references"][1]
+    for references, words in [
+        (["b.png"], "has a reference that is no picture in the archive, 'b.png'"),
+        (["2=a.png"], "weight must be above 0 and at most 1"),
+        ("a.png", "must have a list of references"),
+        ([3], "has a reference that is no picture"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            projects.read_project(packed(film, [shot(0, references=references)]), film)
+    (film.folder / "said").write_text(json.dumps({"version": 1, "shots": [shot(0, references=["a.png"])]}))
+    with pytest.raises(ValueError, match="shot 1 has references: send them with it"):
+        projects.read_project(film.folder / "said", film)
+
+
 def test_an_object_of_many_names_takes_no_time(film: Item) -> None:
     path = film.folder / "said"
     path.write_text("{" + ", ".join(f'"{number}": 0' for number in range(100_000)) + ', "99999": 1}')
@@ -111,8 +140,10 @@ def test_hints_of_a_picture_have_no_time(tmp_path: Path) -> None:
     Look(hints=[told]).check(tmp_path)
     with pytest.raises(ValueError, match="time is of films alone, hint 1 has 3"):
         Look(hints=[{**told, "time": 3.0}]).check(tmp_path)
-    with pytest.raises(ValueError, match="shot 1: references are not taken here"):
-        Look(shots=[shot(0, references=[str(tmp_path)])]).check(tmp_path)
+    (tmp_path / "a.png").write_bytes(picture_of("red"))
+    for wrong in (str(tmp_path / "a.png"), "a.png", "0.5=a.png", "reference-01234567.png", "../a.png", 3):
+        with pytest.raises(ValueError, match="shot 1: references must name pictures that were sent"):
+            Look(shots=[shot(0, references=[wrong])]).check(tmp_path)
 
 
 @pytest.mark.parametrize("letter", ["é", "写", "😀"])
@@ -191,6 +222,28 @@ def test_coloured_pictures_that_were_replaced_do_not_stay(tmp_path: Path) -> Non
     path.write_text("no record, until somebody mends it")
     Store(Look(), tmp_path / "work").close()
     assert {one.name for one in path.parent.iterdir()} == {"item.json", "source.png", *named, *replaced}
+
+
+def test_links_in_a_work_folder_are_not_followed(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.png"
+    mine.write_bytes(picture_of("red"))
+    item = recorded(tmp_path / "theirs").parent
+    work = tmp_path / "work"
+    held = recorded(work).parent
+    (work / ("f" * 16)).symlink_to(item, target_is_directory=True)
+    (held / "source.png").unlink()
+    (held / "source.png").symlink_to(mine)
+    notes: list[str] = []
+    here = Store(Look(), work)
+    try:
+        assert here.earlier(notes) == [] and len(notes) == 2 and all("a link" in note for note in notes)
+    finally:
+        here.close()
+    assert (
+        (item / "source.png").exists()
+        and mine.exists()
+        and sorted(path.name for path in held.iterdir()) == ["item.json", "source.png"]
+    )
 
 
 def test_a_record_names_no_file_and_no_download_as_its_network(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ const $ = (id) => document.getElementById(id);
 const stage = $("stage"), marks = $("marks");
 const MOST_POINTS = 60; // of a stroke
 
-let shown = null, list = [], past = [], future = [], stroke = null, on = false, cross = [0.5, 0.5];
+let shown = null, list = [], past = [], future = [], stroke = null, on = false, keyboard = false, cross = [0.5, 0.5];
 let changed = () => {};
 
 /** Have the picture take hints. handle: gets the new list. */
@@ -58,7 +58,7 @@ function show() {
     Object.assign(dot.style, { left: `${100 * x}%`, top: `${100 * y}%`, width: side, height: side, background: color });
     return dot;
   }));
-  if (on) {
+  if (on && keyboard) { // who points needs none
     const dot = Object.assign(document.createElement("span"), { className: "cross" });
     Object.assign(dot.style, { left: `${100 * cross[0]}%`, top: `${100 * cross[1]}%` });
     dots.push(dot);
@@ -111,8 +111,10 @@ stage.addEventListener("keydown", (event) => {
   if (!on) return;
   const by = event.shiftKey ? 0.08 : 0.02;
   const arrows = { ArrowLeft: [-by, 0], ArrowRight: [by, 0], ArrowUp: [0, -by], ArrowDown: [0, by] };
-  if (event.key in arrows) cross = cross.map((value, axis) => Math.min(Math.max(value + arrows[event.key][axis], 0), 1));
-  else if (event.key === "Enter") {
+  if (event.key in arrows) {
+    keyboard = true;
+    cross = cross.map((value, axis) => Math.min(Math.max(value + arrows[event.key][axis], 0), 1));
+  } else if (event.key === "Enter") {
     begin(cross);
     return end();
   } else return;
@@ -120,8 +122,9 @@ stage.addEventListener("keydown", (event) => {
   show();
 });
 
-$("hint-mode").addEventListener("click", () => {
+$("hint-mode").addEventListener("click", (event) => {
   on = !on;
+  keyboard = event.detail === 0; // by Enter or the space bar
   $("hint-mode").setAttribute("aria-pressed", String(on));
   stage.classList.toggle("hinting", on);
   show();

@@ -41,6 +41,15 @@ export async function keyFrame(id, file, time) {
   return (await ask(path, { method: "POST", body: file })).picture;
 }
 
+/**
+ * Send a coloured picture whose colours a shot of a film is to have for what looks alike; its name there. time: of the
+ * frame whose key frame it is if it shows that: its name then begins with "key-".
+ */
+export async function reference(id, file, time) {
+  const path = `api/items/${id}/references?name=${encodeURIComponent(file.name)}${time === undefined ? "" : `&time=${time}`}`;
+  return (await ask(path, { method: "POST", body: file })).picture;
+}
+
 /** Send a file of hints or a project in place of what was said of an item. */
 export function openProject(id, file) {
   return ask(`api/items/${id}/project?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file });

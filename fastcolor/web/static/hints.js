@@ -6,19 +6,23 @@ const MOST_POINTS = 60; // of a stroke
 
 export class Hints {
   /**
-   * changed: gets the new list, and the key frames' pictures by their times. place: the network's likeliest colours
-   * at x, y and a time. say: shows words.
+   * changed: gets the new list, and what else belongs to its history. place: the network's likeliest colours at x, y
+   * and a time. say: shows words.
    */
   constructor({ changed, place, say }) {
     Object.assign(this, { changed, place, say });
     this.on = false;
     this.list = [];
-    this.keys = {};
+    this.rest = {};
     this.past = [];
     this.future = [];
     this.histories = new Map();
     this.at = [0.5, 0.5];
-    $("hint-mode").addEventListener("click", () => this.turn(!this.on));
+    this.keyboard = false; // who points needs no cross
+    $("hint-mode").addEventListener("click", (event) => {
+      this.keyboard = event.detail === 0; // by Enter or the space bar
+      this.turn(!this.on);
+    });
     $("undo").addEventListener("click", () => this.undo());
     $("redo").addEventListener("click", () => this.redo());
     $("clear").addEventListener("click", () => this.become([]));
@@ -33,18 +37,18 @@ export class Hints {
   }
 
   /**
-   * key: of what is opened, whose history goes on where nothing else was said meanwhile. list, keys: as `changed` gets
+   * key: of what is opened, whose history goes on where nothing else was said meanwhile. list, rest: as `changed` gets
    * them. able: whether the network follows hints. aspect: width by height. on: the ids of the elements that are
    * clicked on, drawn on, and of the cross. time: which second of a film is shown, null where that is not known.
    */
-  open({ key, list, keys = {}, able, aspect, on = ["stage", "marks", "cross"], time = null }) {
-    const said = JSON.stringify([list, keys]);
-    if (this.key) this.histories.set(this.key, { past: this.past, future: this.future, said: JSON.stringify([this.list, this.keys]) });
+  open({ key, list, rest = {}, able, aspect, on = ["stage", "marks", "cross"], time = null }) {
+    const said = JSON.stringify([list, rest]);
+    if (this.key) this.histories.set(this.key, { past: this.past, future: this.future, said: JSON.stringify([this.list, this.rest]) });
     const before = this.histories.get(key);
     [this.past, this.future] = before?.said === said ? [before.past, before.future] : [[], []];
     this.key = key;
     this.list = structuredClone(list);
-    this.keys = structuredClone(keys);
+    this.rest = structuredClone(rest);
     this.stroke = null;
     this.aspect = aspect;
     this.time = time;
@@ -108,6 +112,7 @@ export class Hints {
 
   nudge(x, y) {
     const within = (value) => Math.min(Math.max(value, 0), 1);
+    this.keyboard = true;
     this.at = [within(this.at[0] + x), within(this.at[1] + y)];
     this.cross();
   }
@@ -118,7 +123,7 @@ export class Hints {
   }
 
   cross() {
-    for (const id of ["cross", "film-cross"]) $(id).hidden = !(this.on && this.places?.includes(id));
+    for (const id of ["cross", "film-cross"]) $(id).hidden = !(this.on && this.keyboard && this.places?.includes(id));
     const cross = $(this.places?.[2] ?? "cross");
     cross.style.left = `${100 * this.at[0]}%`;
     cross.style.top = `${100 * this.at[1]}%`;
@@ -126,29 +131,29 @@ export class Hints {
 
   // What was said, and its history
 
-  become(list, keys = this.keys) {
-    this.past.push([this.list, this.keys]);
+  become(list, rest = this.rest) {
+    this.past.push([this.list, this.rest]);
     this.future = [];
-    this.set([list, keys]);
+    this.set([list, rest]);
   }
 
-  set([list, keys]) {
+  set([list, rest]) {
     this.list = list;
-    this.keys = keys;
+    this.rest = rest;
     this.show();
-    this.changed(list, keys);
+    this.changed(list, rest);
   }
 
   undo() {
     if (!this.past.length) return;
-    this.future.push([this.list, this.keys]);
+    this.future.push([this.list, this.rest]);
     this.set(this.past.pop());
     $("swatches").replaceChildren();
   }
 
   redo() {
     if (!this.future.length) return;
-    this.past.push([this.list, this.keys]);
+    this.past.push([this.list, this.rest]);
     this.set(this.future.pop());
   }
 

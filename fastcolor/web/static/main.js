@@ -3,7 +3,7 @@
 import { ask, download, listen, send, upload } from "./api.js";
 import { arrange, drop, items, keepOnly, put, whenOpened } from "./grid.js";
 import { far } from "./facts.js";
-import { closeViewer, opened, openItem, painted, refreshed, showNetworks, step, useGuide, useKeyFrame, whenTold } from "./viewer.js";
+import { closeViewer, opened, openItem, painted, refreshed, showNetworks, step, useColoured, useGuide, whenTold } from "./viewer.js";
 
 const $ = (id) => document.getElementById(id);
 const AT_ONCE = 3; // uploads
@@ -89,7 +89,7 @@ addEventListener("drop", (event) => {
   const shot = event.target.closest?.("[data-shot]")?.dataset.shot ?? null;
   if (files.length === 1 && event.target.closest?.("#stage")) useGuide(files[0]); // on the picture that is open
   else if (files.length === 1 && files[0].type.startsWith("image/") && (shot ?? event.target.closest?.("#frame"))) {
-    useKeyFrame(files[0], shot === null ? undefined : Number(shot)); // on a shot of the film that is open
+    useColoured(files[0], shot === null ? undefined : Number(shot)); // on a shot of the film that is open
   } else take(files);
 });
 

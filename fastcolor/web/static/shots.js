@@ -33,6 +33,7 @@ export function showShots(item, look, chosen) {
     if (shot.hints?.length) words.push(`hints ${shot.hints.length}`);
     const keys = Object.keys(shot.key_frames ?? {}).length;
     if (keys) words.push(`key frames ${keys}`);
+    if (shot.references?.length) words.push(`references ${shot.references.length}`);
     const picture = pictured(item, shot, number) === null ? null : `api/items/${item.id}/shots/${number}.jpg`;
     return entry(number, words.join(" · "), picture);
   });
@@ -46,15 +47,24 @@ export function pictured(item, shot, number) {
   return at !== undefined && shot.start <= at && at < shot.end ? at : null;
 }
 
-/** List a shot's key frames. keys: pictures by their times. drop: is called with the time of one that is to go. */
-export function showKeys(keys, drop) {
-  const times = Object.keys(keys).sort((a, b) => a - b);
-  $("key-frames").replaceChildren(...times.map((time) => {
+/** List a shot's key frames and references. become: is called with what is left of both when one is to go. */
+export function showPictures({ key_frames = {}, references = [] }, become) {
+  const entry = (name, left) => {
     const line = document.createElement("li"), button = document.createElement("button");
     button.textContent = "Remove";
-    button.setAttribute("aria-label", `Remove the frame at ${clock(Number(time))}`);
-    button.addEventListener("click", () => drop(time));
-    line.append(`${clock(Number(time))} `, button);
+    button.setAttribute("aria-label", `Remove the ${name}`);
+    button.addEventListener("click", () => become(left()));
+    line.append(`${name[0].toUpperCase()}${name.slice(1)} `, button);
     return line;
-  }));
+  };
+  const times = Object.keys(key_frames).sort((a, b) => a - b);
+  $("key-frames").replaceChildren(
+    ...times.map((time) => entry(`frame at ${clock(Number(time))}`, () => {
+      const { [time]: gone, ...key_frames_left } = key_frames;
+      return { key_frames: key_frames_left, references };
+    })),
+    ...references.map((one, at) => entry(`other picture, ${at + 1}`, () => (
+      { key_frames, references: references.filter((_, place) => place !== at) }
+    ))),
+  );
 }

@@ -1,10 +1,10 @@
 // One picture or film: its colours live, hints, shots, and what it is called.
 
-import { ask, download, guide, keyFrame, openProject, repaint, send } from "./api.js";
+import { ask, download, guide, keyFrame, openProject, reference, repaint, send } from "./api.js";
 import { closeFilm, openFilm, pause, second, splitFilm, stepFrame, whenUsed } from "./film.js";
 import { showFacts } from "./facts.js";
 import { Hints } from "./hints.js";
-import { clock, pictured, showKeys, showShots, whenChosen } from "./shots.js";
+import { pictured, showPictures, showShots, whenChosen } from "./shots.js";
 import { attach, onStage, setSplit, sharpen } from "./stage.js";
 import { current, focus, items, shown } from "./grid.js";
 
@@ -27,9 +27,9 @@ export function whenTold(handle) {
 export const opened = () => item?.id;
 
 const hints = new Hints({
-  changed(list, keys) {
+  changed(list, rest) {
     if (shot === null) look = { ...look, hints: list };
-    else setShot({ hints: list, key_frames: keys });
+    else setShot({ hints: list, ...rest });
     paint();
   },
   place: (x, y, time) => ask(`api/items/${item.id}/suggestions?x=${x}&y=${y}${time === undefined ? "" : `&time=${time}`}`),
@@ -78,9 +78,10 @@ function openHints() {
   $("keys").hidden = !chosen || !item.hints;
   if (!isFilm()) return hints.open({ key: of, list: look.hints, able: item.hints, aspect });
   const on = ["frame", "film-marks", "film-cross"];
-  const { hints: list = [], key_frames: keys = {} } = chosen ?? {};
-  hints.open({ key: of, list, keys, able: Boolean(chosen && item.hints), aspect, on, time: () => second(shot) });
-  if (chosen) showKeys(keys, dropKeyFrame);
+  const { hints: list = [], key_frames = {}, references = [] } = chosen ?? {};
+  const rest = { key_frames, references };
+  hints.open({ key: of, list, rest, able: Boolean(chosen && item.hints), aspect, on, time: () => second(shot) });
+  if (chosen) showPictures(rest, becomePictures);
 }
 
 export function closeViewer() {
@@ -246,7 +247,7 @@ function set(name, value) {
 function setShot(more, number = shot) {
   look = { ...look, shots: look.shots.map((one, at) => (at === number ? { ...one, ...more } : one)) };
   showShots(item, look, shot);
-  if (shot !== null) showKeys(look.shots[shot].key_frames ?? {}, dropKeyFrame);
+  if (shot !== null) showPictures(look.shots[shot], becomePictures);
 }
 
 /** The networks that can be chosen; there is a choice only where more than one is here. */
@@ -304,35 +305,42 @@ $("find-shots").addEventListener("click", async () => {
   $("shots-told").textContent = "";
 });
 
-/** Give the chosen shot a frame in colour, for the frame that is shown; or another shot, for that of its picture. */
-export async function useKeyFrame(file, number = shot) {
+/**
+ * Give a shot a coloured picture. number: of the shot; else the chosen one. kind: "key", of the frame that is shown, or
+ * in another shot of that of its picture; "reference", of what looks alike; or else whichever it is.
+ */
+export async function useColoured(file, number = shot, kind = "") {
   const { id } = item, chosen = look.shots[number];
   if (!chosen) return say("Choose a shot first.");
   const shown = number === shot ? second(shot) : null;
   const time = shown ?? pictured(item, chosen, number) ?? Math.round(500 * (chosen.start + chosen.end)) / 1000;
   say(`${file.name}: its colours are looked at …`);
   try {
-    guiding = keyFrame(id, file, time);
-    const picture = await guiding;
+    guiding = kind === "key" ? keyFrame(id, file, time) : reference(id, file, kind ? undefined : time);
+    const picture = await guiding, key = picture.startsWith("key-");
     if (item?.id !== id) return;
     if (number !== shot) choose(number);
-    hints.become(hints.list, { ...hints.keys, [time]: picture });
-    say("");
+    const { key_frames, references } = hints.rest;
+    hints.become(hints.list, key ? { key_frames: { ...key_frames, [time]: picture }, references }
+      : { key_frames, references: [...references, picture] });
+    const told = kind === "" && !key;
+    say(told ? `${file.name} does not show this frame: what looks alike in the shot gets its colours.` : "");
   } catch (error) {
     say(error.message);
   }
 }
 
-function dropKeyFrame(time) {
-  const { [time]: gone, ...keys } = hints.keys;
-  hints.become(hints.list, keys);
+function becomePictures(rest) {
+  hints.become(hints.list, rest);
 }
 
-$("key-file").addEventListener("change", () => {
-  const [file] = $("key-file").files;
-  if (file) useKeyFrame(file);
-  $("key-file").value = "";
-});
+for (const [id, kind] of [["key-file", "key"], ["reference-file", "reference"]]) {
+  $(id).addEventListener("change", () => {
+    const [file] = $(id).files;
+    if (file) useColoured(file, shot, kind);
+    $(id).value = "";
+  });
+}
 $("save-frame").addEventListener("click", () => {
   const time = second(shot);
   if (time === null) say("The preview of this shot is being painted; a moment more.");
