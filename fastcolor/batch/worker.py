@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import fields
 from pathlib import Path
@@ -19,6 +20,7 @@ from ..pictures.targets import Conversion, companions
 from .claims import claim
 from .items import Item, Result, chroma_film, exists, key_frame_folder, stamp
 
+log = logging.getLogger("fastcolor")
 _DEATHS = 3  # so many workers may die at an item
 
 
@@ -70,6 +72,8 @@ class Painter:
         asked["key_frames"] = tuple(folder for folder in folders if folder.is_dir())
         asked["carry"] = self.options.carry and bool(asked["key_frames"])
         report = video(item.source, item.target, **asked, resume=resume, progress=self.progress)
+        for choice in report.choices:
+            log.warning("%s: %s", item.source, choice)
         return Result("coloured", damaged=bool(report.warnings))
 
 

@@ -209,6 +209,8 @@ def probe(path: Path) -> Film:
             raise ValueError(f"{path} is not a film (it reads as {name}); pictures go through `fastcolor colorize`")
         stream = choose_stream(container)
         if stream is None:
+            if any(s.codec_context is None for s in container.streams.video):
+                raise ValueError(f"{path} has a moving picture, but of a codec that is not known here")
             kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
             raise ValueError(f"{path} has no moving picture, only {kinds}")
         return _describe(path, probing, decoding, container, stream, first_frame(path, container, stream))

@@ -42,6 +42,7 @@ class VideoReport:
     copied: int  # other streams passed on
     left_out: tuple[str, ...]  # streams that the output cannot hold
     notes: tuple[str, ...]  # choices worth knowing
+    choices: tuple[str, ...]  # those of them that nobody was told of while it was painted
     warnings: tuple[str, ...]  # what was lost or mended
 
     def __str__(self) -> str:
@@ -168,6 +169,7 @@ def _painted(options: VideoOptions) -> VideoReport:
             log.warning(f"{parts.frames} frames are kept in {parts.folder}; --resume (resume=True) goes on from there")
             parts.close()
         raise
+    choices = (*film.notes, *encoding.notes, *streams.notes)
     left_out = (f"{name} left out: {why}" for name, why in streams.left_out.items())
     return VideoReport(
         output=dst,
@@ -180,7 +182,8 @@ def _painted(options: VideoOptions) -> VideoReport:
         pixel_format=encoding.layout.output,
         copied=len(streams.kept),
         left_out=tuple(streams.left_out),
-        notes=(*film.notes, *encoding.notes, *streams.notes, *left_out, *found.refused, *found.notes, *job.notes),
+        notes=(*choices, *left_out, *found.refused, *found.notes, *job.notes),
+        choices=choices,
         warnings=tuple(job.warnings),
     )
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import re
 from pathlib import Path
 
+from ..options.base import shown
 from .home import home
 
 NAMED = {"default": Path(__file__).parents[1] / "assets" / "default.safetensors"}
@@ -48,17 +50,19 @@ def members(weights: str | os.PathLike[str]) -> list[tuple[str, float]]:
         [('deoldify-video', 0.4), ('ddcolor', 0.6)]
     """
     given = os.fspath(weights)
-    if "+" not in given or Path(given).exists():
+    if "+" not in given or os.path.exists(given):
         return [(given, 1.0)]
     found = []
     for piece in map(str.strip, given.split("+")):
         name, star, share = piece, "", "1"
-        if "*" in piece and not Path(piece).exists():
+        if "*" in piece and not os.path.exists(piece):
             name, star, share = (part.strip() for part in piece.rpartition("*"))
         if not name:
             raise ValueError(f"weights: must name a network on both sides of +, got {given!r}")
-        if not re.fullmatch(r"\d*\.?\d+|\d+\.", share) or float(share) == 0:
-            raise ValueError(f"weights: must give shares above 0 as in NAME*0.4+NAME*0.6, got {share!r} in {given!r}")
+        if not re.fullmatch(r"\d*\.?\d+|\d+\.", share) or not 0 < float(share) < math.inf:
+            raise ValueError(
+                f"weights: must give shares above 0 as in NAME*0.4+NAME*0.6, got {shown(share)} in {shown(given)}"
+            )
         found.append((name, float(share), star))
     names, _, starred = zip(*found, strict=True)
     if len(set(names)) < len(names):

@@ -28,7 +28,7 @@ class StudyOptions(Look):
     """Pairs that each person judges."""
     practice: Annotated[int, Must("lie in 0..100", lambda value: 0 <= value <= 100)] = 10
     """Pairs before these, whose answers are told right or wrong and do not count."""
-    seed: int = 0
+    seed: Annotated[int, Must("be at least 0", lambda value: value >= 0)] = 0
     """Of the order in which everybody sees the pairs."""
     port: Port = 0
     """Of 127.0.0.1; 0: any that is free."""

@@ -21,6 +21,7 @@ class HasPoints(Protocol):
 
 PaletteOrPath = Annotated[str | os.PathLike[str] | HasPoints, one_word("PATH", str)]
 PresetOrName = Annotated[str | Preset, one_word("NAME", str)]
+_FROM_ZERO = Must("be at least 0", lambda value: value >= 0)
 _FROM_ONE = Must("be at least 1", lambda value: value >= 1)
 
 
@@ -42,7 +43,7 @@ class TrainOptions(Options):
     """Crops a step and process. None: the preset's."""
     crop: Annotated[int | None, _FROM_ONE] = None
     """Side of a crop in pixels. None: the preset's."""
-    seed: int = 0
+    seed: Annotated[int, _FROM_ZERO] = 0
     """Of weights, crops and noise."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
@@ -56,7 +57,7 @@ class TrainOptions(Options):
     """Of a classifier, from `fastcolor palette`. None: the 313-point grid."""
     prior: FilePath | None = None
     """Colour prior for the class weights, from `fastcolor prior` or a prior_probs.npy. None: measured on the data."""
-    workers: Annotated[int, Must("be at least 0", lambda value: value >= 0)] = 1
+    workers: Annotated[int, _FROM_ZERO] = 1
     """Processes that read pictures; 0 reads them in this one."""
     accumulate: Annotated[int, _FROM_ONE] = 1
     """Pieces that a batch goes through the networks in, to save memory; BatchNorm sees a piece at a time."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -41,6 +42,14 @@ def tree(tmp_path: Path) -> Path:
     (root / "bad.mp4").write_text("no film")
     (root / "notes.txt").write_text("text")
     return root
+
+
+def test_what_a_film_loses_is_told_of_in_a_batch_too(tmp_path: Path, net: str) -> None:
+    src = film(tmp_path / "in" / "a.mkv", frames=3, codec="ffv1", size=(95, 63))
+    done(src.parent, tmp_path / "out", net, log=tmp_path / "log")
+    assert json.loads((tmp_path / "log").read_text())["warnings"] == [
+        f"{src}: written as yuv444p, since libx264 at 95x63 takes no 4:2:0"
+    ]
 
 
 DONE = ["a.mp4", "deep/b.mkv", *sorted(f"p{index % 2}/{index}.png" for index in range(6))]

@@ -99,6 +99,7 @@ def test_help_lists_the_real_choices(folder: Path) -> None:
         ("train --data no", "data: no such file or folder"),
         ("train --data a.png --preset defalt", "preset: must be "),
         ("train --data a.png --keep 0", "keep: must be at least 1, got 0"),
+        ("train --data a.png --seed -1", "seed: must be at least 0, got -1"),
         ("palette --out there.npy --bins 7", "bins: the grid has 313 bins"),
         ("palette --out p.npy --data no", "data: no such file or folder"),
         ("palette --out p.npy --data a.png --bins 7", "bins: must lie in 8..1024, got 7"),

@@ -198,6 +198,13 @@ def test_alpha_of_pictures_in_a_film_is_said_to_be_lost(net: str, tmp_path: Path
     assert ("luma of 16 bits was brought to 12" in notes) == (depth == 16)
 
 
+def test_a_codec_that_nobody_knows_is_said_to_be_one(net: str, tmp_path: Path):
+    unknown = ("-c:v", "rawvideo", "-strict", "-2")  # then it is tagged as nothing that is read again
+    src = make(tmp_path / "raw.avi", *picture(form="rgb555le", seconds=0.2), *unknown)
+    with pytest.raises(ValueError, match="has a moving picture, but of a codec that is not known here"):
+        paint(src, tmp_path / "c.mp4", net)
+
+
 # ---- fields, shape, tags ----
 
 

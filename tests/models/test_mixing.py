@@ -74,6 +74,7 @@ def test_names_and_shares(tmp_path: Path) -> None:
     for given, words in [
         ("default+", "weights: must name a network on both sides of ., got 'default.'"),
         ("default*0+eccv16*1", "weights: must give shares above 0 as in NAME.0.4.NAME.0.6, got '0' in "),
+        (f"default*{400 * '9'}+eccv16*1", "weights: must give shares above 0 .* got '999"),
         ("default*x+eccv16*1", "weights: must give shares above 0 .* got 'x' in "),
         ("default*0.5+eccv16", "weights: must give every network a share or none, got "),
         ("default+default", "weights: must be merged from different networks, got "),
