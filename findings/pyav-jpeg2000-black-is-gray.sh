@@ -2,16 +2,15 @@
 # FFmpeg's JPEG 2000 encoder writes a film's frame as it is and calls it sYCC: black comes out as dark gray, white as gray.
 #
 # Versions: PyAV 18.1.0 (its wheel brings FFmpeg 8.1), Pillow 13.0.0 (its wheel brings OpenJPEG 2.5.4).
-# Expected: a ramp from black to white, encoded as yuv420p into a .jp2, is shown from 0 to 255, as it is from a JPEG or
-#   PNG that FFmpeg makes of the same frame: either the samples are brought to the full range, or the file does not say
-#   that they have it.
+# Expected: a ramp from black to white, encoded as yuv420p into a .jp2, is shown from 0 to 255: either the samples are
+#   brought to the full range, or the file does not say that they have it.
 # What happens: the samples keep the range of films, 16 to 235, and the file's colour box says 18, sYCC (ISO/IEC 15444-1),
-#   in which black is 0 and white 255. Whoever follows the file shows 16 to 235. From gray (pix_fmt gray) and RGB frames
-#   all is right.
+#   in which black is 0 and white 255. Whoever follows the file shows 16 to 235. From gray frames (pix_fmt gray) all is
+#   right. (236 and not 235: it compresses with loss.)
 # Who meets it: who takes single frames from films as JPEG 2000 (`ffmpeg -i film.mp4 still.jp2`), or reads such stills: the
 #   picture is flat, and nothing in the file tells why.
 # Seen here:
-#   yuv420p: colour space 18, shown from 16 to 235
+#   yuv420p: colour space 18, shown from 16 to 236
 #   gray: colour space 17, shown from 0 to 255
 set -eu
 folder=$(mktemp -d)
