@@ -60,8 +60,7 @@ def find_again(
             continue
         others += 1
         seen = colorizer.see(shot.picture)
-        upright = (shot.picture.shape[2], shot.picture.shape[3])
-        likest = [key for _, key in keys if float((matched(seen, upright, [key])[1] > 0).float().mean()) >= FOUND]
+        likest = [key for _, key in keys if float((matched(seen, shot.picture, [key])[1] > 0).float().mean()) >= FOUND]
         if likest:
             found.append(Again(shot.begin, shot.end, likest))
     return found, others

@@ -137,7 +137,7 @@ class Told:
                 done.append(plain.rot90(-turns, (2, 3)) * saturation)
                 continue
             seen = self.colorizer.see(now)
-            hints = self._hints(seen, references, soft, exact)
+            hints = self._hints(seen, now, references, soft, exact)
             ab = self.colorizer.follow(seen, hints, temperature=warmth)
             if self.tone and references:
                 ab = toned(ab, now, references)
@@ -255,16 +255,17 @@ class Told:
     def _hints(
         self,
         seen: tuple[Tensor, ...],
+        lightness: Tensor,
         references: Sequence[Reference],
         soft: tuple[Tensor, Tensor] | None,
         exact: tuple[Tensor, Tensor] | None,
     ) -> tuple[Tensor, Tensor] | None:
-        """Everything as hints for the network: (ab, mask) at its size, upright."""
+        """Everything as hints for the network: (ab, mask) at its size, upright. lightness: what it sees."""
         turns = self.film.turns
         size = self.size[::-1] if turns % 2 else self.size
         ab, mask = torch.zeros(1, 2, *size), torch.zeros(1, 1, *size)
         if references:
-            ab, mask = matched(seen, size, references)
+            ab, mask = matched(seen, lightness, references)
             self._shares.append(float((mask > 0).float().mean()))
         for given, least in ((exact, 0.5), (soft, 0.05)):
             if given is None:

@@ -283,7 +283,7 @@ class Colorizer(Predictor):
             return planes(hints, features.size) if hints else None
         if not isinstance(features.seen, Encoded):
             raise ValueError("references: need the default network, whose features say what looks alike")
-        found = matched(features.seen, features.size, references)
+        found = matched(features.seen, features.lightness, references)
         share = float((found[1] > 0).float().mean())
         log.warning("references: %.0f %% of the picture found something alike", 100 * share)
         ab, mask = planes(hints, features.size)
@@ -327,7 +327,9 @@ class Colorizer(Predictor):
         if tone:
             ab = toned(ab, features.lightness, tone)
         believed = max(features.trust, float(given is not None))  # what somebody says is no guess
-        return compose(self._paint_one(ab, features.picture, saturation * believed), features.picture)
+        known = given is not None and float((given[1] > 0).float().mean()) >= 0.5  # of most of the picture
+        painted = self._paint_one(ab, features.picture, saturation * believed, known=known)
+        return compose(painted, features.picture)
 
 
 def _stamps(weights: str) -> tuple[tuple[int, ...], ...]:

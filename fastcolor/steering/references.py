@@ -23,6 +23,7 @@ WEAKEST = 0.6  # strength of a hint that is just taken
 # photographs match too, 0.08 of them at most in 300 pairs.
 HEARD = (0.05, 0.1)
 TONE = 0.35  # of the way to the references' tone
+_ALIKE = 2.0  # lightness: what differs by more hardly says its colour to each other
 _NEAR, _LEVELS = 8.0, 26  # lightnesses that share a tone, about, and at which one is found
 
 
@@ -42,23 +43,25 @@ class Reference:
     weight: float = 1.0
 
 
-def matched(seen: tuple[Tensor, ...], size: tuple[int, int], references: Sequence[Reference]) -> tuple[Tensor, Tensor]:
+def matched(seen: tuple[Tensor, ...], lightness: Tensor, references: Sequence[Reference]) -> tuple[Tensor, Tensor]:
     """Hints from references.
 
     Args:
-        seen: the network's features of one picture. size: (h, w) of what it saw.
+        seen: the network's features of one picture. lightness: (1, 1, h, w), what it saw.
 
     Returns:
         (ab, mask) as `planes` gives them; where references differ the likest counts, by weight.
     """
+    size = lightness.shape[2:]
     ab, mask = torch.zeros(1, 2, *size), torch.zeros(1, 1, *size)
     for reference in references:
         for level in LEVELS:
-            colours, strength = _level(getattr(seen, level)[0].float(), reference, level)
-            scale = size[0] // strength.shape[0]
+            there, strength = _level(getattr(seen, level)[0].float(), reference, level)
+            colours = _coloured(lightness, reference, there)
             colours, strength = (
-                plane[None].repeat_interleave(scale, 2).repeat_interleave(scale, 3).cpu()
-                for plane in (colours, strength[None])
+                plane.repeat_interleave(scale, 2).repeat_interleave(scale, 3).cpu()
+                for plane in (colours, strength[None, None])
+                for scale in (size[0] // plane.shape[2],)
             )
             ab = torch.where(strength > mask, colours, ab)
             mask = torch.maximum(mask, strength)
@@ -98,7 +101,8 @@ def _tone(lightness: Tensor, ab: Tensor, weight: Tensor | None = None) -> Tensor
 
 
 def _level(features: Tensor, reference: Reference, level: str) -> tuple[Tensor, Tensor]:
-    """(2, h, w) colours and (h, w) strengths of hints of one scale. features: (C, h, w)."""
+    """(h, w) cells of the reference that those of one scale resemble most, by number, and strengths of their hints.
+    features: (C, h, w)."""
     others = getattr(reference.seen, level)[0].float()
     height, width = features.shape[1:]
     own, other = features.flatten(1), others.flatten(1)
@@ -116,14 +120,30 @@ def _level(features: Tensor, reference: Reference, level: str) -> tuple[Tensor, 
     low, high = HEARD
     heard = ((found.float().mean() - low) / (high - low)).clamp(0, 1)
     strength = (WEAKEST + (1 - WEAKEST) * share) * found * heard
-    colours = _cells(reference.ab, others)[:, there]
     strength = strength * reference.weight
     if reference.known is not None:
-        strength = strength * _cells(reference.known, others)[0, there]
-    return colours.view(2, height, width), strength.view(height, width)
+        strength = strength * _cells(reference.known, others.shape[1:])[0, there]
+    return there.view(height, width), strength.view(height, width)
 
 
-def _cells(planes: Tensor, features: Tensor) -> Tensor:
-    """(C, cells) means of planes (1, C, H, W) over the cells of features (F, h, w)."""
-    cells = F.interpolate(planes, features.shape[1:], mode="bilinear", antialias=True, align_corners=False)
-    return cells[0].to(features.device).flatten(1)
+def _coloured(lightness: Tensor, reference: Reference, there: Tensor) -> Tensor:
+    """(1, 2, 2 h, 2 w): what cells of a reference say to each quarter of those that resemble them: the colours of their
+    own quarters, the more the nearer their lightness is, each beside that of its cell. there: (h, w) of `_level`."""
+    height, width = there.shape
+    own = F.interpolate(lightness.to(there.device), (2 * height, 2 * width), mode="area")
+    own = F.pixel_unshuffle(own, 2)[0].flatten(1)
+    scale = lightness.shape[2] // height
+    high, wide = (side // scale for side in reference.lightness.shape[2:])
+    planes = torch.cat([plane.to(there.device) for plane in (reference.lightness, reference.ab)], 1)
+    planes = F.pixel_unshuffle(F.interpolate(planes, (2 * high, 2 * wide), mode="area"), 2)[0]
+    theirs = planes.unflatten(0, (3, 4)).flatten(2)[:, :, there.flatten()]
+    away = (own - own.mean(0))[:, None] - (theirs[0] - theirs[0].mean(0))
+    share = torch.softmax(-(away / _ALIKE).square() / 2, 1)
+    colours = (share * theirs[1:, None]).sum(2)
+    return F.pixel_shuffle(colours.flatten(0, 1).view(1, 8, height, width), 2)
+
+
+def _cells(planes: Tensor, size: tuple[int, ...]) -> Tensor:
+    """(C, cells) means of planes (1, C, H, W) over cells, (h, w) of them."""
+    cells = F.interpolate(planes, size, mode="bilinear", antialias=True, align_corners=False)
+    return cells[0].flatten(1)

@@ -102,7 +102,7 @@ def _refer(
     theirs = see(views[:, :1])
     for at, (picture, view) in enumerate(zip(pictures, views.split(1), strict=True)):
         reference = Reference(_only(theirs, at), view[:, 1:], view[:, :1])
-        found = matched(_only(seen, picture), (lab.shape[2], lab.shape[3]), [reference])
+        found = matched(_only(seen, picture), lab[picture : picture + 1, :1], [reference])
         for plane, of_it in zip(hints, found, strict=True):
             plane[picture] = of_it[0].to(lab.device)
 

@@ -1,0 +1,60 @@
+"""References: what is matched, when it is heard, and which of a cell's colours are taken."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from fastcolor.steering.references import Reference, matched
+
+
+class Seen(NamedTuple):
+    looks_8: Tensor
+    looks_16: Tensor
+
+
+def seen(looks: Tensor) -> Seen:
+    """Features of a picture of 64 x 96 pixels, by those of its cells of 8."""
+    return Seen(looks, torch.randn(1, 16, 4, 6))  # at 16 nothing is alike
+
+
+def looks(seed: int) -> Tensor:
+    return torch.randn(1, 32, 8, 12, generator=torch.Generator().manual_seed(seed))
+
+
+def test_what_is_alike_gives_its_colours_cell_by_cell() -> None:
+    theirs, turn = looks(0), torch.arange(11, -1, -1)
+    ab = torch.randn(1, 2, 8, 12) * 20
+    planes = ab.repeat_interleave(8, 2).repeat_interleave(8, 3)
+    lightness = torch.full((1, 1, 64, 96), 50.0)
+    given, mask = matched(seen(theirs[..., turn]), lightness, [Reference(seen(theirs), planes, lightness)])
+    assert given.shape == planes.shape and mask.shape == lightness.shape and bool((mask == 1).all())
+    assert torch.allclose(given, planes.view(1, 2, 64, 12, 8)[:, :, :, turn].reshape(planes.shape), atol=1e-4)
+
+
+def test_little_that_is_alike_is_not_heard() -> None:
+    lightness, ab = torch.full((1, 1, 64, 96), 50.0), torch.full((1, 2, 64, 96), 20.0)
+    other, strongest = looks(1), {}
+    for cells in (3, 8, 48, 96):
+        own = looks(2).flatten(2)
+        own[..., :cells] = other.flatten(2)[..., :cells]
+        _, mask = matched(seen(own.view_as(other)), lightness, [Reference(seen(other), ab, lightness)])
+        strongest[cells] = float(mask.max())
+    assert strongest[3] == 0 and 0 < strongest[8] < 1 and strongest[48] == strongest[96] == 1
+
+
+def test_inside_a_cell_colours_go_where_the_lightness_is_theirs() -> None:
+    """Dark red beside light blue in every cell of the reference; in the picture the light part comes first."""
+    dark = (torch.arange(96) % 8 < 4).expand(1, 1, 64, 96)
+    theirs = torch.where(dark, 30.0, 70.0)
+    ab = torch.cat([torch.where(dark, 50.0, 0.0), torch.where(dark, 20.0, -40.0)], 1)
+    features = looks(3)
+    given, _ = matched(seen(features), 100 - theirs, [Reference(seen(features), ab, theirs)])
+    wanted = torch.cat([torch.where(dark, 0.0, 50.0), torch.where(dark, -40.0, 20.0)], 1)
+    assert float((given - wanted).abs().max()) < 0.1
+    brighter, _ = matched(seen(features), 115 - theirs, [Reference(seen(features), ab, theirs)])
+    assert float((brighter - wanted).abs().max()) < 0.1  # another exposure
+    flat, _ = matched(seen(features), torch.full_like(theirs, 50.0), [Reference(seen(features), ab, theirs)])
+    assert torch.allclose(flat[0, :, 0, 0], torch.tensor([25.0, -10.0]), atol=0.1)  # nothing to tell them by
