@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -66,7 +67,7 @@ def ways(film: Film, stream: Any, container: str) -> list[Kept]:
     index, context = stream.index, stream.codec_context
     if index in film.covers and container == "matroska":
         return [Kept(index, "attachment")] if context and context.codec.canonical_name in PICTURES else []
-    found = [Kept(index)]
+    found = [] if context and _is_misread(context.name, container) else [Kept(index)]
     if stream.type == "subtitle" and context:
         found.append(Kept(index, "text", TEXT[container]))
     if stream.type == "audio" and context:
@@ -75,17 +76,31 @@ def ways(film: Film, stream: Any, container: str) -> list[Kept]:
     return found
 
 
+def _is_misread(codec: str, container: str) -> bool:
+    """Whether a container takes sound that is read from it wrongly: TTA's own header is not in Matroska, so that libav
+    takes the sound's length from the film's and loses the last second; players from before 2023 (FFmpeg 5) play PCM in
+    MP4 (ISO/IEC 23003-5) as noise, and many newer ones not at all."""
+    return (container == "matroska" and codec == "tta") or (container == "mp4" and codec.startswith("pcm_"))
+
+
 # ---- writing ----
 
 
 class Copy:
-    """Takes a stream's packets as they are. Where recordings were joined, the last of one part may overlap the first of
-    the next: no time of decoding comes twice."""
+    """Takes a stream's packets as they are, but for times of decoding that the container does not take.
+
+    Where recordings were joined, the last of one part may overlap the first of the next. In thousandths of a second, as
+    Matroska counts, packets shorter than that (TrueHD's) come at one time now and then, which MP4 does not take.
+    Those are moved by a tick of the output's clock: ticks of the input's would add up.
+    """
 
     def __init__(self, output: av.container.OutputContainer, source: Any, codec: str) -> None:
+        from av.format import Flags
+
         opaque = None if source.codec_context is None else True
         self.target = output.add_stream_from_template(source, opaque=opaque)
-        self._last: int | None = None
+        self._last: int | None = None  # time of decoding, on the output's clock
+        self._strict = Flags.ts_nonstrict not in Flags(output.format.flags)
         self._ordered = source.type in ("audio", "video")
         if source.type == "audio" and "channels" in source.codec_context.layout.name:  # AVI and WAV name no layout
             self.target.codec_context.layout = _layout(source.codec_context)
@@ -94,10 +109,19 @@ class Copy:
 
     def packets(self, packet: Any) -> Iterator[Any]:
         if self._ordered and packet.dts is not None:
-            if self._last is not None and packet.dts <= self._last:
-                packet.dts = self._last + 1
-                packet.pts = None if packet.pts is None else max(packet.pts, packet.dts)
-            self._last = packet.dts
+            ours, theirs = fraction(self.target.time_base), fraction(packet.time_base)
+            assert ours is not None and theirs is not None
+
+            def ticks(time: int) -> int:
+                return math.floor(time * theirs / ours + Fraction(1, 2))
+
+            at = ticks(packet.dts)
+            if self._last is not None and (at < self._last or (self._strict and at == self._last)):
+                at = self._last + 1
+                shown = None if packet.pts is None else max(ticks(packet.pts), at)
+                packet.duration = ticks(packet.duration or 0)
+                packet.pts, packet.dts, packet.time_base = shown, at, ours
+            self._last = at
         packet.stream = self.target
         yield packet
 

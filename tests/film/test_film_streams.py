@@ -91,6 +91,7 @@ def test_sound_without_a_named_layout_goes_into_mp4(net: str, tmp_path: Path):
         ("wma.wmv", ("-c:v", "wmv2", "-c:a", "wmav2"), ".mkv", "flac"),
         ("adpcm.avi", ("-c:v", "msmpeg4v2", "-c:a", "adpcm_ms"), ".mkv", "flac"),
         ("adpcm.avi", ("-c:v", "msmpeg4v2", "-c:a", "adpcm_ms"), ".mov", "pcm_s16le"),
+        ("camera.mov", ("-c:v", "mjpeg", "-c:a", "pcm_s24be", "-ac", "6"), ".mp4", "flac"),
         ("disc.vob", ("-c:v", "mpeg2video", "-c:a", "pcm_dvd", "-ac", "2", "-f", "vob"), ".mp4", "flac"),
         ("disc.m2ts", ("-c:v", "mpeg2video", "-c:a", "pcm_bluray", "-ac", "2", "-f", "mpegts"), ".mkv", "flac"),
         ("surround.mkv", ("-c:v", "mpeg4", "-c:a", "pcm_s24le", "-ac", "6"), ".webm", "opus"),
@@ -107,6 +108,24 @@ def test_sound_that_a_container_does_not_take_is_rewritten(
     assert any(note.endswith(f"is written as {'libopus' if written == 'opus' else written}") for note in report.notes)
     heard, wanted = samples(dst), samples(src)
     assert abs(heard - wanted) <= (700 if written == "opus" else 0)
+
+
+def test_sound_in_packets_shorter_than_a_tick_keeps_its_length(net: str, tmp_path: Path):
+    """TrueHD has 1,200 packets a second, and Matroska counts thousandths."""
+    src = with_sound(tmp_path / "film.mkv", "-c:a", "truehd", "-strict", "-2")
+    before, dst = look(src), tmp_path / "c.mkv"
+    paint(src, dst, net)
+    after = look(dst)
+    assert after.streams[1]["codec_name"] == "truehd" and len(after.packets[1]) == len(before.packets[1]) > 700
+    moved = [abs(a - b) for (a, _), (b, _) in zip(after.packets[1], before.packets[1], strict=True)]
+    assert max(moved) < 0.0015
+
+
+def test_sound_whose_length_its_container_does_not_know_is_rewritten(net: str, tmp_path: Path):
+    src = with_sound(tmp_path / "film.mkv", "-c:a", "tta")
+    report = paint(src, tmp_path / "c.mkv", net)
+    assert "stream 1 (audio, tta) is written as flac" in report.notes
+    assert samples(tmp_path / "c.mkv") == samples(src) > 28800
 
 
 @pytest.mark.parametrize("kind", ["mpegts", "vob"])
