@@ -22,7 +22,7 @@ import torch
 import tyro
 
 import fastcolor
-from fastcolor.film import job
+from fastcolor.film.network import Network
 
 from . import timing
 from .bench_film_versions import Checkout
@@ -79,11 +79,11 @@ def side_by_side(folder: Path, engine: str, rounds: int) -> dict[str, float]:
 def by_painters(src: Path, dst: Path, engine: str, rounds: int) -> dict[int, dict[str, float]]:
     """Of one film, with so many batches in the network at once, by turns."""
     taken: dict[int, list[tuple[float, float]]] = {count: [] for count in (1, 2, PAINTERS)}
-    chosen, threads = job.painters, torch.get_num_threads()
+    chosen, threads = Network.painters, torch.get_num_threads()
     try:
         for turn in range(rounds + 1):
             for count, times in taken.items():
-                job.painters = lambda _, count=count: count
+                Network.painters = property(lambda _, count=count: count)  # type: ignore[assignment]
                 torch.set_num_threads(1)
                 begun = time.process_time()
                 report = fastcolor.video(
@@ -92,7 +92,7 @@ def by_painters(src: Path, dst: Path, engine: str, rounds: int) -> dict[int, dic
                 if turn:  # the first one warms up
                     times.append((1e3 * (time.process_time() - begun) / report.frames, report.fps))
     finally:
-        job.painters = chosen
+        Network.painters = chosen  # type: ignore[method-assign]
         torch.set_num_threads(threads)
     return {
         count: dict(zip(("cpu_ms", "fps"), map(statistics.median, zip(*times, strict=True)), strict=True))
