@@ -83,7 +83,7 @@ def by_painters(src: Path, dst: Path, engine: str, rounds: int) -> dict[int, dic
     try:
         for turn in range(rounds + 1):
             for count, times in taken.items():
-                Network.painters = property(lambda _, count=count: count)  # type: ignore[assignment]
+                Network.painters = property(lambda _, count=count: count)
                 torch.set_num_threads(1)
                 begun = time.process_time()
                 report = fastcolor.video(
@@ -92,7 +92,7 @@ def by_painters(src: Path, dst: Path, engine: str, rounds: int) -> dict[int, dic
                 if turn:  # the first one warms up
                     times.append((1e3 * (time.process_time() - begun) / report.frames, report.fps))
     finally:
-        Network.painters = chosen  # type: ignore[method-assign]
+        Network.painters = chosen
         torch.set_num_threads(threads)
     return {
         count: dict(zip(("cpu_ms", "fps"), map(statistics.median, zip(*times, strict=True)), strict=True))
