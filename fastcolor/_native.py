@@ -1,7 +1,7 @@
 """The only importer of the extension, and what it can do here.
 
 Whoever has tensors imports torch before this: torch's OpenMP runtime then serves both, one pool of threads in place of
-two. What colours one picture has none, and starts without torch (`pictures.single`).
+two. What colours one picture has none, and starts without torch (`pictures.plain`).
 """
 
 from __future__ import annotations

@@ -120,11 +120,11 @@ def remember(device: str, engine: str, file: Path | None, threads: int, fast: bo
     _note(f"{device} {engine}", good, chosen=chosen)
 
 
-def begin(weights: object, device: str, engine: str, *, single: bool = False) -> Noted | None:
+def begin(weights: object, device: str, engine: str, *, few: bool = False) -> Noted | None:
     """Make the session that a command is going to need, in a thread of its own.
 
     Args:
-        single: it is for one picture, where what counts is which is ready first: though another engine was measured
+        few: it is for few pictures, where what counts is which is ready first: though another engine was measured
             faster, and though nothing was measured yet. Then see `Noted.good`.
 
     Returns:
@@ -135,20 +135,20 @@ def begin(weights: object, device: str, engine: str, *, single: bool = False) ->
     asked = f"{device} {engine}"
     note = cache.recall("early", asked)
     if isinstance(note, list) and note and note[0] == _here():
-        noted = _noted(note, single)
+        noted = _noted(note, few)
     else:
-        noted = _first(device, engine) if single else None
+        noted = _first(device, engine) if few else None
     if noted is not None:
         _begin(noted)
     return noted
 
 
-def _noted(note: list[Any], single: bool) -> Noted | None:
+def _noted(note: list[Any], few: bool) -> Noted | None:
     """What an earlier run of this very machine and package found."""
     if len(note) != 6:
         return None
     _, name, digest, threads, fast, chosen = note
-    if not (chosen or single) or not isinstance(threads, int):
+    if not (chosen or few) or not isinstance(threads, int):
         return None
     name = Path(str(name)).name
     content = cache.read(NAMED["default"].parent / name)

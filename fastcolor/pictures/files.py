@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .colorize import Colorizer
     from .passage import Passage
 
+FEW = 8  # pictures that are coloured sooner without torch, one after the other, than with it, many at once
+
 
 def colorize_files(options: ColorizeOptions, colorizer: Colorizer | None = None) -> Outcome:
     """Do what `fastcolor colorize` does.
@@ -90,16 +92,17 @@ def _passages(
     """What reads and paints: from here on is there need of a network."""
     told = options.hints or options.chroma_from or options.references
     plain = not (told or options.as_published or options.edges == "on")
+    few = plain and len(conversions) <= FEW
     noted = None
     if colorizer is None:  # while the network gets ready, all else is imported; torch takes a second
-        noted = session.begin(options.weights, options.device, options.engine, single=single and plain)
-    if noted is not None and single and plain:
+        noted = session.begin(options.weights, options.device, options.engine, few=few)
+    if noted is not None and few:
         from .passage import painted
-        from .single import SinglePainter
+        from .plain import PlainPainter
 
         if noted.good():
-            painter = SinglePainter(noted, options.size)
-            return contextlib.nullcontext(painted(painter, conversion, options) for conversion in conversions)
+            painter = PlainPainter(noted, options.size)
+            return contextlib.nullcontext(painted(painter, one, options, single=single) for one in conversions)
     from .colorize import Colorizer
     from .line import Line
 

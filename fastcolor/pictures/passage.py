@@ -34,7 +34,7 @@ log = logging.getLogger("fastcolor")
 
 
 class Paints(Protocol):
-    """What colours pictures: a `Colorizer`, or a `SinglePainter`, which needs no torch."""
+    """What colours pictures: a `Colorizer`, or a `PlainPainter`, which needs no torch."""
 
     @property
     def painters(self) -> int:
@@ -113,9 +113,9 @@ def start(conversion: Conversion, options: ColorizeOptions, single: bool) -> Pas
     return passage
 
 
-def painted(colorizer: Paints, conversion: Conversion, options: ColorizeOptions) -> Passage:
-    """One file, read and painted, or why not."""
-    passage = start(conversion, options, single=True)
+def painted(colorizer: Paints, conversion: Conversion, options: ColorizeOptions, *, single: bool = True) -> Passage:
+    """One file, read and painted, or why not. single: it is all that was asked for, see `start`."""
+    passage = start(conversion, options, single)
     if passage.file is None or passage.keep:
         return passage
     try:

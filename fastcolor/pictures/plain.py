@@ -1,4 +1,4 @@
-"""One picture by the package's own network, without torch: importing that takes longer than all the rest.
+"""A few pictures by the package's own network, without torch: importing that takes longer than all the rest.
 
 What this paints is what `Colorizer` paints with ONNX Runtime in INT8, to the bit.
 """
@@ -25,7 +25,7 @@ from .trust import trust
 log = logging.getLogger("fastcolor")
 
 
-class SinglePainter:
+class PlainPainter:
     """Paints as a `Colorizer` does that nobody tells anything of the colours.
 
     Args:

@@ -1,4 +1,4 @@
-"""One picture is painted without torch, and as with it."""
+"""A few pictures are painted without torch, and as with it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from fastcolor.device import int8_is_fast
 from fastcolor.engines import session
 from fastcolor.formats.picture import Picture
 from fastcolor.formats.reading import read
+from fastcolor.pictures import files
 from fastcolor.pictures.colorize import Colorizer
-from fastcolor.pictures.single import SinglePainter
+from fastcolor.pictures.plain import PlainPainter
 
 pytestmark = pytest.mark.skipif(not int8_is_fast(), reason="this CPU has no VNNI, so the INT8 network is not used")
 
@@ -48,12 +49,12 @@ def colorizer(home: Path) -> Colorizer:
 
 
 def colorize(home: Path, *arguments: str | Path) -> tuple[int, str]:
-    """(code, stderr) of `fastcolor colorize`."""
+    """(code, what it says) of `fastcolor colorize`."""
     command = [sys.executable, "-c", COLORIZE, "colorize", *map(str, arguments)]
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=120, env={**os.environ, "FASTCOLOR_HOME": str(home)}
     )
-    return done.returncode, done.stderr
+    return done.returncode, done.stdout + done.stderr
 
 
 def in_colour(width: int, height: int) -> Image.Image:
@@ -84,7 +85,7 @@ def test_both_paint_the_same(colorizer: Colorizer, home: Path, monkeypatch: pyte
     for size, temperature, saturation in ((None, None, 1.0), (128, 0.0, 1.7)):
         noted = session.begin("default", "cpu", "onnx")
         assert noted is not None
-        single = SinglePainter(noted, size)
+        single = PlainPainter(noted, size)
         for picture in pictures():
             (alone,) = single.paint([picture], temperature=temperature, saturation=saturation)
             (other,) = colorizer.at(size).paint([picture], temperature=temperature, saturation=saturation)
@@ -107,6 +108,28 @@ def test_a_picture_takes_no_torch(colorizer: Colorizer, home: Path, tmp_path: Pa
     code, said = colorize(home, tmp_path / "broken.jpg", *asked, "--overwrite")
     assert code == 2 and "broken.jpg" in said and said.splitlines()[-1] == "loaded:"
     assert "--allow-truncated" in said and '"status": "failed"' in (tmp_path / "log").read_text()
+
+
+def test_a_few_pictures_take_no_torch(colorizer: Colorizer, home: Path, tmp_path: Path) -> None:
+    """A folder, too: what is there stays, what is broken is told, the others are painted as with torch."""
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for name, side in (("a.png", 213), ("b.png", 320), ("c.png", 160)):
+        in_colour(side, side).convert("L").save(folder / name)
+    (folder / "broken.jpg").write_bytes(PHOTOGRAPH.read_bytes()[:4000])
+    out.mkdir()
+    (out / "c.png").write_bytes(b"there before")
+    code, said = colorize(home, folder, "-o", out, "--device", "cpu", "--engine", "onnx")
+    assert code == 1 and said.splitlines()[-1] == "loaded:" and "broken.jpg" in said and "skipped (exist) 1" in said
+    assert (out / "c.png").read_bytes() == b"there before" and not (out / "broken.jpg").exists()
+    for name in ("a.png", "b.png"):
+        (expected,) = colorizer.paint(list(read(folder / name).frames))
+        assert np.array_equal(np.asarray(Image.open(out / name)), np.asarray(expected))
+
+    for i in range(files.FEW):
+        in_colour(40, 40).save(folder / f"{i}.png")
+    code, said = colorize(home, folder, "-o", out, "--device", "cpu", "--engine", "onnx")
+    assert "torch" in said.splitlines()[-1]  # many are painted faster at once
 
 
 @pytest.mark.parametrize("change", ["threads", "weights", "file", "engine"])
@@ -163,7 +186,7 @@ def test_a_first_picture_is_not_painted_by_what_answers_otherwise(
         shutil.copy(file, assets / "other-int8.onnx")
     elif change == "no note":  # an earlier run found that it does not do
         session.remember("cpu", "onnx", None, 1, True, chosen=False)
-    noted = session.begin("default", "cpu", "onnx", single=True)
+    noted = session.begin("default", "cpu", "onnx", few=True)
     if change in ("two files", "no note"):
         assert noted is None
     else:
@@ -176,7 +199,7 @@ def test_what_was_measured_slower_is_for_one_picture_alone(home: Path, monkeypat
     file = next(session.NAMED["default"].parent.glob("*-int8.onnx"))
     session.remember("auto", "auto", file, 1, True, chosen=False)
     assert session.begin("default", "auto", "auto") is None
-    noted = session.begin("default", "auto", "auto", single=True)
+    noted = session.begin("default", "auto", "auto", few=True)
     assert noted is not None and noted.content == file.read_bytes()
     session.remember("auto", "auto", None, 1, True, chosen=False)
-    assert session.begin("default", "auto", "auto", single=True) is None
+    assert session.begin("default", "auto", "auto", few=True) is None
