@@ -271,7 +271,7 @@ class Told:
             if given is None:
                 continue
             colours, sure = (plane.rot90(turns, (2, 3)) for plane in given)
-            sure = torch.where(sure >= least, sure, 0.0)
+            sure = sure * (sure / least - 0.5).clamp(0, 1)  # little by little, or the network's share would flicker
             ab, mask = torch.where(sure > 0, colours, ab), torch.where(sure > 0, sure, mask)
         return (ab, mask) if bool(mask.any()) else None
 
