@@ -2,13 +2,15 @@
 
 Builds the package into a folder of its own, runs the kernel tests on the GPU, the same kernels under compute-sanitizer,
 the benchmarks, films and a training step, and reads DRAM bytes with ncu: most important first. Each step has a time
-limit, a log and a line in summary.txt; one that fails loses nothing of the others. Ends with 1 unless all of them held.
+limit, a log and a line in summary.txt; one that fails loses nothing of the others, and when all is told to end, what
+the running step has measured is kept. A step that cannot run here says why. Ends with 1 unless all of them held.
 Standard library alone.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import shutil
@@ -36,6 +38,7 @@ TESTS = tests_of("ops/cuda ops/color ops/encode ops/loss ops/decode ops/paint fi
 FILM = tests_of("film/video_gpu")
 PYTEST = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--continue-on-collection-errors"]
 TOOLS = ("memcheck", "racecheck", "synccheck")
+FIGURES = ("ops", "train", "once")  # what benchmarks write as they go, one file each
 # What a step says in the summary: the last line of its log that has one of these.
 GOOD = ("passed", "ERROR SUMMARY")
 BAD = ("Error", "error", "FAILED", "ailed", "ERR_", "not supported")
@@ -116,7 +119,7 @@ class Runner:
         )
         self.children.add(child)
         try:
-            code = child.wait(limit)
+            code = child.wait(max(0, min(limit, self.stop - time.monotonic())))
         except subprocess.TimeoutExpired:
             return "limit", f"stopped at its limit of {limit:.0f} s"
         finally:
@@ -127,16 +130,30 @@ class Runner:
         telling = [line for line in lines if any(word in line for word in (BAD if code else GOOD))]
         return str(code), (telling or lines[-1:] * bool(code) or [""])[-1][:160]
 
-    def kill(self, *children: subprocess.Popen[bytes]) -> None:
-        """End these, or all, with what they have started."""
-        for child in children or tuple(self.children):
+    def kill(self, child: subprocess.Popen[bytes]) -> None:
+        """End it, with what it has started."""
+        if child.poll() is None:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+        self.children.discard(child)
+
+    def end(self, *_: object) -> None:
+        """Whoever waits for a step goes on at once: with what it has left behind, and with no time for the others. For
+        a signal, which may come while somebody waits for a child: here nobody does."""
+        self.stop = 0.0
+        for child in tuple(self.children):
             if child.poll() is None:
                 os.killpg(child.pid, signal.SIGKILL)
-                child.wait()
-            self.children.discard(child)
 
     def write(self) -> None:
-        (self.out / "summary.txt").write_text("\n".join([*self.lines, *self.tables]) + "\n")
+        replace(self.out / "summary.txt", "\n".join([*self.lines, *self.tables]))
+
+
+def replace(path: Path, text: str) -> None:
+    """Write a file whose reader, and whoever is killed, sees the old text or the new."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text + "\n")
+    os.replace(part, path)
 
 
 def probe(site: Path) -> tuple[dict[str, Any], str]:
@@ -161,7 +178,8 @@ def main() -> None:
     given = parser.parse_args()
     out = given.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
-    for name in ("summary.txt", "results.json", "tests.log", "bench.log", "ncu.log", *(f"{t}.log" for t in TOOLS)):
+    logs = ("tests.log", "bench.log", "ncu.log", *(f"{tool}.log" for tool in TOOLS))
+    for name in ("summary.txt", "results.json", *logs, *(f"{figures}.json" for figures in FIGURES)):
         (out / name).unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="fastcolor-gpu-") as scratch:
         held = run_all(out, Path(scratch), given.seconds)
@@ -171,7 +189,8 @@ def main() -> None:
 
 def run_all(out: Path, scratch: Path, seconds: float) -> bool:
     runner = Runner(out, scratch / "site", seconds)
-    signal.signal(signal.SIGTERM, lambda *_: (runner.kill(), sys.exit(143)))
+    for told in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(told, runner.end)
     git = [shutil.which("git") or "true", "-C", ROOT, "describe", "--always", "--dirty"]
     commit = subprocess.run(git, capture_output=True, text=True).stdout.strip() or "unknown"
     results: dict[str, Any] = {}
@@ -179,7 +198,7 @@ def run_all(out: Path, scratch: Path, seconds: float) -> bool:
 
     def keep(name: str, value: Any, lines: Iterable[str]) -> None:
         results[name] = value
-        (out / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+        replace(out / "results.json", json.dumps(results, indent=1))
         runner.tables.extend(lines)
 
     pip = [*python, "pip", "install", "--no-index", "--no-build-isolation", "--no-deps", "--disable-pip-version-check"]
@@ -189,10 +208,8 @@ def run_all(out: Path, scratch: Path, seconds: float) -> bool:
     facts, no_gpu = probe(runner.site) if built else ({}, "the package was not built")
     keep("machine", facts | {"commit": commit}, [f"\ncommit {commit}, {json.dumps(facts)}"])
 
-    # Without a GPU these fail, and say so: none may be skipped unseen.
-    need = "" if facts else no_gpu
     command = [*PYTEST, "--tb=short", "-k", "cuda", *TESTS]
-    runner.run(Step("kernel tests on the GPU", command, "tests.log", 130, need, after=lambda: no_gpu))
+    runner.run(Step("kernel tests on the GPU", command, "tests.log", 130, no_gpu))
 
     # At once: they judge what is computed, not how fast. Tensors are allocated singly, else their neighbours in torch's
     # pool would hide an index that is out of bounds.
@@ -207,7 +224,7 @@ def run_all(out: Path, scratch: Path, seconds: float) -> bool:
     with ThreadPoolExecutor(len(steps)) as pool:
         list(pool.map(runner.run, steps))
 
-    ops, train, once = (scratch / f"{name}.json" for name in ("ops", "train", "once"))
+    ops, train, once = (out / f"{name}.json" for name in FIGURES)
 
     def ops_done() -> str:
         figures = json.loads(ops.read_text())
@@ -228,7 +245,8 @@ def run_all(out: Path, scratch: Path, seconds: float) -> bool:
         runner.run(Step(f"training step, {device}", command, "bench.log", 120, need, after=lambda: train_done(device)))
 
     command = [*PYTEST, "--tb=short", "-k", "nvdec or nvenc", *FILM]
-    runner.run(Step("film on the GPU", command, "tests.log", 100, need, after=lambda: no_gpu))
+    why = no_gpu or ("" if importlib.util.find_spec("av") else "PyAV is not installed")
+    runner.run(Step("film on the GPU", command, "tests.log", 100, why))
     train_step("cuda", no_gpu)
 
     def ncu_done() -> str:
@@ -244,7 +262,7 @@ def run_all(out: Path, scratch: Path, seconds: float) -> bool:
     command = [ncu, *flags, *python, *"fastcolor.bench.run --device cuda --once --malloc default --out".split(), once]
     why = no_gpu or ("" if ncu else "ncu is not on PATH")
     runner.run(Step("DRAM bytes by ncu", command, "ncu.log", 120, why, after=ncu_done))
-    train_step("cpu", need)
+    train_step("cpu", "" if facts else no_gpu)
     runner.write()
     return runner.held
 

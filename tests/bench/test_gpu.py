@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -68,6 +70,32 @@ def test_a_step_ends_at_its_limit_with_what_it_started(runner: gpu.Runner) -> No
             return
         time.sleep(0.1)
     raise AssertionError("what the step started lives on")
+
+
+def test_who_is_told_to_end_keeps_what_was_measured(runner: gpu.Runner) -> None:
+    """Here by another thread, where a signal's handler would call: the running step ends, is read, and the rest says
+    that there is no time."""
+    half = runner.out / "half.json"
+    slow = python(
+        f"import time; open({str(half)!r}, 'w').write('[1, 2]'); time.sleep(60)",
+        name="slow",
+        after=lambda: f"{len(json.loads(half.read_text()))} rows",
+    )
+
+    def end_it() -> None:
+        while not half.exists() or not half.read_text():
+            time.sleep(0.02)
+        runner.end()
+
+    start, ending = time.monotonic(), threading.Thread(target=end_it)
+    ending.start()
+    assert not runner.run(slow) and not runner.run(python("pass", name="next"))
+    ending.join()
+    assert time.monotonic() - start < 30
+    first, second = (runner.out / "summary.txt").read_text().splitlines()
+    assert first.startswith("FAILED") and "exit -9" in first and "2 rows" in first
+    assert second.startswith("NOT RUN") and "no time is left" in second
+    assert not [path for path in runner.out.iterdir() if path.suffix == ".part"]
 
 
 def test_no_time_left_is_said(tmp_path: Path) -> None:
