@@ -209,7 +209,7 @@ def luma_to_input(luma: Tensor, size: tuple[int, int], *, full_range: bool = Tru
 
 def chroma_share(lightness: Tensor) -> Tensor:
     """The share of a predicted chroma that a lightness can have: none in black and white (csrc/math/paint.h)."""
-    x = torch.minimum((lightness - 1) / 8, 98.25 - lightness).clamp(0, 1)
+    x = torch.minimum((lightness - 1) / 5, (98.25 - lightness) / 0.5).clamp(0, 1)
     return x * x * (3 - 2 * x)
 
 

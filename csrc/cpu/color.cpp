@@ -126,12 +126,11 @@ void lab_to_rgb(const ColorParams& p) {
       Planes<T> fitted;
       if (p.gamut == Gamut::kChroma) {
         for (int i = 0; i < n; i++) {
-          const math::Vec3<T> c = math::reduce_chroma<T>({l[i], a[i], b[i]});
-          fitted.x[i] = c.x;
-          fitted.y[i] = c.y;
-          fitted.z[i] = c.z;
+          const math::FyAb<T> c = math::reduce_chroma(math::fy_ab<T>({l[i], a[i], b[i]}));
+          fitted.y[i] = c.a;
+          fitted.z[i] = c.b;
         }
-        l = fitted.x, a = fitted.y, b = fitted.z;
+        a = fitted.y, b = fitted.z;
       }
       if constexpr (std::is_same_v<T, float>) {
         if (p.dtype == DType::kU8) {
@@ -151,7 +150,7 @@ void lab_to_rgb(const ColorParams& p) {
       Planes<T> rgb;
 #pragma omp simd
       for (int i = 0; i < n; i++) {
-        const math::Vec3<T> c = math::lab_to_rgb<T>({l[i], a[i], b[i]});
+        const math::Vec3<T> c = math::lab_to_rgb(math::fy_ab<T>({l[i], a[i], b[i]}));
         rgb.x[i] = c.x;
         rgb.y[i] = c.y;
         rgb.z[i] = c.z;

@@ -92,7 +92,7 @@ void linear_run_to_lightness(const Planes<float>& rgb, int n, float* lightness) 
   const auto convert = [&](auto v, int i) __attribute__((always_inline)) {
     using V = decltype(v);
     const math::Vec3<V> linear = {load_lanes<V>(rgb.x + i), load_lanes<V>(rgb.y + i), load_lanes<V>(rgb.z + i)};
-    store_lanes(lightness + i, math::linear_to_lab<V>(linear).x);
+    store_lanes(lightness + i, math::lightness_of(math::cie_f(math::linear_to_luminance(linear))));
   };
   int i = 0;
   for (; i + kLanes <= n; i += kLanes) convert(Floats{}, i);
@@ -128,9 +128,9 @@ void saturate_run(const float* __restrict__ lightness, float saturation, int64_t
                   float* __restrict__ b) {
 #pragma omp simd
   for (int64_t i = 0; i < n; i++) {
-    const math::Vec3<float> lab = math::saturate({lightness[i], a[i], b[i]}, saturation, gamut);
-    a[i] = lab.y;
-    b[i] = lab.z;
+    const math::FyAb<float> color = math::saturate({math::fy_of(lightness[i]), a[i], b[i]}, saturation, gamut);
+    a[i] = color.a;
+    b[i] = color.b;
   }
 }
 

@@ -31,7 +31,8 @@ inline void linear_run_to_255(float* c, int n) {
 inline void lab_run_to_255(const float* l, const float* a, const float* b, int n, Planes<float>& rgb) {
   const auto convert = [&](auto v, int i) __attribute__((always_inline)) {
     using V = decltype(v);
-    const auto linear = math::lab_to_linear<V>({load_lanes<V>(l + i), load_lanes<V>(a + i), load_lanes<V>(b + i)});
+    const math::Vec3<V> lab = {load_lanes<V>(l + i), load_lanes<V>(a + i), load_lanes<V>(b + i)};
+    const math::Vec3<V> linear = math::lab_to_linear(math::fy_ab(lab));
     store_lanes(rgb.x + i, linear.x);
     store_lanes(rgb.y + i, linear.y);
     store_lanes(rgb.z + i, linear.z);

@@ -154,7 +154,8 @@ __global__ void __launch_bounds__(kBlockThreads) lab_to_rgb_kernel(ColorParams p
   Run<T> rgb;
 #pragma unroll
   for (int i = 0; i < kThreadPixels; i++) {
-    const math::Vec3<C> fitted = p.gamut == Gamut::kChroma ? math::reduce_chroma(pixel(lab, i)) : pixel(lab, i);
+    const math::FyAb<C> color = math::fy_ab(pixel(lab, i));
+    const math::FyAb<C> fitted = p.gamut == Gamut::kChroma ? math::reduce_chroma(color) : color;
     if constexpr (std::is_same_v<T, uint8_t>) {
       const math::Vec3<uint32_t> c = math::lab_to_bytes(fitted);
       const auto byte = [](uint32_t word) { return static_cast<uint8_t>(word >> 8); };

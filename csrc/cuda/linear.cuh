@@ -1,5 +1,4 @@
-// Of the 256 code values of 8 bits, in shared memory: a lookup in place of powers. sRGB's linear light, and a gray's
-// lightness.
+// Of the 256 code values of 8 bits, in shared memory: a lookup in place of powers. sRGB's linear light, and a gray's fy.
 #pragma once
 
 #include "../math/color.h"
@@ -19,8 +18,8 @@ __device__ __forceinline__ void fill_table(float* table, F&& f) {
 __device__ __forceinline__ void fill_linear_table(float* table) {
   fill_table(table, [](float gray) { return math::srgb_to_linear(gray); });
 }
-__device__ __forceinline__ void fill_lightness_table(float* table) {
-  fill_table(table, [](float gray) { return math::gray_to_lightness(gray); });
+__device__ __forceinline__ void fill_fy_table(float* table) {
+  fill_table(table, [](float gray) { return math::gray_to_fy(gray); });
 }
 
 }  // namespace fastcolor::cuda

@@ -59,12 +59,12 @@ __global__ void __launch_bounds__(kLossThreads, kResidentBlocks<T>)
   __syncthreads();
   // Gradients as if no bin were a target; the slots hold what belongs to those that are.
   if (pixel < rows) {
-    const C largest = shared.largest[pixel], factor = shared.factor[pixel];
+    const PixelGradient<C> gradient(shared.largest[pixel], shared.factor[pixel]);
     if (is_kept(p, first + pixel)) {
       each_group(channels, [&](int c, int n) {
 #pragma unroll
         for (int u = 0; u < kUnroll; u++) {
-          if (u < n) math::store(mine + c + u, math::exp_fast(C(math::load(mine + c + u)) - largest) * factor);
+          if (u < n) math::store(mine + c + u, gradient.of(math::load(mine + c + u)));
         }
       });
     } else {

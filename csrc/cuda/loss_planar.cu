@@ -53,9 +53,9 @@ __device__ __forceinline__ void write_channels(const T* logits, T* grad, int str
   using C = Compute<T>;
   constexpr int kTilePixels = kWarpThreads * per_lane;
   const int slot = threadIdx.x % kWarpThreads * per_lane;
-  C largest[per_lane], factor[per_lane];
+  PixelGradient<C> gradient[per_lane];
 #pragma unroll
-  for (int i = 0; i < per_lane; i++) largest[i] = shared.largest[slot + i], factor[i] = shared.factor[slot + i];
+  for (int i = 0; i < per_lane; i++) gradient[i] = {shared.largest[slot + i], shared.factor[slot + i]};
   const T* kept = shared.logits + channels.first * kTilePixels + slot;
   each_group(channels, [&](int, int count) {
     Pack<T, per_lane> pack[kUnroll];
@@ -73,7 +73,7 @@ __device__ __forceinline__ void write_channels(const T* logits, T* grad, int str
       Pack<T, per_lane> out;
 #pragma unroll
       for (int i = 0; i < per_lane; i++) {
-        const C g = math::exp_fast(widened(pack[u], i) - largest[i]) * factor[i];
+        const C g = gradient[i].of(widened(pack[u], i));
         math::store(&out.value[i], masked && !counts[i] ? C(0) : g);
       }
       store_channel(grad, stride, u, count, out);

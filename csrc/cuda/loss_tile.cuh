@@ -88,6 +88,29 @@ __device__ __forceinline__ Compute<T> finish_pixel(const LossParams& p, const Lo
   return static_cast<C>(pixel_weight) * total;
 }
 
+// Gradients of a pixel's bins that are no target: exp(logit - largest) * factor, as LossShared has them, with one
+// multiply-add for the exponent where a difference and a product are two. `largest` times log2 e is rounded, which puts
+// all exponents off by the same little; the factor takes that back. Where the little is large, or the product infinite,
+// two logits are the same or 64 apart, and a slope of 1, which rounds nothing, serves as well.
+template <class C>
+constexpr C kCoarse = C(128) / std::numeric_limits<C>::epsilon();  // from here on numbers are 128 apart
+template <class C>
+class PixelGradient {
+ public:
+  PixelGradient() = default;
+  __device__ __forceinline__ PixelGradient(C largest, C factor)
+      : slope_(static_cast<C>(math::kLog2E)), base_(-largest * slope_) {
+    if (!(std::abs(base_) < kCoarse<C>)) slope_ = C(1), base_ = -largest;
+    factor_ = factor * math::exp2_fast(-exponent(largest));
+  }
+  __device__ __forceinline__ C of(C logit) const { return math::exp2_fast(exponent(logit)) * factor_; }
+
+ private:
+  __device__ __forceinline__ C exponent(C logit) const { return std::fma(logit, slope_, base_); }
+
+  C slope_, base_, factor_;
+};
+
 // The launch for each layout: loss_planar.cu, loss_interleaved.cu.
 void loss_planar(const LossParams& p);
 void loss_interleaved(const LossParams& p);

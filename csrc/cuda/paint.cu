@@ -19,7 +19,7 @@ __global__ void __launch_bounds__(kPaintThreads)
   const RowPart at = part_of_block(rows, parts, kBlockPixels);
   float* table = reinterpret_cast<float*>(shared_memory());
   const AbRow<sharp> ab = fill_row<sharp>(table + (kHasTable<kind, T> ? kTableSize : 0), up, p.ab, at);
-  if constexpr (kHasTable<kind, T>) kind == Source::kRgb ? fill_linear_table(table) : fill_lightness_table(table);
+  if constexpr (kHasTable<kind, T>) kind == Source::kRgb ? fill_linear_table(table) : fill_fy_table(table);
   __syncthreads();
   const int width = static_cast<int>(p.width);
   int first = at.first + threadIdx.x * kThreadPixels;

@@ -87,9 +87,9 @@ __device__ __forceinline__ AbRow<sharp> fill_row(float* columns, const Upsamplin
   return {columns, up.step_x, up.start_x - static_cast<float>(begin)};
 }
 
-// The colour at a place among the columns, mixed along x. lightness: of the pixel.
+// The colour at a place among the columns, mixed along x. fy: of the pixel.
 template <bool sharp>
-__device__ __forceinline__ math::Vec3<float> lab_at(const AbRow<sharp>& row, float place, float lightness) {
+__device__ __forceinline__ math::FyAb<float> color_at(const AbRow<sharp>& row, float place, float fy) {
   using Row = AbRow<sharp>;
   const float at = math::max_of(0.0f, place);  // the picture's first pixels lie before the first column
   const int low = static_cast<int>(at);
@@ -103,11 +103,10 @@ __device__ __forceinline__ math::Vec3<float> lab_at(const AbRow<sharp>& row, flo
     mixed[k + 1] = math::lerp(left.value[1], right.value[1], fraction);
   }
   if constexpr (sharp) {
-    const float difference = lightness - mixed[2];
-    return {lightness, math::sharpened(mixed[0], mixed[3], difference),
-            math::sharpened(mixed[1], mixed[4], difference)};
+    const float difference = math::lightness_of(fy) - mixed[2];
+    return {fy, math::sharpened(mixed[0], mixed[3], difference), math::sharpened(mixed[1], mixed[4], difference)};
   } else {
-    return {lightness, mixed[0], mixed[1]};
+    return {fy, mixed[0], mixed[1]};
   }
 }
 
@@ -117,7 +116,7 @@ constexpr int kThreadPixels = 4;  // pixels of a thread: their 12 bytes are thre
 
 template <Source kind>
 constexpr int kSourceChannels = kind == Source::kRgb ? 3 : 1;
-// Sources whose codes have a table in shared memory: linear light for RGB, lightness for gray.
+// Sources whose codes have a table in shared memory: linear light for RGB, fy for gray.
 template <Source kind, class T>
 constexpr bool kHasTable = kind != Source::kLightness && sizeof(T) == 1;
 
@@ -138,17 +137,17 @@ __device__ __forceinline__ void load_values(const T* source, Value<T> (&values)[
   }
 }
 
-// Lightness of a pixel of the source, whose values begin at `value`.
+// fy of a pixel of the source, whose values begin at `value`.
 template <Source kind, class T>
-__device__ __forceinline__ float lightness_of(const Value<T>* value, const float* table) {
+__device__ __forceinline__ float source_fy(const Value<T>* value, const float* table) {
   if constexpr (kind == Source::kLightness) {
-    return *value;
+    return math::fy_of(*value);
   } else if constexpr (kind == Source::kRgb) {
-    return math::linear_to_lab<float>({table[value[0]], table[value[1]], table[value[2]]}).x;
+    return math::cie_f(math::linear_to_luminance<float>({table[value[0]], table[value[1]], table[value[2]]}));
   } else if constexpr (kHasTable<kind, T>) {
     return table[*value];
   } else {
-    return math::gray_to_lightness(static_cast<float>(*value) * (1 / 65535.0f));
+    return math::gray_to_fy(static_cast<float>(*value) * (1 / 65535.0f));
   }
 }
 
@@ -181,9 +180,9 @@ __device__ __forceinline__ void paint_run(const PaintRgbParams& p, const T* sour
   const float place = static_cast<float>(first) * ab.step + ab.start;
 #pragma unroll
   for (int i = 0; i < kThreadPixels; i++) {  // a pixel beyond the row is not stored
-    const float lightness = lightness_of<kind, T>(values[0] + i * kChannels, table);
-    const math::Vec3<float> lab = lab_at(ab, static_cast<float>(i) * ab.step + place, lightness);
-    const math::Vec3<uint32_t> c = math::lab_to_bytes(math::saturate(lab, p.saturation, p.gamut));
+    const float fy = source_fy<kind, T>(values[0] + i * kChannels, table);
+    const math::FyAb<float> color = color_at(ab, static_cast<float>(i) * ab.step + place, fy);
+    const math::Vec3<uint32_t> c = math::lab_to_bytes(math::saturate(color, p.saturation, p.gamut));
     channels[3 * i] = c.x, channels[3 * i + 1] = c.y, channels[3 * i + 2] = c.z;
   }
   if (wide) {
@@ -224,9 +223,9 @@ struct ChromaScales {
 template <class T, bool sharp>
 __device__ __forceinline__ void paint_site(const PaintChromaParams& p, const ChromaScales& scales, const T* top,
                                            const T* bottom, int i, const AbRow<sharp>& ab, T* cb, T* cr) {
-  const float lightness = math::gray_to_lightness(luma_at_site(p, top, bottom, i));
-  const math::Vec3<float> lab = lab_at(ab, static_cast<float>(i) * ab.step + ab.start, lightness);
-  const math::Vec3<float> rgb = math::lab_to_rgb_255(math::saturate(lab, p.saturation, Gamut::kClip));
+  const float fy = math::gray_to_fy(luma_at_site(p, top, bottom, i));
+  const math::FyAb<float> color = color_at(ab, static_cast<float>(i) * ab.step + ab.start, fy);
+  const math::Vec3<float> rgb = math::lab_to_rgb_255(math::saturate(color, p.saturation, Gamut::kClip));
   const float painted = math::luma_of(rgb, p.k_red, p.k_blue);
   *cb = math::to_code<T>(math::chroma_code(rgb.z, painted, scales.blue, p.chroma_middle), p.chroma_max);
   *cr = math::to_code<T>(math::chroma_code(rgb.x, painted, scales.red, p.chroma_middle), p.chroma_max);

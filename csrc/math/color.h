@@ -93,20 +93,43 @@ FC_HD T cie_f_inverse_vjp(T f, T grad) {
   return grad * (f > T(0.2068966) ? T(3) * f * f : toe);
 }
 
-// Lightness of a gray given as sRGB code value in [0, 1].
+// Lightness, and fy: f of the luminance. A straight line leads from one to the other.
+template <class T>
+FC_HD T lightness_of(T fy) {
+  using K = Constant<T>;
+  return K(116) * fy - K(16);
+}
+template <class T>
+FC_HD T fy_of(T lightness) {
+  using K = Constant<T>;
+  return lightness * K(1.0 / 116) + K(16.0 / 116);
+}
+
+// Of a gray given as sRGB code value in [0, 1]. The root of the transfer function's power of 2.4 is one power of 0.8.
+template <class T>
+FC_HD T gray_to_fy(T gray) {
+  const T root = pow_positive(max_of(gray * T(1 / 1.055) + T(0.055 / 1.055), T(0.04)), T(0.8));  // NaN stays
+  const T luminance = gray <= T(0.04045) ? gray * T(1 / 12.92) : root * root * root;
+  return luminance > T(0.008856) ? root : T(7.787) * luminance + T(16.0 / 116);
+}
 template <class T>
 FC_HD T gray_to_lightness(T gray) {
-  return T(116) * cie_f(srgb_to_linear(gray)) - T(16);
+  return lightness_of(gray_to_fy(gray));
 }
 
 // ---- linear RGB <-> Lab ----
 // The matrices hold RGB -> XYZ with the white point divided out, and its float64 inverse.
 
 template <class T>
+FC_HD T linear_to_luminance(Vec3<T> c) {
+  using K = Constant<T>;
+  return K(0.212671) * c.x + K(0.71516) * c.y + K(0.072169) * c.z;
+}
+template <class T>
 FC_HD Vec3<T> linear_to_white_xyz(Vec3<T> c) {
   using K = Constant<T>;
   return {K(0.4339463633781182) * c.x + K(0.3762138731364483) * c.y + K(0.1898250339305817) * c.z,
-          K(0.212671) * c.x + K(0.71516) * c.y + K(0.072169) * c.z,
+          linear_to_luminance(c),
           K(0.01775667459566691) * c.x + K(0.10946887943939825) * c.y + K(0.8727046462716862) * c.z};
 }
 template <class T>
@@ -135,7 +158,7 @@ FC_HD Vec3<T> linear_to_lab(Vec3<T> rgb) {
   using K = Constant<T>;
   const Vec3<T> t = linear_to_white_xyz(rgb);
   const T fx = cie_f(t.x), fy = cie_f(t.y), fz = cie_f(t.z);
-  return {K(116) * fy - K(16), K(500) * (fx - fy), K(200) * (fy - fz)};
+  return {lightness_of(fy), K(500) * (fx - fy), K(200) * (fy - fz)};
 }
 template <class T>
 FC_HD Vec3<T> linear_to_lab_vjp(Vec3<T> rgb, Vec3<T> g) {
@@ -144,21 +167,29 @@ FC_HD Vec3<T> linear_to_lab_vjp(Vec3<T> rgb, Vec3<T> g) {
   return linear_to_white_xyz_vjp<T>({cie_f_vjp(t.x, grad_f.x), cie_f_vjp(t.y, grad_f.y), cie_f_vjp(t.z, grad_f.z)});
 }
 
+// A Lab colour with fy in place of lightness: painting has it from a root, and goes on with it.
 template <class T>
-FC_HD Vec3<T> lab_to_cie_f(Vec3<T> lab) {
+struct FyAb {
+  T fy, a, b;
+};
+template <class T>
+FC_HD FyAb<T> fy_ab(Vec3<T> lab) {
+  return {fy_of(lab.x), lab.y, lab.z};
+}
+template <class T>
+FC_HD Vec3<T> cie_f_of(FyAb<T> c) {
   using K = Constant<T>;
-  const T fy = lab.x * K(1.0 / 116) + K(16.0 / 116);
-  return {fy + lab.y * K(0.002), fy, fy - lab.z * K(0.005)};
+  return {c.fy + c.a * K(0.002), c.fy, c.fy - c.b * K(0.005)};
 }
 // Not clipped to [0, 1]: the transfer function does that.
 template <class T>
-FC_HD Vec3<T> lab_to_linear(Vec3<T> lab) {
-  const Vec3<T> f = lab_to_cie_f(lab);
+FC_HD Vec3<T> lab_to_linear(FyAb<T> c) {
+  const Vec3<T> f = cie_f_of(c);
   return white_xyz_to_linear<T>({cie_f_inverse(f.x), cie_f_inverse(f.y), cie_f_inverse(f.z)});
 }
 template <class T>
 FC_HD Vec3<T> lab_to_linear_vjp(Vec3<T> lab, Vec3<T> g) {
-  const Vec3<T> f = lab_to_cie_f(lab), grad_t = white_xyz_to_linear_vjp(g);
+  const Vec3<T> f = cie_f_of(fy_ab(lab)), grad_t = white_xyz_to_linear_vjp(g);
   const T gx = cie_f_inverse_vjp(f.x, grad_t.x), gy = cie_f_inverse_vjp(f.y, grad_t.y),
           gz = cie_f_inverse_vjp(f.z, grad_t.z);
   return {(gx + gy + gz) * T(1.0 / 116), gx * T(0.002), gz * T(-0.005)};
@@ -182,20 +213,20 @@ FC_HD Vec3<T> rgb_to_lab_vjp(Vec3<T> rgb, Vec3<T> g) {
 }
 
 template <class T>
-FC_HD Vec3<T> lab_to_rgb(Vec3<T> lab) {
-  const Vec3<T> c = lab_to_linear(lab);
+FC_HD Vec3<T> lab_to_rgb(FyAb<T> color) {
+  const Vec3<T> c = lab_to_linear(color);
   return {linear_to_srgb(c.x), linear_to_srgb(c.y), linear_to_srgb(c.z)};
 }
 template <class T>
 FC_HD Vec3<T> lab_to_rgb_vjp(Vec3<T> lab, Vec3<T> g) {
-  const Vec3<T> c = lab_to_linear(lab);
+  const Vec3<T> c = lab_to_linear(fy_ab(lab));
   return lab_to_linear_vjp<T>(
       lab, {linear_to_srgb_vjp(c.x, g.x), linear_to_srgb_vjp(c.y, g.y), linear_to_srgb_vjp(c.z, g.z)});
 }
 
 // Channels in 0..255, not rounded.
-FC_HD Vec3<float> lab_to_rgb_255(Vec3<float> lab) {
-  const Vec3<float> c = lab_to_linear(lab);
+FC_HD Vec3<float> lab_to_rgb_255(FyAb<float> color) {
+  const Vec3<float> c = lab_to_linear(color);
   return {linear_to_srgb_255(c.x), linear_to_srgb_255(c.y), linear_to_srgb_255(c.z)};
 }
 
@@ -203,13 +234,13 @@ FC_HD Vec3<float> lab_to_rgb_255(Vec3<float> lab) {
 FC_HD uint8_t to_byte(float x) { return static_cast<uint8_t>(static_cast<int32_t>((x > 0.0f ? x : 0.0f) + 0.5f)); }
 
 // The same of a pixel, each in the second byte of a word; the other bytes are nothing.
-FC_HD Vec3<uint32_t> lab_to_bytes(Vec3<float> lab) {
+FC_HD Vec3<uint32_t> lab_to_bytes(FyAb<float> color) {
 #ifdef __CUDA_ARCH__  // 1.5 * 2^15 leaves 8 bits below the point: no conversion, which would be two instructions
-  const Vec3<float> c = lab_to_linear(lab);
+  const Vec3<float> c = lab_to_linear(color);
   const auto word = [](float channel) { return bit_cast<uint32_t>(linear_to_srgb_255(channel, 49152.5f)); };
   return {word(c.x), word(c.y), word(c.z)};
 #else
-  const Vec3<float> c = lab_to_rgb_255(lab);
+  const Vec3<float> c = lab_to_rgb_255(color);
   const auto word = [](float channel) { return static_cast<uint32_t>(to_byte(channel)) << 8; };
   return {word(c.x), word(c.y), word(c.z)};
 #endif
@@ -218,24 +249,24 @@ FC_HD Vec3<uint32_t> lab_to_bytes(Vec3<float> lab) {
 // ---- gamut="chroma": keep lightness and hue, reduce chroma until the colour fits sRGB ----
 
 template <class T>
-FC_HD bool in_gamut(Vec3<T> lab) {
-  const Vec3<T> c = lab_to_linear(lab);
+FC_HD bool in_gamut(FyAb<T> color) {
+  const Vec3<T> c = lab_to_linear(color);
   const T low = min_of(c.x, min_of(c.y, c.z)), high = max_of(c.x, max_of(c.y, c.z));
   return low >= T(-1e-5) && high <= T(1 + 1e-5);
 }
 
 // 16 halvings: the chroma is within 2^-16 of the largest that fits.
 template <class T>
-FC_HD Vec3<T> reduce_chroma(Vec3<T> lab) {
-  if (in_gamut(lab)) return lab;
+FC_HD FyAb<T> reduce_chroma(FyAb<T> color) {
+  if (in_gamut(color)) return color;
   T low = T(0), high = T(1);
   for (int i = 0; i < 16; i++) {
     const T middle = (low + high) * T(0.5);
-    const bool inside = in_gamut<T>({lab.x, lab.y * middle, lab.z * middle});
+    const bool inside = in_gamut<T>({color.fy, color.a * middle, color.b * middle});
     low = inside ? middle : low;
     high = inside ? high : middle;
   }
-  return {lab.x, lab.y * low, lab.z * low};
+  return {color.fy, color.a * low, color.b * low};
 }
 
 }  // namespace fastcolor::math

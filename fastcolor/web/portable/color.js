@@ -150,7 +150,7 @@ export function hintPlanes(hints, net, [h, w]) {
 
 /** The share of a chroma that a lightness can have: none in black and in white. */
 function chromaShare(lightness) {
-  const x = clamp(Math.min((lightness - 1) / 8, 98.25 - lightness), 0, 1);
+  const x = clamp(Math.min((lightness - 1) / 5, (98.25 - lightness) / 0.5), 0, 1);
   return x * x * (3 - 2 * x);
 }
 
