@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -74,6 +75,7 @@ class Runner:
         self.tables: list[str] = []
         self.held = True
         self.children: set[subprocess.Popen[bytes]] = set()
+        self.writing = threading.Lock()  # steps may run at once
         # CMake and ninja as Python packages, and CUDA's tools, may not be on PATH.
         self.path = f"{os.environ['PATH']}:{Path(sys.executable).parent}:/usr/local/cuda/bin"
 
@@ -146,7 +148,8 @@ class Runner:
                 os.killpg(child.pid, signal.SIGKILL)
 
     def write(self) -> None:
-        replace(self.out / "summary.txt", "\n".join([*self.lines, *self.tables]))
+        with self.writing:
+            replace(self.out / "summary.txt", "\n".join([*self.lines, *self.tables]))
 
 
 def replace(path: Path, text: str) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,13 @@ def test_who_is_told_to_end_keeps_what_was_measured(runner: gpu.Runner) -> None:
     assert first.startswith("FAILED") and "exit -9" in first and "2 rows" in first
     assert second.startswith("NOT RUN") and "no time is left" in second
     assert not [path for path in runner.out.iterdir() if path.suffix == ".part"]
+
+
+def test_steps_at_once_leave_all_their_lines(runner: gpu.Runner) -> None:
+    steps = [python("pass", name=f"step {i}", need="no GPU here") for i in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        assert not any(pool.map(runner.run, steps))
+    assert len((runner.out / "summary.txt").read_text().splitlines()) == 40
 
 
 def test_no_time_left_is_said(tmp_path: Path) -> None:
