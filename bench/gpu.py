@@ -98,7 +98,8 @@ class Runner:
                 try:
                     said = "; ".join(filter(None, (said, step.after())))
                 except (OSError, ValueError, KeyError) as error:
-                    said = f"{said or 'it ended well'}; no result to read: {error!r}"
+                    ended = "it ended well" if code == "0" else "it was ended"
+                    said = f"{said or ended}; no result to read: {error!r}"
                     code = "0 but" if code == "0" else code
         held = code == "0"
         self.held &= held
