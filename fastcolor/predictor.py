@@ -22,7 +22,7 @@ from .models import named
 from .models.demos import DEMOS
 from .models.generator import Generator
 from .models.mixing import mix
-from .models.sizes import at_once, check_memory, input_size, memory
+from .models.sizes import at_once, check_loading, check_memory, input_size, memory
 from .options.base import check_value, rules
 from .options.look import Edges, Look, Merge, check_merge, is_sharp
 from .palette import Palette
@@ -40,6 +40,9 @@ class _Member:
 
     def input_size(self, height: int, width: int) -> tuple[int, int]:
         return input_size(height, width, self.size, self.generator.stride)
+
+    def at_once(self, most: int, height: int, width: int) -> int:
+        return at_once(most, height, width, self.generator.name)
 
     def ab(self, lightness: Tensor, temperature: float | None) -> Tensor:
         return self.generator.ab_of(self.engine(lightness), temperature)
@@ -87,16 +90,20 @@ class Predictor:
         self._by: Merge = merge
         self._members: list[_Member] = []
         for name, share in named.members(weights):
-            if trust_first:
-                named.locate(name, trust_first=True)
+            where = str(self._members[0].engine.device) if self._members else device
+            path = named.locate(name, trust_first=trust_first)
+            on_cpu = device_of(where).type == "cpu"
+            if on_cpu:  # what does not fit there ends the process; a GPU's error is in words
+                check_loading(name, path.stat().st_size, free_memory())
             generator = load(name)
             if as_published and generator.name not in DEMOS:
                 raise ValueError(f"as_published: must come with one of {', '.join(DEMOS)}, got {generator.name}")
-            where = str(self._members[0].engine.device) if self._members else device
             seen = size or generator.size
-            if device_of(where).type == "cpu":  # what does not fit there ends the process; a GPU's error is in words
+            if on_cpu:
                 check_memory(generator.name, seen, free_memory())
             chosen = choose(generator, where, engine, amount=amount)
+            if generator.large:  # the engine has its own copy
+                generator.network.forget()
             self._members.append(_Member(generator, chosen, seen, share))
         # Of a merge, the one that sees the most: what the others see is made from that.
         self._main = max(self._members, key=lambda one: (one.size, one.generator.stride))
@@ -130,8 +137,15 @@ class Predictor:
     def painters(self) -> int:
         """How many threads may colour at once: as many as the cores have work for, and fit into memory."""
         most, free = painters(self.device), free_memory() if self.device.type == "cpu" else None
-        batches = [memory(one.generator.name, one.size) * at_once(8, one.size, one.size) for one in self._members]
+        batches = [memory(one.generator.name, one.size) * one.at_once(8, one.size, one.size) for one in self._members]
         return most if free is None else max(1, min(most, free // max(*batches, 1)))
+
+    def at_once(self, most: int, size: tuple[int, int]) -> int:
+        """How many pictures, at most `most`, of a size (h, w) from `input_size` go through the network together: on a
+        CPU fewer of large ones, and of networks that take much memory."""
+        if self.device.type != "cpu":
+            return most
+        return min(one.at_once(most, *one.input_size(*size)) for one in self._members)
 
     @property
     def coarse(self) -> bool:

@@ -101,7 +101,7 @@ class Trial:
         side = self._generator.trial_side
         gray = photographs() if self._gray is None else self._gray
         answers = []
-        for picture in gray.split(2 if self._generator.large else 4):
+        for picture in gray.split(1 if self._generator.large else 4):
             lightness = ops.luma_to_input(picture, (side, side))
             output = self._generator.model(lightness).float()
             answers.append(_Answer(picture, lightness, output, *self._colors(output, picture)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Hashable
 from typing import Any
 
@@ -11,7 +10,7 @@ from torch import Tensor, nn
 
 from ..device import bf16_is_fast
 from ..models.generator import Precision
-from ..models.layers import fold_batch_norm
+from ..models.layers import fold_batch_norm, shared_copy
 from .graphs import Graphs
 
 
@@ -26,14 +25,17 @@ class TorchEngine:
     """A generator on one device.
 
     Args:
-        model: the network. precision: of its body.
+        model: the network, on the CPU in float32; its weights must not change any more. precision: of its body.
     """
 
     def __init__(self, model: nn.Module, device: torch.device, precision: torch.dtype = torch.float32) -> None:
         self.device = device
-        folded = fold_batch_norm(copy.deepcopy(model).eval().requires_grad_(False))
-        # Torch's types know no memory format beside a precision.
-        self._model: Any = folded.to(device, precision, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+        def finish(module: nn.Module) -> nn.Module:
+            # Torch's types know no memory format beside a precision.
+            return module.to(device, precision, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+        self._model: Any = finish(fold_batch_norm(shared_copy(model), finish))
         self._graphs = Graphs() if device.type == "cuda" else None
 
     @property

@@ -7,7 +7,6 @@ strongly typed TensorRT builds as it stands.
 from __future__ import annotations
 
 import contextlib
-import copy
 import gc
 import logging
 import warnings
@@ -18,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ..models.generator import Generator, Precision
-from ..models.layers import fold_batch_norm
+from ..models.layers import fold_batch_norm, shared_copy
 from .exported import Exported, describe
 from .onnx import OnnxEngine, require_exporter
 from .parity import BOUNDS, DTYPES
@@ -50,7 +49,7 @@ def to_onnx(generator: Generator, precision: Precision) -> bytes:
 @uncollected()
 def quick_onnx(generator: Generator, precision: Precision) -> bytes | None:
     """`to_onnx` in about two seconds; None of a network that only symbols describe, which take ten times as long: many
-    bake no size in, so numbers are traced, freed, and tried elsewhere."""
+    bake no size in, so numbers are traced, freed, and tried elsewhere. `bakes_sizes` says of a network that it does."""
     if isinstance(generator.network, Exported):
         if generator.precision != precision:
             raise ValueError(
@@ -58,6 +57,8 @@ def quick_onnx(generator: Generator, precision: Precision) -> bytes | None:
             )
         return generator.network.content
     require_exporter()
+    if getattr(generator.model, "bakes_sizes", False):
+        return None
     tried = _tried(precision)
     model = _free_sizes(_trace(generator, tried, symbolic=False))
     if _problem_elsewhere(model, generator, tried) is not None:
@@ -97,7 +98,7 @@ class InPrecision(nn.Module):
 
     def __init__(self, model: nn.Module, dtype: torch.dtype) -> None:
         super().__init__()
-        self.model = fold_batch_norm(copy.deepcopy(model).eval().requires_grad_(False)).to(dtype)
+        self.model = fold_batch_norm(shared_copy(model)).to(dtype)
 
     def forward(self, lightness: Tensor) -> Tensor:
         return self.model(lightness).float()

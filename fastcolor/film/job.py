@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from ..models.sizes import at_once
 from ..threads import Pipe, Stopped, Worker, in_order
 from . import hdr, resume
 from .carry import Carrier
@@ -336,7 +335,7 @@ class FilmJob:
     def _predicted(self, predict: Callable[[Tensor], Tensor], batch: Tensor) -> Tensor:
         """ab of a batch, in pieces that fit into the device's memory."""
         try:
-            count = at_once(self.at_once, *self.input_size) if self.device.type == "cpu" else self.at_once
+            count = self.network.predictor.at_once(self.at_once, self.input_size)
             return torch.cat([predict(piece) for piece in batch.split(count)])
         except torch.cuda.OutOfMemoryError:
             if self.at_once == 1:

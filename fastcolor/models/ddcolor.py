@@ -32,6 +32,7 @@ class DDColorGenerator(nn.Module):
 
     kind = "regressor"
     stride = 32
+    bakes_sizes = True  # its positions are made of them
 
     def __init__(self, size: str = "large") -> None:
         super().__init__()

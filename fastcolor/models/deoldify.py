@@ -37,14 +37,16 @@ class DeOldifyGenerator(nn.Module):
 
     kind = "regressor"
     stride = 32
+    bakes_sizes = True  # its attention takes all pixels as a row
     mean: Tensor
     std: Tensor
 
     def __init__(self, size: str = "deep") -> None:
         super().__init__()
         self.network = DeOldify(size)
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+        # Of no file, so they are there where the rest is made on torch's "meta" device.
+        for name, values in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD)):
+            self.register_buffer(name, torch.tensor(values, device="cpu").view(1, 3, 1, 1), persistent=False)
 
     def forward(self, lightness: Tensor) -> Tensor:
         check_lightness(lightness, self.stride)

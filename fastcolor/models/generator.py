@@ -55,6 +55,15 @@ class Network:
     def made(self) -> Any:
         return self.make()
 
+    def having(self, made: Any) -> Network:
+        """The same; `made` was made already."""
+        self.__dict__["made"] = made
+        return self
+
+    def forget(self) -> None:
+        """Let go of what was made, which takes as much memory as its engine; asked for again it is made again."""
+        self.__dict__.pop("made", None)
+
     @functools.cached_property
     def digest(self) -> str:
         """SHA-256 of what its results depend on."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 
 import torch
@@ -128,7 +129,22 @@ class Residual(nn.Module):
         return F.relu(x + self.body(x))
 
 
-def fold_batch_norm(network: nn.Module) -> nn.Module:
+def shared_copy(network: nn.Module) -> nn.Module:
+    """A copy for inference whose tensors are the network's own, until something puts others in their places: large
+    networks are not to lie in memory twice.
+
+    Args:
+        network: nothing may write into its tensors as long as the copy is used.
+
+    Returns:
+        The copy, in evaluation mode, no tensor of which wants a gradient.
+    """
+    own: dict[int, object] = {id(one): nn.Parameter(one.detach(), False) for one in network.parameters()}
+    own |= {id(one): one for one in network.buffers()}
+    return copy.deepcopy(network, own).eval()
+
+
+def fold_batch_norm(network: nn.Module, finish: Callable[[nn.Module], object] | None = None) -> nn.Module:
     """Fold every BatchNorm that directly follows a convolution into it, in place. For inference only.
 
     Convolutions that compute their filters (spectral and weight normalisation) become plain ones first. A BatchNorm
@@ -137,24 +153,32 @@ def fold_batch_norm(network: nn.Module) -> nn.Module:
 
     Args:
         network: in evaluation mode, its pairs of (transposed) convolution and BatchNorm neighbours in nn.Sequential.
+        finish: is given each innermost module as soon as it is what it will be, so that one which makes it smaller
+            need not wait for all the others.
 
     Returns:
         The same network, BatchNorms replaced by identities.
     """
     if network.training:
         raise ValueError("network: must be in evaluation mode to be folded, got training mode")
-    for module in list(network.modules()):
-        for name, child in module.named_children():
-            plain = getattr(child, "plain", None)
-            if plain is not None:
-                setattr(module, name, plain())
-    for module in network.modules():
-        if not isinstance(module, nn.Sequential):
-            continue
-        for i in range(len(module) - 1):
-            conv, norm = module[i], module[i + 1]
+    _fold(network, finish or (lambda module: None))
+    return network
+
+
+def _fold(network: nn.Module, finish: Callable[[nn.Module], object]) -> None:
+    for name, child in network.named_children():
+        plain = getattr(child, "plain", None)
+        if plain is not None:
+            setattr(network, name, plain())
+    if isinstance(network, nn.Sequential):
+        for i in range(len(network) - 1):
+            conv, norm = network[i], network[i + 1]
             if isinstance(conv, (nn.Conv2d, nn.ConvTranspose2d)) and isinstance(norm, nn.BatchNorm2d):
                 transposed = isinstance(conv, nn.ConvTranspose2d)
-                module[i] = torch.nn.utils.fusion.fuse_conv_bn_eval(conv, norm, transpose=transposed)
-                module[i + 1] = nn.Identity()
-    return network
+                network[i] = torch.nn.utils.fusion.fuse_conv_bn_eval(conv, norm, transpose=transposed)
+                network[i + 1] = nn.Identity()
+    children = list(network.children())
+    for child in children:
+        _fold(child, finish)
+    if not children:
+        finish(network)

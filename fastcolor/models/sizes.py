@@ -21,15 +21,16 @@ def input_size(height: int, width: int, size: int, stride: int) -> tuple[int, in
     return side(height), side(width)
 
 
-def at_once(most: int, height: int, width: int) -> int:
+def at_once(most: int, height: int, width: int, network: str = "default") -> int:
     """How many pictures of a size go through a network together on a CPU: `most` of about 256 x 256 pixels, fewer of
-    larger ones, since what lies between the layers of a large network takes gigabytes.
+    larger ones, and of a large network no more than half a gigabyte holds: with more it is no faster.
 
     Example:
-        >>> at_once(8, 192, 344), at_once(8, 560, 560)
-        (8, 2)
+        >>> at_once(8, 192, 344), at_once(8, 560, 560), at_once(8, 192, 344, "ddcolor")
+        (8, 2, 1)
     """
-    return max(1, min(most, most * 5 * 2**14 // (height * width)))
+    held = max(_memory(network, height * width), 1)
+    return max(1, min(most, most * 5 * 2**14 // (height * width), _ENOUGH // held))
 
 
 # Of networks that take gigabytes: c and a of the c + a p bytes that are held beyond the loaded network while it runs in
@@ -42,6 +43,7 @@ _HELD = {
     "siggraph17": (3.5e7, 2090.0),
 }
 SMALLEST = 64  # of the sizes that can be asked for
+_ENOUGH = 2**29  # bytes that pictures which go through a network together take
 
 
 def memory(network: str, size: int) -> int:
@@ -50,10 +52,27 @@ def memory(network: str, size: int) -> int:
     Args:
         network: its name, as `models.build` takes it. size: side of the square with as many pixels as it sees.
     """
-    if network not in _HELD:
-        return 0
-    constant, each = _HELD[network]
-    return int(constant + each * size**2)
+    return _memory(network, size**2)
+
+
+def _memory(network: str, pixels: int) -> int:
+    constant, each = _HELD.get(network, (0.0, 0.0))
+    return int(constant + each * pixels)
+
+
+def check_loading(weights: str, size: int, free: int | None) -> None:
+    """Find out whether weights can be loaded, before that is tried: the network and its engine each are about as large
+    as their file.
+
+    Args:
+        weights: their name or path. size: of their file in bytes. free: bytes; None: nobody knows.
+
+    Raises:
+        ValueError: they would not fit.
+    """
+    if free is not None and 2 * size > free:
+        amounts = f"takes about {2 * size / 1e9:.1f} GB of memory to load, of which {free / 1e9:.1f} are free"
+        raise ValueError(f"weights: {weights} {amounts}; --weights default needs the least")
 
 
 def check_memory(network: str, size: int, free: int | None) -> None:

@@ -107,7 +107,7 @@ def state_dict(path: str | os.PathLike[str]) -> dict[str, Tensor]:
                     raise ValueError(f"weights: {path} is a TorchScript program, which is code, not weights")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that the source of modules beside the tensors is another: it is not read
-            held = torch.load(path, map_location="cpu", weights_only=False, pickle_module=_Pickle, mmap=zipped)
+            held = torch.load(path, map_location="cpu", weights_only=False, pickle_module=_Pickle)
     except (OSError, EOFError, RuntimeError, KeyError, AttributeError, TypeError, IndexError,
             pickle.UnpicklingError, zipfile.BadZipFile) as error:  # fmt: skip
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__

@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -94,18 +95,21 @@ def load(name_or_path: str | os.PathLike[str]) -> Generator:
         return _own(path)  # known to fit, so nobody waits for its tensors
     with open(path, "rb") as file:
         start = file.read(64)
+    if not start:
+        raise ValueError(f"weights: {path} is empty; get the file again")
     if start.lstrip()[:9].lower().startswith(download.WEB_PAGE):
         raise ValueError(f"weights: {path} is a web page, not weights; delete it and download the file again")
     # A pickle or a zip of one, as torch.save writes them; a safetensors file starts with the length of its header.
     if start.startswith((b"PK\x03\x04", b"\x80")) and start[8:9] != b"{":
-        return _published(path, state_dict(path), str(name_or_path))
+        return _published(path, str(name_or_path))
     generator = _own(path)
     assert isinstance(generator.model, nn.Module)  # made now: what does not fit is said before anything else
     return generator
 
 
-def _published(path: Path, state: dict[str, Tensor], asked: str) -> Generator:
+def _published(path: Path, asked: str) -> Generator:
     """asked: the name or path that the file was asked for by."""
+    state = state_dict(path)
 
     def is_of(tensor: str, length: int | None) -> bool:
         return tensor in state and length in (None, len(state[tensor]))
@@ -121,16 +125,26 @@ def _published(path: Path, state: dict[str, Tensor], asked: str) -> Generator:
         palette = _published_palette(state["model_out.weight"]) if name == "eccv16" else None
         if palette is not None and len(palette) != len(Palette.grid()):
             options["bins"] = len(palette)
-        model = models.build(name, **options)
-        published = getattr(model, "network", model)  # of a network that is shown RGB, what stands inside ours
-        if published is not model:  # whose own loaders take files with more in them than the network
-            state = {key: value for key, value in state.items() if key in published.state_dict()}
-        _fill(published, state)
+        model = _of_state(name, options, state)
     except (ValueError, RuntimeError) as error:
         raise ValueError(f"weights: {path} does not fit the network {name} ({error})") from None
     size = PUBLISHED.get(asked, PUBLISHED[name] if name in PUBLISHED else PUBLISHED["deoldify-stable"])[1]
-    card = {"published as": path.name}
-    return Generator.of(model.eval(), name, options, palette, temperature=1.0, size=size, card=card)
+    network = Network(model.kind, model.stride, lambda: _of_state(name, options, state_dict(path))).having(model)
+    return Generator(network, name, options, palette, temperature=1.0, size=size, card={"published as": path.name})
+
+
+def _of_state(name: str, options: dict[str, object], state: dict[str, Tensor]) -> Any:
+    """A published network made of the very tensors of its state: no numbers are drawn for it, and none lie in memory
+    twice. ValueError, RuntimeError: they do not fit."""
+    with torch.device("meta"):
+        model = models.build(name, **options)
+    published = getattr(model, "network", model)  # of a network that is shown RGB, what stands inside ours
+    own = published.state_dict()
+    if published is not model:  # whose own loaders take files with more in them than the network
+        state = {key: value for key, value in state.items() if key in own}
+    counts = {key: torch.zeros((), dtype=torch.long) for key in own if key.endswith("num_batches_tracked")}
+    _fill(published, {**counts, **state}, assign=True)
+    return model.eval()
 
 
 def _published_palette(last: Tensor) -> Palette:
@@ -153,12 +167,13 @@ def _check_finite(state: dict[str, Tensor], what: str) -> None:
         raise ValueError(f"{what}, got infinite values or NaN in {', '.join(bad[:3])}{', ...' if bad[3:] else ''}")
 
 
-def _fill(model: nn.Module, state: dict[str, Tensor]) -> None:
+def _fill(model: nn.Module, state: dict[str, Tensor], *, assign: bool = False) -> None:
     check_state(model, state, "must be its state dict")
     # Files of the first default network have infinite variances where float16 could not hold them: silent channels.
     variances = {key for key in state if key.endswith("running_var") and not state[key].isnan().any()}
     _check_finite({key: value for key, value in state.items() if key not in variances}, "must be finite")
-    model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()}, strict=False)
+    whole = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+    model.load_state_dict(whole, strict=False, assign=assign)
 
 
 def _own(path: Path) -> Generator:

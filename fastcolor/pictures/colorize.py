@@ -21,7 +21,6 @@ from ..formats.picture import Picture, compose
 from ..formats.pixels import eight_bit
 from ..models import named
 from ..models.default import Encoded
-from ..models.sizes import at_once
 from ..options.base import takes
 from ..options.hints import Hint
 from ..options.look import Edges, Merge, check_look
@@ -172,7 +171,7 @@ class Colorizer(Predictor):
             else:
                 results[i] = compose(np.empty((height, width, 3), np.uint8), picture)
         for size, members in groups.items():
-            count = at_once(8, *size) if self.device.type == "cpu" else 8
+            count = self.at_once(8, size)
             for first in range(0, len(members), count):
                 batch = members[first : first + count]
                 grays = [pictures[i].gray[pictures[i].present] for i in batch]

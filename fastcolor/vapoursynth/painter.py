@@ -20,7 +20,6 @@ from ..film.motion import Watcher
 from ..film.probe import Matrix
 from ..film.resume import part_of
 from ..film.smoothing import Mode, Smoother, followed
-from ..models.sizes import at_once
 from ..predictor import Predictor
 
 _KEPT = 4  # batches whose chroma is kept for frames that are asked for again
@@ -75,8 +74,8 @@ class StreamPainter:
         self._size = max(1, min(most, (1 << 24) // (stream.width * stream.height)))
         shown = stream.height, max(1, round(stream.width * stream.aspect))
         self._input_size = predictor.input_size(*shown)
-        on_cpu = predictor.device.type == "cpu"
-        self._at_once = at_once(min(self._size, 4), *self._input_size) if on_cpu else self._size
+        at_once = min(self._size, 4) if predictor.device.type == "cpu" else self._size
+        self._at_once = predictor.at_once(at_once, self._input_size)
         self._lock = threading.Lock()
         self._done: OrderedDict[int, tuple[np.ndarray, np.ndarray]] = OrderedDict()
         self._begin(0)

@@ -8,12 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from fastcolor import models
 from fastcolor.device import free_memory
 from fastcolor.models import weights
+from fastcolor.models.layers import fold_batch_norm, shared_copy
 from fastcolor.models.named import PUBLISHED
-from fastcolor.models.sizes import check_memory, memory
+from fastcolor.models.sizes import at_once, check_memory, memory
 from fastcolor.predictor import Predictor
 
 ROOT = Path(__file__).parents[2]
@@ -57,3 +59,26 @@ def test_a_predictor_is_not_made_where_it_would_not_fit(tmp_path: Path, monkeypa
         predictor.at(272)
     assert predictor.at(256).size == 256
     assert predictor.at(128).painters == 1
+    monkeypatch.setattr("fastcolor.predictor.free_memory", lambda: path.stat().st_size)
+    with pytest.raises(ValueError, match=r"weights: .*tiny.safetensors takes about 0.2 GB of memory to load, of which"):
+        Predictor(path, "cpu", "torch")
+
+
+def test_large_networks_see_few_pictures_at_once_and_lie_in_memory_once(tmp_path: Path) -> None:
+    assert at_once(8, 512, 512) == 2 and at_once(8, 512, 512, "ddcolor") == 1 == at_once(4, 336, 336, "deoldify-wide")
+    model = models.build("ddcolor-tiny").eval()
+    torch.save(model.network.state_dict(), tmp_path / "tiny.pth")
+    given = weights.load(tmp_path / "tiny.pth")
+    held = {tensor.data_ptr() for tensor in given.model.state_dict().values()}
+    copy = shared_copy(given.model)
+    assert {tensor.data_ptr() for tensor in copy.state_dict().values()} == held
+    assert not any(one.requires_grad or one.is_meta for one in copy.parameters())
+    lightness = torch.rand(1, 1, 64, 64) * 100
+    with torch.inference_mode():
+        before = given.model(lightness)
+        fold_batch_norm(copy).to(torch.bfloat16)
+        assert torch.equal(given.model(lightness), before)  # nothing of it was written to
+        given.network.forget()
+        assert torch.equal(given.model(lightness), before)
+    predictor = Predictor(tmp_path / "tiny.pth", "cpu", "torch")
+    assert predictor.at_once(8, (512, 512)) == 1 and "made" not in vars(predictor._members[0].generator.network)

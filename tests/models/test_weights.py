@@ -100,6 +100,9 @@ def test_names_and_files_that_do_not_fit(tmp_path: Path) -> None:
     page.write_text("\n<!DOCTYPE html><html>404</html>")
     with pytest.raises(ValueError, match="is a web page, not weights; delete it and download the file again"):
         weights.load(page)
+    (tmp_path / "empty.pth").touch()
+    with pytest.raises(ValueError, match=r"empty\.pth is empty; get the file again"):
+        weights.load(tmp_path / "empty.pth")
     (tmp_path / "text").write_text("no weights")
     with pytest.raises(ValueError, match="is not a safetensors file or is damaged"):
         weights.load(tmp_path / "text")
