@@ -24,7 +24,8 @@ test: $(VENV)/.installed-test
 	$(BIN)/python tests/emulation/build.py
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal --durations 10
 
-# The largest published networks, against what the originals compute, and kernels for every GPU: 4 GB and some minutes.
+# The largest published networks, against what the originals compute and exported whole, and kernels for every GPU: 8 GB
+# and some minutes.
 test-large: $(VENV)/.installed-test
 	FASTCOLOR_LARGE=1 $(BIN)/python -m pytest -q -n 0 tests/models/test_peers.py tests/ops/test_cuda_compile.py
 

@@ -22,8 +22,12 @@ from torch import Tensor, nn
 
 from bench.deoldify_film import DeOldifyFilm
 from fastcolor import models
+from fastcolor.engines.onnx import OnnxEngine
+from fastcolor.engines.parity import BOUNDS
+from fastcolor.engines.tracing import to_onnx
 from fastcolor.models import download, layers, weights
 from fastcolor.models.deoldify import SelfAttention
+from fastcolor.models.generator import Generator
 
 HERE = Path(__file__).parent / "published"
 # The network's name there, ours, the bound, and what the network itself takes of a picture in [0, 1].
@@ -57,11 +61,12 @@ def network(name: str, published: dict[str, nn.Module]) -> nn.Module:
     if name not in published:
         if name in LARGE:
             published.clear()
-        built = models.build(NETWORKS[name][0])
+        with torch.device("meta"):
+            built = models.build(NETWORKS[name][0])
         net = getattr(built, "network", built)
         state = {key: torch.from_numpy(value) for key, value in recipe.state(HERE / f"{name}.json").items()}
         assert {key: value.shape for key, value in state.items()} == {k: v.shape for k, v in net.state_dict().items()}
-        net.load_state_dict(state)
+        net.load_state_dict(state, assign=True)
         published[name] = net.eval()
     return published[name]
 
@@ -147,6 +152,25 @@ def test_folded_for_inference_it_is_the_same(name: str, published: dict[str, nn.
     x = NETWORKS[name][2](torch.from_numpy(recipe.picture(3, 64, 96))[None])
     with torch.no_grad():
         assert float((folded(x) - net(x)).abs().max()) < NETWORKS[name][1]
+
+
+@pytest.mark.skipif(os.environ.get("FASTCOLOR_LARGE") != "1", reason="FASTCOLOR_LARGE=1 exports whole networks")
+@pytest.mark.parametrize("name", ["ddcolor-tiny", "deoldify-artistic", *LARGE])
+def test_exported_whole_it_is_the_same_at_any_size(name: str, published: dict[str, nn.Module]) -> None:
+    """In ONNX Runtime, at sizes that it was not traced at."""
+    with torch.device("meta"):
+        generator = models.build(NETWORKS[name][0])
+    generator.network = network(name, published)
+    given = Generator.of(generator.eval(), NETWORKS[name][0], {}, None, temperature=1.0, size=512)
+    exported = OnnxEngine(to_onnx(given, "fp32"))
+    for count, height, width in ((1, 96, 160), (2, 192, 128)):
+        lightness = 100 * torch.stack([torch.from_numpy(recipe.picture(1, height, width, i)) for i in range(count)])
+        with torch.no_grad():
+            expected = generator(lightness)
+        found = exported(lightness)
+        relative = float((found - expected).norm() / expected.norm())
+        print(f"{name}, {count} of {height} x {width}: relative error {relative:.1e}")
+        assert found.shape == expected.shape and relative <= BOUNDS["fp32"][0]
 
 
 @pytest.mark.parametrize("name", ["ddcolor-tiny", "deoldify-artistic"])
