@@ -23,6 +23,8 @@ class PortableOptions(Options):
     """int8 is 5 MB small, and comes for the default weights; fp32 needs fastcolor[onnx]. None: int8, else fp32."""
     hints: bool = False
     """Let visitors set colours by clicking too: 5 MB more, for the default network; needs fastcolor[onnx]."""
+    webgpu: bool = False
+    """Use visitors' graphics processors where they are faster: 45 MB more, fetched by those; needs fastcolor[onnx]."""
     runtime: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """The dist folder of onnxruntime-web. None: npm fetches it, once."""
     overwrite: bool = False

@@ -10,16 +10,23 @@ import subprocess
 import tarfile
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..atomic import check_folder, write_bytes
 from ..models import named
 from ..models.home import home
 from ..options.portable import PortableOptions
 
+if TYPE_CHECKING:
+    from ..models.generator import Generator
+
 PAGE = Path(__file__).parent / "portable"
 RUNTIME = "onnxruntime-web@1.30.0"
 _INTEGRITY = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="  # SHA-512
 _FILES = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
+_OF_WEBGPU = (
+    "ort.webgpu.min.mjs", "ort-wasm-simd-threaded.asyncify.mjs", "ort-wasm-simd-threaded.asyncify.wasm"
+)  # fmt: skip
 
 
 def web_export(options: PortableOptions) -> dict[str, int]:
@@ -39,19 +46,21 @@ def web_export(options: PortableOptions) -> dict[str, int]:
     if out.exists() and any(out.iterdir()) and not options.overwrite:
         raise FileExistsError(f"{out}: holds files already; --overwrite replaces those of an earlier export")
     check_folder(out)
-    runtime = _runtime(options.runtime)
+    needed = _FILES + _OF_WEBGPU * options.webgpu
+    runtime = _runtime(options.runtime, needed)
     networks, facts = _network(options)
     files = {path.name: path.read_bytes() for path in sorted(PAGE.iterdir()) if path.is_file()}
-    files |= {f"ort/{name}": (runtime / name).read_bytes() for name in _FILES}
+    files |= {f"ort/{name}": (runtime / name).read_bytes() for name in needed}
     files |= {**networks, "net.json": json.dumps(facts).encode()}
     # What a browser keeps for later visits is told by the service worker; its name changes when any file does.
     digest = hashlib.sha256()
     for name, content in sorted(files.items()):
         digest.update(name.encode() + content)
-    listed = json.dumps(["./", *(name for name in files if name not in ("sw.js", "LICENCES.txt"))])
-    keeper = files.pop("sw.js").decode().replace('"VERSION"', f'"{digest.hexdigest()[:16]}"')
-    # Written last: it tells browsers to fetch anew all that is there by then.
-    files["sw.js"] = keeper.replace("[/* FILES */]", listed).encode()
+    later = {*(f"ort/{name}" for name in _OF_WEBGPU), "webgpu.onnx"} & files.keys()
+    listed = ["./", *(name for name in files if name not in ("sw.js", "LICENCES.txt", *later))]
+    keeper = files.pop("sw.js").decode().replace("VERSION", digest.hexdigest()[:16])
+    keeper = keeper.replace("[/* FILES */]", json.dumps(listed)).replace("[/* LATER */]", json.dumps(sorted(later)))
+    files["sw.js"] = keeper.encode()  # written last: it tells browsers to fetch anew all that is there by then
     (out / "ort").mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         write_bytes(out / name, content)
@@ -75,7 +84,10 @@ def _network(options: PortableOptions) -> tuple[dict[str, bytes], dict[str, obje
         raise ValueError(f"precision: int8 is there for the default weights alone, got {str(options.weights)!r}")
     else:
         content = small.read_bytes() if small.exists() and options.precision != "fp32" else exported(generator, "fp32")
-    networks = {"net.onnx": content}
+    networks, webgpu = {"net.onnx": content}, ""
+    if options.webgpu:
+        webgpu, in_float = _in_float(generator, content)
+        networks |= in_float
     if options.hints:
         from ..engines.split import split_onnx
 
@@ -85,6 +97,7 @@ def _network(options: PortableOptions) -> tuple[dict[str, bytes], dict[str, obje
         points = (generator.palette or Palette.grid()).points.flatten().tolist()
     return networks, {
         "hints": options.hints,
+        "webgpu": webgpu,
         "kind": generator.kind,
         "points": points,
         "temperature": generator.temperature,
@@ -94,14 +107,26 @@ def _network(options: PortableOptions) -> tuple[dict[str, bytes], dict[str, obje
     }
 
 
-def _runtime(given: Path | None) -> Path:
-    """A folder with the runtime's files."""
+def _in_float(generator: Generator, content: bytes) -> tuple[str, dict[str, bytes]]:
+    """The network that graphics processors take, which round to 8 bits more slowly than not: its file's name, and the
+    file, unless it is the other engines' too. content: of that."""
+    from ..engines.exported import Exported
+    from ..engines.files import exported
+
+    if isinstance(generator.network, Exported) and generator.precision != "fp32":
+        raise ValueError(f"webgpu: needs a network in fp32, got {generator.name} in {generator.precision}")
+    whole = content if isinstance(generator.network, Exported) else exported(generator, "fp32")
+    return ("net.onnx", {}) if whole == content else ("webgpu.onnx", {"webgpu.onnx": whole})
+
+
+def _runtime(given: Path | None, needed: tuple[str, ...]) -> Path:
+    """A folder with the runtime's files. needed: their names."""
     if given is not None:
-        if missing := [name for name in _FILES if not (given / name).is_file()]:
+        if missing := [name for name in needed if not (given / name).is_file()]:
             raise ValueError(f"runtime: must be onnxruntime-web's dist folder, got {given} without {missing[0]}")
         return given
     kept = home() / RUNTIME.replace("@", "-")
-    if all((kept / name).is_file() for name in _FILES):
+    if all((kept / name).is_file() for name in needed):
         return kept
     npm = shutil.which("npm")
     if npm is None:
@@ -117,7 +142,7 @@ def _runtime(given: Path | None) -> Path:
             raise ValueError(f"runtime: what npm fetched as {RUNTIME} is not what it should be by its SHA-512")
         kept.mkdir(parents=True, exist_ok=True)
         with tarfile.open(packs[0]) as pack:
-            for name in _FILES:
+            for name in needed:
                 member = pack.extractfile(f"package/dist/{name}")
                 assert member is not None
                 write_bytes(kept / name, member.read())

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import base64
 import io
+import json
+import os
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
-from page_browser import color, painted, slide, until
+from page_browser import color, launched, painted, slide, until
 from PIL import Image
 
 import fastcolor
@@ -21,6 +24,8 @@ from fastcolor.models import weights
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright drives the browser (fastcolor[test] has it)")
 DEMO = Path(__file__).parents[2] / "bench" / "demo"
+SIDE = 96  # of what the network sees on a graphics processor, which is slow in software
+ADAPTER = "(async () => Boolean(await navigator.gpu?.requestAdapter()))()"
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +38,9 @@ def portable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Ca
     try:
         files = web_export(PortableOptions(out=folder / "int8", hints=True))
         web_export(PortableOptions(out=folder / "fp32", precision="fp32"))
+        web_export(PortableOptions(out=folder / "gpu", webgpu=True))
+        facts = json.loads((folder / "gpu" / "net.json").read_text())
+        (folder / "gpu" / "net.json").write_text(json.dumps({**facts, "size": SIDE}))
     except ValueError as error:
         pytest.skip(f"ONNX Runtime Web cannot be had here: {error}")
     assert sum(files.values()) < 25e6 and not (folder / "fp32" / "features.onnx").exists()
@@ -104,12 +112,64 @@ def test_the_page_without_a_server_follows_a_hint(
 
 def saved(page: playwright.Page, path: Path) -> np.ndarray:
     """What comes of a picture."""
+    cards = page.locator("#grid li.ready")
+    card = cards.nth(cards.count())
     page.locator("#files").set_input_files(str(path))
-    page.locator("#grid li.ready", has_text=path.name).last.locator("button").click(timeout=60000)
+    card.wait_for(timeout=240_000)
+    card.locator("button").click()
     with page.expect_download() as download:
         page.get_by_role("button", name="Save as PNG").click()
     assert download.value.suggested_filename == f"{path.stem}-coloured.png"
     return np.asarray(Image.open(download.value.path()).convert("RGB")).astype(int)
+
+
+def test_who_has_no_graphics_processor_fetches_nothing_for_one(
+    browser: playwright.Browser, portable: tuple[str, Callable[[], None]], tmp_path: Path
+) -> None:
+    address = f"{portable[0]}gpu/"
+    Image.open(DEMO / "coffee.jpg").convert("L").resize((300, 200)).save(tmp_path / "coffee.png")
+    page = browser.new_page(service_workers="block")  # which would keep the files
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url.rpartition("/")[2]))
+    page.goto(address)
+    if page.evaluate(ADAPTER):
+        page.goto(f"{address}?engine=wasm")  # who does not want it has none
+    for _ in range(2):
+        assert color(saved(page, tmp_path / "coffee.png")) > 5
+    page.close()
+    assert "webgpu.js" in asked and not {"webgpu.onnx", "ort.webgpu.min.mjs"} & set(asked), asked
+    listed, later = httpx.get(f"{address}sw.js").text.split("const LATER")
+    for name in ("webgpu.onnx", "asyncify.wasm"):  # nobody keeps what he has no use for
+        assert name in later.split(";")[0] and name not in listed
+
+
+@pytest.mark.skipif(os.environ.get("FASTCOLOR_LARGE") != "1", reason="half a minute in software (FASTCOLOR_LARGE=1)")
+def test_a_graphics_processor_answers_as_the_package_does(
+    browser: playwright.Browser, portable: tuple[str, Callable[[], None]], tmp_path: Path
+) -> None:
+    image = Image.open(DEMO / "coffee.jpg").convert("L").resize((300, 200))
+    image.save(tmp_path / "coffee.png")
+    software = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan")
+    other = launched(browser.browser_type, *software)
+    page = other.new_page(service_workers="block")
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.goto(f"{portable[0]}gpu/?engine=webgpu")  # even where it is slower, as in software
+    if not page.evaluate(ADAPTER):
+        other.close()
+        pytest.skip("this Chromium has no WebGPU, not even in software")
+
+    def used() -> bool:
+        theirs.append(saved(page, tmp_path / "coffee.png"))
+        page.wait_for_timeout(500)
+        return "WebGPU" in page.locator("#engine").inner_text() or any("not used" in words for words in said)
+
+    theirs: list[np.ndarray] = []
+    until(used, 240)
+    assert "WebGPU" in page.locator("#engine").inner_text(), said
+    other.close()
+    exact = np.asarray(fastcolor.Colorizer(kept_path(weights.load("default"), "fp32"), engine="onnx").at(SIDE)(image))
+    assert color(exact.astype(int)) > 5 and np.abs(theirs[-1] - exact).max() <= 2
 
 
 def test_the_page_without_a_server_paints_as_the_package_does_and_offline(

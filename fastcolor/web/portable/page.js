@@ -5,7 +5,7 @@ import { allowHints, openHints } from "./hints.js";
 const $ = (id) => document.getElementById(id);
 const MOST = 40e6; // pixels of a picture: more does not fit into every browser's memory
 const pictures = new Map(); // id -> {name, picture: {pixels, height, width}, card, look, result}
-const worker = new Worker("work.js", { type: "module" });
+const worker = new Worker(`work.js${location.search}`, { type: "module" });
 const asked = new Map(); // ticket -> what to do with the answer
 let tickets = 0;
 let open = null;
@@ -96,6 +96,7 @@ async function paint(id) {
   if (!item) return;
   own = answer.own;
   item.result = answer;
+  $("engine").textContent = answer.by === "webgpu" ? "This machine's graphics processor answers (WebGPU)." : "";
   put(item.card.querySelector("canvas"), answer);
   if (open === id) put($("after"), answer);
 }

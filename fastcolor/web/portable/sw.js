@@ -3,6 +3,7 @@
 const OURS = `fastcolor ${self.registration.scope} `; // a host may have several such pages
 const KEPT = `${OURS}VERSION`;
 const FILES = [/* FILES */];
+const LATER = [/* LATER */]; // kept once somebody has had a use for them
 
 addEventListener("install", (event) => {
   event.waitUntil(caches.open(KEPT).then((cache) => cache.addAll(FILES)).then(() => self.skipWaiting()));
@@ -14,8 +15,15 @@ addEventListener("activate", (event) => {
   );
 });
 addEventListener("fetch", (event) => {
-  if (event.request.method !== "GET") return;
-  event.respondWith(
-    caches.open(KEPT).then((cache) => cache.match(event.request, { ignoreSearch: true })).then((found) => found ?? fetch(event.request)),
-  );
+  if (event.request.method === "GET") event.respondWith(file(event));
 });
+
+async function file(event) {
+  const cache = await caches.open(KEPT);
+  const found = await cache.match(event.request, { ignoreSearch: true });
+  if (found) return found;
+  const reply = await fetch(event.request);
+  const later = LATER.some((name) => event.request.url === new URL(name, self.registration.scope).href);
+  if (later && reply.ok) event.waitUntil(cache.put(event.request, reply.clone()));
+  return reply;
+}

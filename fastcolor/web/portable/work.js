@@ -2,56 +2,66 @@
 
 import * as ort from "./ort/ort.wasm.min.mjs";
 import { decoded, grayOf, hintPlanes, inputSize, lightnessOf, painted, trustIn } from "./color.js";
+import { answerOf, asking, planes, session } from "./run.js";
+import { WebGpu } from "./webgpu.js";
 
-ort.env.wasm.wasmPaths = new URL("./ort/", import.meta.url).href;
 ort.env.wasm.numThreads = globalThis.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency || 1) : 1;
-
-async function session(name) {
-  const reply = await fetch(name);
-  if (!reply.ok) throw new Error(`${name}: ${reply.status}`);
-  return ort.InferenceSession.create(await reply.arrayBuffer(), { executionProviders: ["wasm"] });
-}
+const wished = new URL(location.href).searchParams.get("engine"); // "wasm" alone, or "webgpu" even where it is slower
 
 async function load() {
-  const [net, whole] = await Promise.all([fetch("net.json").then((reply) => reply.json()), session("net.onnx")]);
-  return { net, whole };
+  const whole = session(ort, "net.onnx", "wasm");
+  const net = await (await fetch("net.json")).json();
+  const gpu = new WebGpu(net, wished === "wasm" ? "" : net.webgpu, wished === "webgpu");
+  return { net, gpu, whole: asking(ort, await whole) };
 }
 
 const loading = load();
 let following = null; // the network that follows hints, once there is one
 
 function follower() {
-  following ??= Promise.all([session("features.onnx"), session("colours.onnx")]);
+  following ??= Promise.all(["features.onnx", "colours.onnx"].map((name) => session(ort, name, "wasm")));
   following.catch(() => (following = null)); // it may be tried again
   return following;
 }
 
 const seen = new Map(); // what the networks said of the pictures looked at last
 const KEPT = 6;
-const planes = (data, channels, size) => new ort.Tensor("float32", data, [1, channels, ...size]);
-const answerOf = (found, { outputNames: [name] }) => ({ output: found[name].data, shape: found[name].dims.slice(2) });
+
+/** What the network sees of a picture, and answers. */
+async function first({ pixels, height, width }) {
+  const { net, gpu, whole } = await loading;
+  const size = inputSize(net, height, width);
+  const lightness = lightnessOf(grayOf(pixels), height, width, size);
+  const one = { size, lightness, trust: trustIn(lightness, height, width), by: "wasm" };
+  if (gpu.used) {
+    try {
+      return { ...one, answer: await gpu.ask(lightness, size), by: "webgpu" };
+    } catch (error) {
+      gpu.without(error); // it was lost meanwhile
+    }
+  }
+  return { ...one, answer: await whole(lightness, size) };
+}
 
 /** What the network answers. Only hints make the other one look at the picture, once; it answers each time they change. */
-async function look(id, { pixels, height, width }, hints) {
-  const { net, whole } = await loading;
+async function look(id, picture, hints) {
+  const { net } = await loading;
   if (!seen.has(id)) {
-    const size = inputSize(net, height, width);
-    const lightness = lightnessOf(grayOf(pixels), height, width, size);
-    const plain = answerOf(await whole.run({ lightness: planes(lightness, 1, size) }), whole);
-    seen.set(id, { size, lightness, plain, trust: trustIn(lightness, height, width) });
+    seen.set(id, await first(picture));
     while (seen.size > KEPT) seen.delete(seen.keys().next().value);
   }
-  const one = seen.get(id), { size } = one;
-  if (!hints.length) return { net, ...one.plain, trust: one.trust };
+  const one = seen.get(id), { size, by } = one;
+  if (!hints.length) return { net, by, ...one.answer, trust: one.trust };
   const said = JSON.stringify(hints);
   if (one.said !== said) {
     const [features, colours] = await follower();
-    one.maps ??= await features.run({ lightness: planes(one.lightness, 1, size) });
+    one.maps ??= await features.run({ lightness: planes(ort, one.lightness, 1, size) });
     const [ab, mask] = hintPlanes(hints, net, size);
-    one.hinted = answerOf(await colours.run({ ...one.maps, ab: planes(ab, 2, size), mask: planes(mask, 1, size) }), colours);
+    const told = { ...one.maps, ab: planes(ort, ab, 2, size), mask: planes(ort, mask, 1, size) };
+    one.hinted = answerOf(await colours.run(told), colours);
     one.said = said;
   }
-  return { net, ...one.hinted, trust: 1 }; // what somebody says is no guess
+  return { net, by: "wasm", ...one.hinted, trust: 1 }; // what somebody says is no guess
 }
 
 let last = Promise.resolve();
@@ -62,14 +72,17 @@ addEventListener("message", ({ data }) => {
 
 async function answer({ id, ticket, picture, temperature, saturation, hints }) {
   try {
-    const { net, output, shape, trust } = await look(id, picture, hints);
+    const { net, output, shape, trust, by } = await look(id, picture, hints);
     const ab = decoded(output, shape[0] * shape[1], net, temperature ?? net.temperature);
     const { pixels, height, width } = picture;
     const result = painted(pixels, height, width, ab, shape, saturation * trust);
-    postMessage({ ticket, pixels: result, height, width, own: net.temperature }, [result.buffer]);
+    postMessage({ ticket, pixels: result, height, width, own: net.temperature, by }, [result.buffer]);
   } catch (error) {
-    postMessage({ ticket, error: String(error.message ?? error) });
+    return postMessage({ ticket, error: String(error.message ?? error) });
   }
+  const { gpu, whole } = await loading; // once there is a picture, is there something faster?
+  gpu.seek();
+  await gpu.prove(whole, seen.get(id));
 }
 
 loading.then(({ net }) => postMessage({ ready: true, hints: net.hints }), (error) => postMessage({ failed: String(error.message ?? error) }));
