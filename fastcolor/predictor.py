@@ -295,11 +295,8 @@ class Predictor:
                 raise ValueError("hints: need the network in torch; an exported file is the plain network without them")
             if not hasattr(generator.model, "colours"):
                 raise ValueError(f"hints: need a network that follows them, got {generator.name}")
-            if getattr(generator.model, "untaught", False):
-                raise ValueError(
-                    "hints: these weights are of a version that followed them otherwise; they learn it anew by "
-                    "`fastcolor train --preset hints --start FILE`"
-                )
+            if hasattr(generator.model, "check_taught"):
+                generator.model.check_taught()
             if not isinstance(found, TorchEngine):
                 found = choose(generator, str(self.device), "torch")
             assert isinstance(found, TorchEngine)

@@ -56,11 +56,13 @@ def split_onnx(generator: Generator) -> tuple[bytes, bytes]:
         lightness, mask 0 where nothing is known, and gives "output".
 
     Raises:
-        ValueError: the network follows no hints, or is an exported file; a package that exporting needs is not there.
+        ValueError: the network follows no hints or never learnt to, or is an exported file; a package that exporting
+            needs is not there.
         RuntimeError: the files do not give what torch does.
     """
     if "torch" not in generator.runs_on or not hasattr(generator.model, "features") or generator.stride != 32:
         raise ValueError(f"hints: need the default network in torch, got {generator.name}")
+    generator.model.check_taught()
     require_exporter()
     model: Any = fold_batch_norm(copy.deepcopy(generator.model).eval().requires_grad_(False))
     dim = torch.export.Dim

@@ -194,7 +194,6 @@ class DefaultGenerator(nn.Module):
 
     kind = "classifier"
     stride = 32  # H and W must be multiples
-    untaught = False  # its weights know hints as they were followed before: these do not
 
     def __init__(self, bins: int = 313, widths: tuple[int, int, int] = (160, 96, 64)) -> None:
         super().__init__()
@@ -251,6 +250,19 @@ class DefaultGenerator(nn.Module):
     @property
     def encoder_blocks(self) -> list[nn.Module]:
         return [self.encoder.stem, *(block for stage in self.encoder.blocks for block in stage.children())]
+
+    def check_taught(self) -> None:
+        """Find out whether hints say anything: as a network begins they do not, and neither do those of files from
+        when they were followed otherwise.
+
+        Raises:
+            ValueError: they do not.
+        """
+        if not any(bool(one.any()) for one in self.hints.say[-1].parameters()):
+            raise ValueError(
+                "hints: must come with weights that follow them, got some that never learnt it, or as an earlier "
+                "version did; `fastcolor train --preset hints --start FILE` teaches them"
+            )
 
     def set_palette(self, palette: Palette) -> None:
         """What the classes mean, before training."""

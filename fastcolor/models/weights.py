@@ -203,7 +203,6 @@ def _made(path: Path, name: str, options: dict[str, object]) -> nn.Module:
         if name == "default" and _FORMER_HINTS in state:  # which colours as ever, and follows none until it learns to
             state = {key: value for key, value in state.items() if not key.startswith("hints.")}
             state |= {key: value for key, value in model.state_dict().items() if key.startswith("hints.")}
-            model.untaught = True  # type: ignore[assignment]
         _fill(model, state)
         return model.eval()
 

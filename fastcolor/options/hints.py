@@ -89,7 +89,9 @@ class Hint:
             red, green, blue = bytes.fromhex(self.color[1:])
             return red, green, blue
         values = tuple(self.color) if isinstance(self.color, Sequence) else ()
-        if len(values) != 3 or not all(isinstance(v, Integral) and 0 <= int(v) <= 255 for v in values):
+        if len(values) != 3 or not all(
+            isinstance(v, Integral) and not isinstance(v, bool) and 0 <= int(v) <= 255 for v in values
+        ):
             raise ValueError(f"hint: color must be #rrggbb or three numbers of 0 to 255, got {shown(self.color)}")
         return values  # type: ignore[return-value]  # which were counted
 

@@ -37,7 +37,7 @@ def planes(hints: Sequence[Hint], size: tuple[int, int]) -> tuple[Tensor, Tensor
         raise ValueError(f"hints: must be at most {cells} for {width} x {height} pixels, got {len(hints)}")
     ab, mask = torch.zeros(1, 2, height, width), torch.zeros(1, 1, height, width)
     for hint in hints:
-        reach = hint.radius * min(height, width)
+        reach = float(hint.radius) * min(height, width)
         pixels = [(min(int(y * height), height - 1), min(int(x * width), width - 1)) for x, y in hint.path]
         # What lies further off than the hint reaches is not looked at.
         down, across = (

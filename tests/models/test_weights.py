@@ -13,12 +13,13 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from fastcolor import Colorizer, Hint, Palette, models
+from fastcolor.engines.split import split_onnx
 from fastcolor.models import weights
 from fastcolor.training.watches import silent_layers
 
 
 def write(path: Path, **changes: object) -> torch.nn.Module:
-    model = models.build("default", bins=12)
+    model = changes.pop("model", None) or models.build("default", bins=12)
     arguments = {"name": "default", "options": {"bins": 12}, "palette": Palette(torch.randn(12, 2) * 30)}
     weights.save(path, model, **{**arguments, "temperature": 0.5, "size": 192, "card": {"steps": "7"}, **changes})
     return model
@@ -50,8 +51,16 @@ def test_files_of_hints_that_were_followed_otherwise_colour_as_ever_and_say_so(t
     gray = np.full((64, 64), 90, np.uint8)
     colorizer = Colorizer(tmp_path / "former.safetensors", device="cpu", engine="torch")
     assert colorizer(gray).size == (64, 64)
-    with pytest.raises(ValueError, match="hints: these weights are of a version that followed them otherwise"):
+    untaught = "hints: must come with weights that follow them, got some that never learnt it"
+    with pytest.raises(ValueError, match=untaught):
         colorizer(gray, hints=[Hint(0.5, 0.5, "#8c1f28")])
+    given = weights.load(tmp_path / "former.safetensors")
+    with pytest.raises(ValueError, match=untaught):
+        split_onnx(given)
+    write(tmp_path / "anew.safetensors", model=given.model)  # as training without hints writes them
+    with pytest.raises(ValueError, match=untaught):
+        weights.load(tmp_path / "anew.safetensors").model.check_taught()
+    weights.load("default").model.check_taught()
     with pytest.raises(ValueError, match=r"none.safetensors does not fit .*missing \(hints"):
         weights.load(tmp_path / "none.safetensors")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -45,8 +46,11 @@ def test_numbers_are_numbers_of_any_kind() -> None:
         Hint(0, 0, "#000000", time=10**400)
     with pytest.raises(ValueError, match="lab must be L in"):
         Hint(0, 0, Lab(50, "a", 0))
-    with pytest.raises(ValueError, match="color must be #rrggbb or three numbers of 0 to 255, got None"):
-        Hint(0, 0, None)
+    for color in (None, (True, 0, 0)):
+        with pytest.raises(ValueError, match=r"color must be #rrggbb or three numbers of 0 to 255, got (None|\(True)"):
+            Hint(0, 0, color)
+    half = Fraction(1, 2)
+    assert torch.equal(*(planes([Hint(x, x, "#c03020", radius=x / 4)], (32, 32))[1] for x in (half, 0.5)))
     with pytest.raises(ValueError, match=r"points must be pairs that lie in 0\.\.1, got 5"):
         Hint(0, 0, "#000000", points=(5,))
 
