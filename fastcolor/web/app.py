@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 
 from ..constants import __version__
 from .lane import CancelledWorkError, FullError
-from .look import Look
+from .look import MOST_HINTS, MOST_OF_SHOT, MOST_SHOTS, Look
 from .process import WorkError
 from .projects import save_project, time_name
 from .store import MissingError, TooLargeError, TooManyError, sayable
@@ -48,9 +48,9 @@ class ShotBody(BaseModel):
     end: float
     saturation: float = 1.0
     temperature: float | None = None
-    hints: Annotated[list[dict[str, Any]], Field(max_length=500)] = []
-    key_frames: Annotated[dict[str, str], Field(max_length=100)] = {}
-    references: Annotated[list[str], Field(max_length=20)] = []
+    hints: Annotated[list[dict[str, Any]], Field(max_length=MOST_OF_SHOT["hints"])] = []
+    key_frames: Annotated[dict[str, str], Field(max_length=MOST_OF_SHOT["key_frames"])] = {}
+    references: Annotated[list[str], Field(max_length=MOST_OF_SHOT["references"])] = []
 
 
 class LookBody(BaseModel):
@@ -61,9 +61,9 @@ class LookBody(BaseModel):
     temperature: float | None = None
     saturation: float = 1.0
     detail: int | None = None
-    hints: Annotated[list[dict[str, Any]], Field(max_length=2000)] = []
+    hints: Annotated[list[dict[str, Any]], Field(max_length=MOST_HINTS)] = []
     guide: Literal["", "version", "similar"] = ""
-    shots: Annotated[list[ShotBody], Field(max_length=20000)] = []
+    shots: Annotated[list[ShotBody], Field(max_length=MOST_SHOTS)] = []
     weights: Annotated[str, Field(max_length=40)] = ""
 
     def look(self) -> Look:

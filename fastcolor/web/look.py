@@ -18,6 +18,8 @@ from ..options.steering import hints_from
 
 _SENT = re.compile(r"(key|reference)-[0-9a-f]{8}\.[a-z]{3,4}")
 Guide = Literal["", "version", "similar"]
+MOST_HINTS, MOST_SHOTS = 2000, 20000  # of a picture, of a film
+MOST_OF_SHOT = {"hints": 500, "key_frames": 100, "references": 20}
 
 
 def chosen_by(look: Look, options: LookOptions) -> LookOptions:

@@ -8,7 +8,9 @@ import posixpath
 import shutil
 import zipfile
 import zlib
+from collections.abc import Sized
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,7 +20,7 @@ from ..options.base import seconds, shown
 from ..options.key_frames import PICTURES
 from ..options.references import reference_of
 from ..options.versioned import read_versioned
-from .look import Look, sent_name
+from .look import MOST_HINTS, MOST_OF_SHOT, MOST_SHOTS, Look, sent_name
 from .store import SPARE, Item
 
 MOST_PROJECT = 1 << 30  # bytes of an archive, and of what is in it
@@ -133,9 +135,12 @@ def _look_of(path: Path, item: Item, pictures: _Pictures | None) -> Look:
         raise ValueError(f"project: may have {_MOST_WORDS:,} bytes, got {path.stat().st_size:,}")
     if item.kind == "picture":
         hints.read_hints(path)  # which refuses what is none
-        return replace(item.look, hints=json.loads(path.read_text(encoding="utf-8-sig"))["hints"])
+        said = json.loads(path.read_text(encoding="utf-8-sig"))["hints"]
+        _check_count("hints", said, MOST_HINTS)
+        return replace(item.look, hints=said)
     keys = {"version", "film", "shots"}
     content = read_versioned(path, "project", "a project with shots", version=project.VERSION, items="shots", keys=keys)
+    _check_count("shots", content["shots"], MOST_SHOTS)
     shots: list[dict[str, Any]] = []
     try:
         for number, entry in enumerate(content["shots"], 1):
@@ -153,11 +158,20 @@ def _look_of(path: Path, item: Item, pictures: _Pictures | None) -> Look:
             raise ValueError(f"project: must have {MOST_SENT} key frames and references at most, got {count}")
         look = replace(item.look, shots=shots)
         look.check(item.folder)
+        for number, shot in enumerate(shots, 1):
+            for name, most in MOST_OF_SHOT.items():
+                _check_count(f"shot {number}: {name}", shot[name], most)
     except BaseException:
         for one in pictures.made.values() if pictures is not None else ():
             one.unlink(missing_ok=True)
         raise
     return look
+
+
+def _check_count(name: str, given: Sized, most: int) -> None:
+    """Refuse more than the page can send back, which would then refuse whatever is changed beside it."""
+    if len(given) > most:
+        raise ValueError(f"project: {name} must be {most} at most, got {len(given)}")
 
 
 def _brought(pictures: _Pictures | None, kind: Literal["key", "reference"], name: object, number: int) -> str:
@@ -174,8 +188,8 @@ def _reference(pictures: _Pictures | None, value: object, number: int) -> str:
 
 
 def _weighted(name: str, weight: float) -> str:
-    """A reference as projects have it."""
-    return name if weight == 1 else f"{weight:f}".rstrip("0") + f"={name}"
+    """A reference as projects have it: no exponent, which is none of a weight's signs."""
+    return name if weight == 1 else f"{Decimal(str(weight)):f}={name}"
 
 
 def _time(words: str) -> str:

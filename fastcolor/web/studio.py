@@ -275,8 +275,7 @@ class Studio:
     async def frame(self, item: Item, seconds: float) -> Path:
         """The gray frame that a film shows at a second, as a file."""
         _ready(item, "film")
-        if not 0 <= seconds < _LONGEST:
-            raise ValueError(f"time: must be seconds of the film, 0 or more, got {seconds:g}")
+        _check_second(seconds)
         return await self.films.frame(item, seconds)
 
     async def key_frame(
@@ -308,9 +307,11 @@ class Studio:
             The name by which a shot's `references` may have it from now on, or `key_frames`: that begins with "key-".
 
         Raises:
-            ValueError: no picture, or a gray one. TooLargeError.
+            ValueError: no picture, a gray one, or a second that is none. TooLargeError.
         """
         _ready(item, "film")
+        if seconds is not None:
+            _check_second(seconds)
         path, shown = _place_of("reference", item, name)
         async with self._taken(item, path, shown, parts, size, MOST_PICTURE):
             if seconds is not None:
@@ -415,6 +416,11 @@ class Studio:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _check_second(seconds: float) -> None:
+    if not 0 <= seconds < _LONGEST:
+        raise ValueError(f"time: must be seconds of the film, 0 or more, got {seconds:g}")
 
 
 def _place_of(kind: Literal["key", "reference"], item: Item, name: str) -> tuple[Path, str]:

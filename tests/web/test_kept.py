@@ -19,8 +19,10 @@ from PIL import Image
 
 from fastcolor.film.resume import Parts
 from fastcolor.options import project
+from fastcolor.options.references import reference_of
 from fastcolor.options.serve import ServeOptions
 from fastcolor.web import kept, projects, store
+from fastcolor.web.app import PreviewBody
 from fastcolor.web.look import Look
 from fastcolor.web.store import Item, Store, TooLargeError, plain
 from fastcolor.web.studio import Studio
@@ -62,6 +64,24 @@ def test_a_picture_is_unpacked_once_however_often_it_is_named(film: Item) -> Non
     with pytest.raises(ValueError, match="must have 500 key frames and references at most, got 501"):
         projects.read_project(packed(film, many), film)
     assert len(list(film.folder.glob("key-*"))) == 1  # nothing is left of what was refused
+
+
+def test_no_more_is_opened_than_the_page_can_send_back(film: Item) -> None:
+    hint = {"x": 0.5, "y": 0.5, "color": "#ff0000"}
+    full = shot(0, hints=[hint] * 500, references=["a.png"] * 20)
+    look = projects.read_project(packed(film, [full]), film)
+    PreviewBody(**look.told())
+    kept_names = {one.name for one in film.folder.glob("reference-*")}
+    for name, value in (("hints", hint), ("references", "a.png")):
+        most = len(full[name])
+        with pytest.raises(ValueError, match=f"project: shot 1: {name} must be {most} at most, got {most + 1}"):
+            projects.read_project(packed(film, [{**full, name: [value] * (most + 1)}]), film)
+    assert {one.name for one in film.folder.glob("reference-*")} == kept_names
+
+
+@pytest.mark.parametrize("weight", [0.9999999, 1e-7, 1 / 3, 0.5, 1.0])
+def test_a_weight_is_written_as_it_is_read(weight: float) -> None:
+    assert reference_of(projects._weighted("a.png", weight)).weight == weight
 
 
 def test_an_archive_that_the_disk_has_no_room_for(film: Item, monkeypatch: pytest.MonkeyPatch) -> None:

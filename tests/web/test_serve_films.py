@@ -120,6 +120,9 @@ def test_a_shot_has_hints_and_key_frames_of_its_own(client: httpx.Client, tmp_pa
         client.post(others, params={"name": "k.png", "time": time}, content=blue.getvalue()) for time in (0.75, 7)
     ]
     assert [one.json()["picture"].partition("-")[0] for one in either] == ["key", "reference"]
+    for second in (-1, "inf", "nan"):
+        answer = client.post(others, params={"name": "k.png", "time": second}, content=blue.getvalue())
+        assert answer.status_code == 422 and "time: must be seconds" in answer.json()["error"]
     preview = f"api/items/{key}/preview"
     for wrong in ("../source.mp4", "source.mp4", "key-00000000.png", str(tmp_path / "two.mp4")):
         shots[1]["key_frames"] = {"0.75": wrong}
