@@ -114,7 +114,7 @@ def _in_float(generator: Generator, content: bytes) -> tuple[str, dict[str, byte
     from ..engines.files import exported
 
     if isinstance(generator.network, Exported) and generator.precision != "fp32":
-        raise ValueError(f"webgpu: needs a network in fp32, got {generator.name} in {generator.precision}")
+        raise ValueError(f"webgpu: must have a network in fp32, got {generator.name} in {generator.precision}")
     whole = content if isinstance(generator.network, Exported) else exported(generator, "fp32")
     return ("net.onnx", {}) if whole == content else ("webgpu.onnx", {"webgpu.onnx": whole})
 

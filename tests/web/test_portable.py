@@ -27,6 +27,19 @@ DEMO = Path(__file__).parents[2] / "bench" / "demo"
 SIDE = 96  # of what the network sees on a graphics processor, which is slow in software
 ADAPTER = "(async () => Boolean(await navigator.gpu?.requestAdapter()))()"
 
+# How often networks are asked about a gray picture, which proves nothing, while its colours are changed three times.
+PROVING = """async () => {
+  const { WebGpu } = await import(new URL("webgpu.js", location.href).href);
+  const gray = { output: new Float32Array(128), shape: [8, 8], took: 1 };
+  const gpu = new WebGpu({ kind: "regressor", saturation: 1 }, "", false);
+  const one = { lightness: [], size: [8, 8], answer: gray };
+  let asked = 0;
+  const network = async () => ((asked += 1), gray);
+  gpu.ask = network;
+  for (let i = 0; i < 3; i += 1) await gpu.prove(network, one);
+  return asked;
+}"""
+
 
 @pytest.fixture(scope="module")
 def portable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Callable[[], None]]]:
@@ -136,6 +149,7 @@ def test_who_has_no_graphics_processor_fetches_nothing_for_one(
         page.goto(f"{address}?engine=wasm")  # who does not want it has none
     for _ in range(2):
         assert color(saved(page, tmp_path / "coffee.png")) > 5
+    assert page.evaluate(PROVING) == 3  # both twice, but for the answer that is there
     page.close()
     assert "webgpu.js" in asked and not {"webgpu.onnx", "ort.webgpu.min.mjs"} & set(asked), asked
     listed, later = httpx.get(f"{address}sw.js").text.split("const LATER")

@@ -32,9 +32,11 @@ export class WebGpu {
     console.warn("WebGPU is not used:", why);
   }
 
-  /** See by a picture that WebAssembly has answered whether the next ones may go here. plain: asks WebAssembly. */
-  async prove(plain, { lightness, size, answer }) {
-    if (!this.ask || this.used) return;
+  /** See by a picture that WebAssembly has answered, once, whether the next ones may go here. plain: asks WebAssembly. */
+  async prove(plain, one) {
+    if (!this.ask || this.used || one.asked) return;
+    one.asked = true; // it would say the same each time its colours are changed, which wait for that
+    const { lightness, size, answer } = one;
     try {
       await this.ask(lightness, size); // which compiles
       const theirs = await this.ask(lightness, size), ours = await plain(lightness, size);
