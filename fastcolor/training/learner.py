@@ -175,9 +175,8 @@ class Learner:
         self.model.train()
         for block in _frozen(self.model, self.preset)[0]:
             block.eval()  # they keep their statistics too
-        if self.preset.only is not None:
-            for name, module in self.model.named_modules():
-                module.training = f"{name}.".startswith(self.preset.only)
+        for name, module in self.model.named_modules():
+            module.training &= f"{name}.".startswith(self.preset.only or "")
 
         step = Step(stage, rate * stage.optimiser.learning_rate, {}, _buffers(self.model))
         pieces = [self._piece(part, number, stage) for number, part in enumerate(lab.chunk(self._accumulate))]
@@ -247,7 +246,7 @@ class Learner:
         torch.manual_seed(self._seed + 1)
         discriminator = models.build_discriminator(preset.discriminator, **preset.discriminator_options)
         discriminator = self._processes.synchronise(discriminator.to(self.device), self.device)
-        of_it = _optimiser(discriminator, preset, replace(settings, encoder_learning_rate=None))
+        of_it = _optimiser(discriminator, replace(preset, only=None), replace(settings, encoder_learning_rate=None))
         return Phase(first, end, optimiser, Adversary(discriminator, of_it))
 
     def _piece(self, lab: Tensor, number: int, stage: Stage) -> Piece:
@@ -351,9 +350,9 @@ def _optimiser(model: nn.Module, preset: Preset, settings: Optimiser) -> torch.o
     """Adam over the encoder and the rest, each at its own rate; what is frozen in neither."""
     for module in _frozen(model, preset)[1]:
         module.requires_grad_(False)
-    if preset.only is not None:
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad_(name.startswith(preset.only))
+    for name, parameter in model.named_parameters():
+        if not name.startswith(preset.only or ""):
+            parameter.requires_grad_(False)
     own = settings.encoder_learning_rate
     encoder: list[nn.Parameter] = []
     rest: list[nn.Parameter] = []

@@ -26,7 +26,7 @@ from .initialise import balance_gradients, data_dependent
 from .learner import Learner
 from .options import TrainOptions
 from .preset_checks import check, check_steps
-from .presets import START, Preset, View
+from .presets import START, Preset, Stay, View
 from .processes import Processes, join
 
 
@@ -86,6 +86,10 @@ def prepared(preset: Preset, items: list[Item], options: TrainOptions) -> Iterat
         check(learns, "preset", f"have parameters {only}*, which alone would learn", preset.model)
         tells = any(stage.hints == "told" for stage in preset.stages)
         check(not tells or hasattr(model, "features"), "preset", "be of the default network to be told", preset.model)
+        trusts = preset.trust == 1 or hasattr(getattr(model, "hints", None), "trust")
+        check(trusts, "preset", "leave trust at 1, as its network has no such hints", preset.trust)
+        stays = all(stage.hints == "told" for stage in preset.stages if any(isinstance(t, Stay) for t in stage.losses))
+        check(stays, "losses", "have Stay only in stages whose hints are told", preset.model)
         check_crops(model, preset, options.accumulate)
         settings = {
             **asdict(preset),

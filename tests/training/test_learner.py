@@ -21,7 +21,7 @@ from fastcolor.training import checkpoints
 from fastcolor.training.crops import Crops
 from fastcolor.training.learner import Followed, Learner
 from fastcolor.training.losses import discriminator_loss, generator_loss
-from fastcolor.training.presets import L1, CrossEntropy, Gan, Optimiser, Preset, Stage, View
+from fastcolor.training.presets import L1, CrossEntropy, Gan, Optimiser, Preset, Stage, Stay, View
 from fastcolor.training.processes import join
 
 VIEW = View(32, 0.6, 1.0)
@@ -136,6 +136,30 @@ def test_an_encoder_keeps_statistics_and_filters_where_told(photographs: Path, t
     last = {"encoder.blocks.6.0.bn3.bias"}  # the decoder's BatchNorm takes it away again
     assert statistics and filters and (encoder & still) - last == statistics | first | filters | norms
     assert any(key.endswith("running_mean") for key in before.keys() - encoder - still)  # the decoder's move
+
+
+def test_only_what_a_preset_names_learns_and_its_frozen_part_does_not(photographs: Path, tmp_path: Path) -> None:
+    stage = Stage(1.0, 2, VIEW, (CrossEntropy(weighting="none"),), Optimiser(1e-2))
+    preset = Preset("default", 1, (stage,), encoder="encoder.", freeze=2, only="encoder.")
+    before, after = fresh(preset).state_dict(), run(photographs, tmp_path / "frozen", preset)[-1]
+    changed = {key for key, value in before.items() if not torch.equal(after[f"model/{key}"], value)}
+    assert {"encoder.blocks.1.0.conv_pw.weight", "encoder.blocks.1.0.bn1.running_mean"} <= changed
+    assert all(key.startswith("encoder.") for key in changed)
+    assert not any(key.startswith(("encoder.stem.", "encoder.blocks.0.0.")) for key in changed)
+    judged = one_stage(Gan(), L1(10.0), steps=2, discriminator_options={"channels": 8}, only="downs.")
+    first, last = run(photographs, tmp_path / "judged", judged)
+    learnt = {key.split(".")[0] for key in first if not torch.equal(first[key], last[key]) and "num_" not in key}
+    assert "model/downs" in learnt and "model/ups" not in learnt
+    assert any(key.startswith("discriminator/") for key in learnt)
+
+
+def test_what_cannot_be_of_hints_is_refused_before_the_first_step(photographs: Path, tmp_path: Path) -> None:
+    for preset, words in (
+        (one_stage(trust=3.0), "preset: must leave trust at 1, as its network has no such hints, got 3.0"),
+        (one_stage(L1(), Stay()), "losses: must have Stay only in stages whose hints are told, got pix2pix"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            run(photographs, tmp_path, preset)
 
 
 def test_a_start_from_the_data_gives_every_channel_variance_one(photographs: Path, tmp_path: Path) -> None:
