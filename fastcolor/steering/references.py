@@ -122,7 +122,7 @@ def _level(features: Tensor, reference: Reference, level: str) -> tuple[Tensor, 
     strength = (WEAKEST + (1 - WEAKEST) * share) * found * heard
     strength = strength * reference.weight
     if reference.known is not None:
-        strength = strength * _cells(reference.known, others.shape[1:])[0, there]
+        strength = strength * _cells(reference.known.to(there.device), others.shape[1:])[0, there]
     return there.view(height, width), strength.view(height, width)
 
 

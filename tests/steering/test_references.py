@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from fastcolor.steering.references import Reference, matched
+from fastcolor.steering.references import Reference, _coloured, _level, matched
 
 
 class Seen(NamedTuple):
@@ -43,6 +43,15 @@ def test_little_that_is_alike_is_not_heard() -> None:
         _, mask = matched(seen(own.view_as(other)), lightness, [Reference(seen(other), ab, lightness)])
         strongest[cells] = float(mask.max())
     assert strongest[3] == 0 and 0 < strongest[8] < 1 and strongest[48] == strongest[96] == 1
+
+
+def test_what_is_known_of_a_reference_may_lie_on_another_device_than_its_features() -> None:
+    """On torch's "meta" device, which has shapes alone but refuses to be mixed as any other does."""
+    features = Seen(*(plane.to("meta") for plane in seen(looks(0))))
+    planes, known = torch.zeros(1, 2, 64, 96), torch.ones(1, 1, 64, 96)
+    reference = Reference(features, planes, known, known)
+    there, strength = _level(features.looks_8[0], reference, "looks_8")
+    assert there.is_meta and strength.is_meta and _coloured(known, reference, there).is_meta
 
 
 def test_inside_a_cell_colours_go_where_the_lightness_is_theirs() -> None:
