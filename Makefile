@@ -27,7 +27,8 @@ test: $(VENV)/.installed-test
 # The largest published networks, against what the originals compute and exported whole, and kernels for every GPU: 8 GB
 # and some minutes.
 test-large: $(VENV)/.installed-test
-	FASTCOLOR_LARGE=1 $(BIN)/python -m pytest -q -n 0 tests/models/test_peers.py tests/ops/test_cuda_compile.py tests/web/test_portable.py
+	FASTCOLOR_LARGE=1 $(BIN)/python -m pytest -q -n 0 tests/models/test_peers.py tests/batch/test_published.py \
+	  tests/ops/test_cuda_compile.py tests/web/test_portable.py
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m bench.run --save
