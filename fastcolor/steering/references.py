@@ -78,10 +78,10 @@ def toned(ab: Tensor, lightness: Tensor, references: Sequence[Reference]) -> Ten
         (1, 2, h, w).
     """
     own = F.interpolate(lightness.to(ab.device), ab.shape[-2:], mode="bilinear", antialias=True, align_corners=False)
-    theirs = [(one.lightness.flatten(), one.ab.to(one.lightness.device).flatten(2)[0]) for one in references]
+    theirs = [(one.lightness.to(ab.device).flatten(), one.ab.to(ab.device).flatten(2)[0]) for one in references]
     weights = [torch.full_like(one, reference.weight) for (one, _), reference in zip(theirs, references, strict=True)]
     lights, colours = torch.cat([one for one, _ in theirs]), torch.cat([one for _, one in theirs], 1)
-    wanted = _tone(lights, colours, torch.cat(weights)).to(ab.device)
+    wanted = _tone(lights, colours, torch.cat(weights))
     have = _tone(own.flatten(), ab.flatten(2)[0])
     at = (own[0, 0] * ((_LEVELS - 1) / 100)).clamp(0, _LEVELS - 1.001)
     low, part = at.long(), at % 1

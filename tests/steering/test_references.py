@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from fastcolor.steering.references import Reference, _coloured, _level, matched
+from fastcolor.steering.references import Reference, _coloured, _level, matched, toned
 
 
 class Seen(NamedTuple):
@@ -52,6 +52,8 @@ def test_what_is_known_of_a_reference_may_lie_on_another_device_than_its_feature
     reference = Reference(features, planes, known, known)
     there, strength = _level(features.looks_8[0], reference, "looks_8")
     assert there.is_meta and strength.is_meta and _coloured(known, reference, there).is_meta
+    away = Reference(features, planes.to("meta"), known.to("meta"))
+    assert toned(planes.to("meta"), known.to("meta"), [reference, away]).is_meta
 
 
 def test_inside_a_cell_colours_go_where_the_lightness_is_theirs() -> None:
