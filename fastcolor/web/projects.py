@@ -154,7 +154,7 @@ def _look_of(path: Path, item: Item, pictures: _Pictures | None) -> Look:
             if len(shot["key_frames"]) < len(named):
                 raise ValueError(f"project: shot {number} must have one key frame at a time, got {', '.join(named)}")
             shots.append(shot)
-        if (count := sum(len(shot["key_frames"]) + len(shot["references"]) for shot in shots)) > MOST_SENT:
+        if (count := sent_count(shots)) > MOST_SENT:
             raise ValueError(f"project: must have {MOST_SENT} key frames and references at most, got {count}")
         look = replace(item.look, shots=shots)
         look.check(item.folder)
@@ -166,6 +166,11 @@ def _look_of(path: Path, item: Item, pictures: _Pictures | None) -> Look:
             one.unlink(missing_ok=True)
         raise
     return look
+
+
+def sent_count(shots: list[dict[str, Any]]) -> int:
+    """How many key frames and references a film's shots have."""
+    return sum(len(shot.get("key_frames", {})) + len(shot.get("references", [])) for shot in shots)
 
 
 def _check_count(name: str, given: Sized, most: int) -> None:

@@ -25,7 +25,7 @@ from .lane import CancelledWorkError, Lane
 from .look import Look, sent_name
 from .outputs import COLOURED, Export, Outputs
 from .process import Process
-from .projects import MOST_PROJECT, MOST_SENT, read_project
+from .projects import MOST_PROJECT, MOST_SENT, read_project, sent_count
 from .store import MOST_ITEMS, Item, Mark, MissingError, Store, TooLargeError, TooManyError, plain, plainly, sayable
 from .table import review
 
@@ -429,7 +429,7 @@ def _place_of(kind: Literal["key", "reference"], item: Item, name: str) -> tuple
     suffix = Path(shown).suffix.lower()
     if suffix not in SENT:
         raise ValueError(f"{shown}: must be one of {', '.join(sorted(SENT))}")
-    if sum(len(list(item.folder.glob(f"{one}-*"))) for one in ("key", "reference")) >= MOST_SENT:
+    if sent_count(item.look.shots) >= MOST_SENT:  # what lies there also has what was replaced since
         raise TooManyError(f"{shown}: {MOST_SENT} key frames and references of a film are the most")
     return item.folder / sent_name(kind, suffix), shown
 

@@ -24,8 +24,8 @@ from fastcolor.options.serve import ServeOptions
 from fastcolor.web import kept, projects, store
 from fastcolor.web.app import PreviewBody
 from fastcolor.web.look import Look
-from fastcolor.web.store import Item, Store, TooLargeError, plain
-from fastcolor.web.studio import Studio
+from fastcolor.web.store import Item, Store, TooLargeError, TooManyError, plain
+from fastcolor.web.studio import Studio, _place_of
 
 KEY = "key-00000003.png"
 
@@ -77,6 +77,15 @@ def test_no_more_is_opened_than_the_page_can_send_back(film: Item) -> None:
         with pytest.raises(ValueError, match=f"project: shot 1: {name} must be {most} at most, got {most + 1}"):
             projects.read_project(packed(film, [{**full, name: [value] * (most + 1)}]), film)
     assert {one.name for one in film.folder.glob("reference-*")} == kept_names
+
+
+def test_pictures_that_were_replaced_take_no_place(film: Item) -> None:
+    for number in range(projects.MOST_SENT):
+        (film.folder / f"key-{number:08x}.png").touch()
+    assert _place_of("reference", film, "a.png")[1] == "a.png"
+    film.look = Look(shots=[shot(number, references=[f"reference-{number:08x}.png"]) for number in range(500)])
+    with pytest.raises(TooManyError, match=r"a\.png: 500 key frames and references of a film are the most"):
+        _place_of("reference", film, "a.png")
 
 
 @pytest.mark.parametrize("weight", [0.9999999, 1e-7, 1 / 3, 0.5, 1.0])
