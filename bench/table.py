@@ -267,6 +267,11 @@ def plot_pipeline() -> None:
         plt.close(figure)
 
 
+def beside(value: float, bar: float) -> str:
+    """A number, with as many digits as tell it from its bar."""
+    return next((short for digits in (3, 4, 5) if float(short := f"{value:.{digits}g}") != bar), f"{value:g}")
+
+
 def control_table() -> str:
     """How far colours follow what people say, beside what was asked for."""
     parts = []
@@ -274,7 +279,7 @@ def control_table() -> str:
         rows = [
             [
                 one["name"],
-                f"{one['value']:.3g}",
+                beside(one["value"], one["bar"]),
                 f"{one['bar']:g} or {one['sense']}",
                 "yes" if one["holds"] else "**no**",
             ]

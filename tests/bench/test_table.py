@@ -21,6 +21,12 @@ def test_every_figure_of_a_result_is_shown_somewhere() -> None:
         assert f"| {row['name']} | {row['ms']:.2f} ms |" in shown
 
 
+def test_what_is_missed_by_little_is_not_told_as_what_was_asked_for() -> None:
+    assert [table.beside(*one) for one in ((1.00475, 1), (0.608, 0.6), (1, 1), (0.400004, 0.4))] == [
+        "1.005", "0.608", "1", "0.400004",
+    ]  # fmt: skip
+
+
 PAGE = "before\n<!-- a: written by bench/table.py -->\nold\n<!-- end of a -->\nafter\n"
 
 
