@@ -86,6 +86,9 @@ def prepared(preset: Preset, items: list[Item], options: TrainOptions) -> Iterat
         check(learns, "preset", f"have parameters {only}*, which alone would learn", preset.model)
         tells = any(stage.hints == "told" for stage in preset.stages)
         check(not tells or hasattr(model, "features"), "preset", "be of the default network to be told", preset.model)
+        check(
+            not (tells and options.compile), "compile", "be off where hints are told, whose steps are another way", True
+        )
         trusts = preset.trust == 1 or hasattr(getattr(model, "hints", None), "trust")
         check(trusts, "preset", "leave trust at 1, as its network has no such hints", preset.trust)
         stays = all(stage.hints == "told" for stage in preset.stages if any(isinstance(t, Stay) for t in stage.losses))

@@ -21,7 +21,7 @@ from fastcolor.training import checkpoints
 from fastcolor.training.crops import Crops
 from fastcolor.training.learner import Followed, Learner
 from fastcolor.training.losses import discriminator_loss, generator_loss
-from fastcolor.training.presets import L1, CrossEntropy, Gan, Optimiser, Preset, Stage, Stay, View
+from fastcolor.training.presets import L1, PRESETS, CrossEntropy, Gan, Optimiser, Preset, Stage, Stay, View
 from fastcolor.training.processes import join
 
 VIEW = View(32, 0.6, 1.0)
@@ -154,12 +154,13 @@ def test_only_what_a_preset_names_learns_and_its_frozen_part_does_not(photograph
 
 
 def test_what_cannot_be_of_hints_is_refused_before_the_first_step(photographs: Path, tmp_path: Path) -> None:
-    for preset, words in (
-        (one_stage(trust=3.0), "preset: must leave trust at 1, as its network has no such hints, got 3.0"),
-        (one_stage(L1(), Stay()), "losses: must have Stay only in stages whose hints are told, got pix2pix"),
+    for preset, options, words in (
+        (one_stage(trust=3.0), {}, "preset: must leave trust at 1, as its network has no such hints, got 3.0"),
+        (one_stage(L1(), Stay()), {}, "losses: must have Stay only in stages whose hints are told, got pix2pix"),
+        (PRESETS["hints"], {"start": "default", "compile": True}, "compile: must be off where hints are told"),
     ):
         with pytest.raises(ValueError, match=words):
-            run(photographs, tmp_path, preset)
+            run(photographs, tmp_path, preset, **options)
 
 
 def test_a_start_from_the_data_gives_every_channel_variance_one(photographs: Path, tmp_path: Path) -> None:
