@@ -42,7 +42,7 @@ class VideoReport:
     copied: int  # other streams passed on
     left_out: tuple[str, ...]  # streams that the output cannot hold
     notes: tuple[str, ...]  # choices worth knowing
-    choices: tuple[str, ...]  # those of them that nobody was told of while it was painted
+    choices: tuple[str, ...]  # those of them that are about the film, and that nobody was told of while it was painted
     warnings: tuple[str, ...]  # what was lost or mended
 
     def __str__(self) -> str:

@@ -26,6 +26,7 @@ from .store import SPARE, Item
 MOST_PROJECT = 1 << 30  # bytes of an archive, and of what is in it
 MOST_SENT = 500  # key frames and references of a film
 _MOST_WORDS, _MOST_ENTRIES = 16 << 20, 1000  # bytes of a project's own file, files in an archive
+_OPTION = {"key": "key_frames", "reference": "references"}
 _USUAL: dict[str, object] = {"saturation": 1.0, "temperature": None, "hints": [], "key_frames": {}, "references": []}
 
 
@@ -120,10 +121,8 @@ class _Pictures:
         entry = next((one for one in self.archive.infolist() if posixpath.normpath(one.filename) == wanted), None)
         suffix = Path(wanted).suffix.lower()
         if entry is None or suffix not in PICTURES:
-            what = "key frame" if kind == "key" else kind
-            raise ValueError(
-                f"project: shot {number} has a {what} that is no picture in the archive, {shown(wanted or name)}"
-            )
+            got = shown(wanted or name)
+            raise ValueError(f"project: shot {number}: {_OPTION[kind]} must name pictures in the archive, got {got}")
         path = self.folder / sent_name(kind, suffix)
         _unpack(self.archive, entry, path)
         self.made[kind, wanted] = path
@@ -181,8 +180,9 @@ def _check_count(name: str, given: Sized, most: int) -> None:
 
 def _brought(pictures: _Pictures | None, kind: Literal["key", "reference"], name: object, number: int) -> str:
     if pictures is None:
-        what = "key frames" if kind == "key" else "references"
-        raise ValueError(f"project: shot {number} has {what}: send them with it, as the .zip that this page saves")
+        raise ValueError(
+            f"project: shot {number}: {_OPTION[kind]} must come in one .zip with it, as this page saves, got it alone"
+        )
     return pictures.bring(kind, name, number)
 
 

@@ -143,15 +143,15 @@ def test_references_are_saved_and_read_again_with_their_weights(film: Item) -> N
     again = projects.read_project(path, film).shots
     assert again[0]["references"][1] == f"0.25={again[0]['references'][0]}" != first["references"][1]
     for references, words in [
-        (["b.png"], "has a reference that is no picture in the archive, 'b.png'"),
+        (["b.png"], "shot 1: references must name pictures in the archive, got 'b.png'"),
         (["2=a.png"], "weight must be above 0 and at most 1"),
         ("a.png", "must have a list of references"),
-        ([3], "has a reference that is no picture"),
+        ([3], "references must name pictures in the archive, got 3"),
     ]:
         with pytest.raises(ValueError, match=words):
             projects.read_project(packed(film, [shot(0, references=references)]), film)
     (film.folder / "said").write_text(json.dumps({"version": 1, "shots": [shot(0, references=["a.png"])]}))
-    with pytest.raises(ValueError, match="shot 1 has references: send them with it"):
+    with pytest.raises(ValueError, match=r"shot 1: references must come in one \.zip with it"):
         projects.read_project(film.folder / "said", film)
 
 
