@@ -57,7 +57,8 @@ def check_state(network: nn.Module, state: Mapping[str, Tensor], what: str) -> N
     """Refuse a state dict that does not fit; counts of batches may be missing or too many, nothing else.
 
     Raises:
-        ValueError: names the first keys that are missing, unknown or of another shape, after `what`.
+        ValueError: names the first keys that are missing, unknown, of another shape, or no floats where the network
+            has some, after `what`.
     """
     own = network.state_dict()
     counts = "num_batches_tracked"
@@ -68,9 +69,19 @@ def check_state(network: nn.Module, state: Mapping[str, Tensor], what: str) -> N
         for k, v in own.items()
         if k in state and state[k].shape != v.shape
     ]
+    kinds = [
+        f"{k} {str(state[k].dtype).removeprefix('torch.')}"
+        for k, v in own.items()
+        if k in state and v.is_floating_point() and not state[k].is_floating_point()
+    ]
     faults = [
         f"{len(keys)} {fault} ({', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''})"
-        for fault, keys in (("missing", missing), ("unknown", unknown), ("of another shape", shapes))
+        for fault, keys in (
+            ("missing", missing),
+            ("unknown", unknown),
+            ("of another shape", shapes),
+            ("of no floats", kinds),
+        )
         if keys
     ]
     if faults:

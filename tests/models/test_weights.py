@@ -65,6 +65,16 @@ def test_files_of_hints_that_were_followed_otherwise_colour_as_ever_and_say_so(t
         weights.load(tmp_path / "none.safetensors")
 
 
+@pytest.mark.parametrize("kind", [torch.int64, torch.complex64])
+def test_tensors_of_no_floats_do_not_fit(kind: torch.dtype) -> None:
+    model = models.build("default", bins=12)
+    state = {**model.state_dict(), "head.bias": torch.zeros(12, dtype=kind)}
+    with pytest.raises(
+        ValueError, match=rf"state dict, got one with tensors 1 of no floats \(head.bias {str(kind)[6:]}"
+    ):
+        weights._fill(model, state)
+
+
 def test_a_variance_beyond_float16_stays_what_it_is(tmp_path: Path) -> None:
     model = models.build("default", bins=12)
     facts = {"name": "default", "options": {"bins": 12}, "palette": Palette(torch.randn(12, 2) * 30)}
