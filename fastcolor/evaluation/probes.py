@@ -146,8 +146,8 @@ def probe(model: nn.Module, data: Source, size: int) -> dict[str, float]:
 
 
 def probe_weights(weights: str | os.PathLike[str], data: Source, size: int, device: torch.device) -> dict[str, float]:
-    """`probe` of weights by name or file, each name beginning with "probe_". size: brought to the next multiple of the
-    network's stride."""
+    """`probe` of weights by name or file, each name beginning with "probe_". size: brought to the nearest multiple of
+    the network's stride."""
     generator = load(weights)
     side, _ = input_size(size, size, size, generator.stride)
     return {f"probe_{block}": value for block, value in probe(generator.model.to(device), data, side).items()}

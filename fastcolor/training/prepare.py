@@ -25,8 +25,8 @@ from .folder import RunFolder, SilentFolder
 from .initialise import balance_gradients, data_dependent
 from .learner import Learner
 from .options import TrainOptions
-from .preset_checks import check, check_steps
-from .presets import START, Preset, Stay, View
+from .preset_checks import check, check_parts, check_steps
+from .presets import START, Preset, View
 from .processes import Processes, join
 
 
@@ -81,18 +81,7 @@ def prepared(preset: Preset, items: list[Item], options: TrainOptions) -> Iterat
             precision = "bf16" if bf16_is_fast(device) else "fp32"
         model_options = {**preset.options, **({"bins": len(palette)} if options.palette is not None else {})}
         model = _generator(preset, model_options, palette, options) if started is None else started.model
-        only = preset.only or ""
-        learns = any(name.startswith(only) for name, _ in model.named_parameters())
-        check(learns, "preset", f"have parameters {only}*, which alone would learn", preset.model)
-        tells = any(stage.hints == "told" for stage in preset.stages)
-        check(not tells or hasattr(model, "features"), "preset", "be of the default network to be told", preset.model)
-        check(
-            not (tells and options.compile), "compile", "be off where hints are told, whose steps are another way", True
-        )
-        trusts = preset.trust == 1 or hasattr(getattr(model, "hints", None), "trust")
-        check(trusts, "preset", "leave trust at 1, as its network has no such hints", preset.trust)
-        stays = all(stage.hints == "told" for stage in preset.stages if any(isinstance(t, Stay) for t in stage.losses))
-        check(stays, "losses", "have Stay only in stages whose hints are told", preset.model)
+        check_parts(model, preset, compiled=options.compile)
         check_crops(model, preset, options.accumulate)
         settings = {
             **asdict(preset),

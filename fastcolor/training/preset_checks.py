@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from .imports import imported
-from .presets import PRESETS, START, Own, Preset, Stage, Term
+from .presets import PRESETS, START, Own, Preset, Stage, Stay, Term
+
+if TYPE_CHECKING:  # what a preset must be is known without torch
+    from torch import nn
 
 
 def check(holds: bool, name: str, rule: str, got: object) -> None:
@@ -62,6 +65,21 @@ def check_terms(terms: Sequence[Term]) -> None:
     names = [term.name for term in terms]
     if len(set(names)) != len(names):
         raise ValueError(f"losses: every term must have a name of its own, got {', '.join(names)}")
+
+
+def check_parts(model: nn.Module, preset: Preset, *, compiled: bool) -> None:
+    """ValueError unless the network has what the preset wants to learn, to tell hints to and to trust."""
+    only = preset.only or ""
+    learns = any(name.startswith(only) for name, _ in model.named_parameters())
+    check(learns, "preset", f"have parameters {only}*, which alone would learn", preset.model)
+    tells = any(stage.hints == "told" for stage in preset.stages)
+    check(not tells or hasattr(model, "features"), "preset", "be of the default network to be told", preset.model)
+    check(not (tells and compiled), "compile", "be off where hints are told, whose steps are another way", compiled)
+    trusts = preset.trust == 1 or hasattr(getattr(model, "hints", None), "trust")
+    check(trusts, "preset", "leave trust at 1, as its network has no such hints", preset.trust)
+    stays = [stage for stage in preset.stages if any(isinstance(term, Stay) for term in stage.losses)]
+    told = all(stage.hints == "told" for stage in stays)
+    check(told, "losses", "have Stay only in stages whose hints are told", preset.model)
 
 
 def _check_plain(value: object, place: str) -> None:
