@@ -160,6 +160,8 @@ def flicker(rgb: Tensor, luma: Tensor) -> float:
     _, error = ops.block_motion(luma[1:], luma[:-1])
     borders = [0, *(int(i) + 1 for i in is_cut(error).nonzero()), len(luma)]
     shots = [slice(*ends) for ends in itertools.pairwise(borders) if ends[1] - ends[0] > 1]
+    if not shots:  # cuts alone
+        return float("nan")
     pairs = [shot.stop - shot.start - 1 for shot in shots]
     return float(np.average([warp_error(rgb[shot].float() / 255, luma[shot]) for shot in shots], weights=pairs))
 

@@ -43,7 +43,12 @@ class _Part:
     def __init__(self, film: Film, encoding: Encoding, parts: Parts, *, chroma: bool) -> None:
         self.parts = parts
         self.picture = PartWriter(film, encoding, parts.next())
-        self.chroma = ChromaWriter(film, parts.next_chroma()) if chroma else None
+        self.chroma: ChromaWriter | None = None
+        try:
+            self.chroma = ChromaWriter(film, parts.next_chroma()) if chroma else None
+        except BaseException:
+            self.abandon()
+            raise
 
     def write(self, batch: Batch) -> None:
         self.picture.write(batch.frames)

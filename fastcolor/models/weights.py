@@ -112,7 +112,7 @@ def _published(path: Path, asked: str) -> Generator:
     state = state_dict(path)
 
     def is_of(tensor: str, length: int | None) -> bool:
-        return tensor in state and length in (None, len(state[tensor]))
+        return tensor in state and length in (None, *state[tensor].shape[:1])
 
     name = next((name for name, tensor in _KNOWN_BY.items() if is_of(*tensor)), None)
     if name is None:

@@ -135,10 +135,14 @@ def _coloured(lightness: Tensor, reference: Reference, there: Tensor) -> Tensor:
     scale = lightness.shape[2] // height
     high, wide = (side // scale for side in reference.lightness.shape[2:])
     planes = torch.cat([plane.to(there.device) for plane in (reference.lightness, reference.ab)], 1)
+    known = torch.ones_like(planes[:, :1]) if reference.known is None else reference.known.to(there.device)
+    planes = torch.cat([planes * known, known], 1)  # what is not known, in a part of a cell, says nothing
     planes = F.pixel_unshuffle(F.interpolate(planes, (2 * high, 2 * wide), mode="area"), 2)[0]
-    theirs = planes.unflatten(0, (3, 4)).flatten(2)[:, :, there.flatten()]
-    away = (own - own.mean(0))[:, None] - (theirs[0] - theirs[0].mean(0))
-    share = torch.softmax(-(away / _ALIKE).square() / 2, 1)
+    planes = planes.unflatten(0, (4, 4)).flatten(2)[:, :, there.flatten()]
+    theirs, known = planes[:3] / planes[3].clamp(min=1e-6), planes[3]
+    mean = (theirs[0] * known).sum(0) / known.sum(0).clamp(min=1e-6)
+    away = (own - own.mean(0))[:, None] - (theirs[0] - mean)
+    share = torch.softmax(known.clamp(min=1e-6).log() - (away / _ALIKE).square() / 2, 1)
     colours = (share * theirs[1:, None]).sum(2)
     return F.pixel_shuffle(colours.flatten(0, 1).view(1, 8, height, width), 2)
 

@@ -56,6 +56,14 @@ def test_what_is_known_of_a_reference_may_lie_on_another_device_than_its_feature
     assert toned(planes.to("meta"), known.to("meta"), [reference, away]).is_meta
 
 
+def test_what_is_not_known_of_a_cell_tells_no_colour() -> None:
+    """Known left halves of cells are red, the right ones would be green."""
+    left = (torch.arange(96) % 8 < 4).float().expand(1, 1, 64, 96)
+    ab, lightness = (60 * (2 * left - 1)).expand(1, 2, 64, 96), torch.full((1, 1, 64, 96), 50.0)
+    given, mask = matched(seen(looks(0)), lightness, [Reference(seen(looks(0)), ab, lightness, left)])
+    assert torch.allclose(given, torch.full_like(given, 60.0), atol=0.1) and bool(((mask > 0.4) & (mask < 0.6)).all())
+
+
 def test_inside_a_cell_colours_go_where_the_lightness_is_theirs() -> None:
     """Dark red beside light blue in every cell of the reference; in the picture the light part comes first."""
     dark = (torch.arange(96) % 8 < 4).expand(1, 1, 64, 96)
