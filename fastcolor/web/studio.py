@@ -11,6 +11,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from ..atomic import publish
 from ..constants import MOST_PICTURE, is_film
 from ..formats.endings import PICTURE_SUFFIXES
 from ..models import named
@@ -317,7 +318,8 @@ class Studio:
             if seconds is not None:
                 try:
                     await self.films.check_key_frame(item, seconds, path)
-                    return path.rename(path.with_name(sent_name("key", path.suffix))).name
+                    publish(path, key := path.with_name(sent_name("key", path.suffix)))
+                    return key.name
                 except ValueError:  # it shows something else, or is no picture in colour, which is told now
                     pass
             await self.films.check_reference(path)

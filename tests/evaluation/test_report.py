@@ -135,7 +135,8 @@ def test_the_title_is_the_command_that_measures_the_same() -> None:
 
 
 def test_from_the_command_line(tmp_path: Path) -> None:
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)).save(tmp_path / "a.png")
+    patches = np.random.default_rng(0).integers(0, 256, (3, 4, 3), dtype=np.uint8).repeat(16, 0).repeat(16, 1)
+    Image.fromarray(patches).save(tmp_path / "a.png")
     command = [sys.executable, "-m", "fastcolor", "evaluate", "default", str(tmp_path), "--report"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run([*command, str(tmp_path / "r.html")], capture_output=True, text=True, env=environment)

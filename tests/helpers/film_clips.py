@@ -30,12 +30,13 @@ def random_net(folder: Path, paints: tuple[float, float] | None = None) -> str:
     for norm in (m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)):
         norm.momentum = None  # statistics of this one batch, so that the signal reaches the end
     model(torch.rand(4, 1, 64, 64) * 100)
-    if paints:
-        head = [m for m in model.modules() if isinstance(m, torch.nn.Conv2d) and m.out_channels == 313][-1]
-        with torch.no_grad():
-            head.weight.zero_()
-            head.bias.zero_()
-            head.bias[Palette.grid().points.tolist().index(list(paints))] = 100
+    with torch.no_grad():
+        for parameter in model.hints.say[-1].parameters():  # zeros say that hints were never learnt
+            torch.nn.init.normal_(parameter, std=0.01)
+        if paints:
+            model.head.weight.zero_()
+            model.head.bias.zero_()
+            model.head.bias[Palette.grid().points.tolist().index(list(paints))] = 100
     path = folder / f"{'one' if paints else 'random'}.safetensors"
     weights.save(path, model, name="default", options={}, palette=Palette.grid(), temperature=0.25, size=64)
     return str(path)
