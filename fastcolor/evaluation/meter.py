@@ -99,13 +99,13 @@ class Meter:
 
     def result(self) -> dict[str, float]:
         count = len(self._rows["psnr_rgb"])
-        if self._ours.macro_auc() is None:
-            log.warning("macro_auc: is left out, no colour has 200 pixels in pictures so few and small")
         result = {"pictures": float(count)}
         for front, curve in (("", self._ours), ("gray_", self._gray)):
             result[f"{front}auc"] = curve.auc()
             if (macro := curve.macro_auc()) is not None:
                 result[f"{front}macro_auc"] = macro
+            elif not front:  # both count the same true colours
+                log.warning("macro_auc: is left out, no colour has 200 pixels in pictures so few and small")
             if self._prior is not None:
                 result[f"{front}rebalanced_auc"] = curve.rebalanced_auc(self._prior)
         result |= {name: float(np.mean(values)) for name, values in self._rows.items()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -113,23 +115,34 @@ def random_objects(
     lab = lab.clone()
     n, _, height, width = lab.shape
     cells = avg_pool2d(lab, 4)
-    high, wide = cells.shape[2:]
     points: list[tuple[int, int, int, float]] = []
-    for picture in np.flatnonzero(random.random(n) < share):
-        y, x = int(random.integers(high)), int(random.integers(wide))
-        inside = object_at(cells[picture], y, x)
-        if not 0.01 <= float(inside.mean()) <= 0.5:
+    for picture in map(int, np.flatnonzero(random.random(n) < share)):
+        if (found := some_object(cells[picture], random)) is None:
             continue
-        lab[picture, 1:] += recolour(cells, int(picture), (y, x), inside, random)
-        places = inside.nonzero().cpu().numpy()
-        for row, column in places[random.integers(len(places), size=random.integers(1, 4))]:
-            at = 4 * int(row) + int(random.integers(4)), 4 * int(column) + int(random.integers(4))
-            points.append((int(picture), *at, float(np.exp(random.uniform(np.log(0.01), np.log(0.04))))))
+        at, inside = found
+        lab[picture, 1:] += recolour(cells, picture, at, inside, random)
+        points += [(picture, *point) for point in points_on(inside, random)]
     hints, mask = random_strokes(lab[:, 1:], random)
     for number, top, left, radius in points:
         reach = radius * min(height, width)
         tell(hints[number], mask[number], (top, left), (reach, reach), lab[number, 1:, top, left])
     return lab, (hints, mask)
+
+
+def some_object(cells: Tensor, random: np.random.Generator) -> tuple[tuple[int, int], Tensor] | None:
+    """Look for an object somewhere in a picture's cells (3, h, w). Returns where that was, and `object_at` there; None:
+    what is there covers less than 1 % or more than half of the picture."""
+    at = int(random.integers(cells.shape[1])), int(random.integers(cells.shape[2]))
+    inside = object_at(cells, *at)
+    return (at, inside) if 0.01 <= float(inside.mean()) <= 0.5 else None
+
+
+def points_on(inside: Tensor, random: np.random.Generator) -> Iterator[tuple[int, int, float]]:
+    """1 to 3 points on an object of cells (h, w): (row, column) in pixels, and radius as a share of the short side."""
+    places = inside.nonzero().cpu().numpy()
+    for row, column in places[random.integers(len(places), size=random.integers(1, 4))]:
+        top, left = 4 * int(row) + int(random.integers(4)), 4 * int(column) + int(random.integers(4))
+        yield top, left, float(np.exp(random.uniform(np.log(0.01), np.log(0.04))))
 
 
 def recolour(cells: Tensor, picture: int, at: tuple[int, int], inside: Tensor, random: np.random.Generator) -> Tensor:

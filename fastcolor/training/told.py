@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate, max_pool2d
 
 from ..steering.references import Reference, matched
-from .hints import object_at, random_strokes, recolour, tell
+from .hints import points_on, random_strokes, recolour, some_object, tell
 
 _OBJECTS, _REFERENCES = 0.35, 0.3  # shares of the pictures; the rest get points and strokes
 _OTHER_COLOUR, _OTHER_LIGHTNESS = 12.0, 20.0  # what is beyond an object's edge differs by one of these
@@ -72,19 +72,15 @@ def _object(
 ) -> tuple[Tensor, Tensor] | None:
     """Tell an object's colour. Returns the cells (h, w) that are to follow, and those that are to stay: what differs
     from it, at least a cell away. None: there is no object where it was looked for."""
-    high, wide = cells.shape[2:]
-    y, x = int(random.integers(high)), int(random.integers(wide))
-    inside = object_at(cells[picture], y, x)
-    if not 0.01 <= float(inside.mean()) <= 0.5:
+    if (found := some_object(cells[picture], random)) is None:
         return None
+    at, inside = found
     away = (cells[picture] - (cells[picture] * inside).sum((1, 2), keepdim=True) / inside.sum()).abs()
     unlike = (away[1:].norm(dim=0) > _OTHER_COLOUR) | (away[0] > _OTHER_LIGHTNESS)
     if random.random() < 0.75:
-        lab[picture, 1:] += recolour(cells, picture, (y, x), inside, random)
-    places = inside.nonzero().cpu().numpy()
-    for row, column in places[random.integers(len(places), size=random.integers(1, 4))]:
-        top, left = 4 * int(row) + int(random.integers(4)), 4 * int(column) + int(random.integers(4))
-        reach = float(np.exp(random.uniform(np.log(0.01), np.log(0.04)))) * 4 * min(high, wide)
+        lab[picture, 1:] += recolour(cells, picture, at, inside, random)
+    for top, left, radius in points_on(inside, random):
+        reach = radius * min(lab.shape[2:])
         tell(*hints, (top, left), (reach, reach), lab[picture, 1:, top, left])
     return inside > 0, unlike & (max_pool2d(inside[None], 3, 1, 1)[0] == 0)
 
