@@ -7,7 +7,7 @@ from .commands.stopping import stoppable
 
 def main() -> None:
     """Entry point of `fastcolor`."""
-    with stoppable("fastcolor"):
+    with stoppable("fastcolor", at_once=True):
         from .commands.cli import main
 
         main()
@@ -15,7 +15,7 @@ def main() -> None:
 
 def main_video() -> None:
     """Entry point of `fastcolor-video`."""
-    with stoppable("fastcolor-video"):
+    with stoppable("fastcolor-video", at_once=True):
         from .commands.cli import main_video
 
         main_video()

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 _asked: int = signal.SIGINT  # what came last
+_catcher: FrameType | None = None  # who catches what is raised
 
 
 class Terminated(KeyboardInterrupt):
@@ -26,13 +27,17 @@ def code_of(stop: KeyboardInterrupt) -> int:
 
 
 @contextmanager
-def stoppable(program: str) -> Iterator[None]:
-    """Within, both signals raise a KeyboardInterrupt; or they end the process at once while something is imported.
+def stoppable(program: str, *, at_once: bool = False) -> Iterator[None]:
+    """Within, both signals raise a KeyboardInterrupt.
 
-    Nothing is at stake before torch is there, or Ray whose workers have it; an exception from the midst of an import
-    would come out as another one, or as a traceback.
+    One that comes while something is imported waits for the import's end: an exception from its midst would come out as
+    another one, or as a traceback, and to end there would leave half a file behind. While torch itself is imported,
+    which takes a second, nothing is at stake, and the process ends.
+
+    Args:
+        at_once: nobody within catches an interrupt, and nothing is at stake: the process ends.
     """
-    global _asked
+    global _asked, _catcher
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -41,12 +46,19 @@ def stoppable(program: str) -> Iterator[None]:
     def stop(number: int, frame: FrameType | None) -> None:
         global _asked
         _asked = number
-        if not (_loaded("torch") or _loaded("ray")) or _importing(frame):
+        if _catcher is None or _beginning("torch") or _beginning("ray"):
             os.write(sys.stderr.fileno(), f"{program}: stopped\n".encode())
             os._exit(128 + number)
+        if _importing(frame):
+            again = threading.Timer(0.02, signal.pthread_kill, (threading.main_thread().ident, number))
+            again.daemon = True
+            again.start()
+            return
         raise Terminated() if number == signal.SIGTERM else KeyboardInterrupt
 
-    before = {}
+    catcher, before = _catcher, {}
+    if not at_once:
+        _catcher = sys._getframe(2)  # who entered this
     for number, ours in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
         if signal.getsignal(number) is ours:  # not where the shell has it ignored, as for a job in the background
             before[number] = signal.signal(number, stop)
@@ -55,15 +67,17 @@ def stoppable(program: str) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        _catcher = catcher
 
 
-def _loaded(name: str) -> bool:
-    spec = getattr(sys.modules.get(name), "__spec__", None)
-    return spec is not None and not getattr(spec, "_initializing", False)
+def _beginning(name: str) -> bool:
+    """Whether a package is being imported for the first time."""
+    return getattr(getattr(sys.modules.get(name), "__spec__", None), "_initializing", False) is True
 
 
 def _importing(frame: FrameType | None) -> bool:
-    while frame is not None:
+    """Whether an import was begun by who catches the interrupt, and is not done."""
+    while frame is not None and frame is not _catcher:
         if frame.f_globals.get("__name__") == "importlib._bootstrap":
             return True
         frame = frame.f_back

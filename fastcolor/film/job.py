@@ -177,9 +177,9 @@ class FilmJob:
         # which would wait busily for each other.
         threads = torch.get_num_threads()
         torch.set_num_threads(max(1, threads // self.painters))
-        for worker in workers:
-            worker.start()
         try:
+            for worker in workers:
+                worker.start()
             total, frames = self._frames_expected(), self.parts.frames
             silent = callable(progress) or not progress
             with tqdm(total=total, initial=self.parts.frames, unit=" frames", disable=silent) as bar:
@@ -198,7 +198,8 @@ class FilmJob:
             for pipe in pipes:
                 pipe.stop()
             for worker in workers:
-                worker.join()
+                if worker.is_alive():  # or it did not come to begin
+                    worker.join()
         for worker in workers:
             if worker.error:
                 raise worker.error

@@ -89,6 +89,8 @@ class Parts:
     def __init__(self, dst: Path, job: Job, *, resume: bool, overwrite: bool) -> None:
         self.dst, self.folder = dst, folder_of(dst)
         self._lock: Any = None
+        self._known = False  # whether `done` is all that there is of use
+        self.done: list[Done] = []
         self.painted_by: str | None = None  # the engine of the parts there are
         check_unfinished(dst, resume=resume, overwrite=overwrite)
         if self.folder.exists() and resume:
@@ -96,17 +98,19 @@ class Parts:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._take()
+            if resume:
+                self.done = self._finished()
+            self._known = True
             if not resume:
                 self._clear()
             with suppress(FileNotFoundError):  # a join that was broken off
                 self.whole.unlink()
             write_bytes(self.folder / "job.json", json.dumps(job, indent=1).encode(), durable=True)
-        except OSError as error:
-            self.close()
-            with suppress(OSError):
-                self.folder.rmdir()
-            raise OSError(f"cannot write {dst}: {error.strerror or error}") from None
-        self.done = self._finished() if resume else []
+        except BaseException as error:
+            self.leave()
+            if isinstance(error, OSError):
+                raise OSError(f"cannot write {dst}: {error.strerror or error}") from None
+            raise
 
     @property
     def frames(self) -> int:
@@ -162,9 +166,17 @@ class Parts:
         publish(self.whole, self.dst, durable=True)
         self.discard()
 
+    def leave(self) -> None:
+        """Give up: the parts that are done stay, and without any nothing does."""
+        if self.done:
+            self.close()
+        else:
+            self.discard()
+
     def discard(self) -> None:
         """Remove the folder."""
-        self._clear()
+        if self._known:
+            self._clear()
         self.close()
         with suppress(OSError):  # somebody else's file lies in it
             self.folder.rmdir()

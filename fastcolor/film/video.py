@@ -163,11 +163,9 @@ def _painted(options: VideoOptions) -> VideoReport:
             join_chroma(film, [parts.chroma(part.path) for part in parts.done], chroma_to, shots)
         parts.publish()
     except BaseException:
-        if parts.frames == 0:
-            parts.discard()
-        else:
+        if parts.frames:
             log.warning(f"{parts.frames} frames are kept in {parts.folder}; --resume (resume=True) goes on from there")
-            parts.close()
+        parts.leave()
         raise
     choices = (*film.notes, *encoding.notes, *streams.notes)
     left_out = (f"{name} left out: {why}" for name, why in streams.left_out.items())

@@ -67,12 +67,19 @@ def _leave_real_time() -> None:
     """
     if not hasattr(os, "sched_getscheduler"):
         return
-    for thread in map(int, os.listdir("/proc/self/task") if os.path.isdir("/proc/self/task") else ["0"]):
-        try:
-            if os.sched_getscheduler(thread) == os.SCHED_FIFO and os.sched_getparam(thread).sched_priority == 99:
-                os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
-        except OSError:  # it has ended
-            pass
+    before, now = [""], _threads()
+    while before != now:  # the system's list lacks some where others end meanwhile, as those of an earlier encoder
+        for thread in map(int, now):
+            try:
+                if os.sched_getscheduler(thread) == os.SCHED_FIFO and os.sched_getparam(thread).sched_priority == 99:
+                    os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
+            except OSError:  # it has ended
+                pass
+        before, now = now, _threads()
+
+
+def _threads() -> list[str]:
+    return os.listdir("/proc/self/task") if os.path.isdir("/proc/self/task") else ["0"]
 
 
 class PartWriter:

@@ -18,6 +18,7 @@ from PIL import Image
 
 import fastcolor
 from fastcolor.commands import cli
+from fastcolor.commands.stopping import Terminated, stoppable
 
 
 def run(*arguments: object, program: str = "main") -> subprocess.CompletedProcess[str]:
@@ -182,14 +183,62 @@ def test_information(capsys: pytest.CaptureFixture[str]) -> None:
     assert "colorize" in run("--help").stdout and "--lossless" in run("--help", program="main_video").stdout
 
 
-def test_ctrl_c_is_quiet_from_the_first_second_on() -> None:
-    process = subprocess.Popen([sys.executable, "-m", "fastcolor", "info"], stderr=subprocess.PIPE, text=True)
-    maps = Path(f"/proc/{process.pid}/maps")
-    while process.poll() is None and "libtorch" not in maps.read_text():  # in the midst of importing torch
-        time.sleep(0.005)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130 and errors.strip() == "fastcolor: stopped"
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_request_to_stop_is_quiet_from_the_first_second_on(number: signal.Signals) -> None:
+    """In the midst of importing torch."""
+    code = f"""
+import signal, sys
+
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name == "torch._C":
+            signal.raise_signal({int(number)})
+
+sys.meta_path.insert(0, Finder())
+sys.argv[1:] = ["info"]
+from fastcolor.__main__ import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (128 + number, "fastcolor: stopped\n")
+
+
+def test_what_is_being_imported_is_there_before_a_request_to_stop_is_heard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "stopped_half_way.py").write_text(
+        "import signal, time\nsignal.raise_signal(signal.SIGTERM)\ntime.sleep(0.1)\nwhole = True\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)  # as a process begins
+    try:
+        with pytest.raises(Terminated), stoppable("fastcolor"):
+            import stopped_half_way  # type: ignore[import-not-found]
+
+            time.sleep(60)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert sys.modules.pop("stopped_half_way").whole and stopped_half_way.whole
+
+
+def test_ctrl_c_leaves_no_half_of_a_picture_that_needs_no_torch(folder: Path, tmp_path: Path) -> None:
+    code = f"""
+import os, signal, sys
+from fastcolor import atomic
+from fastcolor.commands import cli
+from fastcolor.commands.stopping import Terminated, stoppable
+
+def publish(growing, path, **_):
+    if path.name == "out.png":
+        assert growing.stat().st_size
+        signal.raise_signal(signal.SIGINT)
+
+atomic.publish = publish
+cli.main(["colorize", {str(folder / "a.png")!r}, "-o", {str(tmp_path / "new" / "out.png")!r}, "--device", "cpu"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (130, "fastcolor: stopped\n")
+    assert list((tmp_path / "new").iterdir()) == []
 
 
 def test_ctrl_c_is_quiet(tmp_path: Path) -> None:

@@ -245,15 +245,6 @@ def test_an_interrupt_of_a_library_s_own_ends_as_what_was_asked_for() -> None:
         signal.signal(signal.SIGTERM, before)
 
 
-def test_a_request_to_stop_is_quiet_from_the_first_second_on(tmp_path: Path) -> None:
-    process = subprocess.Popen([sys.executable, "-m", "fastcolor", "info"], stderr=subprocess.PIPE, text=True)
-    maps = Path(f"/proc/{process.pid}/maps")
-    while process.poll() is None and "libtorch" not in maps.read_text():
-        time.sleep(0.005)
-    process.send_signal(signal.SIGTERM)
-    assert process.communicate(timeout=60)[1].strip() == "fastcolor: stopped" and process.returncode == 143
-
-
 @pytest.mark.parametrize("error", ["EOPNOTSUPP", "ENOLCK"])
 def test_a_file_system_without_locks(tmp_path: Path, error: str) -> None:
     src = film(tmp_path / "in" / "a.mp4", frames=4)
