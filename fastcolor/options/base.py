@@ -129,7 +129,7 @@ def check_value(name: str, value: Any, hint: Any) -> None:
                 f"{name}: must {must.rule}, got {f'{value:g}' if isinstance(value, float) else shown(value)}"
             )
     choices = [one for kind in kinds if get_origin(kind) is Literal for one in get_args(kind)]
-    if choices and value not in choices:
+    if choices and not _among(value, choices):
         raise ValueError(f"{name}: must be one of {', '.join(map(str, choices))}, got {shown(value)}")
 
 
@@ -164,11 +164,18 @@ def _taken_apart(hint: Any) -> tuple[list[Must], list[Any]]:
     return [], [hint]
 
 
+def _among(value: Any, choices: Sequence[Any]) -> bool:
+    try:
+        return isinstance(value, Hashable) and value in choices
+    except (ValueError, RuntimeError):  # many numbers in one object, whose comparison is no answer
+        return False
+
+
 def _check_kind(name: str, value: Any, kinds: Sequence[Any]) -> None:
     """ValueError: a value is not the number or switch that these types stand for."""
     number = isinstance(value, Real) and not isinstance(value, bool)
     if bool in kinds:
-        fits = isinstance(value, Hashable) and not isinstance(value, str) and value in (True, False)
+        fits = not isinstance(value, str) and _among(value, (True, False))
         kind = "True or False"
     elif float in kinds:
         fits, kind = number and (is_number(value) or isinstance(value, float)), "a number"  # a rule refuses NaN

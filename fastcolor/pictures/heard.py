@@ -4,11 +4,16 @@ file is written meanwhile."""
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 
-_ear: ContextVar[Callable[[str], object] | None] = ContextVar("ear", default=None)
+
+class _Ear(threading.local):  # a context would go on into threads that are begun within, in some Pythons
+    say: Callable[[str], object] | None = None
+
+
+_ear = _Ear()
 
 
 @contextmanager
@@ -22,16 +27,16 @@ def heard(say: Callable[[str], object]) -> Iterator[None]:
         >>> said
         ['reaches 80 %']
     """
-    token = _ear.set(say)
+    before, _ear.say = _ear.say, say
     try:
         yield
     finally:
-        _ear.reset(token)
+        _ear.say = before
 
 
 def _passes(record: logging.LogRecord) -> bool:
     """Whether a record goes to the log."""
-    say = _ear.get()
+    say = _ear.say
     if say is None or record.levelno < logging.WARNING:
         return True
     say(record.getMessage())

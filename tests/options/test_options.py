@@ -7,7 +7,9 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
+import numpy as np
 import pytest
+import torch
 
 import fastcolor
 from fastcolor.models import named
@@ -82,6 +84,10 @@ def test_the_names_of_weights_in_help_are_all_there_are() -> None:
         ({"crf": 10**30}, f"crf: must be a whole number, got 1{30 * '0'}"),
         ({"resume": "no"}, "resume: must be True or False, got 'no'"),
         ({"overwrite": None}, "overwrite: must be True or False, got None"),
+        ({"overwrite": torch.ones(2)}, "overwrite: must be True or False, got tensor([1., 1.])"),
+        ({"temporal": torch.ones(2)}, "temporal: must be one of off, fast, flow, got tensor([1., 1.])"),
+        ({"temporal": np.array(["off"])}, "temporal: must be one of off, fast, flow, got array(['off']"),
+        ({"saturation": torch.ones(2)}, "saturation: must be a number, got tensor([1., 1.])"),
     ],
 )
 def test_what_is_out_of_range_is_one_sentence(change: dict[str, Any], sentence: str) -> None:
