@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 from PIL import Image
 
@@ -11,6 +13,8 @@ from .kernels import rgb_to_lab
 
 # Of a colour photograph at least so large a share lies so far, in Lab units, from the mean colour of its lightness.
 _COLORED_SHARE, _COLORED_DISTANCE = 0.02, 10.0
+# In Lab units from gray. Sepia, selenium and cyanotype tones stay below.
+_STRONG = 45.0
 
 
 def in_color(picture: Picture) -> bool:
@@ -22,11 +26,31 @@ def in_color(picture: Picture) -> bool:
     """
     if picture.pixels.ndim == 2:
         return False
-    small = Image.fromarray(eight_bit(picture.pixels))
-    small.thumbnail((128, 128), Image.Resampling.BOX)
-    lab = rgb_to_lab(np.asarray(small))
+    lab = _small(picture)
     level, ab = (lab[0].ravel() / 5).astype(int), lab[1:].reshape(2, -1)
     count = np.bincount(level)
     mean = np.stack([np.bincount(level, plane) / np.maximum(count, 1) for plane in ab])
     distance = np.hypot(*(ab - mean[:, level]))
     return bool((distance > _COLORED_DISTANCE).mean() > _COLORED_SHARE)
+
+
+def lacks_color(picture: Picture) -> Literal["", "gray", "toned"]:
+    """Why a picture has no colours to give to another one; empty if it has.
+
+    It has where it is in colour, or where 2 % of it are of so strong a colour that no toning made it: a wall, a cloth.
+    """
+    if in_color(picture):
+        return ""
+    if picture.pixels.ndim == 2:
+        return "gray"
+    chroma = np.hypot(*_small(picture)[1:])
+    if (chroma > _STRONG).mean() > _COLORED_SHARE:
+        return ""
+    return "toned" if np.median(chroma) > 2 else "gray"
+
+
+def _small(picture: Picture) -> np.ndarray:
+    """(3, h, w) Lab."""
+    small = Image.fromarray(eight_bit(picture.pixels))
+    small.thumbnail((128, 128), Image.Resampling.BOX)
+    return rgb_to_lab(np.asarray(small))

@@ -29,7 +29,7 @@ from ..options.steering import Steering, check_tone, hints_from
 from ..predictor import Predictor
 from ..steering.planes import planes
 from ..steering.references import Reference, matched, toned
-from .colored import in_color
+from .colored import lacks_color
 from .opening import ImageLike, opened
 from .told import Told
 from .trust import trust
@@ -303,9 +303,9 @@ class Colorizer(Predictor):
 
     def _reference(self, image: ImageLike) -> Reference:
         picture = opened(image)
-        if not in_color(picture):
+        if lack := lacks_color(picture):
             name = f", {os.fspath(image)}" if isinstance(image, (str, os.PathLike)) else ""
-            raise ValueError(f"references: must be in colour, got a gray picture{name}")
+            raise ValueError(f"references: must be in colour, got a {lack} picture{name}")
         features = self._features(picture)
         pixels = np.ascontiguousarray(eight_bit(picture.pixels))
         ab = ops.rgb_to_lab(torch.from_numpy(pixels)[None], layout="hwc")[:, 1:]

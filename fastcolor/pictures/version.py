@@ -16,7 +16,7 @@ from .. import ops
 from ..formats.picture import Picture
 from ..formats.pixels import eight_bit
 from ..steering.align import SURE, align
-from .colored import in_color
+from .colored import lacks_color
 from .opening import opened
 
 _MOST = 1 << 24  # pixels of colours that are kept: more show no more
@@ -40,8 +40,8 @@ def colours_of(version: Picture, picture: Picture) -> Version:
     Raises:
         ValueError: it is gray, or shows something else.
     """
-    if not in_color(version):
-        raise ValueError("chroma_from: must be a coloured version, got a gray picture")
+    if lack := lacks_color(version):
+        raise ValueError(f"chroma_from: must be a coloured version, got a {lack} picture")
     gray = _unit(picture.gray)
     alignment = align(gray, _unit(version.gray))
     if not alignment.blind and not alignment.sure:
@@ -83,8 +83,9 @@ def key_colours(image: Any, gray: np.ndarray, shown: str) -> tuple[Tensor, Tenso
     """
     picture = opened(image)
     name = image if isinstance(image, (str, os.PathLike)) else "a picture"
-    if picture.pixels.ndim == 2 or (picture.alpha is None and not in_color(picture)):
-        raise ValueError(f"key_frames: must be in colour, got the gray {name} for {shown}")
+    lack = lacks_color(picture)
+    if picture.pixels.ndim == 2 or (picture.alpha is None and lack):
+        raise ValueError(f"key_frames: must be in colour, got the {lack} {name} for {shown}")
     alignment = align(_unit(gray), _unit(picture.gray))
     if not alignment.blind and not alignment.sure:
         raise ValueError(

@@ -24,7 +24,7 @@ from ..models import named
 from ..options.film import VideoOptions
 from ..options.look import Look as LookOptions
 from ..options.project import VERSION
-from ..pictures.colored import in_color
+from ..pictures.colored import lacks_color
 from ..pictures.opening import opened
 from ..pictures.version import key_colours
 from .look import Look, chosen_by
@@ -93,8 +93,8 @@ class Filmer:
 
     def reference(self, picture: str) -> None:
         """See whether a picture has colours to give. ValueError: it has none."""
-        if not in_color(opened(picture)):
-            raise ValueError(f"references: must be in colour, got the gray {picture}")
+        if lack := lacks_color(opened(picture)):
+            raise ValueError(f"references: must be in colour, got the {lack} {picture}")
 
     def preview(self, path: str, folder: str, look: Look, shot: int | None, tell: Tell) -> dict[str, Any]:
         """Write preview.mp4, gray and colour side by side, and stills of it.

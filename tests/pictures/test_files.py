@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageOps
 from skimage import data
 
 from fastcolor import Colorizer
@@ -20,7 +20,7 @@ from fastcolor.bar import bar
 from fastcolor.formats import picture, reading, writing
 from fastcolor.formats.spaces import srgb_profile
 from fastcolor.options.pictures import ColorizeOptions
-from fastcolor.pictures.colored import in_color
+from fastcolor.pictures.colored import in_color, lacks_color
 from fastcolor.pictures.files import colorize_files
 from fastcolor.pictures.outcome import Outcome
 
@@ -183,6 +183,16 @@ def test_what_counts_as_colour() -> None:
     spot = np.array(gray().convert("RGB"))
     spot[10:30, 10:30] = (200, 30, 30)
     assert in_color(reading.of_image(Image.fromarray(spot)))
+
+
+def test_what_has_colours_to_give() -> None:
+    assert lacks_color(picture.of_array(data.coffee())) == ""
+    assert lacks_color(reading.of_image(Image.new("RGB", (40, 40), (200, 40, 40)))) == ""  # a wall
+    for image in (gray(), gray().convert("RGB"), tinted(1, 1, 1)):
+        assert lacks_color(reading.of_image(image)) == "gray"
+    ramp = Image.fromarray(np.tile(np.arange(256, dtype=np.uint8), (8, 1)))
+    for black, white in (("#704214", "#fff5e0"), ("#0a2f6b", "#dfe9f5"), ("#000000", "#ffe8b0")):  # sepia, cyanotype
+        assert lacks_color(reading.of_image(ImageOps.colorize(ramp, black, white))) == "toned"
 
 
 def test_pictures_in_colour_are_kept_or_counted(tmp_path: Path) -> None:
