@@ -163,10 +163,9 @@ def test_what_a_killed_process_had_in_hands_is_done_by_one_that_waits(tmp_path: 
     target = out / "a.mp4"
     until(lambda: halfway(target) and holder(target) == process.pid, process)
     process.send_signal(signal.SIGSTOP)  # so that it holds the film for certain until it dies
-    deaths = threading.Timer(2.0, process.kill)
-    deaths.start()
     part = (out / "a.mp4.part" / "000000.mp4").stat()
     lasted = time.monotonic()
+    threading.Timer(2.0, process.kill).start()
     summary = done(src, out, net)
     assert time.monotonic() - lasted > 2 and process.wait(10) == -signal.SIGKILL
     assert row(str(summary), "coloured") == [4, 1] and not summary.failed

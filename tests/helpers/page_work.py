@@ -16,6 +16,12 @@ class Worker:
         time.sleep(seconds)
         return seconds
 
+    def wait_for(self, sign: str) -> str:
+        """Until a file is there."""
+        while not Path(sign).exists():
+            time.sleep(0.01)
+        return sign
+
     def pid(self) -> int:
         return os.getpid()
 

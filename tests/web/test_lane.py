@@ -45,14 +45,16 @@ def with_lane(process: Process, work: Callable[[Lane], Awaitable[None]], most: i
     asyncio.run(run())
 
 
-def test_order_bounds_and_what_is_told(process: Process) -> None:
+def test_order_bounds_and_what_is_told(process: Process, tmp_path: Path) -> None:
+    sign = tmp_path / "go on"
+
     async def work(lane: Lane) -> None:
         order: list[str] = []
 
         def noting(name: str) -> Callable[[], None]:
             return lambda: order.append(name)
 
-        first = lane.submit("wait", 0.3, begun=noting("first"))
+        first = lane.submit("wait_for", str(sign), begun=noting("first"))
         while "first" not in order:
             await asyncio.sleep(0.01)
         told: list[int] = []
@@ -63,7 +65,9 @@ def test_order_bounds_and_what_is_told(process: Process) -> None:
             lane.submit("wait", 0)
         entering = [asyncio.create_task(lane.enter("wait", 0, begun=noting(f"entered {i}"))) for i in range(4)]
         urgent = lane.submit("wait", 0, urgent=True, begun=noting("urgent"))
-        assert await first.done == 0.3 and await looked.done == 0 and await counted.done == "done"
+        await asyncio.sleep(0)  # those who want to enter wait now
+        sign.touch()
+        assert await first.done == str(sign) and await looked.done == 0 and await counted.done == "done"
         with pytest.raises(ValueError, match="colour: must be one, got none"):
             await refused.done
         for entered in entering:
