@@ -49,7 +49,7 @@ def with_stage(**changes: object) -> Preset:
 
 
 def with_loss(**changes: object) -> Preset:
-    return with_stage(losses=(replace(LOSS, **changes),))
+    return with_stage(losses=tuple(replace(term, **changes) if term is LOSS else term for term in FIRST.losses))
 
 
 def with_trunk_rate(factor: float) -> Preset:
@@ -61,7 +61,7 @@ def with_trunk_rate(factor: float) -> Preset:
 VARIANTS: dict[str, Preset] = {
     RECIPE: SHORT,
     MOBILENET: replace(
-        with_stage(hints=None), model="default-mobilenet", encoder="features.", keep_statistics=False,
+        with_stage(hints=None, losses=(LOSS,)), model="default-mobilenet", encoder="features.", keep_statistics=False,
         keep_filters=False,
     ),
     "no frozen blocks": replace(SHORT, freeze=0),
@@ -77,6 +77,7 @@ VARIANTS: dict[str, Preset] = {
     "class weights 1 / prior (lambda 0)": with_loss(mix=0.0, alpha=1.0),
     "class weights by the inverse logarithm": with_loss(weighting="inverse_log"),
     "k-means palette, 313 bins": SHORT,
+    "no teacher that sees colour": with_stage(losses=(LOSS,)),
     "no hints": with_stage(hints=None),
     "no old film": with_stage(old=0.0),
     "larger crops in the last third": replace(

@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from ..models.efficientnet import EfficientNetLite0, renamed
+from ..models import efficientnet
 from ..models.layers import ConvNormAct, check_state
 from ..models.mobilenet import MobileNetGenerator
 from ..models.weights import state_dict
@@ -36,20 +35,6 @@ class MobileNetV2(nn.Module):
         return self.classifier(self.features(rgb).mean((2, 3)))
 
 
-class EfficientNetLite(nn.Module):
-    """The Lite0 classifier (Google 2020, after Tan and Le 2019), RGB (N, 3, H, W) as (x - 127) / 128 -> logits."""
-
-    def __init__(self, classes: int = 1000) -> None:
-        super().__init__()
-        self.trunk = EfficientNetLite0()
-        self.conv_head = nn.Conv2d(320, 1280, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(1280, eps=1e-3)
-        self.classifier = nn.Linear(1280, classes)
-
-    def forward(self, rgb: Tensor) -> Tensor:
-        return self.classifier(F.relu6(self.bn2(self.conv_head(self.trunk(rgb)[-1]))).mean((2, 3)))
-
-
 class Classifier:
     """Tells the class of a picture, by a network that the user has.
 
@@ -67,7 +52,8 @@ class Classifier:
         if path.exists() and kind_of_file(path) in ("state", "") and path.suffix in (".pth", ".pt"):
             state = {k: v.float() for k, v in state_dict(path).items() if not k.endswith("num_batches_tracked")}
             lite = "conv_stem.weight" in state
-            self._network = _lite(path, state) if lite else _mobilenet(path, state)
+            what = f"classifier: {path} must be"
+            self._network = efficientnet.classifier(state, what) if lite else _mobilenet(path, state)
             self._mean, self._deviation = ((127 / 255,) * 3, (128 / 255,) * 3) if lite else ((0.5,) * 3, (0.5,) * 3)
         else:
             self._network = load_program(path, "classifier")
@@ -91,16 +77,6 @@ def _mobilenet(path: Path, state: dict[str, Tensor]) -> nn.Module:
     network = MobileNetV2(1000 if last is None else len(last))
     known = "of MobileNetV2 1.0 or EfficientNet-Lite0"
     check_state(network, state, f"classifier: {path} must be a state dict {known}")
-    network.load_state_dict(state, strict=False)
-    return network.eval()
-
-
-def _lite(path: Path, state: dict[str, Tensor]) -> nn.Module:
-    last = state.get("classifier.bias")
-    network = EfficientNetLite(1000 if last is None else len(last))
-    head = {key: value for key, value in state.items() if key.startswith(("conv_head.", "bn2.", "classifier."))}
-    state = {f"trunk.{key}": value for key, value in renamed(state).items()} | head
-    check_state(network, state, f"classifier: {path} must be a state dict of EfficientNet-Lite0")
     network.load_state_dict(state, strict=False)
     return network.eval()
 

@@ -218,16 +218,21 @@ class DefaultGenerator(nn.Module):
 
     def features(self, lightness: Tensor) -> Encoded:
         """Everything that hints do not change."""
+        return self._seen(lightness)[0]
+
+    def _seen(self, lightness: Tensor) -> tuple[Encoded, Tensor]:
+        """That, and the scene: (N, wide, 1, 1)."""
         check_lightness(lightness, self.stride)
         # In the input's own precision: bfloat16 would band L.
         low, slope, bend = _GRAY
         gray = (low + lightness * (slope + bend * lightness)).to(self.head.weight.dtype)
         quarter, eighth, sixteenth, deepest = self.encoder(gray)
         x = self.enter_32(deepest)
-        x = self.mix_32(x + self.scene(x))
+        scene = self.scene(x)
+        x = self.mix_32(x + scene)
         wide = _up(x) + self.skip_16(sixteenth)
         x = self.mix_8(_up(self.enter_8(self.mix_16(wide))) + self.skip_8(eighth))
-        return Encoded(wide, _up(self.enter_4(x)) + self.skip_4(quarter), eighth, sixteenth)
+        return Encoded(wide, _up(self.enter_4(x)) + self.skip_4(quarter), eighth, sixteenth), scene
 
     def colours(self, features: Encoded, hints: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """Logits from features.
@@ -244,8 +249,13 @@ class DefaultGenerator(nn.Module):
         # One product: logits are most of what there is to write.
         return F.conv2d(x, torch.cat([self.head.weight, self.hints.classes.weight], 1), self.head.bias)
 
-    def forward(self, lightness: Tensor, hints: tuple[Tensor, Tensor] | None = None) -> Tensor:
-        return self.colours(self.features(lightness), hints)
+    def forward(
+        self, lightness: Tensor, hints: tuple[Tensor, Tensor] | None = None, scene: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Logits; and with `scene` (N, wide, 1, 1) too, what the decoder knows of the whole picture."""
+        features, whole = self._seen(lightness)
+        logits = self.colours(features, hints)
+        return (logits, whole) if scene else logits
 
     @property
     def encoder_blocks(self) -> list[nn.Module]:

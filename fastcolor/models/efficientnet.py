@@ -1,4 +1,5 @@
-"""EfficientNet-Lite0's trunk (Tan and Le 2019; Lite is Google's of 2020): no squeeze-and-excitation, ReLU6.
+"""EfficientNet-Lite0 (Tan and Le 2019; Lite is Google's of 2020), its trunk and its classifier: no
+squeeze-and-excitation, ReLU6.
 
 Names of parameters are those of the released weights as PyTorch packages have them, so that these load as they are.
 """
@@ -11,6 +12,8 @@ from collections import OrderedDict
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .layers import check_state
 
 # Blocks, kernel, stride of the first block, how much it widens, channels (Tan and Le 2019, table 1, without the top).
 _STAGES = (
@@ -167,3 +170,32 @@ def renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
     top = {"conv_stem.weight": "stem.conv_stem.weight"}
     trunk = {top.get(k, f"stem.{k}" if k.startswith("bn1.") else k): v for k, v in state.items()}
     return {k: v.float() for k, v in trunk.items() if k.startswith(("stem.", "blocks."))}
+
+
+class EfficientNetLite0Classifier(nn.Module):
+    """RGB (N, 3, H, W) as (x - 127) / 128 of 0..255 -> logits (N, classes)."""
+
+    def __init__(self, classes: int = 1000) -> None:
+        super().__init__()
+        self.trunk = EfficientNetLite0()
+        self.conv_head = nn.Conv2d(320, 1280, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(1280, eps=1e-3)
+        self.classifier = nn.Linear(1280, classes)
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        return self.classifier(F.relu6(self.bn2(self.conv_head(self.trunk(rgb)[-1]))).mean((2, 3)))
+
+
+def classifier(state: dict[str, Tensor], what: str) -> EfficientNetLite0Classifier:
+    """The classifier of a state dict under the released names, in evaluation mode, float32.
+
+    Raises:
+        ValueError: it is another network's; what: how the message begins, "encoder: FILE must be".
+    """
+    last = state.get("classifier.bias")
+    network = EfficientNetLite0Classifier(1000 if last is None else len(last))
+    top = {k: v.float() for k, v in state.items() if k.startswith(("conv_head.", "bn2.", "classifier."))}
+    state = {f"trunk.{key}": value for key, value in renamed(state).items()} | top
+    check_state(network, state, f"{what} a state dict of EfficientNet-Lite0")
+    network.load_state_dict(state, strict=False)
+    return network.eval()

@@ -17,24 +17,40 @@ import torch
 from torch import Tensor, nn
 
 from .. import models
-from ..models.efficientnet import depthwise
 from ..models.generator import decode
 from ..palette import Palette
 from .checkpoints import Checkpoint
 from .hints import random_hints, random_objects, random_strokes
 from .losses import Objective, Zones, discriminator_loss, shrink
-from .presets import Optimiser, Preset, Stage
+from .parameters import frozen, optimiser_of, restore, statistics, update_average
+from .presets import Preset, Stage
 from .processes import Processes
+from .teacher import Teacher
 from .told import Told, random_told
 
-Painted = tuple[Tensor | None, Tensor | None]  # (logits, ab) of a piece of a batch, what there is of them
+
+class Painted(NamedTuple):
+    """What the generator makes of a piece of a batch, as far as there is any of it.
+
+    Attributes:
+        logits: (n, Q, h, w). ab: (n, 2, h, w). scene: (n, C, 1, 1), by which it knows what is shown.
+    """
+
+    logits: Tensor | None
+    ab: Tensor | None
+    scene: Tensor | None = None
 
 
 class Piece(NamedTuple):
-    """A part of a batch that goes through the networks at once: (n, 3, H, W), the (hints, mask) told of it and, where
-    more is known of these, all that."""
+    """A part of a batch that goes through the networks at once.
+
+    Attributes:
+        lab: (n, 3, H, W). rgb: (n, H, W, 3) uint8, the pictures as they are. hints: (hints, mask) told of it. told:
+            where more is known of these, all that.
+    """
 
     lab: Tensor
+    rgb: Tensor
     hints: tuple[Tensor, Tensor] | None
     told: Told | None = None
 
@@ -114,6 +130,7 @@ class Learner:
         model: the generator, on `device`. palette: of a classifier. prior: of the class weights, or None.
         seed: of the discriminator and of all noise. amp: dtype of the networks under autocast; None is float32.
         accumulate: pieces that a batch goes through the networks in. compile: the generator through torch.compile.
+        teacher: for `Recognise`.
 
     Attributes:
         step: steps taken. average: the generator that is exported.
@@ -132,6 +149,7 @@ class Learner:
         amp: torch.dtype | None,
         accumulate: int,
         compile: bool,
+        teacher: Teacher | None = None,
     ) -> None:
         self.step = 0
         self.preset, self.model, self.palette, self.device = preset, model, palette, device
@@ -142,11 +160,16 @@ class Learner:
         self._forward = torch.compile(model) if compile else model
         self._scaler = torch.amp.GradScaler(device.type, enabled=amp == torch.float16)
         self._seed, self._processes, self._amp, self._accumulate = seed, processes, amp, accumulate
+        self._teacher, self._answer = teacher, None
+        if teacher is not None:  # what the generator knows of a picture, in the teacher's classes; not of the weights
+            torch.manual_seed(seed)
+            known: Any = model.scene
+            self._answer = nn.Linear(known[-1].out_channels, teacher.classes).to(device)
         self._phase = self._begin_phase()
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Go on from a checkpoint of `state`."""
-        checkpoint.restore({"model": self.model, **({"average": self.average} if self.preset.ema else {})})
+        checkpoint.restore(self._networks())
         self._scaler.load_state_dict(checkpoint.facts["scaler"])
         self.step = checkpoint.step
         self._phase = self._begin_phase()
@@ -155,16 +178,21 @@ class Learner:
 
     def state(self) -> tuple[dict[str, nn.Module | torch.optim.Optimizer], dict[str, Any]]:
         """All that the next step depends on: networks and optimisers by name, and other facts."""
-        average = {"average": self.average} if self.preset.ema else {}
         facts = {"phase": self._phase.first, "scaler": self._scaler.state_dict()}
-        return {"model": self.model, **average, **self._phase.parts()}, facts
+        return {**self._networks(), **self._phase.parts()}, facts
 
-    def backward(self, lab: Tensor, watch: Callable[[Tensor, Tensor], None] | None = None) -> Step:
+    def _networks(self) -> dict[str, nn.Module]:
+        """Those of all phases."""
+        networks = {"model": self.model, "average": self.average if self.preset.ema else None, "answer": self._answer}
+        return {name: network for name, network in networks.items() if network is not None}
+
+    def backward(self, lab: Tensor, rgb: Tensor, watch: Callable[[Tensor, Tensor], None] | None = None) -> Step:
         """The first half of a step: the discriminator learns, as published before the generator, whose gradients are
         made but not followed.
 
         Args:
-            lab: (N, 3, H, W) the batch. watch: is shown the colours made and the true ones of its first piece.
+            lab: (N, 3, H, W) the batch. rgb: (N, H, W, 3) uint8, its pictures, whatever became of `lab`'s L. watch: is
+                shown the colours made and the true ones of its first piece.
         """
         if self.step == self._phase.end:
             self._phase = self._begin_phase()
@@ -173,28 +201,30 @@ class Learner:
         rate = stage.optimiser.factor_at(self.step - phase.first, phase.end - phase.first)
         phase.set_rates(rate)
         self.model.train()
-        for block in _frozen(self.model, self.preset)[0]:
+        for block in frozen(self.model, self.preset)[0]:
             block.eval()  # they keep their statistics too
         for name, module in self.model.named_modules():
             module.training &= f"{name}.".startswith(self.preset.only or "")
 
-        step = Step(stage, rate * stage.optimiser.learning_rate, {}, _buffers(self.model))
-        pieces = [self._piece(part, number, stage) for number, part in enumerate(lab.chunk(self._accumulate))]
+        step = Step(stage, rate * stage.optimiser.learning_rate, {}, statistics(self.model))
+        parts = zip(lab.chunk(self._accumulate), rgb.chunk(self._accumulate), strict=True)
+        pieces = [self._piece(*part, number, stage) for number, part in enumerate(parts)]
         painted = self._teach_discriminator(pieces, objective, step) if objective.adversarial else None
         phase.optimiser.zero_grad(set_to_none=True)
         for number, piece in enumerate(pieces):
-            logits, made = painted or self._paint(piece, number, objective)
+            logits, made, scene = painted or self._paint(piece, number, objective)
             if watch is not None and number == 0:  # before the loss, which may overwrite logits
                 with torch.no_grad():
                     watch(self._colours(logits, made), piece.lab[:, 1:])
             scores, features = self._judge(piece.lab, made, objective) if objective.adversarial else (None, None)
             zones = None if piece.told is None else self._zones(piece.told)
-            loss, terms = objective(made, logits, piece.lab[:, 1:], scores, features, piece.lab[:, :1], zones)
+            classes = None if scene is None else self._classes(scene, piece.rgb, objective)
+            loss, terms = objective(made, logits, piece.lab[:, 1:], scores, features, piece.lab[:, :1], zones, classes)
             share = len(piece.lab) / len(lab)
             self._scaler.scale(loss * share if share < 1 else loss).backward()
             for name, value in {"loss": loss, **terms}.items():
                 step.add(name, share * value)
-        self._processes.average_gradients(self.model.parameters())
+        self._processes.average_gradients(p for group in phase.optimiser.param_groups for p in group["params"])
         return step
 
     def update(self, step: Step, losses: Mapping[str, float]) -> Followed:
@@ -204,16 +234,16 @@ class Learner:
             step: what `backward` returned. losses: its losses as means over all processes, which so agree.
         """
         bad = next((name for name in ("loss", *losses) if not math.isfinite(losses[name])), None)
-        norm = self._follow(self._phase.optimiser, self.model, step.stage.optimiser.clip, allowed=bad is None)
+        norm = self._follow(self._phase.optimiser, step.stage.optimiser.clip, allowed=bad is None)
         # In half precision a gradient may be too large for its scale, which then shrinks, as it should: down to 1.
         scaled = self._scaler.is_enabled() and self._scaler.get_scale() > 1
         self._scaler.update()
         self.step += 1
         followed = bad is None and math.isfinite(norm)
         if not followed:
-            _restore(step.before)
+            restore(step.before)
         elif self.preset.ema:
-            _update_average(self.average, self.model, min(self.preset.ema, (1 + self.step) / (10 + self.step)))
+            update_average(self.average, self.model, min(self.preset.ema, (1 + self.step) / (10 + self.step)))
         problem = None
         if bad is not None:
             problem = f"the {'loss' if bad == 'loss' else f'loss of the {bad}'} became {losses[bad]}"
@@ -223,12 +253,10 @@ class Learner:
             problem = f"the discriminator's gradient became {step.discriminator_norm}"
         return Followed(norm, problem)
 
-    def _follow(
-        self, optimiser: torch.optim.Optimizer, network: nn.Module, clip: float | None = None, *, allowed: bool = True
-    ) -> float:
-        """One network's step, if its gradients, of all processes together, are finite. Returns their norm."""
+    def _follow(self, optimiser: torch.optim.Optimizer, clip: float | None = None, *, allowed: bool = True) -> float:
+        """An optimiser's step, if its gradients, of all processes together, are finite. Returns their norm."""
         self._scaler.unscale_(optimiser)
-        trained = [p for p in network.parameters() if p.requires_grad]
+        trained = [p for group in optimiser.param_groups for p in group["params"]]
         norm = float(nn.utils.clip_grad_norm_(trained, clip or math.inf))
         if allowed and math.isfinite(norm):
             self._scaler.step(optimiser)
@@ -240,31 +268,33 @@ class Learner:
         preset = self.preset
         first, end = preset.phase(self.step)
         settings = preset.stage(self.step).optimiser
-        optimiser = _optimiser(self.model, preset, settings)
+        optimiser = optimiser_of(self.model, preset, settings, self._answer)
         if not any(self._objectives[s].adversarial for s in preset.stages if s.optimiser == settings):
             return Phase(first, end, optimiser)
         torch.manual_seed(self._seed + 1)
         discriminator = models.build_discriminator(preset.discriminator, **preset.discriminator_options)
         discriminator = self._processes.synchronise(discriminator.to(self.device), self.device)
-        of_it = _optimiser(discriminator, replace(preset, only=None), replace(settings, encoder_learning_rate=None))
+        of_it = optimiser_of(discriminator, replace(preset, only=None), replace(settings, encoder_learning_rate=None))
         return Phase(first, end, optimiser, Adversary(discriminator, of_it))
 
-    def _piece(self, lab: Tensor, number: int, stage: Stage) -> Piece:
+    def _piece(self, lab: Tensor, rgb: Tensor, number: int, stage: Stage) -> Piece:
         """A part of this step's batch, its colours as they are to be learnt, with hints that its number determines."""
         random = np.random.default_rng((self._seed, 3, self.step, self._processes.rank, number))
         if stage.hints == "objects":
-            return Piece(*random_objects(lab, random))
+            lab, hints = random_objects(lab, random)
+            return Piece(lab, rgb, hints)
         if stage.hints == "told":
             model: Any = self.model
             with self._autocast():
                 told = random_told(lab, random, model.features)
-            return Piece(told.lab, told.hints, told)
+            return Piece(told.lab, rgb, told.hints, told)
         if stage.hints is None:
-            return Piece(lab, None)
-        return Piece(lab, (random_hints if stage.hints == "patches" else random_strokes)(lab[:, 1:], random))
+            return Piece(lab, rgb, None)
+        hints = (random_hints if stage.hints == "patches" else random_strokes)(lab[:, 1:], random)
+        return Piece(lab, rgb, hints)
 
     def _paint(self, piece: Piece, number: int, objective: Objective) -> Painted:
-        """(logits, ab) that the generator makes of a piece of the batch, with noise that its number determines."""
+        """What the generator makes of a piece of the batch, with noise that its number determines."""
         rank, stage = self._processes.rank, self.preset.stage(self.step)
         torch.manual_seed(_noise_seed(self._seed, self.step, rank, number))
         extra: dict[str, Any] = {}
@@ -274,17 +304,26 @@ class Learner:
             extra["hints"] = piece.hints
         if self.model.kind == "regressor" and objective.needs_logits:
             extra["both"] = True
+        if objective.recognises:
+            extra["scene"] = True
         model: Any = self.model
         with self._autocast():
             if piece.told is not None:
                 output = model.colours(piece.told.seen, piece.told.hints)
             else:
                 output = self._forward(piece.lab[:, :1], **extra)
-        if isinstance(output, tuple):
-            return output
+        if "both" in extra:
+            return Painted(*output)
         if self.model.kind != "classifier":
-            return None, output
-        return output, self._colours(output, None) if objective.needs_colour else None
+            return Painted(None, output)
+        logits, scene = output if objective.recognises else (output, None)
+        return Painted(logits, self._colours(logits, None) if objective.needs_colour else None, scene)
+
+    def _classes(self, scene: Tensor, rgb: Tensor, objective: Objective) -> tuple[Tensor, Tensor]:
+        """What is shown: for the generator by the gray, for the teacher by the colours."""
+        assert self._teacher is not None and self._answer is not None and objective.recognises is not None
+        with self._autocast():
+            return self._answer(scene.flatten(1)), self._teacher(rgb, objective.recognises.size)
 
     @torch.no_grad()
     def _zones(self, told: Told) -> Zones:
@@ -308,10 +347,11 @@ class Learner:
         discriminator, optimiser = adversary.network, adversary.optimiser
         discriminator.requires_grad_(True)
         optimiser.zero_grad(set_to_none=True)
-        before, count = _buffers(discriminator), sum(len(piece.lab) for piece in pieces)
+        before, count = statistics(discriminator), sum(len(piece.lab) for piece in pieces)
         for number, piece in enumerate(pieces):
             with torch.set_grad_enabled(len(pieces) == 1):
-                logits, made = self._paint(piece, number, objective)
+                painted = self._paint(piece, number, objective)
+            made = painted.ab
             assert made is not None
             true = shrink(piece.lab, made, self.preset.target)
             with self._autocast():
@@ -322,12 +362,12 @@ class Learner:
             self._scaler.scale(loss * share).backward()
             step.add("discriminator", share * loss)
         self._processes.average_gradients(discriminator.parameters())
-        step.discriminator_norm = self._follow(optimiser, discriminator)
+        step.discriminator_norm = self._follow(optimiser)
         if not math.isfinite(step.discriminator_norm):
-            _restore(before)
-        step.before += _buffers(discriminator)  # what the generator's turn finds
+            restore(before)
+        step.before += statistics(discriminator)  # what the generator's turn finds
         discriminator.requires_grad_(False)
-        return (logits, made) if len(pieces) == 1 else None
+        return painted if len(pieces) == 1 else None
 
     def _judge(self, lab: Tensor, made: Tensor | None, objective: Objective) -> tuple[Tensor, tuple[list, list] | None]:
         """The discriminator's scores of painted colours and, where they are to be matched, its features of these and of
@@ -346,64 +386,6 @@ class Learner:
         return torch.autocast(self.device.type, self._amp, enabled=self._amp is not None)
 
 
-def _optimiser(model: nn.Module, preset: Preset, settings: Optimiser) -> torch.optim.Optimizer:
-    """Adam over the encoder and the rest, each at its own rate; what is frozen in neither."""
-    for module in _frozen(model, preset)[1]:
-        module.requires_grad_(False)
-    for name, parameter in model.named_parameters():
-        if not name.startswith(preset.only or ""):
-            parameter.requires_grad_(False)
-    own = settings.encoder_learning_rate
-    encoder: list[nn.Parameter] = []
-    rest: list[nn.Parameter] = []
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            (encoder if own is not None and name.startswith(preset.encoder) else rest).append(parameter)
-    groups: list[dict[str, Any]] = [{"params": encoder, "base": own}, {"params": rest, "base": settings.learning_rate}]
-    kind = torch.optim.AdamW if settings.kind == "adamw" else torch.optim.Adam
-    return kind(
-        [g for g in groups if g["params"]],
-        betas=settings.betas,
-        eps=settings.epsilon,
-        weight_decay=settings.weight_decay,
-    )
-
-
-def _frozen(model: nn.Module, preset: Preset) -> tuple[list[nn.Module], list[nn.Module]]:
-    """The parts of the encoder that keep their statistics, and those that keep their weights."""
-    blocks = list(getattr(model, "encoder_blocks", ()))  # a discriminator has none
-    first = blocks[: preset.freeze]
-    filters = [m for block in blocks for m in depthwise(block)] if preset.keep_filters else []
-    return (blocks if preset.keep_statistics else first), [*first, *filters]
-
-
-def _buffers(network: nn.Module) -> list[tuple[Tensor, Tensor]]:
-    """A network's statistics, which forward passes move, and copies of them as they are."""
-    buffers = list(network.buffers())
-    copies = [torch.empty_like(buffer) for buffer in buffers]
-    _copy(copies, buffers)
-    return list(zip(buffers, copies, strict=True))
-
-
-def _restore(buffers: list[tuple[Tensor, Tensor]]) -> None:
-    _copy([buffer for buffer, _ in buffers], [before for _, before in buffers])
-
-
-@torch.no_grad()
-def _copy(to: list[Tensor], from_: list[Tensor]) -> None:
-    """All of one dtype at once: on a GPU that is one launch in place of one a buffer, in every step."""
-    for dtype in {buffer.dtype for buffer in to}:
-        alike = [(a, b) for a, b in zip(to, from_, strict=True) if a.dtype == dtype]
-        torch._foreach_copy_([a for a, _ in alike], [b for _, b in alike])
-
-
 def _noise_seed(*numbers: int) -> int:
     """A seed for torch from what determines it."""
     return int(np.random.SeedSequence((2, *numbers)).generate_state(1, np.uint64)[0] >> 1)
-
-
-@torch.no_grad()
-def _update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
-    pairs = zip(average.state_dict().values(), model.state_dict().values(), strict=True)
-    floats = [(a, b) for a, b in pairs if a.is_floating_point()]
-    torch._foreach_lerp_([a for a, _ in floats], [b for _, b in floats], 1 - decay)

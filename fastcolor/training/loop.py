@@ -53,7 +53,7 @@ def take_steps(run: Run, options: TrainOptions, board: Any) -> dict[str, float]:
                     rgb, lab[:, :1], np.random.default_rng((options.seed, 4, learner.step, group.rank)), share
                 )
             watched = (number - 1) % _WATCH_EVERY == 0
-            step = learner.backward(lab, watch if watched else None)
+            step = learner.backward(lab, rgb, watch if watched else None)
             losses, gray_share, stop = _agree(group, step, gray_data.share(lab), interrupted.signal > 0)
             norm, problem = learner.update(step, losses)
             in_a_row = in_a_row + 1 if problem else 0

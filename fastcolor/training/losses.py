@@ -14,7 +14,7 @@ from .. import ops
 from ..palette import Palette, class_weights
 from .imports import imported
 from .preset_checks import check_terms
-from .presets import L1, L2, CrossEntropy, FeatureMatching, Gan, Huber, Own, Stay, Term
+from .presets import L1, L2, CrossEntropy, FeatureMatching, Gan, Huber, Own, Recognise, Stay, Term
 
 _T = TypeVar("_T")
 
@@ -125,8 +125,11 @@ class Objective:
         self.matches_features = any(isinstance(term, FeatureMatching) for term in terms)
         self.needs_logits = any(isinstance(term, (CrossEntropy, Stay)) for term in terms)
         self.adversarial = any(isinstance(term, (Gan, FeatureMatching)) for term in terms)
-        # A classifier's colours are decoded when a term looks at them; else its logits may be overwritten.
-        self.needs_colour = any(not isinstance(term, (CrossEntropy, Stay)) for term in terms)
+        self.recognises = next((term for term in terms if isinstance(term, Recognise)), None)
+        # A classifier's colours are decoded when a term looks at them.
+        self.needs_colour = any(not isinstance(term, (CrossEntropy, Stay, Recognise)) for term in terms)
+        # Its logits may be overwritten when one term alone does.
+        self._alone = sum(not isinstance(term, Recognise) for term in terms) == 1
         self._functions = {term.name: imported(term.function, "losses") for term in terms if isinstance(term, Own)}
         self._weights: dict[str, Tensor] = {}
         for term in terms:
@@ -144,14 +147,17 @@ class Objective:
         features: tuple[Sequence[Tensor], Sequence[Tensor]] | None = None,
         lightness: Tensor | None = None,
         zones: Zones | None = None,
+        classes: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Add up the terms.
 
         Args:
             made: (N, 2, h, w) the network's colours, or None. logits: (N, Q, h, w) of a classifier, or None; they are
-                overwritten when no term needs `made`. true: (N, 2, H, W). scores: the discriminator's, of `made`.
+                overwritten when no other term looks at them. true: (N, 2, H, W). scores: the discriminator's, of
+                `made`.
             features: the discriminator's layers for made and true colours. lightness: (N, 1, H, W), for terms of your
-                own. zones: where classes count; None: everywhere.
+                own. zones: where classes count; None: everywhere. classes: logits (N, classes) of an ImageNet
+                classifier for the gray picture and for the true colours.
 
         Returns:
             The weighted sum, and every term by name, unweighted.
@@ -166,6 +172,9 @@ class Objective:
                 parts[term.name] = generator_loss(_given(scores, "scores").float(), term.kind)
             elif isinstance(term, Stay):
                 parts[term.name] = self._stay(_given(logits, "logits"), _given(zones, "hints"))
+            elif isinstance(term, Recognise):
+                gray, true_classes = (x.float().log_softmax(1) for x in _given(classes, "classes"))
+                parts[term.name] = F.kl_div(gray, true_classes, log_target=True, reduction="batchmean")
             elif isinstance(term, Own):
                 parts[term.name] = self._own(term, _given(made, "made"), true, _given(lightness, "lightness"))
             else:
@@ -188,7 +197,7 @@ class Objective:
             sigma=term.sigma,
             gamma=term.gamma,
             mask=mask,
-            inplace=len(self.terms) == 1,
+            inplace=self._alone,
         )
         return loss * (true.shape[2] * true.shape[3]) if term.reduction == "pictures" else loss
 

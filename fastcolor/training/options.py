@@ -52,7 +52,8 @@ class TrainOptions(Options):
     start: NameOrPath | None = None
     """Weights to go on from, a name or file: their network, palette and all they know."""
     encoder: NameOrPath | None = None
-    """ImageNet weights to start the encoder from: a file, or resnet18 to download it."""
+    """ImageNet weights to start the encoder from: a file, or resnet18 to download it. Their classifier, where they have
+    one, teaches the default preset what colour pictures show."""
     palette: PaletteOrPath | None = None
     """Of a classifier, from `fastcolor palette`. None: the 313-point grid."""
     prior: FilePath | None = None

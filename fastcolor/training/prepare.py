@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from .. import models, ops
 from ..data import Item
 from ..device import bf16_is_fast, device_of
-from ..models import download, weights
+from ..models import download, efficientnet, weights
+from ..models.efficientnet import EfficientNetLite0, EfficientNetLite0Classifier
 from ..models.generator import Generator
 from ..palette import Palette, class_weights, load_prior, prior_of_histogram, smooth_prior
 from ..survey import histogram
@@ -26,8 +27,9 @@ from .initialise import balance_gradients, data_dependent
 from .learner import Learner
 from .options import TrainOptions
 from .preset_checks import check, check_parts, check_steps
-from .presets import START, Preset, View
+from .presets import START, Preset, Recognise, View
 from .processes import Processes, join
+from .teacher import Teacher
 
 
 @dataclass
@@ -80,7 +82,13 @@ def prepared(preset: Preset, items: list[Item], options: TrainOptions) -> Iterat
         if precision == "auto":
             precision = "bf16" if bf16_is_fast(device) else "fp32"
         model_options = {**preset.options, **({"bins": len(palette)} if options.palette is not None else {})}
-        model = _generator(preset, model_options, palette, options) if started is None else started.model
+        teacher = None
+        if started is None:
+            model, teacher = _generator(preset, model_options, palette, options)
+        else:
+            model = started.model
+        if teacher is None:
+            preset = _untaught(preset)
         check_parts(model, preset, compiled=options.compile)
         check_crops(model, preset, options.accumulate)
         settings = {
@@ -118,6 +126,7 @@ def prepared(preset: Preset, items: list[Item], options: TrainOptions) -> Iterat
             amp={"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision),
             accumulate=options.accumulate,
             compile=options.compile,
+            teacher=None if teacher is None else Teacher(teacher, device),
         )
         skipped = set[str]()
         if checkpoint is not None:
@@ -154,15 +163,21 @@ def _going_on(preset: Preset, loaded: Generator, start: str | os.PathLike[str]) 
     )  # fmt: skip
 
 
-def _generator(preset: Preset, model_options: dict[str, object], palette: Palette, options: TrainOptions) -> nn.Module:
-    """The network as it begins, on the CPU. ValueError where the encoder does not fit it."""
+def _generator(
+    preset: Preset, model_options: dict[str, object], palette: Palette, options: TrainOptions
+) -> tuple[nn.Module, EfficientNetLite0Classifier | None]:
+    """The network as it begins, on the CPU, and the classifier of its encoder's weights, if they have it and a term
+    wants it. ValueError where the encoder does not fit."""
     torch.manual_seed(options.seed)
     model: Any = models.build(preset.model, **model_options)
     if hasattr(model, "set_palette"):
         model.set_palette(palette)
+    rule = "have Recognise only for networks with EfficientNet-Lite0's trunk"
+    trunk = isinstance(getattr(model, "encoder", None), EfficientNetLite0)
+    check(trunk or not preset.recognises, "losses", rule, preset.model)
     encoder = options.encoder
     if encoder is None:
-        return model
+        return model, None
     if not hasattr(model, "load_imagenet"):
         raise ValueError(
             f"encoder: {type(model).__name__} has no encoder to start from ImageNet weights, got {encoder}"
@@ -170,8 +185,20 @@ def _generator(preset: Preset, model_options: dict[str, object], palette: Palett
     if str(encoder) == "resnet18":
         check(isinstance(model, models.ResNetUNet), "encoder", "be a file: resnet18 is that of resnet-unet", encoder)
         encoder = download.fetch("resnet18")
-    model.load_imagenet(weights.state_dict(encoder))
-    return model
+    state = weights.state_dict(encoder)
+    model.load_imagenet(state)
+    if not preset.recognises or "classifier.weight" not in state:
+        return model, None
+    return model, efficientnet.classifier(state, f"encoder: {encoder} must be")
+
+
+def _untaught(preset: Preset) -> Preset:
+    """The preset where nobody knows what pictures show."""
+    stages = (
+        replace(stage, losses=tuple(term for term in stage.losses if not isinstance(term, Recognise)))
+        for stage in preset.stages
+    )
+    return replace(preset, stages=tuple(stages))
 
 
 def check_crops(model: Any, preset: Preset, accumulate: int) -> None:

@@ -103,6 +103,22 @@ class Stay:
 
 
 @dataclass(frozen=True)
+class Recognise:
+    """What the decoder is told of a whole gray picture must tell, through a layer that is learnt and left behind, what
+    the ImageNet classifier whose weights the encoder began with sees in the colours: the Kullback-Leibler divergence of
+    their classes, over pictures. So the encoder forgets less of what things look like, and learns to know them in gray.
+    Source: Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network", 2015.
+
+    A run that is given no such weights (`encoder`) does without this term. size: side in pixels at which the classifier
+    sees crops that are smaller.
+    """
+
+    weight: float = 0.2
+    size: int = 160
+    name: str = "recognise"
+
+
+@dataclass(frozen=True)
 class Own:
     """A function of your own, by its import path, so that a run's settings tell all of it.
 
@@ -121,7 +137,7 @@ class Own:
             object.__setattr__(self, "name", self.function.rpartition(":")[2])
 
 
-Term = CrossEntropy | L1 | Gan | FeatureMatching | Stay | Own
+Term = CrossEntropy | L1 | Gan | FeatureMatching | Stay | Recognise | Own
 
 
 @dataclass(frozen=True)
@@ -220,6 +236,11 @@ class Preset:
         return any(getattr(term, "weighting", "none") != "none" for stage in self.stages for term in stage.losses)
 
     @property
+    def recognises(self) -> bool:
+        """Does a term want somebody who knows what pictures show?"""
+        return any(isinstance(term, Recognise) for stage in self.stages for term in stage.losses)
+
+    @property
     def adversarial(self) -> bool:
         return any(isinstance(term, (Gan, FeatureMatching)) for stage in self.stages for term in stage.losses)
 
@@ -227,6 +248,7 @@ class Preset:
 _DEFAULT_OPTIMISER = Optimiser(
     1.5e-3, "adamw", (0.9, 0.99), weight_decay=0.02, encoder_learning_rate=4e-4, schedule="cosine", warmup=300, clip=5.0
 )
+_DEFAULT_LOSSES = CrossEntropy(alpha=0.65), Recognise()
 # Adam as pix2pix and its descendants set it.
 _GAN_ADAM = Optimiser(2e-4, betas=(0.5, 0.999))
 
@@ -244,8 +266,8 @@ PRESETS: dict[str, Preset] = {
         model="default",
         steps=9_000,
         stages=(
-            Stage(0.4, 32, View(128, 0.5, 1.0), (CrossEntropy(alpha=0.65),), _DEFAULT_OPTIMISER, "objects", 0.25),
-            Stage(1.0, 16, View(192, 0.6, 1.0), (CrossEntropy(alpha=0.65),), _DEFAULT_OPTIMISER, "objects", 0.25),
+            Stage(0.4, 32, View(128, 0.5, 1.0), _DEFAULT_LOSSES, _DEFAULT_OPTIMISER, "objects", 0.25),
+            Stage(1.0, 16, View(192, 0.6, 1.0), _DEFAULT_LOSSES, _DEFAULT_OPTIMISER, "objects", 0.25),
         ),
         encoder="encoder.",
         freeze=4,

@@ -11,6 +11,7 @@ from programs import exported, scripted
 from torch import Tensor, nn
 
 from fastcolor.evaluation import recognition
+from fastcolor.models.efficientnet import EfficientNetLite0Classifier
 
 
 def picture(seed: int, height: int = 40, width: int = 52) -> np.ndarray:
@@ -69,8 +70,8 @@ def test_labels_and_folders(tmp_path: Path) -> None:
 def test_efficientnet_lite(tmp_path: Path) -> None:
     """Its size is the published one, its names are the released ones, and it sees 0..255 about 127."""
     torch.manual_seed(0)
-    assert sum(p.numel() for p in recognition.EfficientNetLite().parameters()) == 4_652_008
-    network = recognition.EfficientNetLite(classes=7).eval()
+    assert sum(p.numel() for p in EfficientNetLite0Classifier().parameters()) == 4_652_008
+    network = EfficientNetLite0Classifier(classes=7).eval()
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):  # its own statistics would damp what it sees to nothing
             module.running_var.fill_(0.05)

@@ -240,8 +240,12 @@ def learner_of(preset: Preset, amp: torch.dtype | None = None) -> Learner:
         )  # fmt: skip
 
 
+def as_rgb(lab: Tensor) -> Tensor:
+    return ops.lab_to_rgb(lab.nan_to_num(0, 0, 0), layout="hwc")
+
+
 def take(learner: Learner, lab: Tensor) -> Followed:
-    step = learner.backward(lab)
+    step = learner.backward(lab, as_rgb(lab))
     return learner.update(step, {name: float(value) for name, value in step.losses.items()})
 
 
@@ -281,7 +285,7 @@ def test_a_picture_that_is_not_finite_leaves_no_trace(photographs: Path, preset:
 def test_an_infinite_loss_is_not_followed_though_its_gradient_is_finite(photographs: Path) -> None:
     preset = one_stage(L1())
     learner, bad = learner_of(preset), first_batch(photographs)
-    learner.backward(bad)
+    learner.backward(bad, as_rgb(bad))
     before = held(learner)
     bad[0, 1, 0, 0] = torch.inf
     norm, problem = take(learner, bad)
