@@ -109,7 +109,8 @@ def application(studio: Studio) -> FastAPI:
         options = studio.options
         folder = None if options.folder is None else sayable(options.folder.absolute().name)
         told = {"version": __version__, "weights": sayable(Path(options.weights).name), "folder": folder}
-        return {**told, "networks": studio.networks(), "look": studio.look.told(), "notes": studio.notes}
+        most = {"picture": {"hints": MOST_HINTS}, "shot": MOST_OF_SHOT}
+        return {**told, "networks": studio.networks(), "look": studio.look.told(), "notes": studio.notes, "most": most}
 
     @app.get("/api/items")
     async def items() -> list[dict[str, Any]]:
@@ -142,7 +143,7 @@ def application(studio: Studio) -> FastAPI:
     async def preview(key: str, body: PreviewBody) -> dict[str, Any]:
         """Begin to preview a film with other colours."""
         item = studio.store[key]
-        await studio.preview(item, body.look(), body.shot)
+        studio.preview(item, body.look(), body.shot)
         return item.told()
 
     @app.post("/api/items/{key}/shots")
@@ -174,7 +175,7 @@ def application(studio: Studio) -> FastAPI:
         """Take a coloured frame of a film, the body, for a shot's `key_frames`."""
         item, length = studio.store[key], request.headers.get("content-length")
         size = int(length) if length else None
-        return {"picture": await studio.key_frame(item, name, time, request.stream(), size)}
+        return {"picture": await studio.sent.key_frame(item, name, time, request.stream(), size)}
 
     @app.post("/api/items/{key}/references", status_code=201)
     async def reference(
@@ -183,7 +184,7 @@ def application(studio: Studio) -> FastAPI:
         """Take a coloured picture, the body, for a shot's `references`; for `key_frames` if it shows that time's."""
         item, length = studio.store[key], request.headers.get("content-length")
         size = int(length) if length else None
-        return {"picture": await studio.reference(item, name, request.stream(), size, time)}
+        return {"picture": await studio.sent.reference(item, name, request.stream(), size, time)}
 
     @app.get("/api/items/{key}/project")
     async def project(key: str) -> FileResponse:
@@ -195,7 +196,7 @@ def application(studio: Studio) -> FastAPI:
     async def open_project(request: Request, key: str, name: Annotated[str, Query(max_length=1000)]) -> dict[str, Any]:
         """Take such a file, the body, in place of what was said."""
         item, length = studio.store[key], request.headers.get("content-length")
-        await studio.open_project(item, name, request.stream(), int(length) if length else None)
+        await studio.sent.project(item, name, request.stream(), int(length) if length else None)
         return item.told()
 
     @app.get("/api/items/{key}/preview.mp4")
@@ -215,7 +216,7 @@ def application(studio: Studio) -> FastAPI:
     async def guide(request: Request, key: str, name: Annotated[str, Query(max_length=1000)]) -> dict[str, Any]:
         """Take a coloured picture, the body, whose colours this one is to have."""
         item, length = studio.store[key], request.headers.get("content-length")
-        await studio.guide(item, name, request.stream(), int(length) if length else None)
+        await studio.sent.guide(item, name, request.stream(), int(length) if length else None)
         return item.told()
 
     @app.get("/api/items/{key}/{which}.jpg")

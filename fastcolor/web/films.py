@@ -19,6 +19,7 @@ from .store import Item
 
 QUEUE = 50  # films that may wait
 _FRAMES = 7  # of a film that are kept as pictures, and the next
+_LONGEST = 1e6  # seconds of a film: more is none, and no name of a file
 _OFTEN = 0.25  # seconds between two tellings of how far a film is
 _FILMER = "fastcolor.web.filmer:Filmer"
 
@@ -48,8 +49,9 @@ class Films:
         """The gray frame that a film shows at a second, as a file.
 
         Raises:
-            ValueError: the film has ended by then.
+            ValueError: the second is none, or the film has ended by then.
         """
+        check_second(seconds)
         target = item.folder / f"frame-{round(1000 * seconds)}.png"
         if not target.exists():
             for old in sorted(item.folder.glob("frame-*.png"), key=lambda path: path.stat().st_mtime)[:-_FRAMES]:
@@ -120,6 +122,12 @@ class Films:
                 self._changed(item)
 
         return _paced(tell)
+
+
+def check_second(seconds: float) -> None:
+    """ValueError: it is no time in a film."""
+    if not 0 <= seconds < _LONGEST:
+        raise ValueError(f"time: must be seconds of the film, 0 or more, got {seconds:g}")
 
 
 def _places(item: Item) -> tuple[str, str]:

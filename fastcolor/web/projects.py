@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import lzma
 import posixpath
@@ -153,7 +154,7 @@ def _look_of(path: Path, item: Item, pictures: _Pictures | None) -> Look:
             if len(shot["key_frames"]) < len(named):
                 raise ValueError(f"project: shot {number} must have one key frame at a time, got {', '.join(named)}")
             shots.append(shot)
-        if (count := sent_count(shots)) > MOST_SENT:
+        if (count := len(sent_pictures(shots))) > MOST_SENT:
             raise ValueError(f"project: must have {MOST_SENT} key frames and references at most, got {count}")
         look = replace(item.look, shots=shots)
         look.check(item.folder)
@@ -167,9 +168,10 @@ def _look_of(path: Path, item: Item, pictures: _Pictures | None) -> Look:
     return look
 
 
-def sent_count(shots: list[dict[str, Any]]) -> int:
-    """How many key frames and references a film's shots have."""
-    return sum(len(shot.get("key_frames", {})) + len(shot.get("references", [])) for shot in shots)
+def sent_pictures(shots: list[dict[str, Any]]) -> list[str]:
+    """The pictures of the key frames and references that a film's shots have, each as often as it is one."""
+    named = [[*shot.get("key_frames", {}).values(), *shot.get("references", [])] for shot in shots]
+    return [str(reference_of(one).picture) for one in itertools.chain(*named)]
 
 
 def _check_count(name: str, given: Sized, most: int) -> None:

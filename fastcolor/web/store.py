@@ -67,6 +67,11 @@ class Item:
     came: int = 0  # its place in the order
     at: str = ""  # its path below --folder; of an upload none
 
+    def check_ready(self, kind: Literal["picture", "film"]) -> None:
+        """ValueError: it is no such thing, or is not looked at yet."""
+        if self.state != "ready" or self.kind != kind:
+            raise ValueError(f"{self.name}: is no {kind} that is ready")
+
     def told(self) -> dict[str, Any]:
         """What the page learns of it."""
         return {

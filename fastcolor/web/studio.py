@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from ..atomic import publish
-from ..constants import MOST_PICTURE, is_film
-from ..formats.endings import PICTURE_SUFFIXES
+from ..constants import is_film
 from ..models import named
-from ..options.key_frames import PICTURES as SENT
 from ..options.look import Look as LookOptions
 from ..options.serve import ServeOptions
 from ..pictures import targets
@@ -23,16 +18,15 @@ from .events import Events
 from .films import Films
 from .kept import IN_ALBUM, Record
 from .lane import CancelledWorkError, Lane
-from .look import Look, sent_name
+from .look import Look
 from .outputs import COLOURED, Export, Outputs
 from .process import Process
-from .projects import MOST_PROJECT, MOST_SENT, read_project, sent_count
-from .store import MOST_ITEMS, Item, Mark, MissingError, Store, TooLargeError, TooManyError, plain, plainly, sayable
+from .sent import Sent
+from .store import MOST_ITEMS, Item, Mark, MissingError, Store, plainly, sayable
 from .table import review
 
 log = logging.getLogger("fastcolor")
 QUEUE = 300  # pictures that may wait to be looked at
-_LONGEST = 1e6  # seconds of a film: more is none, and no name of a file
 
 
 class Studio:
@@ -52,6 +46,7 @@ class Studio:
         self.painter = Lane(Process("fastcolor.web.painter:Painter", LookOptions(**chosen)), QUEUE)
         self.films = Films(LookOptions(**chosen), self.changed)
         self.outputs = Outputs(self.store, self.painter, self.films, self.events, options.folder)
+        self.sent = Sent(self.store, self.films, self.repaint, self.preview)
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None  # once it runs
 
@@ -190,7 +185,7 @@ class Studio:
         if look.guide:
             look = replace(look, guide_file=look.guide_file or item.look.guide_file)
         self._check(item, look)
-        _ready(item)
+        item.check_ready("picture")
         if look != item.look:
             call = ("paint", str(item.source), str(item.folder), look)
             facts = await self.painter.submit(*call, urgent=True).done
@@ -209,54 +204,15 @@ class Studio:
         if look.weights and look.weights not in (names := self.networks()):
             raise ValueError(f"weights: must be empty or one of {', '.join(names)}, got {look.weights!r}")
 
-    async def guide(self, item: Item, name: str, parts: AsyncIterator[bytes], size: int | None) -> None:
-        """Take a coloured picture whose colours an item is to have: as a version of it, or else of similar things.
-
-        Raises:
-            ValueError: no picture, or a gray one. TooLargeError.
-        """
-        _ready(item)
-        shown = plain(name)
-        suffix = Path(shown).suffix.lower()
-        if suffix not in PICTURE_SUFFIXES:
-            raise ValueError(f"{shown}: must be a picture by its ending")
-        path = item.folder / f"guide-{secrets.token_hex(4)}{suffix}"
-        async with self._taken(item, path, shown, parts, size, MOST_PICTURE):
-            asked = replace(item.look, guide="version", guide_file=str(path), hints=[])
-            try:
-                await self.repaint(item, asked)
-            except ValueError:  # it shows something else, or is none, which is told the second time
-                await self.repaint(item, replace(asked, guide="similar", hints=item.look.hints))
-
-    @asynccontextmanager
-    async def _taken(
-        self, item: Item, path: Path, shown: str, parts: AsyncIterator[bytes], size: int | None, most: int
-    ) -> AsyncIterator[None]:
-        """Write a file that came along for an item; it goes again if what is then done with it fails.
-
-        Args:
-            shown: what the page calls it. size, most: bytes that are announced, and taken.
-        """
-        try:
-            await self.store.write(path, shown, parts, size, most)
-            yield
-        except BaseException as error:
-            path.unlink(missing_ok=True)
-            if isinstance(error, OSError) and item.id not in self.store.items:
-                raise CancelledWorkError(f"{item.name}: was removed") from None
-            if isinstance(error, ValueError) and not isinstance(error, TooLargeError):
-                raise ValueError(plainly(error, item).replace(path.name, shown)) from None
-            raise
-
     async def part(self, item: Item, box: tuple[int, int, int, int], which: str) -> bytes:
         """A JPEG of a part of the whole picture. which: "before" or "after"."""
-        _ready(item)
+        item.check_ready("picture")
         call = ("part", str(item.source), item.look, box, which)
         return await self.painter.submit(*call, urgent=True).done
 
     async def suggestions(self, item: Item, x: float, y: float, seconds: float | None) -> list[tuple[str, float]]:
         """The network's likeliest colours for a place; x and y from 0 to 1. seconds: of a film."""
-        _ready(item, "picture" if seconds is None else "film")
+        item.check_ready("picture" if seconds is None else "film")
         if not (0 <= x <= 1 and 0 <= y <= 1):
             raise ValueError(f"place: must lie in 0..1, got {x:g}, {y:g}")
         shown = item.source if seconds is None else await self.frame(item, seconds)
@@ -266,7 +222,7 @@ class Studio:
 
     async def shots(self, item: Item) -> None:
         """Look through a film for its shots, which then belong to its look."""
-        _ready(item, "film")
+        item.check_ready("film")
         found = await self.films.shots(item)
         shots = [_shot(one["start"], one["end"]) for one in found]
         item.look = replace(item.look, shots=shots)
@@ -275,76 +231,13 @@ class Studio:
 
     async def frame(self, item: Item, seconds: float) -> Path:
         """The gray frame that a film shows at a second, as a file."""
-        _ready(item, "film")
-        _check_second(seconds)
+        item.check_ready("film")
         return await self.films.frame(item, seconds)
 
-    async def key_frame(
-        self, item: Item, name: str, seconds: float, parts: AsyncIterator[bytes], size: int | None
-    ) -> str:
-        """Take a coloured frame of a film.
-
-        Returns:
-            The name by which a shot's `key_frames` may have it from now on.
-
-        Raises:
-            ValueError: no picture, a gray one, or one that does not show the film at this second. TooLargeError.
-        """
-        await self.frame(item, seconds)
-        path, shown = _place_of("key", item, name)
-        async with self._taken(item, path, shown, parts, size, MOST_PICTURE):
-            await self.films.check_key_frame(item, seconds, path)
-        return path.name
-
-    async def reference(
-        self, item: Item, name: str, parts: AsyncIterator[bytes], size: int | None, seconds: float | None = None
-    ) -> str:
-        """Take a coloured picture whose colours a film's shot is to have for what looks alike.
-
-        Args:
-            seconds: of the frame whose key frame it is if it shows that; None: it is none.
-
-        Returns:
-            The name by which a shot's `references` may have it from now on, or `key_frames`: that begins with "key-".
-
-        Raises:
-            ValueError: no picture, a gray one, or a second that is none. TooLargeError.
-        """
-        _ready(item, "film")
-        if seconds is not None:
-            _check_second(seconds)
-        path, shown = _place_of("reference", item, name)
-        async with self._taken(item, path, shown, parts, size, MOST_PICTURE):
-            if seconds is not None:
-                try:
-                    await self.films.check_key_frame(item, seconds, path)
-                    publish(path, key := path.with_name(sent_name("key", path.suffix)))
-                    return key.name
-                except ValueError:  # it shows something else, or is no picture in colour, which is told now
-                    pass
-            await self.films.check_reference(path)
-        return path.name
-
-    async def open_project(self, item: Item, name: str, parts: AsyncIterator[bytes], size: int | None) -> None:
-        """Take a file of hints or a project in place of what was said of an item, and paint it.
-
-        Raises:
-            ValueError: it is none for this item. TooLargeError.
-        """
-        _ready(item, item.kind)
-        path = item.folder / f"said-{secrets.token_hex(4)}"
-        async with self._taken(item, path, plain(name), parts, size, MOST_PROJECT):
-            look = await asyncio.to_thread(read_project, path, item)
-            if item.kind == "film":
-                await self.preview(item, look, None)
-            else:
-                await self.repaint(item, look)
-        path.unlink(missing_ok=True)
-
-    async def preview(self, item: Item, look: Look, shot: int | None) -> None:
+    def preview(self, item: Item, look: Look, shot: int | None) -> None:
         """Preview a film with other colours. shot: the one that is shown; None: ten seconds from the middle."""
         self._check(item, look)
-        _ready(item, "film")
+        item.check_ready("film")
         if shot is not None and not 0 <= shot < len(look.shots):
             raise ValueError(f"shot: must be one of {len(look.shots)}, got {shot}")
         if look.hints:
@@ -420,28 +313,7 @@ class Studio:
         return task
 
 
-def _check_second(seconds: float) -> None:
-    if not 0 <= seconds < _LONGEST:
-        raise ValueError(f"time: must be seconds of the film, 0 or more, got {seconds:g}")
-
-
-def _place_of(kind: Literal["key", "reference"], item: Item, name: str) -> tuple[Path, str]:
-    """Where a picture for a film's shots is put, and what the page calls it. ValueError: it is none by its name."""
-    shown = plain(name)
-    suffix = Path(shown).suffix.lower()
-    if suffix not in SENT:
-        raise ValueError(f"{shown}: must be one of {', '.join(sorted(SENT))}")
-    if sent_count(item.look.shots) >= MOST_SENT:  # what lies there also has what was replaced since
-        raise TooManyError(f"{shown}: {MOST_SENT} key frames and references of a film are the most")
-    return item.folder / sent_name(kind, suffix), shown
-
-
 def _shot(start: float, end: float) -> dict[str, Any]:
     """A shot of which nothing is said yet."""
     usual: dict[str, Any] = {"saturation": 1.0, "temperature": None, "hints": [], "key_frames": {}, "references": []}
     return {"start": start, "end": end, **usual}
-
-
-def _ready(item: Item, kind: str = "picture") -> None:
-    if item.state != "ready" or item.kind != kind:
-        raise ValueError(f"{item.name}: is no {kind} that is ready")

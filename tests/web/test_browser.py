@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import sqlite3
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +129,18 @@ def test_ten_pictures_are_coloured_compared_corrected_and_exported(page: playwri
     until(lambda: page.locator("#grid li").count() == 9)
 
 
+def with_twenty(project: Path, target: Path) -> None:
+    """A saved project whose last shot has twenty references instead of one."""
+    with zipfile.ZipFile(project) as archive, zipfile.ZipFile(target, "w") as other:
+        for name in archive.namelist():
+            content = archive.read(name)
+            if name.endswith(".json"):
+                told = json.loads(content)
+                told["shots"][-1]["references"] *= 20
+                content = json.dumps(told).encode()
+            other.writestr(name, content)
+
+
 def test_a_film_is_shown_its_shots_edited_and_exported(page: playwright.Page, tmp_path: Path) -> None:
     src = two_shots(tmp_path / "family.mp4")
     Image.open(DEMO / "coffee.jpg").resize((120, 80)).save(tmp_path / "still.png")
@@ -216,6 +229,20 @@ def test_a_film_is_shown_its_shots_edited_and_exported(page: playwright.Page, tm
     with page.expect_download() as download:
         page.get_by_role("button", name="Save as project").click()
     assert download.value.suggested_filename == "family.zip"
+    given: list[str] = []
+    page.on("request", lambda asked: given.append(asked.url) if "/references?" in asked.url else None)
+    with_twenty(Path(download.value.path()), tmp_path / "twenty.zip")
+    page.locator("#open-project").set_input_files(str(tmp_path / "twenty.zip"))
+    until(lambda: "references 20" in shots.nth(2).inner_text())
+    shots.nth(2).click()
+    for send, sent in (
+        (lambda: page.locator("#reference-file").set_input_files(str(tmp_path / "other.png")), 0),
+        (lambda: drop_on(shots.nth(2), tmp_path / "other.png"), 1),  # it might be a frame of the shot
+    ):
+        page.evaluate("document.querySelector('#status').textContent = ''")
+        send()
+        page.get_by_text("20 other pictures in colour are the most that a shot takes").wait_for()
+        assert "references 20" in shots.nth(2).inner_text() and len(given) == sent
     page.locator("#open-project").set_input_files(
         {"name": "family.zip", "mimeType": "application/zip", "buffer": Path(download.value.path()).read_bytes()}
     )

@@ -24,8 +24,9 @@ from fastcolor.options.serve import ServeOptions
 from fastcolor.web import kept, projects, store
 from fastcolor.web.app import PreviewBody
 from fastcolor.web.look import Look
+from fastcolor.web.sent import _place_of
 from fastcolor.web.store import Item, Store, TooLargeError, TooManyError, plain
-from fastcolor.web.studio import Studio, _place_of
+from fastcolor.web.studio import Studio
 
 KEY = "key-00000003.png"
 
@@ -77,6 +78,23 @@ def test_no_more_is_opened_than_the_page_can_send_back(film: Item) -> None:
         with pytest.raises(ValueError, match=f"project: shot 1: {name} must be {most} at most, got {most + 1}"):
             projects.read_project(packed(film, [{**full, name: [value] * (most + 1)}]), film)
     assert {one.name for one in film.folder.glob("reference-*")} == kept_names
+
+
+def test_pictures_of_a_project_that_is_refused_do_not_stay(film: Item) -> None:
+    film.state, film.look = "ready", Look(weights="eccv16")  # which was here when it was chosen
+    content = packed(film, [shot(0, references=["a.png", "0.5=a.png"], key_frames={"0": "a.png"})]).read_bytes()
+    (film.folder / "said").unlink()
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield content
+
+    studio = Studio(ServeOptions())
+    try:
+        with pytest.raises(ValueError, match="weights: must be empty or one of"):
+            asyncio.run(studio.sent.project(film, "a.zip", parts(), None))
+    finally:
+        studio.store.close()
+    assert list(film.folder.iterdir()) == [] and film.look == Look(weights="eccv16")
 
 
 def test_pictures_that_were_replaced_take_no_place(film: Item) -> None:

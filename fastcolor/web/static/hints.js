@@ -6,11 +6,11 @@ const MOST_POINTS = 60; // of a stroke
 
 export class Hints {
   /**
-   * changed: gets the new list, and what else belongs to its history. place: the network's likeliest colours at x, y
-   * and a time. say: shows words.
+   * changed: gets the new list, and what else belongs to its history. refuse: gets both before; why they cannot be so,
+   * or "". place: the network's likeliest colours at x, y and a time. say: shows words.
    */
-  constructor({ changed, place, say }) {
-    Object.assign(this, { changed, place, say });
+  constructor({ changed, refuse, place, say }) {
+    Object.assign(this, { changed, refuse, place, say });
     this.on = false;
     this.list = [];
     this.rest = {};
@@ -104,8 +104,8 @@ export class Hints {
     const { color, radius, time } = stroke;
     const [x, y] = points[0];
     const more = time === undefined ? { color, radius } : { color, radius, time };
-    this.become([...this.list, points.length === 1 ? { x, y, ...more } : { points, ...more }]);
-    this.suggest(x, y, time);
+    const said = this.become([...this.list, points.length === 1 ? { x, y, ...more } : { points, ...more }]);
+    if (said) this.suggest(x, y, time);
   }
 
   // With the keyboard
@@ -131,10 +131,18 @@ export class Hints {
 
   // What was said, and its history
 
+  /** Have this said from now on; whether it can be. */
   become(list, rest = this.rest) {
+    const words = this.refuse(list, rest);
+    if (words) {
+      this.say(words);
+      this.show();
+      return false;
+    }
     this.past.push([this.list, this.rest]);
     this.future = [];
     this.set([list, rest]);
+    return true;
   }
 
   set([list, rest]) {

@@ -3,17 +3,15 @@
 import { ask, download, listen, send, upload } from "./api.js";
 import { arrange, drop, items, keepOnly, put, whenOpened } from "./grid.js";
 import { far } from "./facts.js";
-import { closeViewer, opened, openItem, painted, refreshed, showNetworks, step, useColoured, useGuide, whenTold } from "./viewer.js";
+import { painted, showNetworks } from "./colours.js";
+import { useColoured, useGuide } from "./given.js";
+import { say, takeAtMost } from "./open.js";
+import { closeViewer, opened, openItem, refreshed, step } from "./viewer.js";
 
 const $ = (id) => document.getElementById(id);
 const AT_ONCE = 3; // uploads
 const MOST_OPEN = 100; // pictures that were sent and are not in colour yet, before the next is sent
 history.replaceState(null, "", location.pathname); // without the token
-
-function say(text) {
-  $("status").textContent = text;
-}
-whenTold(say);
 
 // Files in
 
@@ -103,6 +101,7 @@ async function everything() {
   all.forEach(put);
   const about = await ask("api/about");
   notes = about.notes;
+  takeAtMost(about.most);
   showNetworks(about);
   if (opened() && !items.has(opened())) closeViewer();
   tell();

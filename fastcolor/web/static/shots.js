@@ -1,17 +1,24 @@
 // A film's shots as a strip: one is chosen, and the sliders then act on it alone.
 
+import { open } from "./open.js";
+
 const $ = (id) => document.getElementById(id);
 export const clock = (seconds) => `${Math.floor(seconds / 60)}:${(seconds % 60).toFixed(1).padStart(4, "0")}`;
 
 let shown = "";
-let choose = () => {};
+let choose = () => {}, become = () => {};
 export function whenChosen(handle) {
   choose = handle;
 }
 
-/** Show the strip of a film. chosen: the number of a shot, or null for the whole film. */
-export function showShots(item, look, chosen) {
-  const { shots } = look;
+/** handle: is called with what is left of a shot's key frames and references when one is to go. */
+export function whenRemoved(handle) {
+  become = handle;
+}
+
+/** Show the strip of the film that is open. */
+export function showShots() {
+  const { item, look: { shots }, shot: chosen } = open;
   const now = JSON.stringify([item.id, item.pictures, shots, chosen]);
   if (now === shown) return; // progress comes often, and whoever is in the strip wants to stay there
   shown = now;
@@ -47,8 +54,8 @@ export function pictured(item, shot, number) {
   return at !== undefined && shot.start <= at && at < shot.end ? at : null;
 }
 
-/** List a shot's key frames and references. become: is called with what is left of both when one is to go. */
-export function showPictures({ key_frames = {}, references = [] }, become) {
+/** List a shot's key frames and references. */
+export function showPictures({ key_frames = {}, references = [] }) {
   const entry = (name, left) => {
     const line = document.createElement("li"), button = document.createElement("button");
     button.textContent = "Remove";
