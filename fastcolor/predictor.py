@@ -18,7 +18,7 @@ from .engines.choose import choose
 from .engines.load import load
 from .engines.timings import Engine
 from .engines.torch import TorchEngine
-from .models import named
+from .models import follows_hints, named
 from .models.demos import DEMOS
 from .models.generator import Generator
 from .models.mixing import mix
@@ -293,7 +293,7 @@ class Predictor:
             generator, found = self._main.generator, self._main.engine
             if "torch" not in generator.runs_on:
                 raise ValueError("hints: need the network in torch; an exported file is the plain network without them")
-            if not hasattr(generator.model, "colours"):
+            if not follows_hints(generator.name):  # of a large network, which is told without making it again
                 raise ValueError(f"hints: need a network that follows them, got {generator.name}")
             if hasattr(generator.model, "check_taught"):
                 generator.model.check_taught()

@@ -93,6 +93,16 @@ def traits(name: str, **options: object) -> tuple[str, int]:
     return network.kind, network.stride
 
 
+def follows_hints(name: str) -> bool:
+    """Does the network that `build` would make take hints? Nothing is made for the answer.
+
+    Example:
+        >>> follows_hints("default"), follows_hints("ddcolor")
+        (True, False)
+    """
+    return hasattr(__getattr__(_BUILDERS[name]), "colours")
+
+
 def build_discriminator(name: str = "patch70", **options: object) -> nn.Module:
     """Make a discriminator with fresh weights, which takes (L, ab) and returns a map of logits, positive for true.
 

@@ -155,7 +155,7 @@ def _going_on(preset: Preset, loaded: Generator, start: str | os.PathLike[str]) 
         return replace(preset, options=loaded.options)
     rule = "be weights of a classifier, or come with a preset of their network"
     check(loaded.model.kind == "classifier", "start", rule, start)
-    hears = hasattr(loaded.model, "colours")
+    hears = models.follows_hints(loaded.name)
     stages = tuple(replace(stage, hints=stage.hints if hears else None) for stage in preset.stages)
     return replace(
         preset, model=loaded.name, options=loaded.options, stages=stages,

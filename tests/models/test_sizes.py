@@ -81,4 +81,8 @@ def test_large_networks_see_few_pictures_at_once_and_lie_in_memory_once(tmp_path
         given.network.forget()
         assert torch.equal(given.model(lightness), before)
     predictor = Predictor(tmp_path / "tiny.pth", "cpu", "torch")
-    assert predictor.at_once(8, (512, 512)) == 1 and "made" not in vars(predictor._members[0].generator.network)
+    network = predictor._members[0].generator.network
+    assert predictor.at_once(8, (512, 512)) == 1 and "made" not in vars(network)
+    with pytest.raises(ValueError, match="hints: need a network that follows them, got ddcolor-tiny"):
+        predictor.check_hints()
+    assert "made" not in vars(network)  # it is not made again only to be refused
