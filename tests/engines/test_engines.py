@@ -1,13 +1,10 @@
-"""Engines: the same colours from each, the fastest chosen and remembered, and what is wrong is not used."""
+"""Engines: the same colours from each, and what is wrong is not used."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -18,68 +15,18 @@ import onnx
 import onnx.numpy_helper
 import pytest
 import torch
+from engine_choices import CPU, in_torch, names_of, plant, python, said
 from film_clips import clip, in_process
-from test_export import PHOTOGRAPH, Attends, Cancels, Chooses, fresh, weights_of
+from test_export import PHOTOGRAPH, Cancels, Chooses, weights_of
 
 from fastcolor import Colorizer, ops
 from fastcolor.device import int8_is_fast
-from fastcolor.engines import cache, choose, files, openvino, tensorrt, timings
+from fastcolor.engines import choose, files, openvino, timings
 from fastcolor.engines.exported import describe
 from fastcolor.engines.load import load
 from fastcolor.engines.onnx import OnnxEngine
 from fastcolor.engines.parity import Trial, photographs
-from fastcolor.engines.torch import precisions
-from fastcolor.models import weights
 from fastcolor.models.generator import Generator
-
-CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def default() -> Generator:
-    loaded = weights.load("default")
-    loaded.model.requires_grad_(False)
-    return loaded
-
-
-@pytest.fixture(scope="module")
-def own(default: Generator) -> Generator:
-    """Somebody's own weights, which nothing in the package was made for."""
-    return replace(default, temperature=0.71)
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A FASTCOLOR_HOME of the test's own."""
-    monkeypatch.setenv("FASTCOLOR_HOME", str(tmp_path / "home"))
-    return tmp_path / "home"
-
-
-def plant(content: bytes) -> bytes:
-    """A real ONNX file with a quarter of its last filters' weights turned around."""
-    model = onnx.load_from_string(content)
-    head = next(x for x in model.graph.initializer if len(x.dims) == 4 and x.dims[0] == 313)
-    values = onnx.numpy_helper.to_array(head).copy()
-    values[::4] *= -1
-    head.CopyFrom(onnx.numpy_helper.from_array(values, head.name))
-    return model.SerializeToString()
-
-
-def names_of(generator: Generator) -> list[str]:
-    """What "auto" chooses among on the CPU."""
-    return [str(candidate) for candidate in choose.candidates(generator, CPU)]
-
-
-def in_torch() -> list[str]:
-    """Torch's ways on the CPU."""
-    return [f"torch {precision}" for precision in precisions(CPU)]
-
-
-def said(caplog: pytest.LogCaptureFixture) -> str:
-    """Our own warnings so far, and a clean page."""
-    lines = [record.getMessage() for record in caplog.records if record.name.startswith("fastcolor")]
-    caplog.clear()
-    return "\n".join(lines)
 
 
 @pytest.mark.parametrize("name", ["onnx", "openvino"])
@@ -205,167 +152,6 @@ def test_a_precision_that_differs_gives_way_to_the_next(home: Path, caplog: pyte
     assert check["problem"] is None
 
 
-def way_of(engine: timings.Engine) -> str:
-    """Such as "torch bf16"."""
-    name, _, precision = engine.name.split()
-    return f"{name} {precision.replace('bfloat16', 'bf16').replace('float32', 'fp32')}"
-
-
-def test_a_slow_network_is_not_timed_in_batches(home: Path, own: Generator) -> None:
-    """Eight pictures at once of a network that takes seconds each would make somebody wait a minute for one."""
-
-    class Slow:
-        device, name, asked = CPU, "torch cpu float32", 0
-
-        def __call__(self, lightness: torch.Tensor) -> torch.Tensor:
-            Slow.asked += len(lightness)
-            time.sleep(0.3)
-            return lightness
-
-    names = ["torch fp32"]
-    found = timings.remember(timings.measure({"torch fp32": Slow()}, own, CPU), own, CPU, names)
-    assert Slow.asked == 2 and [len(row) for row in found["ms"].values()] == [1]
-    assert timings.recall(own, CPU, names) == found and found["fastest"] == "torch fp32"
-
-
-def test_auto_measures_once_and_remembers(home: Path, default: Generator, caplog: pytest.LogCaptureFixture) -> None:
-    names = names_of(default)
-    assert list(dict.fromkeys(name.split()[0] for name in names)) == ["onnx", "openvino", "torch"]
-    assert timings.recall(default, CPU, names) is None
-    engine = choose.choose(default, "cpu")
-    found = timings.recall(default, CPU, names)
-    assert set(found["ms"]) == set(names) and all(0 < t < 60_000 for row in found["ms"].values() for t in row)
-    assert way_of(engine) == found["fastest"] == min(names, key=lambda n: np.prod(found["ms"][n]))
-    record = (home / "engines.json").read_text()
-    assert way_of(choose.choose(default, "cpu")) == found["fastest"]
-    assert (home / "engines.json").read_text() == record  # nothing was measured again
-
-    records = json.loads(record)
-    ((key, choice),) = records["choices"].items()
-    for other in names:  # the choice is what the file says
-        records["choices"][key] = {**choice, "fastest": other}
-        (home / "engines.json").write_text(json.dumps(records))
-        assert way_of(choose.choose(default, "cpu")) == other
-    threads = torch.get_num_threads()
-    torch.set_num_threads(threads + 1)
-    assert timings.recall(default, CPU, names) is None  # another machine, so to speak
-    torch.set_num_threads(threads)
-    for damage in ("{", "[]", '{"choices": 3}', json.dumps({"choices": {key: {"fastest": "caffe", "ms": {}}}})):
-        (home / "engines.json").write_text(damage)
-        assert timings.recall(default, CPU, names) is None
-    assert choose.choose(default, "cpu").name and timings.recall(default, CPU, names) is not None
-    assert not said(caplog)
-
-
-def test_other_people_s_files_stay_where_choices_are_remembered(home: Path) -> None:
-    home.mkdir()
-    for number in range(20):
-        (home / f"{number}.json").write_text("{}")
-    cache.remember("checks", "key", 1)
-    assert cache.recall("checks", "key") == 1 and len(list(home.glob("*.json"))) == 21
-
-
-def test_processes_that_note_at_once_lose_nothing(tmp_path: Path) -> None:
-    """Each adds to what the others wrote meanwhile."""
-    code = """
-import sys
-from fastcolor.engines import cache
-print("ready", flush=True)
-sys.stdin.readline()
-for number in range(40):
-    cache.remember("checks", f"{sys.argv[1]} {number}", number)
-"""
-    command, environment = [sys.executable, "-c", code], {**os.environ, "FASTCOLOR_HOME": str(tmp_path)}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "env": environment}
-    writers = [subprocess.Popen([*command, name], **pipes) for name in ("one", "other")]
-    assert [writer.stdout.readline() for writer in writers] == ["ready\n"] * 2
-    for writer in writers:
-        writer.stdin.write("go\n")
-        writer.stdin.flush()
-    assert [writer.wait(60) for writer in writers] == [0, 0]
-    noted = json.loads((tmp_path / "engines.json").read_text())["checks"]
-    assert noted == {f"{name} {number}": number for name in ("one", "other") for number in range(40)}
-
-
-def test_auto_starts_no_long_export_but_counts_one_that_is_there(home: Path) -> None:
-    given = weights_of(Attends())
-    assert choose.choose(given, "cpu").name.startswith("torch cpu")
-    assert set(timings.recall(given, CPU, names_of(given))["ms"]) == set(in_torch()) and not list(home.glob("onnx/*"))
-    assert choose.choose(given, "cpu").name.startswith("torch cpu")
-    assert choose.choose(given, "cpu", "onnx").name == "onnx cpu fp32"
-    choose.choose(given, "cpu")
-    names = names_of(given)
-    assert {"onnx", "openvino"} <= {name.split()[0] for name in names}
-    assert set(timings.recall(given, CPU, names)["ms"]) == set(names)
-
-
-def python(code: str, **environment: str) -> str:
-    command = [sys.executable, "-c", code]
-    run = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=120)
-    assert run.returncode == 0, run.stderr
-    return run.stdout
-
-
-ABSENT = "import sys; sys.modules.update(dict.fromkeys(['onnx', 'onnxscript', 'onnxruntime', 'openvino']))\n"
-CHOSEN = "import fastcolor; print(fastcolor.Colorizer(device='cpu').engine)"
-
-
-def test_torch_alone_is_measured_for_its_precisions(tmp_path: Path) -> None:
-    assert python(ABSENT + CHOSEN, FASTCOLOR_HOME=str(tmp_path)).startswith("torch cpu ")
-    if len(in_torch()) > 1:
-        (choice,) = json.loads((tmp_path / "engines.json").read_text())["choices"].values()
-        assert set(choice["ms"]) == set(in_torch())
-    else:
-        assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("name", ["eccv16", "siggraph17"])
-def test_a_processor_that_has_bfloat16_need_not_be_fast_at_it(
-    name: str, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Those with AVX-512's alone are slower in it than in float32, with the published networks: both are measured."""
-    monkeypatch.setattr(choose, "_ON_CPU", ())  # torch alone is there
-    monkeypatch.setattr(choose, "precisions", lambda device: ("bf16", "fp32"))
-    engine = choose.choose(replace(fresh(name), size=64), "cpu")
-    (choice,) = json.loads((home / "engines.json").read_text())["choices"].values()
-    assert set(choice["ms"]) == {"torch bf16", "torch fp32"}
-    assert way_of(engine) == choice["fastest"] == min(choice["ms"], key=lambda way: np.prod(choice["ms"][way]))
-
-
-def test_a_package_that_is_not_there_is_named(tmp_path: Path) -> None:
-    code = """
-import fastcolor
-for name in ('onnx', 'openvino'):
-    try:
-        fastcolor.Colorizer(device='cpu', engine=name)
-    except ValueError as error:
-        print(error)
-"""
-    told = python(ABSENT + code, FASTCOLOR_HOME=str(tmp_path))
-    assert "onnx is not usable" in told and "pip install 'fastcolor[openvino]'" in told
-
-
-def test_where_nothing_can_be_kept_nothing_is_measured_or_exported(tmp_path: Path) -> None:
-    (tmp_path / "plain").write_text("")
-    home = str(tmp_path / "plain" / "home")
-    expected = "onnx cpu int8" if int8_is_fast() else "torch cpu "
-    assert python(CHOSEN, FASTCOLOR_HOME=home).startswith(expected)
-    assert [path.name for path in tmp_path.iterdir()] == ["plain"]
-
-
-def test_the_plain_install_is_the_fast_one(tmp_path: Path) -> None:
-    """With ONNX Runtime alone, without what exporting needs, and without openvino."""
-    without = "import sys; sys.modules.update(dict.fromkeys(['onnx', 'onnxscript', 'openvino']))\n"
-    told = python(without + "from fastcolor.commands.cli import main; main(['info'])", FASTCOLOR_HOME=str(tmp_path))
-    line = next(line for line in told.splitlines() if line.startswith("engine onnx"))
-    if int8_is_fast():
-        assert "int8" in line and "chosen by auto" in line
-    code = "import fastcolor; print(fastcolor.Colorizer(device='cpu', engine='onnx').engine)"
-    if int8_is_fast():
-        assert python(without + code, FASTCOLOR_HOME=str(tmp_path)) == "onnx cpu int8\n"
-    assert not (tmp_path / "onnx").exists()
-
-
 def test_a_signal_does_no_harm_when_openvino_s_engines_come_and_go(tmp_path: Path) -> None:
     """Python's handlers run on the thread's own stack for signals, which OpenVINO changes."""
     ends = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 1, 8, 8]) for name in "ab"]
@@ -416,97 +202,6 @@ def test_ctrl_c_under_openvino(default: Generator, tmp_path: Path) -> None:
     process.wait(60)
     assert process.returncode == 130 and process.stderr.read() == "fastcolor-video: stopped\n"
     assert [path.name for path in tmp_path.iterdir()] == ["gray.mp4"]
-
-
-def test_information_tells_choice_and_timings(tmp_path: Path) -> None:
-    code = "from fastcolor.commands.cli import main; main(['info'])"
-    before = python(code, FASTCOLOR_HOME=str(tmp_path))
-    ways = 2 + len(in_torch())
-    assert before.count("not measured yet") == ways and not list(tmp_path.iterdir())
-    after = python(code.replace("'info'", "'info', '--measure'"), FASTCOLOR_HOME=str(tmp_path))
-    assert after.count("ms in batches of 8") == ways and after.count("; chosen by auto") == 1
-    assert python(code, FASTCOLOR_HOME=str(tmp_path)) == after
-    assert torch.cuda.is_available() or "engine tensorrt  no: " in after
-
-
-def test_tensorrt_rtx_has_the_calls_that_keep_its_kernels() -> None:
-    """By name: without a GPU no engine loads that would make them."""
-    trt = pytest.importorskip("tensorrt_rtx")
-    assert hasattr(trt.ICudaEngine, "create_runtime_config")
-    for name in ("set_execution_context_allocation_strategy", "create_runtime_cache", "set_runtime_cache"):
-        assert hasattr(trt.IRuntimeConfig, name)
-    assert hasattr(trt.IRuntimeCache, "deserialize") and hasattr(trt.IRuntimeCache, "serialize")
-
-
-def test_a_stale_or_damaged_tensorrt_engine_is_built_again(home: Path, default: Generator) -> None:
-    """Built for real; TensorRT-RTX needs no GPU for that."""
-    path = home / "tensorrt" / "net.engine"
-    shapes, built = tensorrt.shapes_of(default), []
-    source = files.exported(default, "fp32")
-
-    def get(onnx_file: bytes, shapes: list[tuple[int, int, int, int]] = shapes) -> bytes:
-        key = tensorrt.key_of(onnx_file, shapes, None)
-
-        def make() -> bytes:
-            built.append(key)
-            return tensorrt.pack({"key": key, "precision": "fp32"}, tensorrt.build(onnx_file, shapes))
-
-        return tensorrt.kept_or(path, lambda precision: key, make)
-
-    first = get(source)
-    header, plan = tensorrt.unpack(first)
-    assert header["key"]["onnx"] == hashlib.sha256(source).hexdigest() and "gpu" in header["key"]
-    assert len(plan) > 1e7 and path.read_bytes() == first
-    assert get(source) == first and len(built) == 1
-    get(plant(source))
-    get(source, [shapes[0], shapes[1], (16, 1, 512, 512)])
-    assert len(built) == 3
-    stale = dict(header["key"], library="tensorrt 10.0.0")
-    path.write_bytes(tensorrt.pack({"key": stale, "precision": "fp32"}, plan))
-    assert tensorrt.unpack(get(source))[0]["key"] == header["key"] and len(built) == 4
-    for damage in (b"", b"\xff\xff\xff\xff{}", first[:100]):
-        path.write_bytes(damage)
-        assert tensorrt.unpack(get(source))[0]["key"] == header["key"]
-    assert len(built) == 7
-    with pytest.raises(RuntimeError, match="TensorRT does not take the network"):
-        tensorrt.build(source[: len(source) // 2], shapes)
-
-
-def test_an_engine_file_of_another_gpu_is_refused(default: Generator, tmp_path: Path) -> None:
-    file = tmp_path / "net.engine"
-    key = {"gpu": "NVIDIA Nothing", "library": "tensorrt 10.0.0", "onnx": "", "shapes": []}
-    file.write_bytes(tensorrt.pack({"key": key, "precision": "fp16", "network": describe(default, "fp16")}, b"plan"))
-    given = load(file)
-    assert given.palette == default.palette and given.temperature == default.temperature
-    words = (
-        "built for NVIDIA Nothing by tensorrt 10.0.0"
-        if torch.cuda.is_available()
-        else "on the GPU that it was built for, got device cpu"
-    )
-    with pytest.raises(ValueError, match=words):
-        Colorizer(weights=file)
-    file.write_bytes(tensorrt.pack({"network": {"format": "another"}}, b"plan"))
-    with pytest.raises(ValueError, match="is an engine file, but not one of fastcolor's"):
-        load(file)
-
-
-def test_tensorrt_on_a_gpu(device: torch.device, home: Path, default: Generator, tmp_path: Path) -> None:
-    if device.type == "cpu":
-        with pytest.raises(ValueError, match="tensorrt runs on a GPU, got device cpu"):
-            choose.choose(default, "cpu", "tensorrt")
-        return
-    engine = choose.choose(default, str(device), "tensorrt")
-    assert engine.name.startswith("tensorrt")
-    assert Trial(default).compare(engine).problem(engine.name.split()[-1]) is None
-    assert "tensorrt" in map(str, choose.candidates(default, engine.device))
-    stream = torch.cuda.Stream()
-    with torch.cuda.stream(stream):
-        lightness = torch.rand(3, 1, 96, 128, device=device) * 100
-        output = engine(lightness)
-    stream.synchronize()
-    with torch.no_grad():
-        truth = default.model(lightness.cpu())
-    assert float((output.cpu() - truth).norm() / truth.norm()) < 0.06
 
 
 @pytest.mark.parametrize("name", ["torch", "openvino"])

@@ -8,8 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
+from fastcolor.palette import Palette, save_prior
 from fastcolor.training import checkpoints
 from fastcolor.training.presets import L1, FeatureMatching, Gan, Optimiser, Preset, Stage, View
 
@@ -59,3 +61,11 @@ def parts(out: Path) -> list[dict[str, float]]:
 
 def checkpoint_steps(out: Path) -> list[int]:
     return [checkpoints.load(path).step for path in checkpoints.files(out)]
+
+
+def save_uniform(folder: Path) -> Path:
+    """A prior that peaks at gray."""
+    p = torch.full((313,), 0.5 / 312, dtype=torch.float64)
+    p[120] = 0.5
+    save_prior(folder / "prior.npy", p, Palette.grid())
+    return folder / "prior.npy"
