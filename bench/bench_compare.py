@@ -25,7 +25,7 @@ from fastcolor import models
 from fastcolor.models import weights
 from fastcolor.palette import Palette
 
-OTHERS = ("eccv16", "siggraph17", "ddcolor-tiny")
+OTHERS = ("eccv16", "siggraph17")
 PHOTOGRAPH = Path(__file__).parent / "demo" / "chelsea.jpg"
 COMMAND = """
 import sys
