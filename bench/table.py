@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from .cost_tables import library_table, serve_table
 from .film_tables import (
     film_memory_table,
     film_profile_table,
@@ -327,23 +328,6 @@ def killed_table() -> str:
     return "\n\n".join(parts)
 
 
-def serve_table() -> str:
-    """The page under a crowd, and how soon it answers, beside what was asked for."""
-    parts = []
-    for result in load("serve"):
-        facts = result["machine"]
-        rows = [[one["name"], one["value"], one["bar"], "yes" if one["holds"] else "**no**"] for one in result["rows"]]
-        cores, memory = facts["cores used"], [f"{one['megabytes']}" for one in result["crowds"]]
-        crowd = result["crowds"][-1]
-        note = (
-            f"Server, painter and clients on {cores} core{'s' if cores > 1 else ''}, load average {facts['load']}. A "
-            f"picture of the crowd takes {crowd['processor_ms']:.0f} ms of processor; memory after each crowd: "
-            f"{', '.join(memory)} MB."
-        )
-        parts.append(f"{conditions(result)}\n\n{table(['', 'measured', 'asked for', 'holds'], rows)}\n\n{note}")
-    return "\n\n".join(parts)
-
-
 # Page -> marker name -> what stands between its two markers.
 PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {"speed": speed_table},
@@ -359,6 +343,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     },
     "docs/film.md": {"film quality": film_quality_table, "film memory": film_memory_table},
     "docs/steering.md": {"control": control_table},
+    "docs/gpu.md": {"library": library_table},
     "docs/networks.md": {"peers": peers_table, "killed": killed_table},
     "docs/engines.md": {"parity": parity_table},
     "docs/training.md": {"train": train_table, "step": step_table},
