@@ -24,6 +24,7 @@ _COLOUR = 50.0  # ab in units of about its spread
 _LOOKS = 32  # channels by which places are compared
 _GOLDEN = 0.6180339887  # whose multiples' fractions are spread evenly
 _SPREAD = 12.0  # ab units: how near a told colour another one is, before training says it
+_SOFTER = 0.5  # of the logits where colours are told: what is likely there lies together, and its mean errs less
 
 
 def _up(x: Tensor) -> Tensor:
@@ -245,9 +246,12 @@ class DefaultGenerator(nn.Module):
             return self.head(self.mix_4(features.quarter))
         _check(hints, features.quarter)
         added, trusted = self.hints(*hints, features)
-        x = torch.cat([self.mix_4(features.quarter + added), trusted], 1)
+        x = torch.cat([self.mix_4(features.quarter + added), trusted, torch.ones_like(trusted[:, :1])], 1)
+        if not self.training:  # whose loss asks for what is likely
+            x = x * (1 - _SOFTER * trusted[:, 2:].clamp(0, 1))
         # One product: logits are most of what there is to write.
-        return F.conv2d(x, torch.cat([self.head.weight, self.hints.classes.weight], 1), self.head.bias)
+        weights = self.head.weight, self.hints.classes.weight, self.head.bias[:, None, None, None]
+        return F.conv2d(x, torch.cat(weights, 1))
 
     def forward(
         self, lightness: Tensor, hints: tuple[Tensor, Tensor] | None = None, scene: bool = False

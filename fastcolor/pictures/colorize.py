@@ -63,7 +63,8 @@ class Colorizer(Predictor):
             are ready, measured once a machine (`fastcolor info`).
         as_published: squeeze pictures into a square and enlarge colours as the network's authors' demo does.
         edges: "on": colours end where lightness does, between the places where they are known; "auto": those of smaller
-            versions alone, because a network's guesses err by more than that.
+            versions, and of pictures most of which lies near hints or matches; a network's guesses err by more than
+            that.
         trust_first: download weights of which nobody states a SHA-256, and keep the one that they have.
         merge: how several networks, joined by + in `weights`, are mixed: "share", "confidence" or "luma".
         size: side of the square with as many pixels as the network sees of a picture, 64 to 1024; more shows it smaller
@@ -326,9 +327,17 @@ class Colorizer(Predictor):
         if tone:
             ab = toned(ab, features.lightness, tone)
         believed = max(features.trust, float(given is not None))  # what somebody says is no guess
-        known = given is not None and float((given[1] > 0).float().mean()) >= 0.5  # of most of the picture
+        known = given is not None and _near(given[1]) >= 0.5  # about most of the picture
         painted = self._paint_one(ab, features.picture, saturation * believed, known=known)
         return compose(painted, features.picture)
+
+
+def _near(mask: Tensor) -> float:
+    """The share of a picture's cells that are no further from what is told, where mask (1, 1, h, w) is above 0, than an
+    eighth of its shorter side."""
+    told = F.max_pool2d(mask, 8, ceil_mode=True)
+    reach = min(told.shape[2:]) // 8
+    return float(F.max_pool2d(told, 2 * reach + 1, 1, reach).gt(0).float().mean())
 
 
 def _stamps(weights: str) -> tuple[tuple[int, ...], ...]:

@@ -14,6 +14,7 @@ from ..steering.references import Reference, matched
 from .hints import points_on, random_strokes, recolour, some_object, tell
 
 _OBJECTS, _REFERENCES = 0.35, 0.3  # shares of the pictures; the rest get points and strokes
+_MANY, _POINTS = 0.5, (20, 65)  # share of the rest that gets many points, and how many
 _OTHER_COLOUR, _OTHER_LIGHTNESS = 12.0, 20.0  # what is beyond an object's edge differs by one of these
 
 
@@ -59,7 +60,7 @@ def random_told(lab: Tensor, random: np.random.Generator, see: Callable[[Tensor]
         elif kind > 1 - _OBJECTS and (zones := _object(lab, cells, i, (ab[i], mask[i]), random)) is not None:
             follow[i], stay[i] = (interpolate(zone[None, None].float(), scale_factor=4)[0] > 0 for zone in zones)
         else:
-            many = int(random.integers(20, 65)) if random.random() < 0.5 else None
+            many = int(random.integers(*_POINTS)) if random.random() < _MANY else None
             one = slice(i, i + 1)
             ab[one], mask[one] = random_strokes(lab[one, 1:], random, share=1.0, points=many)
     if referred:

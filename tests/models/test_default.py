@@ -191,6 +191,23 @@ def test_a_trusted_colour_is_what_the_classes_say() -> None:
     assert float(away.max()) < 1e-3
 
 
+@torch.no_grad()
+def test_where_colours_are_told_what_is_likely_is_mixed_more() -> None:
+    """Logits there are half of those that are learnt, the less the less they are told; elsewhere they are the same."""
+    model = models.build("default").eval()
+    model.hints.say[-1].bias[0] = 1.0
+    seen = model.features(torch.rand(1, 1, 64, 64) * 100)
+    ab, mask = hinted((40.0, -20.0), (slice(24, 32), slice(24, 32)))
+    for strength in (1.0, 0.4):
+        for module in (model, model.hints, model.head):  # the rest keeps its statistics
+            module.training = True
+        learnt = model.colours(seen, (ab, strength * mask))
+        logits = model.eval().colours(seen, (ab, strength * mask))
+        factor = torch.ones(1, 1, 16, 16)
+        factor[..., 6:8, 6:8] = 1 - 0.5 * strength
+        assert torch.allclose(logits, factor * learnt, atol=1e-5)
+
+
 def test_hints_learn() -> None:
     """Gradients reach all of them but those behind the zeros that they start from, and these after a step."""
     torch.manual_seed(0)
