@@ -271,10 +271,11 @@ def chroma_codes(path: Path) -> np.ndarray:
 
 
 def flicker(path: Path, gray: Path) -> float:
-    """E_warp at 320 pixels of width."""
+    """E_warp at 320 pixels of width, of the whole shot: near a key frame its colours are fuller than the network's, and
+    a fuller colour that is as steady counts for more."""
     sizes = [(320, round(320 * image.height / image.width)) for image in frames_of(gray, FRAMES)]
-    frames = [np.asarray(image.resize(sizes[0])) for image in frames_of(path)][:30]
-    luma = [np.asarray(image.convert("L").resize(sizes[0])) for image in frames_of(gray)][:30]
+    frames = [np.asarray(image.resize(sizes[0])) for image in frames_of(path)]
+    luma = [np.asarray(image.convert("L").resize(sizes[0])) for image in frames_of(gray)]
     rgb = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).float() / 255
     return warp_error(rgb, torch.from_numpy(np.stack(luma)))
 
@@ -305,7 +306,9 @@ def films(source: Path) -> list[dict[str, Any]]:
         rows.append(row("key frames at both ends of a shot: error in the middle beside the automatic one's",
                         errors["keys"] / errors["auto"], 0.5, "less"))  # fmt: skip
         unsteady = [flicker(folder / f"{which}.mkv", gray) for which in ("keys", "auto")]
-        rows.append(row("key frames: E_warp beside the automatic way's", unsteady[0] / unsteady[1], 1.0, "less"))
+        rows.append(
+            row("key frames: E_warp of the shot beside the automatic way's", unsteady[0] / unsteady[1], 1.0, "less")
+        )
         apart = np.abs(chroma_codes(folder / "again.mkv") - chroma_codes(folder / "auto.mkv"))
         rows.append(row("own chroma film: share of chroma samples within a code of the direct way's",
                         (apart <= 1).mean(), 0.99, "more"))  # fmt: skip
