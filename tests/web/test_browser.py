@@ -86,6 +86,11 @@ def test_ten_pictures_are_coloured_compared_corrected_and_exported(page: playwri
     page.reload()  # hints stay
     page.get_by_role("button", name="coffee.png", exact=False).click()
     until(lambda: page.locator("#marks ellipse").count() == 1)
+    other = {"name": "other.json", "mimeType": "application/json", "buffer": b'{"version": 1, "hints": []}'}
+    page.locator("#open-project").set_input_files(other)
+    until(lambda: page.locator("#marks ellipse").count() == 0)
+    painted(page, lambda: page.get_by_role("button", name="Undo").click())  # what a project replaced is not lost
+    assert page.locator("#marks ellipse").count() == 1
     painted(page, lambda: page.get_by_role("button", name="Remove all").click())
     slide(page, "#split", 0)
     assert np.abs(seen(page) - colour).mean() < 1
@@ -116,6 +121,13 @@ def test_ten_pictures_are_coloured_compared_corrected_and_exported(page: playwri
     until(lambda: page.locator("#grid .name").first.inner_text() == "coffee.png")
     assert page.locator("#csv").is_visible()
 
+    assert page.locator("#previous").is_disabled()
+    page.locator("#next").press("Enter")  # by the keyboard from one to the next
+    assert page.locator("#viewer-name").inner_text() != "coffee.png"
+    assert page.evaluate("document.activeElement.id") == "next"
+    page.locator("#previous").press("Enter")
+    assert page.locator("#viewer-name").inner_text() == "coffee.png"
+
     page.set_viewport_size({"width": 390, "height": 844})  # a phone
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     page.keyboard.press("Escape")
@@ -125,6 +137,11 @@ def test_ten_pictures_are_coloured_compared_corrected_and_exported(page: playwri
     assert page.locator("#viewer").is_visible()
     painted(page, lambda: [page.locator("#hint-mode").press("Enter"), page.locator("#stage").press("Enter")])
     assert page.locator("#marks ellipse").count() == 1
+    asked: list[str] = []
+    page.once("dialog", lambda dialog: [asked.append(dialog.message), dialog.dismiss()])
+    page.locator("#remove").click()
+    assert asked == ["Remove coffee.png, and what you said of it?"] and page.locator("#viewer").is_visible()
+    page.once("dialog", lambda dialog: dialog.accept())
     page.locator("#remove").click()
     until(lambda: page.locator("#grid li").count() == 9)
 

@@ -37,15 +37,17 @@ export class Hints {
   }
 
   /**
-   * key: of what is opened, whose history goes on where nothing else was said meanwhile. list, rest: as `changed` gets
-   * them. able: whether the network follows hints. aspect: width by height. on: the ids of the elements that are
-   * clicked on, drawn on, and of the cross. time: which second of a film is shown, null where that is not known.
+   * key: of what is opened, whose history goes on; what else was said meanwhile, as by a project, is a step of it, which
+   * can be taken back. list, rest: as `changed` gets them. able: whether the network follows hints. aspect: width by
+   * height. on: the ids of the elements that are clicked on, drawn on, and of the cross. time: which second of a film is
+   * shown, null where that is not known.
    */
   open({ key, list, rest = {}, able, aspect, on = ["stage", "marks", "cross"], time = null }) {
     const said = JSON.stringify([list, rest]);
     if (this.key) this.histories.set(this.key, { past: this.past, future: this.future, said: JSON.stringify([this.list, this.rest]) });
     const before = this.histories.get(key);
-    [this.past, this.future] = before?.said === said ? [before.past, before.future] : [[], []];
+    const { past = [], future = [] } = before ?? {};
+    [this.past, this.future] = (before?.said ?? said) === said ? [past, future] : [[...past, JSON.parse(before.said)], []];
     this.key = key;
     this.list = structuredClone(list);
     this.rest = structuredClone(rest);

@@ -6,7 +6,7 @@ import { far } from "./facts.js";
 import { painted, showNetworks } from "./colours.js";
 import { useColoured, useGuide } from "./given.js";
 import { say, takeAtMost } from "./open.js";
-import { closeViewer, opened, openItem, refreshed, step } from "./viewer.js";
+import { closeViewer, isTold, opened, openItem, refreshed, step, tellEnds } from "./viewer.js";
 
 const $ = (id) => document.getElementById(id);
 const AT_ONCE = 3; // uploads
@@ -66,6 +66,7 @@ function tell() {
   if (count("ready")) parts.unshift(`${count("ready")} in colour`);
   $("count").textContent = parts.join(" · ");
   $("export-all").disabled = !count("ready");
+  tellEnds();
   $("csv").hidden = ![...items.values()].some((item) => item.mark);
 }
 
@@ -136,21 +137,25 @@ listen({
 
 // One picture
 
-whenOpened(openItem);
+whenOpened((id) => openItem(id));
 $("close").addEventListener("click", closeViewer);
 for (const [id, by] of [["previous", -1], ["next", 1]]) {
   $(id).addEventListener("click", () => {
     const other = step(by);
-    if (other) openItem(other);
+    if (other) openItem(other, true);
   });
 }
 $("remove").addEventListener("click", () => {
+  if (isTold() && !confirm(`Remove ${items.get(opened()).name}, and what you said of it?`)) return;
   ask(`api/items/${opened()}`, { method: "DELETE" }).catch((error) => say(error.message));
 });
 addEventListener("keydown", (event) => {
   if (event.key === "Escape") closeViewer();
 });
-$("order").addEventListener("change", () => arrange($("order").value));
+$("order").addEventListener("change", () => {
+  arrange($("order").value);
+  tellEnds();
+});
 
 // Files out
 

@@ -30,7 +30,8 @@ export const hints = new Hints({
 });
 attach({ hints, splitFilm });
 
-export function openItem(id) {
+/** Show a picture or film. stay: the keyboard stays where it is. */
+export function openItem(id, stay = false) {
   const item = items.get(id);
   Object.assign(open, { item, look: structuredClone(item.look), shot: null });
   $("viewer").hidden = false;
@@ -47,9 +48,7 @@ export function openItem(id) {
     $("guide").hidden = true;
     showShots();
     openFilm(item);
-    $("play").focus({ preventScroll: true });
-    $("viewer").scrollIntoView({ block: "nearest" });
-    return;
+    return arrived("play", stay);
   }
   closeFilm();
   open.known = item.revision;
@@ -57,15 +56,22 @@ export function openItem(id) {
   $("before").src = `api/items/${id}/before.jpg`;
   showAfter(`api/items/${id}/after.jpg?v=${item.revision}`);
   onStage(item);
-  $("stage").focus({ preventScroll: true });
+  arrived("stage", stay);
+}
+
+function arrived(at, stay) {
+  tellEnds();
+  const { activeElement } = document;
+  if (!stay || activeElement === document.body || activeElement.disabled) $(at).focus({ preventScroll: true });
   $("viewer").scrollIntoView({ block: "nearest" });
 }
 
 /** Have the hints of the picture, or of the chosen shot, on the screen. */
 function openHints() {
   const { item, look, shot } = open;
-  const aspect = item.width / item.height, of = `${item.id} ${shot ?? ""}`;
+  const aspect = item.width / item.height;
   const chosen = shot === null ? null : look.shots[shot];
+  const of = [item.id, chosen?.start, chosen?.end].join(" "); // another project may divide a film otherwise
   $("keys").hidden = !chosen || !item.hints;
   if (!isFilm()) return hints.open({ key: of, list: look.hints, able: item.hints, aspect });
   const on = ["frame", "film-marks", "film-cross"];
@@ -175,6 +181,19 @@ export function step(by) {
   const at = ids.indexOf(opened());
   const next = ids[at + by];
   return at >= 0 ? next : undefined;
+}
+
+/** Show whether there is one before, and one after, what is open. */
+export function tellEnds() {
+  $("previous").disabled = step(-1) === undefined;
+  $("next").disabled = step(1) === undefined;
+}
+
+/** Was something said of what is open that cannot be said anew by a slider? */
+export function isTold() {
+  const { hints: list = [], guide, shots = [] } = open.look;
+  const ofShot = (one) => one.hints?.length || one.references?.length || Object.keys(one.key_frames ?? {}).length;
+  return Boolean(list.length || guide || shots.some(ofShot));
 }
 
 export async function judge(mark) {
