@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from page_server import PATIENCE
 from PIL import Image
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def drop_on(target: playwright.Locator, path: Path) -> None:
     session.detach()
 
 
-def until(true: Callable[[], bool], seconds: float = 20) -> None:
+def until(true: Callable[[], bool], seconds: float = PATIENCE) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline

@@ -17,6 +17,8 @@ import httpx
 import numpy as np
 from PIL import Image
 
+PATIENCE = 240.0  # seconds that a busy machine may take for anything; a test ends after ten minutes
+
 
 class Server:
     """A server in a process of its own. arguments: of the command, the first one its name."""
@@ -36,7 +38,7 @@ class Server:
 
     def client(self) -> httpx.Client:
         """A client whose requests the server takes."""
-        client = httpx.Client(base_url=self.base, timeout=60)
+        client = httpx.Client(base_url=self.base, timeout=PATIENCE)
         deadline = time.monotonic() + 30
         while True:  # it listens before it is up
             try:
@@ -82,7 +84,7 @@ def send(client: httpx.Client, path: Path | bytes, name: str | None = None) -> h
     return client.post("api/items", params={"name": name}, content=content)
 
 
-def settled(client: httpx.Client, count: int, seconds: float = 60, every: float = 0.05) -> list[dict[str, Any]]:
+def settled(client: httpx.Client, count: int, seconds: float = PATIENCE, every: float = 0.05) -> list[dict[str, Any]]:
     """All items, once so many have been coloured or have failed; who waits asks each `every` seconds."""
     deadline = time.monotonic() + seconds
     while True:
@@ -97,7 +99,7 @@ def exported(client: httpx.Client, *ids: str, format: str | None = None) -> http
     """The file of an export."""
     told = client.post("api/exports", json={"ids": list(ids), "format": format})
     assert told.status_code == 201, told.text
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while (state := client.get(f"api/exports/{told.json()['id']}").json())["state"] == "working":
         assert time.monotonic() < deadline
         time.sleep(0.02)

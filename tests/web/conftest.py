@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 from page_browser import CHROMIUM, launched
-from page_server import Server, serving
+from page_server import PATIENCE, Server, serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -50,6 +50,7 @@ def browser() -> Iterator[Browser]:
 def page(server: Server, client: httpx.Client, browser: Browser) -> Iterator[Page]:
     """A fresh page on the server; whatever it complains of or asks of other hosts fails the test."""
     context = browser.new_context(viewport={"width": 1280, "height": 860}, accept_downloads=True)
+    context.set_default_timeout(1000 * PATIENCE)
     page = context.new_page()
     wrong: list[str] = []
     page.on("pageerror", lambda error: wrong.append(str(error)))

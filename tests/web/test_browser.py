@@ -36,9 +36,9 @@ def test_ten_pictures_are_coloured_compared_corrected_and_exported(page: playwri
         files.append(tmp_path / f"part-{number}.png")
     drop(page, files)
     ready = page.locator("#grid li.ready")
-    until(lambda: page.evaluate("fetch('api/items').then(r => r.json()).then(items => items.length)") == 10, 60)
+    until(lambda: page.evaluate("fetch('api/items').then(r => r.json()).then(items => items.length)") == 10)
     page.reload()  # in the midst of it, when all have been sent
-    until(lambda: ready.count() == 10, 60)
+    until(lambda: ready.count() == 10)
     names = page.locator("#grid .name").all_inner_texts()
     assert sorted(names) == sorted(path.name for path in files)
     for card in ready.all():
@@ -83,6 +83,11 @@ def test_ten_pictures_are_coloured_compared_corrected_and_exported(page: playwri
     painted(page, lambda: page.get_by_role("button", name="Undo").click())
     assert page.locator("#marks ellipse").count() == 0 and np.abs(seen(page) - colour).mean() < 1
     painted(page, lambda: page.get_by_role("button", name="Redo").click())
+    page.evaluate(
+        "() => { window.fetch = () => Promise.reject(new TypeError('Failed to fetch')); }"
+    )  # the server is gone
+    painted(page, lambda: slide(page, "#saturation", 1.2))
+    assert "The server does not answer" in page.locator("#status").inner_text()
     page.reload()  # hints stay
     page.get_by_role("button", name="coffee.png", exact=False).click()
     until(lambda: page.locator("#marks ellipse").count() == 1)
@@ -163,7 +168,7 @@ def test_a_film_is_shown_its_shots_edited_and_exported(page: playwright.Page, tm
     Image.open(DEMO / "coffee.jpg").resize((120, 80)).save(tmp_path / "still.png")
     drop(page, [src, tmp_path / "still.png"])
     card = page.locator("#grid li.ready", has_text="family.mp4")
-    until(lambda: card.count() == 1, 60)
+    until(lambda: card.count() == 1)
     card.locator("button").click()
     screen = page.locator("#screen")
     until(lambda: screen.evaluate("screen => screen.width") == 96)
@@ -183,7 +188,7 @@ def test_a_film_is_shown_its_shots_edited_and_exported(page: playwright.Page, tm
     page.get_by_role("button", name="family.mp4").click()
     page.get_by_role("button", name="Find its shots").click()
     shots = page.locator("#shots button")
-    until(lambda: shots.count() == 3, 60)  # the whole film, and two
+    until(lambda: shots.count() == 3)  # the whole film, and two
     shots.nth(2).click()
     slide(page, "#saturation", 0)
     until(lambda: "own colours" in shots.nth(2).inner_text())
@@ -275,7 +280,7 @@ def test_a_film_is_shown_its_shots_edited_and_exported(page: playwright.Page, tm
     until(lambda: page.locator("#progress").is_visible())
     page.get_by_role("button", name="still.png").click()
     page.locator("#export").click()  # the second while the first is at work
-    until(lambda: [page.wait_for_timeout(20), len(came) == 2][1], 60)
+    until(lambda: [page.wait_for_timeout(20), len(came) == 2][1])
     assert set(came) == {"family.mp4", "still.png"}
     colours = [color(frame.to_ndarray(format="rgb24").astype(int)) for frame in frames_of(came["family.mp4"])]
     left = frames_of(came["family.mp4"])[6].to_ndarray(format="rgb24").astype(int)[:, :44]

@@ -1,8 +1,19 @@
 // Requests to the server, which is below the page's own address, and what it tells.
 
+export const GONE = "The server does not answer. If it was stopped, start it anew and open its new address.";
+
+/** An answer, whatever it is; a TypeError where there is none. */
+async function reach(path, options) {
+  try {
+    return await fetch(path, options);
+  } catch {
+    throw new TypeError(GONE); // in place of the browser's words, such as "Failed to fetch"
+  }
+}
+
 /** JSON of a request; an Error with the server's sentence where it refuses. */
 export async function ask(path, options = {}) {
-  const reply = await fetch(path, options);
+  const reply = await reach(path, options);
   if (!reply.ok) throw new Error(await sentence(reply));
   return reply.status === 204 ? null : reply.json();
 }
@@ -23,7 +34,7 @@ async function sentence(reply) {
 
 /** Paint a picture anew: the answer as an address for an <img>, and the number of what is shown. */
 export async function repaint(id, look) {
-  const reply = await fetch(`api/items/${id}/look`, {
+  const reply = await reach(`api/items/${id}/look`, {
     method: "PUT", headers: { "content-type": "application/json" }, body: JSON.stringify(look),
   });
   if (!reply.ok) throw new Error(await sentence(reply));

@@ -1,6 +1,6 @@
 // The page: files come in, cards are opened, exports go out.
 
-import { ask, download, listen, send, upload } from "./api.js";
+import { GONE, ask, download, listen, send, upload } from "./api.js";
 import { arrange, drop, items, keepOnly, put, whenOpened } from "./grid.js";
 import { far } from "./facts.js";
 import { painted, showNetworks } from "./colours.js";
@@ -132,7 +132,7 @@ listen({
     word();
   },
   export: exported,
-  lost: () => say("The server does not answer. If it was stopped, start it anew and open its new address."),
+  lost: () => say(GONE),
 });
 
 // One picture
