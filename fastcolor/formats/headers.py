@@ -7,7 +7,8 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from .spaces import Space, of_code_points
+from .metadata import exif_of, is_adobe_rgb
+from .spaces import ADOBE_RGB, Space, of_code_points, of_gamma
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _J2K = b"\xff\x4f\xff\x51"
@@ -35,12 +36,13 @@ _OTHERS = (
 class Header:
     """What a file says of its pixels. bits: of a channel. space: None where only Pillow's `info` tells.
 
-    deep: more than Pillow keeps, so that another decoder reads it.
+    deep: more than Pillow keeps, so that another decoder reads it. refused: why nobody here reads it, in words.
     """
 
     bits: int = 8
     deep: bool = False
     space: Space | None = None
+    refused: str = ""
 
 
 def known_as(data: bytes) -> str | None:
@@ -57,7 +59,9 @@ def header_of(data: bytes, format: str | None) -> Header:
     Args:
         format: as Pillow names it.
     """
-    reader = {"PNG": _png, "JPEG2000": _jpeg2000, "AVIF": _avif, "HEIF": _avif, "PPM": _pnm}.get(format or "")
+    readers = {"PNG": _png, "JPEG2000": _jpeg2000, "AVIF": _avif, "HEIF": _avif, "PPM": _pnm, "BMP": _bmp,
+               "JPEG": _jpeg, "MPO": _jpeg}  # fmt: skip
+    reader = readers.get(format or "")
     try:
         return reader(data) if reader else Header()
     except (struct.error, IndexError, ValueError):
@@ -87,12 +91,19 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         at += 12 + length
 
 
+def _jpeg(data: bytes) -> Header:
+    exif = exif_of(held for marker, held in jpeg_segments(data) if marker == 0xE1)
+    return Header(space=ADOBE_RGB) if is_adobe_rgb(exif) and not jpeg_profile(data) else Header()
+
+
 def _jpeg2000(data: bytes) -> Header:
     found = Header()
     for path, content in _boxes(data):
         if path[-1] == b"colr" and content[:1] in (b"\2", b"\3"):
             found = replace(found, space=Space(profile=content[3:]))
             break
+        if path[-1] == b"colr" and content[:1] == b"\1" and content[3:7] == b"\0\0\0\x0e":
+            found = replace(found, refused="CIE Lab pixels are not supported; save it as RGB")
     at = data.find(_J2K)
     count = struct.unpack_from(">H", data, at + 40)[0] if at >= 0 else 0
     depths = [(data[at + 42 + 3 * i] & 0x7F) + 1 for i in range(min(count, 8))] or [8]
@@ -166,6 +177,24 @@ def _boxes(data: bytes, path: tuple[bytes, ...] = ()) -> Iterator[tuple[tuple[by
             if name in _CONTAINERS:
                 yield from _boxes(content[_CONTAINERS[name] :], (*path, name))
         at += size
+
+
+def _bmp(data: bytes) -> Header:
+    """Windows's headers of versions 4 and 5: a profile in the file, or primaries in CIE XYZ and gamma."""
+    size, start = struct.unpack_from("<I", data, 14)[0], 14
+    kind = struct.unpack_from("<I", data, start + 56)[0] if size >= 108 else 0x73524742
+    if kind == 0x4D424544 and size >= 124:  # "MBED"
+        at, length = struct.unpack_from("<2I", data, start + 112)
+        return Header(space=Space(profile=data[start + at : start + at + length]))
+    if kind != 0:  # that of Windows, which is sRGB, or a profile somewhere else
+        return Header()
+    gammas = [one / 65536 for one in struct.unpack_from("<3I", data, start + 96)]
+    ends = [struct.unpack_from("<3I", data, start + 60 + 12 * i) for i in range(3)]
+    white = [sum(each) for each in zip(*ends, strict=True)]
+    primaries = None
+    if all(sum(each) for each in ends):
+        primaries = tuple(value / sum(each) for each in (*ends, white) for value in each[:2])
+    return Header(space=of_gamma(sum(gammas) / 3 if min(gammas) else 0, primaries))
 
 
 def _pnm(data: bytes) -> Header:

@@ -31,7 +31,7 @@ _TEXT_TAGS = {"Title": 269, "Description": 270, "Software": 305, "Author": 315, 
 _WORDS = {254, 269, 270, 271, 272, 285, 297, 305, 306, 315, 316, 318, 319}
 _LAYOUT = {34675, 37724}  # ICC profile, Photoshop's layers
 _NESTED = (34665, 34853, 40965)  # EXIF, GPS, interoperability
-_ORIENTATION, _XMP_TAG = 274, 700
+_ORIENTATION, _XMP_TAG, _COLOR_SPACE = 274, 700, 40961
 _X_RESOLUTION, _Y_RESOLUTION, _UNIT = 282, 283, 296
 _GAIN_MAP = b"hdrgm:Version"
 _UNTRUE = tuple(
@@ -56,6 +56,14 @@ def orientation(image: Image.Image | Image.Exif) -> int:
     except Exception:  # of many kinds, from EXIF of odd types; none is worth a picture
         return 1
     return found if isinstance(found, int) and 1 <= found <= 8 else 1
+
+
+def is_adobe_rgb(exif: Image.Exif) -> bool:
+    """Whether EXIF says that a camera wrote Adobe RGB (DCF 2.0; some write 2 as the space)."""
+    with suppress(Exception):  # of many kinds
+        space, kind = exif.get_ifd(_NESTED[0]).get(_COLOR_SPACE), exif.get_ifd(_NESTED[2]).get(1)
+        return space == 2 or (space != 1 and str(kind).strip("\0 ") == "R03")
+    return False
 
 
 def has_gain_map(image: Image.Image) -> bool:
@@ -205,12 +213,27 @@ def _written(exif: Image.Exif, tiff: bool) -> bytes:
         if not len(exif):
             return b""
         with suppress(Exception):  # of many kinds
-            return exif.tobytes()
-        return _sound(exif)
+            return _in_srgb(exif.tobytes())
+        return _in_srgb(_sound(exif))
     except Exception:
         return b""
     finally:
         exif.update(aside)
+
+
+def _in_srgb(content: bytes) -> bytes:
+    """EXIF that says of no other colour space that the pixels are in it."""
+    exif = Image.Exif()
+    exif.load(content)
+    with suppress(Exception):  # of many kinds
+        shot = exif.get_ifd(_NESTED[0])
+        if shot.get(_COLOR_SPACE, 1) != 1:
+            kind = exif.get_ifd(_NESTED[2])
+            if 1 in kind:
+                kind[1] = "R98"
+            shot[_COLOR_SPACE] = 1
+            return exif.tobytes()
+    return content
 
 
 def _sound(exif: Image.Exif) -> bytes:

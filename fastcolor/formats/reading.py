@@ -180,6 +180,8 @@ def _decoded(data: bytes, name: str, at_least: int | None, *, lenient: bool) -> 
         with image:
             _check_size(image.width, image.height, name)
             header = headers.header_of(data, image.format)
+            if header.refused:
+                raise PictureError(f"{name}: {header.refused}")
             count = int(getattr(image, "n_frames", 1))
             if count > 1 and image.format in ANIMATED:
                 if count * image.width * image.height > MAX_ANIMATED:
@@ -266,9 +268,10 @@ def _page(walk: _Walk, index: int, name: str, *, lenient: bool) -> Picture:
     orientation = metadata.orientation(exif)
     if raster.alpha is None and (mask := tiff.mask_of(page)) is not None:
         raster = replace(raster, alpha=upright(mask, orientation) if turned else mask)
-    space = Space(profile=bytes(directory.iccprofile) if directory.iccprofile else None)
+    space = Space(profile=bytes(directory.iccprofile)) if directory.iccprofile else tiff.space_of(directory)
     info = metadata.of_exif(exif, tiff=True)
-    return _finished(raster, space, 1 if turned else orientation, info, lenient=lenient)
+    picture = _finished(raster, space or Space(), 1 if turned else orientation, info, lenient=lenient)
+    return picture if space else replace(picture, notes=(*picture.notes, tiff.ODD_CURVE))
 
 
 def _picture(

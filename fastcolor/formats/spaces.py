@@ -6,7 +6,7 @@ import functools
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from PIL import ImageCms
@@ -64,6 +64,9 @@ class Space:
         return not self.profile and curve and near and not self.narrow
 
 
+ADOBE_RGB = Space(primaries=(0.64, 0.33, 0.21, 0.71, 0.15, 0.06, *_D65), gamma=563 / 256)
+
+
 def of_code_points(primaries: int, transfer: int, *, narrow: bool = False) -> Space:
     """The space of H.273's numbers, as cICP (PNG) and nclx (AVIF, HEIC) give them."""
     return Space(primaries=_PRIMARIES.get(primaries), transfer=transfer, narrow=narrow)
@@ -74,14 +77,26 @@ def of_info(info: Mapping[Any, Any]) -> Space:
     if info.get("icc_profile"):
         return Space(profile=info["icc_profile"])
     gamma, points = info.get("gamma"), info.get("chromaticity")
-    if "srgb" in info or not gamma or not 0.01 <= gamma <= 10:
+    if "srgb" in info or not gamma:
         return Space()
-    primaries = None
-    if points and len(points) == 8 and all(0 < y for y in points[1::2]):
-        primaries = (*points[2:], *points[:2])
-    if abs(gamma - 1 / 2.2) < 0.005:  # what encoders of sRGB write beside it
-        return Space(primaries=primaries)
-    return Space(primaries=primaries, gamma=1 / gamma)
+    return of_gamma(1 / gamma, (*points[2:], *points[:2]) if points else None)
+
+
+def of_gamma(gamma: float, primaries: tuple[float, ...] | None) -> Space:
+    """The space of an exponent from code to light, and x, y of red, green, blue and white; what cannot be says nothing.
+
+    Example:
+        >>> of_gamma(1.8, None)
+        Space(profile=None, primaries=None, transfer=13, gamma=1.8, narrow=False)
+    """
+    if not 0.1 <= gamma <= 100:
+        return Space()
+    known = None
+    if primaries and len(primaries) == 8 and all(0 < y for y in primaries[1::2]):
+        known = cast("Primaries", primaries)
+    if abs(1 / gamma - 1 / 2.2) < 0.005:  # what encoders of sRGB write beside it
+        return Space(primaries=known)
+    return Space(primaries=known, gamma=gamma)
 
 
 def to_srgb(samples: np.ndarray, space: Space) -> np.ndarray:

@@ -10,13 +10,17 @@ import numpy as np
 
 from .endings import PictureError
 from .pixels import Raster, raster_of
+from .spaces import Space, of_gamma
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what matters of its warnings becomes our errors
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _TRANSPARENCY, _CMYK, _YCBCR = range(7)
 _RAW = (32803, 34892)  # a camera's color filter array; LinearRaw
 _JPEG, _WEBP = 7, 50001
+_JPEGS = (6, _JPEG)
+_TRANSFER, _WHITE, _PRIMARIES, _INKS = 301, 318, 319, 332
 _MOST_PAGES = 10_000
+ODD_CURVE = "its transfer function is not followed; its pixels are taken as sRGB's"
 
 
 @dataclass(frozen=True)
@@ -40,8 +44,13 @@ class Page:
             return False
         if page.samplesperpixel == 1:
             return page.bitspersample in (1, 2, 4, 8) and page.photometric in (0, 1, 3)
-        known = page.photometric in (_BLACK_IS_ZERO, _RGB, _CMYK, _YCBCR)
-        return page.bitspersample == 8 and known and len(page.extrasamples) <= 1
+        known = page.photometric in (_BLACK_IS_ZERO, _RGB, _CMYK) or self.jpeg_ycbcr
+        return page.bitspersample == 8 and known and len(page.extrasamples) <= 1 and _has_known_inks(page)
+
+    @property
+    def jpeg_ycbcr(self) -> bool:
+        """Whether its colours are turned into RGB by whoever decodes its JPEG."""
+        return self.directory.photometric == _YCBCR and self.directory.compression in _JPEGS
 
 
 def pages_of(file: IO[bytes]) -> list[Page]:
@@ -88,6 +97,8 @@ def raster(page: Page, name: str, *, lenient: bool = False) -> Raster:
     problem = unsupported(directory)
     if problem:
         raise PictureError(f"{name}: {problem}")
+    if directory.photometric == _YCBCR and not page.jpeg_ycbcr:
+        return _by_libtiff(page)
     samples = _without_missing(directory) if lenient else directory.asarray()
     if directory.planarconfig == 2 and directory.samplesperpixel > 1:
         samples = np.moveaxis(samples, 0, -1)
@@ -113,6 +124,46 @@ def mask_of(page: Page) -> np.ndarray | None:
     return shown.astype(np.uint8) * 255
 
 
+def space_of(directory: Any) -> Space | None:
+    """What a page without a profile says of its colours: a curve from samples to light and primaries (TIFF 6.0, section
+    20); None of a curve that is neither sRGB's nor an exponent's."""
+
+    def values(tag: int) -> np.ndarray:
+        found = directory.tags.get(tag)
+        return np.array([] if found is None else found.value, np.float64).ravel()
+
+    points = np.concatenate([values(_PRIMARIES), values(_WHITE)])
+    if points.size == 16:  # numerators and denominators
+        points = points[::2] / np.maximum(points[1::2], 1)
+    primaries = tuple(points.tolist())
+    curve = values(_TRANSFER) / 65535
+    count = 2 ** int(directory.bitspersample)
+    if curve.size not in (count, 3 * count):
+        return of_gamma(2.2, primaries)
+    codes, curve = np.linspace(0, 1, count), curve[:count]
+    middle = (curve > 0.02) & (codes > 0) & (codes < 1)
+    gamma = float(np.median(np.log(curve[middle]) / np.log(codes[middle]))) if middle.any() else 0.0
+    for exponent in (2.2, gamma):
+        if exponent > 0.1 and np.abs(codes**exponent - curve).max() < 0.03:
+            return of_gamma(exponent, primaries)
+    return None
+
+
+def _by_libtiff(page: Page) -> Raster:
+    """A page of YCbCr by its own reference levels, at any subsampling."""
+    import imagecodecs
+
+    file = page.directory.parent.filehandle
+    file.seek(0)
+    rgba = imagecodecs.tiff_decode(file.read(), page.index, asrgb=True)
+    return Raster(np.ascontiguousarray(rgba[..., :3]))
+
+
+def _has_known_inks(page: Any) -> bool:
+    inks = page.tags.get(_INKS)
+    return page.photometric != _CMYK or inks is None or inks.value == 1
+
+
 def unsupported(page: Any) -> str | None:
     """Why a page cannot be read, in words; None when it can."""
     bits = page.bitspersample
@@ -134,8 +185,10 @@ def unsupported(page: Any) -> str | None:
         return f"{bits} bits a channel are not supported; save it with 8 or 16"
     if page.imagedepth > 1:
         return "is a volume, not a picture"
-    if page.photometric == _YCBCR and (bits > 8 or page.compression != _JPEG):
-        return f"YCbCr pixels of {bits} bits in this compression are not supported; save it as RGB"
+    if page.photometric == _YCBCR and (bits != 8 or page.samplesperpixel != 3 or page.is_subifd):
+        return f"YCbCr pixels of {page.samplesperpixel} channels of {bits} bits are not supported; save it as RGB"
+    if not _has_known_inks(page):
+        return "its inks are not cyan, magenta, yellow and black; save it as RGB"
     if page.samplesperpixel > 8:
         return f"has {page.samplesperpixel} channels, which is no picture in gray or colour"
     return None

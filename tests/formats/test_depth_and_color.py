@@ -43,6 +43,14 @@ def test_deep_jpeg_2000(bits: int, kind: str, tmp_path: Path) -> None:
     assert picture.alpha is None if len(planes) in (1, 3) else (picture.alpha == 255).all()
 
 
+def test_lab_in_jpeg_2000_is_refused(tmp_path: Path) -> None:
+    content = imagecodecs.jpeg2k_encode(np.dstack([LEVELS] * 3), level=0, reversible=True, codecformat="jp2")
+    at = content.index(b"colr") + 7
+    assert content[at : at + 4] == b"\0\0\0\x10"
+    with pytest.raises(PictureError, match=r"a\.jp2: CIE Lab pixels are not supported"):
+        reading.read(write(tmp_path / "a.jp2", content[:at] + b"\0\0\0\x0e" + content[at + 4 :]))
+
+
 def test_a_profile_in_jpeg_2000_is_followed(tmp_path: Path) -> None:
     content = imagecodecs.jpeg2k_encode(np.dstack([LEVELS] * 3), level=0, reversible=True, codecformat="jp2")
     at = content.index(b"colr") - 4
@@ -278,6 +286,46 @@ def test_odd_exif_costs_no_picture(entry: tuple[int, int, int, bytes], tmp_path:
         with Image.open(tmp_path / f"out.{suffix}") as again:
             exif = again.getexif()
             assert exif.get(315) == "Rossi" and exif.get(274, 1) == 1
+
+
+# BMP, and what cameras say
+
+
+def bmp(kind: int, *, gamma: float = 0, profile: bytes = b"") -> bytes:
+    """Version 5, from below upwards."""
+    pixels = np.repeat(LEVELS[::-1, :, None], 3, axis=2).tobytes()
+    height, width = LEVELS.shape
+    ends = [
+        int(value * (1 << 30)) for value in (0.4124, 0.2126, 0.0193, 0.3576, 0.7152, 0.1192, 0.1805, 0.0722, 0.9505)
+    ]
+    head = struct.pack("<IiiHHIIiiII16x", 124, width, height, 1, 24, 0, len(pixels), 2835, 2835, 0, 0)
+    head += struct.pack("<I9I3I", kind, *ends, *[int(gamma * 65536)] * 3)
+    head += struct.pack("<4I", 4, 124 + len(pixels) if profile else 0, len(profile), 0)
+    return b"BM" + struct.pack("<I4xI", 14 + 124 + len(pixels) + len(profile), 138) + head + pixels + profile
+
+
+def test_a_bitmap_says_its_colours_too(tmp_path: Path) -> None:
+    for content in (bmp(0, gamma=1), bmp(0x4D424544, profile=rgb_profile(1.0))):
+        picture = reading.read(write(tmp_path / "a.bmp", content)).frames[0]
+        assert np.abs(picture.pixels[0] / 255 - SRGB_OF_LIGHT).max() < 1.2 / 255 and "icc_profile" in picture.info
+    for content in (bmp(0x73524742), bmp(0x57696E20), bmp(0), bmp(0, gamma=2.2)):
+        assert np.array_equal(reading.read(write(tmp_path / "a.bmp", content)).frames[0].pixels, LEVELS)
+
+
+def test_adobe_rgb_by_exif_alone_is_followed_and_no_longer_said(tmp_path: Path) -> None:
+    flat = Image.new("RGB", (64, 64), (130, 160, 120))
+    flat.save(tmp_path / "plain.jpg", quality=100)
+    entries = struct.pack("<HHHII", 1, 34665, 4, 1, 26) + bytes(4)
+    entries += struct.pack("<HHHIIHHII", 2, 40961, 3, 1, 65535, 40965, 4, 1, 56) + bytes(4)
+    entries += struct.pack("<HHHI", 1, 1, 2, 4) + b"R03\0" + bytes(4)
+    exif = b"Exif\0\0II*\0" + struct.pack("<I", 8) + entries
+    content = with_segment((tmp_path / "plain.jpg").read_bytes(), 0xE1, exif)
+    picture = reading.read(write(tmp_path / "a.jpg", content)).frames[0]
+    # Apart: codes to the power of 563/256, to sRGB's primaries by both spaces' XYZ, sRGB's curve.
+    assert np.abs(picture.pixels[32, 32].astype(int) - [116, 161, 119]).max() <= 1
+    told = Image.Exif()
+    told.load(picture.info["exif"])
+    assert told.get_ifd(34665)[40961] == 1 and told.get_ifd(40965)[1] == "R98"
 
 
 # Words, and endings

@@ -33,6 +33,45 @@ def test_sixteen_bit_color_in_planes_or_not(order: str, planes: bool, tmp_path: 
     assert np.array_equal(gray, DEEP)
 
 
+def ycbcr(rgb: np.ndarray) -> np.ndarray:
+    """(H, W, 3) of BT.601, full scale."""
+    red, green, blue = np.moveaxis(rgb.astype(float), -1, 0)
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    return np.dstack([luma, 128 + (blue - luma) / 1.772, 128 + (red - luma) / 1.402])
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+@pytest.mark.parametrize("across", [1, 2])
+def test_luma_and_chroma_without_compression(across: int, narrow: bool, tmp_path: Path) -> None:
+    rgb = np.dstack([GRAY, GRAY // 2 + 60, 255 - GRAY])
+    luma, *chroma = np.moveaxis(ycbcr(rgb), -1, 0)
+    black, white, reach = (16, 235, 112) if narrow else (0, 255, 127)
+    luma = (black + luma * (white - black) / 255).round()
+    height, width = GRAY.shape
+    means = [each.reshape(height // across, across, width // across, across).mean((1, 3)) for each in chroma]
+    means = [(128 + (each - 128) * reach / 127).round().clip(0, 255) for each in means]
+    blocks = luma.reshape(height // across, across, width // across, across).transpose(0, 2, 1, 3)
+    units = np.concatenate([blocks.reshape(*blocks.shape[:2], -1), np.dstack(means)], axis=2).astype(np.uint8)
+    levels = [black, 1, white, 1, 128, 1, 128 + reach, 1, 128, 1, 128 + reach, 1]
+    content = page(rgb, 6, t530=[across, across], t532=levels, strips=[units.tobytes()])
+    pixels = read(tmp_path / "a.tif", tiff(content)).astype(int)
+    assert np.abs(pixels - rgb).mean() < (2 if across == 1 else 6)
+
+
+def test_a_transfer_function_is_followed(tmp_path: Path) -> None:
+    codes = np.linspace(0, 1, 256)
+
+    def light(curve: np.ndarray) -> list[int]:
+        return (curve * 65535).round().astype(int).tolist()
+
+    linear = read(tmp_path / "a.tif", tiff(page(GRAY, 1, t301=light(codes))))
+    wanted = 255 * np.where(codes <= 0.0031308, 12.92 * codes, 1.055 * codes.clip(1e-9) ** (1 / 2.4) - 0.055)
+    assert np.abs(linear - wanted[GRAY]).max() < 1
+    assert np.array_equal(read(tmp_path / "b.tif", tiff(page(GRAY, 1, t301=light(codes**2.2)))), GRAY)
+    stepped = reading.read(write(tmp_path / "c.tif", tiff(page(GRAY, 1, t301=light(np.sin(codes * 1.57))))))
+    assert stepped.frames[0].notes == ("its transfer function is not followed; its pixels are taken as sRGB's",)
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_white_is_zero_with_sixteen_bits(order: str, tmp_path: Path) -> None:
     assert np.array_equal(read(tmp_path / "a.tif", tiff(page(65535 - DEEP, 0, order=order), order=order)), DEEP)
@@ -78,8 +117,10 @@ def test_a_palette_of_sixteen_bit_colors_and_cmyk_of_sixteen_bits(tmp_path: Path
         (GRAY.astype(np.float32), 1, {"t339": 3}, "floating-point pixels are not supported"),
         (DEEP, 32803, {}, "is a camera's raw picture"),
         (np.dstack([DEEP] * 3), 8, {}, "CIE Lab pixels are not supported"),
+        (np.dstack([DEEP] * 3), 6, {}, "YCbCr pixels of 3 channels of 16 bits are not supported"),
+        (np.dstack([GRAY] * 4), 5, {"t332": 2}, "its inks are not cyan, magenta, yellow and black"),
     ],
-    ids=["int8", "float32", "raw", "lab"],
+    ids=["int8", "float32", "raw", "lab", "ycbcr", "inks"],
 )
 def test_what_is_refused_is_refused_truly(
     samples: np.ndarray, photometric: int, tags: dict[str, int], words: str, tmp_path: Path

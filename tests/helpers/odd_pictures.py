@@ -46,7 +46,8 @@ def png(samples: np.ndarray, bits: int, kind: int, *chunks: tuple[bytes, bytes])
 
 
 _WIDTH = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 7: 1, 12: 8}
-_CODE = {1: "B", 2: "B", 3: "H", 4: "I", 7: "B"}
+_CODE = {1: "B", 2: "B", 3: "H", 4: "I", 5: "I", 7: "B"}
+_LONG, _RATIONAL = (254, 256, 257, 273, 278, 279, 330), (318, 319, 532)
 
 
 def tiff(*pages: dict[int, Any], order: str = "<") -> bytes:
@@ -72,14 +73,15 @@ def tiff(*pages: dict[int, Any], order: str = "<") -> bytes:
         fields = []
         for tag, value in sorted(page.items()):
             values = [value] if isinstance(value, int) else value
-            kind = 7 if isinstance(value, bytes) else 4 if tag in (254, 256, 257, 273, 278, 279, 330) else 3
+            kind = 7 if isinstance(value, bytes) else 4 if tag in _LONG else 5 if tag in _RATIONAL else 3
             kind, values = (2, value.encode() + b"\0") if isinstance(value, str) else (kind, values)
             packed = bytes(values) if kind in (2, 7) else struct.pack(f"{order}{len(values)}{_CODE[kind]}", *values)
             if len(packed) > 4:
                 at = len(body)
                 body.extend(packed + bytes(len(packed) % 2))
                 packed = struct.pack(order + "I", at)
-            fields.append(struct.pack(order + "HHI", tag, kind, len(values)) + packed.ljust(4, b"\0"))
+            count = len(values) // (2 if kind == 5 else 1)
+            fields.append(struct.pack(order + "HHI", tag, kind, count) + packed.ljust(4, b"\0"))
         start = len(body)
         body.extend(struct.pack(order + "H", len(fields)) + b"".join(fields) + bytes(4))
         return start, len(body) - 4
