@@ -102,21 +102,21 @@ def test_paths_hold_where_workers_are(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 def test_what_a_killed_worker_had_finished_is_not_done_again(address: str, tmp_path: Path, net: str) -> None:
     src, out = tmp_path / "in", tmp_path / "out"
-    for index in range(40):
+    for index in range(24):
         picture(src / f"{index:02}.png", index, scale=16)
     # The paths are from here, where the workers are not.
     relative = [os.path.relpath(path) for path in (src, out, net)]
     process = start(Path(relative[0]), Path(relative[1]), relative[2], "--ray", address, "--workers", "1")
-    until(lambda: (out / "02.png").exists(), process)  # the third of the first task's ten
+    until(lambda: (out / "00.png").exists(), process)  # the first of the first task's six
     worker = until(lambda: next((pid for name in os.listdir(src) if (pid := holder(out / name))), None), process)
     os.kill(worker, signal.SIGKILL)
     first = {name: (out / name).stat() for name in files(out) if not name.startswith(".")}
     table, errors = process.communicate(timeout=200)
     assert process.returncode == 0, errors
     assert all((out / name).stat() == status for name, status in first.items())
-    again = len(first) % 10  # of a task that was not finished, and is another worker's now
+    again = len(first) % 6  # of a task that was not finished, and is another worker's now
     assert row(table, "done meanwhile by another worker") == [again, 0] and again
-    assert row(table, "coloured") == [40 - again, 0] and files(out) == files(src)
+    assert row(table, "coloured") == [24 - again, 0] and files(out) == files(src)
 
 
 def test_an_interrupt_stops_the_cluster_s_workers_too(address: str, tree: Path, tmp_path: Path, net: str) -> None:

@@ -176,18 +176,18 @@ def test_an_interrupt_before_the_first_frame_leaves_what_is_done(
     assert sorted(path.name for path in dst.parent.rglob("*") if path.is_file()) == left
 
 
-def unfinished(net: str, src: Path, folder: Path) -> Path:
-    """An output of which one part is done."""
-    dst = folder / "colour.mp4"
-    stop_after(start(src, dst, net), dst, 1, signal.SIGKILL)
-    return dst
+@pytest.fixture(scope="module")
+def killed(net: str, long_film: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The parts that a killed run of the long film left, two at least."""
+    dst = tmp_path_factory.mktemp("killed") / "colour.mp4"
+    stop_after(start(long_film, dst, net), dst, 2, signal.SIGKILL)
+    return dst.with_name("colour.mp4.part")
 
 
-def test_what_changed_is_named_and_nothing_is_touched(net: str, long_film: Path, tmp_path: Path):
-    src = tmp_path / "film.mp4"
+def test_what_changed_is_named_and_nothing_is_touched(net: str, killed: Path, long_film: Path, tmp_path: Path):
+    src, dst = tmp_path / "film.mp4", tmp_path / "colour.mp4"
     src.write_bytes(long_film.read_bytes())
-    dst = unfinished(net, src, tmp_path)
-    folder = dst.with_name("colour.mp4.part")
+    folder = shutil.copytree(killed, tmp_path / killed.name)
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
 
     def refused(words: str, **options: object) -> None:
@@ -276,10 +276,9 @@ def test_a_disk_that_fills_up_later_keeps_the_finished_parts(net: str, long_film
     assert report.frames == 1000
 
 
-def test_a_damaged_record_costs_its_part_only(net: str, long_film: Path, tmp_path: Path):
+def test_a_damaged_record_costs_its_part_only(net: str, killed: Path, long_film: Path, tmp_path: Path):
     dst = tmp_path / "colour.mp4"
-    stop_after(start(long_film, dst, net), dst, 2, signal.SIGKILL)
-    folder = dst.with_name("colour.mp4.part")
+    folder = shutil.copytree(killed, tmp_path / killed.name)
     os.truncate(folder / "000001.safetensors", 5)
     assert fastcolor.video(long_film, dst, weights=net, resume=True).frames == 1000
 

@@ -146,7 +146,7 @@ def test_siggraph17_follows_hints_as_published(tmp_path: Path) -> None:
     model = models.build("siggraph17").eval()
     path = tmp_path / "net.pth"
     torch.save(model.state_dict(), path)
-    colorizer = Colorizer(path, "cpu", "torch")
+    colorizer = Colorizer(path, "cpu", "torch", size=64)
     features = colorizer.features(noise(64, 64))
     hints = [Hint(0.5, 0.5, "#c03020", radius=0.2)]
     given = planes(hints, features.size)
