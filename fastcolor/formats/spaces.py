@@ -6,7 +6,7 @@ import functools
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from PIL import ImageCms
@@ -91,9 +91,9 @@ def of_gamma(gamma: float, primaries: tuple[float, ...] | None) -> Space:
     """
     if not 0.1 <= gamma <= 100:
         return Space()
-    known = None
+    known: Primaries | None = None
     if primaries and len(primaries) == 8 and all(0 < y for y in primaries[1::2]):
-        known = cast("Primaries", primaries)
+        known = primaries
     if abs(1 / gamma - 1 / 2.2) < 0.005:  # what encoders of sRGB write beside it
         return Space(primaries=known)
     return Space(primaries=known, gamma=gamma)
