@@ -40,4 +40,4 @@ def test_a_worker_that_dies_or_hangs_names_its_test_and_costs_no_other(tmp_path:
     assert sorted(failed) == ["test_one[2]", "test_one[4]", "test_one[6]"], done.stdout + done.stderr
     assert "3 failed, 7 passed" in done.stdout
     assert "Timeout" in failed["test_one[4]"] and "time.sleep(600)" in done.stdout
-    assert "Timeout" in done.stderr and 'test_planted.py", line 12 in test_one' in done.stderr
+    assert "Timeout" in done.stderr and 'test_planted.py", line 13 in test_one' in done.stderr

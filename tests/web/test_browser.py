@@ -124,7 +124,7 @@ def test_ten_pictures_are_coloured_compared_corrected_and_exported(page: playwri
     page.get_by_role("button", name="Again").click()
     page.locator("#order").select_option("again")
     until(lambda: page.locator("#grid .name").first.inner_text() == "coffee.png")
-    assert page.locator("#csv").is_visible()
+    until(page.locator("#csv").is_visible)
 
     assert page.locator("#previous").is_disabled()
     page.locator("#next").press("Enter")  # by the keyboard from one to the next
