@@ -45,7 +45,7 @@ function plot(rows) {
 async function open() {
   const told = await ask("api/results");
   const time = told.shown_ms;
-  $("summary").textContent = `${told.people} ${told.people === 1 ? "person" : "people"}, ${told.answers} answers that count` +
+  $("summary").textContent = `${told.people} ${told.people === 1 ? "person" : "people"}, ${told.answers} answers` +
     (told.left_out ? `, ${told.left_out} left out` : "") +
     (time ? `; pairs were seen for ${Math.round(time.median)} ms (${Math.round(time.from)} to ${Math.round(time.to)})` : "") + ".";
   const rows = [...told.methods, { ...told.random, name: "random colours (control)" }];
