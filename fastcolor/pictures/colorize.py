@@ -27,7 +27,7 @@ from ..options.look import Edges, Merge, check_look
 from ..options.references import reference_of
 from ..options.steering import Steering, check_tone, hints_from
 from ..predictor import Predictor
-from ..steering.planes import planes
+from ..steering.planes import planes, reached
 from ..steering.references import Reference, matched, toned
 from .colored import lacks_color
 from .opening import ImageLike, opened
@@ -327,17 +327,9 @@ class Colorizer(Predictor):
         if tone:
             ab = toned(ab, features.lightness, tone)
         believed = max(features.trust, float(given is not None))  # what somebody says is no guess
-        known = given is not None and _near(given[1]) >= 0.5  # about most of the picture
+        known = given is not None and reached(given[1]) >= 0.5  # about most of the picture
         painted = self._paint_one(ab, features.picture, saturation * believed, known=known)
         return compose(painted, features.picture)
-
-
-def _near(mask: Tensor) -> float:
-    """The share of a picture's cells that are no further from what is told, where mask (1, 1, h, w) is above 0, than an
-    eighth of its shorter side."""
-    told = F.max_pool2d(mask, 8, ceil_mode=True)
-    reach = min(told.shape[2:]) // 8
-    return float(F.max_pool2d(told, 2 * reach + 1, 1, reach).gt(0).float().mean())
 
 
 def _stamps(weights: str) -> tuple[tuple[int, ...], ...]:

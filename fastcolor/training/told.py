@@ -14,7 +14,7 @@ from ..steering.references import Reference, matched
 from .hints import points_on, random_strokes, recolour, some_object, tell
 
 _OBJECTS, _REFERENCES = 0.35, 0.3  # shares of the pictures; the rest get points and strokes
-_MANY, _POINTS = 0.5, (20, 65)  # share of the rest that gets many points, and how many
+_MANY, _POINTS = 0.5, (20, 65)  # share of the rest that gets many points, and how many: of more 50 points gain no more
 _OTHER_COLOUR, _OTHER_LIGHTNESS = 12.0, 20.0  # what is beyond an object's edge differs by one of these
 
 

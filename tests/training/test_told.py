@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ import fastcolor
 from fastcolor.models import weights
 from fastcolor.palette import Palette
 from fastcolor.training import checkpoints
+from fastcolor.training.hints import random_strokes
 from fastcolor.training.losses import Objective, Zones
 from fastcolor.training.presets import PRESETS, CrossEntropy, Stay
 from fastcolor.training.told import random_told
@@ -63,6 +64,20 @@ def test_every_picture_is_told_of_and_what_is_beyond_an_object_stays() -> None:
     assert max(counts[i] for i in objects.nonzero()[:, 0].tolist()) <= 3
     again = random_told(lab, np.random.default_rng(0), see)
     assert torch.equal(again.hints[0], ab) and torch.equal(again.stay, told.stay)
+
+
+def test_half_of_the_pictures_that_are_told_points_are_told_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int | None] = []
+
+    def strokes(*given: Any, points: int | None, **options: Any) -> tuple[Tensor, Tensor]:
+        asked.append(points)
+        return random_strokes(*given, points=points, **options)
+
+    monkeypatch.setattr("fastcolor.training.told.random_strokes", strokes)
+    random_told(torch.rand(128, 3, 32, 32) * 100, np.random.default_rng(0), see)
+    many = [points for points in asked if points is not None]
+    assert 15 < len(many) < 35 and 20 <= min(many) < 30 and 50 < max(many) <= 64
+    assert 15 < len(asked) - len(many) < 35  # the others a few, and strokes
 
 
 def test_staying_costs_nothing_where_nothing_changed_and_nothing_where_it_may() -> None:
