@@ -130,7 +130,10 @@ def space_of(directory: Any) -> Space | None:
 
     def values(tag: int) -> np.ndarray:
         found = directory.tags.get(tag)
-        return np.array([] if found is None else found.value, np.float64).ravel()
+        try:
+            return np.array([] if found is None else found.value, np.float64).ravel()
+        except (TypeError, ValueError):  # no numbers
+            return np.array([])
 
     points = np.concatenate([values(_PRIMARIES), values(_WHITE)])
     if points.size == 16:  # numerators and denominators

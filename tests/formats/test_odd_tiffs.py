@@ -68,6 +68,8 @@ def test_a_transfer_function_is_followed(tmp_path: Path) -> None:
     wanted = 255 * np.where(codes <= 0.0031308, 12.92 * codes, 1.055 * codes.clip(1e-9) ** (1 / 2.4) - 0.055)
     assert np.abs(linear - wanted[GRAY]).max() < 1
     assert np.array_equal(read(tmp_path / "b.tif", tiff(page(GRAY, 1, t301=light(codes**2.2)))), GRAY)
+    for odd in ("no curve", light(codes)[:100], [0] * 256):
+        assert np.array_equal(read(tmp_path / "d.tif", tiff(page(GRAY, 1, t301=odd, t318=[1, 0, 0, 0]))), GRAY)
     stepped = reading.read(write(tmp_path / "c.tif", tiff(page(GRAY, 1, t301=light(np.sin(codes * 1.57))))))
     assert stepped.frames[0].notes == ("its transfer function is not followed; its pixels are taken as sRGB's",)
 
