@@ -247,10 +247,11 @@ class DefaultGenerator(nn.Module):
         _check(hints, features.quarter)
         added, trusted = self.hints(*hints, features)
         x = torch.cat([self.mix_4(features.quarter + added), trusted, torch.ones_like(trusted[:, :1])], 1)
-        if not self.training:  # whose loss asks for what is likely
+        if not self.training:  # which asks for what is likely, as painting does for its mean
             x = x * (1 - _SOFTER * trusted[:, 2:].clamp(0, 1))
         # One product: logits are most of what there is to write.
-        weights = self.head.weight, self.hints.classes.weight, self.head.bias[:, None, None, None]
+        bias: Any = self.head.bias
+        weights = self.head.weight, self.hints.classes.weight, bias[:, None, None, None]
         return F.conv2d(x, torch.cat(weights, 1))
 
     def forward(
