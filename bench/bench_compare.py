@@ -2,7 +2,8 @@
 
 `python -m bench.bench_compare [--save]` has `fastcolor evaluate` measure the default network and others, of fresh
 weights, on one photograph, in torch. The ways alternate; each command is a process of its own. Processor time is of all
-that a way starts, memory the most that one of its processes held.
+that a way starts, memory the most that one of its processes held. The first use of the networks, in which torch is timed
+in the precisions that the processor has, is told apart.
 """
 
 from __future__ import annotations
@@ -62,15 +63,18 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--save", action="store_true", help="write bench/results/<machine>-compare.json")
     options = parser.parse_args()
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ["OMP_NUM_THREADS"] = "1"
     together: list[tuple[float, float]] = []
     alone: dict[str, list[tuple[float, float]]] = {name: [] for name in ("default", *OTHERS)}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        os.environ["FASTCOLOR_HOME"] = str(folder / "home")
         (folder / "photographs").mkdir()
         Image.open(PHOTOGRAPH).save(folder / "photographs" / "chelsea.png")
         networks = {"default": "default"} | {name: made(name, folder) for name in OTHERS}
         rest = [str(folder / "photographs"), "--engine", "torch", "--device", "cpu"]
+        first = spent("evaluate", ",".join(networks.values()), *rest)
+        print(f"the first use: {first}", flush=True)
         for _ in range(options.rounds):
             together.append(spent("evaluate", ",".join(networks.values()), *rest))
             print(f"all at once: {together[-1]}", flush=True)
@@ -80,6 +84,7 @@ def main() -> None:
     median = {name: [statistics.median(one) for one in zip(*found, strict=True)] for name, found in alone.items()}
     one, ways = [statistics.median(one) for one in zip(*together, strict=True)], list(median.values())
     rows = [
+        {"name": "the first use, one command", "seconds": round(first[0], 2), "mb": round(first[1])},
         {"name": "one command", "seconds": round(one[0], 2), "mb": round(one[1])},
         {
             "name": "a command each",
