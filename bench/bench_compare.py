@@ -1,9 +1,9 @@
 """Several networks compared on one picture by one command, beside a command each.
 
 `python -m bench.bench_compare [--save]` has `fastcolor evaluate` measure the default network and others, of fresh
-weights, on one photograph, in torch. The ways alternate; each command is a process of its own. Processor time is of all
-that a way starts, memory the most that one of its processes held. The first use of the networks, in which torch is timed
-in the precisions that the processor has, is told apart.
+weights, on one photograph, in torch. The ways alternate; each command is a process of its own. Processor time is of
+all that a way starts, memory the most that one of its processes held. The first use of the networks, in which torch is
+timed in the precisions that the processor has, is told apart.
 """
 
 from __future__ import annotations

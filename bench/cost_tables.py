@@ -1,4 +1,4 @@
-"""Tables of what things cost: the page under a crowd, the library that is built."""
+"""Tables of what things cost: the page under a crowd, networks compared, the library that is built."""
 
 from __future__ import annotations
 
@@ -36,4 +36,14 @@ def library_table() -> str:
             f"{facts['g++']}, load average {facts['load']}, {facts['date']}; `{facts['command']} --before TREE`"
         )
         parts.append(f"{table(['', 'library', 'time of one core'], rows)}\n\n{note}")
+    return "\n\n".join(parts)
+
+
+def compare_table() -> str:
+    """Networks compared by one command, beside a command each."""
+    parts = []
+    for result in load("compare"):
+        rows = [[row["name"], f"{row['seconds']:.1f} s", f"{row['mb']} MB"] for row in result["rows"]]
+        body = table(["", "processor time", "memory at most"], rows)
+        parts.append(f"{body}\n\nLoad average {result['machine']['load']}; {conditions(result)}")
     return "\n\n".join(parts)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from .cost_tables import library_table, serve_table
+from .cost_tables import compare_table, library_table, serve_table
 from .film_tables import (
     film_memory_table,
     film_profile_table,
@@ -344,7 +344,7 @@ PAGES: dict[str, dict[str, Callable[[], str]]] = {
     "docs/film.md": {"film quality": film_quality_table, "film memory": film_memory_table},
     "docs/steering.md": {"control": control_table},
     "docs/gpu.md": {"library": library_table},
-    "docs/networks.md": {"peers": peers_table, "killed": killed_table},
+    "docs/networks.md": {"peers": peers_table, "killed": killed_table, "compare": compare_table},
     "docs/engines.md": {"parity": parity_table},
     "docs/training.md": {"train": train_table, "step": step_table},
 }
