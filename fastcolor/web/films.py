@@ -49,8 +49,9 @@ class Films:
         """The gray frame that a film shows at a second, as a file.
 
         Raises:
-            ValueError: the second is none, or the film has ended by then.
+            ValueError: it is no film that is ready, the second is none, or the film has ended by then.
         """
+        item.check_ready("film")
         check_second(seconds)
         target = item.folder / f"frame-{round(1000 * seconds)}.png"
         if not target.exists():

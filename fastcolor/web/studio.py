@@ -231,7 +231,6 @@ class Studio:
 
     async def frame(self, item: Item, seconds: float) -> Path:
         """The gray frame that a film shows at a second, as a file."""
-        item.check_ready("film")
         return await self.films.frame(item, seconds)
 
     def preview(self, item: Item, look: Look, shot: int | None) -> None:

@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from PIL import Image
@@ -95,6 +95,23 @@ def test_pictures_of_a_project_that_is_refused_do_not_stay(film: Item) -> None:
     finally:
         studio.store.close()
     assert list(film.folder.iterdir()) == [] and film.look == Look(weights="eccv16")
+
+
+@pytest.mark.parametrize(("kind", "state"), [("picture", "ready"), ("film", "waiting")])
+def test_key_frames_are_taken_of_films_that_are_ready(
+    film: Item, kind: Literal["picture", "film"], state: Literal["ready", "waiting"]
+) -> None:
+    film.kind, film.state = kind, state
+
+    async def parts() -> AsyncIterator[bytes]:
+        yield b""
+
+    studio = Studio(ServeOptions())
+    try:
+        with pytest.raises(ValueError, match="is no film that is ready"):
+            asyncio.run(studio.sent.key_frame(film, "a.png", 0.0, parts(), None))
+    finally:
+        studio.store.close()
 
 
 def test_pictures_that_were_replaced_take_no_place(film: Item) -> None:
