@@ -39,7 +39,8 @@ def _guard(program: str, work: Callable[[], int]) -> int:
             stream.reconfigure(errors="backslashreplace")
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     if os.environ.get("FASTCOLOR_DEBUG") == "1":
-        return work()
+        with stoppable(program):
+            return work()
     warnings.simplefilter("ignore")
     try:
         with stoppable(program):

@@ -12,6 +12,7 @@ from types import FrameType
 
 _asked: int = signal.SIGINT  # what came last
 _catcher: FrameType | None = None  # who catches what is raised
+_waits: set[int] = set()  # signals that an import's end is waited for with
 
 
 class Terminated(KeyboardInterrupt):
@@ -50,9 +51,7 @@ def stoppable(program: str, *, at_once: bool = False) -> Iterator[None]:
             os.write(sys.stderr.fileno(), f"{program}: stopped\n".encode())
             os._exit(128 + number)
         if _importing(frame):
-            again = threading.Timer(0.02, signal.pthread_kill, (threading.main_thread().ident, number))
-            again.daemon = True
-            again.start()
+            _again(number)
             return
         raise Terminated() if number == signal.SIGTERM else KeyboardInterrupt
 
@@ -68,6 +67,22 @@ def stoppable(program: str, *, at_once: bool = False) -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
         _catcher = catcher
+
+
+def _again(number: int) -> None:
+    """Have a signal come again soon: once, however often it came, since the second would break into what the first one
+    has cleared up."""
+    if number in _waits:
+        return
+    _waits.add(number)
+
+    def send() -> None:
+        _waits.discard(number)
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
+
+    again = threading.Timer(0.02, send)
+    again.daemon = True
+    again.start()
 
 
 def _beginning(name: str) -> bool:

@@ -221,12 +221,32 @@ def test_what_is_being_imported_is_there_before_a_request_to_stop_is_heard(
     assert sys.modules.pop("stopped_half_way").whole and stopped_half_way.whole
 
 
-def test_ctrl_c_leaves_no_half_of_a_picture_that_needs_no_torch(folder: Path, tmp_path: Path) -> None:
+def test_two_requests_to_stop_in_one_import_are_heard_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "stopped_twice.py").write_text(
+        "import signal, time\nfor _ in range(2):\n    signal.raise_signal(signal.SIGTERM)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    before, cleared = signal.signal(signal.SIGTERM, signal.SIG_DFL), False
+    try:
+        with pytest.raises(Terminated), stoppable("fastcolor"):
+            try:
+                import stopped_twice  # type: ignore[import-not-found] # noqa: F401
+
+                time.sleep(60)
+            finally:
+                time.sleep(0.2)
+                cleared = True
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert cleared
+
+
+@pytest.mark.parametrize("debug", ["", "1"])
+def test_ctrl_c_leaves_no_half_of_a_picture_that_needs_no_torch(folder: Path, tmp_path: Path, debug: str) -> None:
     code = f"""
-import os, signal, sys
+import signal, sys
 from fastcolor import atomic
-from fastcolor.commands import cli
-from fastcolor.commands.stopping import Terminated, stoppable
+from fastcolor.__main__ import main
 
 def publish(growing, path, **_):
     if path.name == "out.png":
@@ -234,10 +254,14 @@ def publish(growing, path, **_):
         signal.raise_signal(signal.SIGINT)
 
 atomic.publish = publish
-cli.main(["colorize", {str(folder / "a.png")!r}, "-o", {str(tmp_path / "new" / "out.png")!r}, "--device", "cpu"])
+sys.argv[1:] = ["colorize", {str(folder / "a.png")!r}, "-o", {str(tmp_path / "new" / "out.png")!r}, "--device", "cpu"]
+main()
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stderr) == (130, "fastcolor: stopped\n")
+    environment = {**os.environ, "FASTCOLOR_DEBUG": debug}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=environment)
+    said = done.stderr.splitlines()
+    assert (said[0][:9], said[-1]) == ("Traceback", "KeyboardInterrupt") if debug else said == ["fastcolor: stopped"]
+    assert done.returncode == (-signal.SIGINT if debug else 130)
     assert list((tmp_path / "new").iterdir()) == []
 
 
