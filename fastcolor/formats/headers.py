@@ -191,6 +191,8 @@ def _bmp(data: bytes) -> Header:
     gammas = [one / 65536 for one in struct.unpack_from("<3I", data, start + 96)]
     ends = [struct.unpack_from("<3I", data, start + 60 + 12 * i) for i in range(3)]
     white = [sum(each) for each in zip(*ends, strict=True)]
+    if all(abs(sum(each) / 2**30 - 1) < 0.01 for each in ends):  # x, y, z, as some write: they tell no white
+        white = [0.3127, 0.3290, 0.3583]
     primaries = None
     if all(sum(each) for each in ends):
         primaries = tuple(value / sum(each) for each in (*ends, white) for value in each[:2])

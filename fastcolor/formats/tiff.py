@@ -18,8 +18,9 @@ _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _TRANSPARENCY, _CMYK, _YCBCR = r
 _RAW = (32803, 34892)  # a camera's color filter array; LinearRaw
 _JPEG, _WEBP = 7, 50001
 _JPEGS = (6, _JPEG)
-_TRANSFER, _WHITE, _PRIMARIES, _INKS = 301, 318, 319, 332
+_ORIENTATION, _TRANSFER, _WHITE, _PRIMARIES, _INKS = 274, 301, 318, 319, 332
 _MOST_PAGES = 10_000
+_NEAR = 0.03  # of light: curves that differ by less are one
 ODD_CURVE = "its transfer function is not followed; its pixels are taken as sRGB's"
 
 
@@ -126,7 +127,7 @@ def mask_of(page: Page) -> np.ndarray | None:
 
 def space_of(directory: Any) -> Space | None:
     """What a page without a profile says of its colours: a curve from samples to light and primaries (TIFF 6.0, section
-    20); None of a curve that is neither sRGB's nor an exponent's."""
+    20); None of a curve that is neither sRGB's nor an exponent's, or another one for each colour."""
 
     def values(tag: int) -> np.ndarray:
         found = directory.tags.get(tag)
@@ -143,11 +144,14 @@ def space_of(directory: Any) -> Space | None:
     count = 2 ** int(directory.bitspersample)
     if curve.size not in (count, 3 * count):
         return of_gamma(2.2, primaries)
-    codes, curve = np.linspace(0, 1, count), curve[:count]
+    curves = curve.reshape(-1, count)
+    if np.abs(curves - curves[0]).max() > _NEAR:
+        return None
+    codes, curve = np.linspace(0, 1, count), curves[0]
     middle = (curve > 0.02) & (codes > 0) & (codes < 1)
     gamma = float(np.median(np.log(curve[middle]) / np.log(codes[middle]))) if middle.any() else 0.0
     for exponent in (2.2, gamma):
-        if exponent > 0.1 and np.abs(codes**exponent - curve).max() < 0.03:
+        if exponent > 0.1 and np.abs(codes**exponent - curve).max() < _NEAR:
             return of_gamma(exponent, primaries)
     return None
 
@@ -156,10 +160,18 @@ def _by_libtiff(page: Page) -> Raster:
     """A page of YCbCr by its own reference levels, at any subsampling."""
     import imagecodecs
 
-    file = page.directory.parent.filehandle
+    directory = page.directory
+    file = directory.parent.filehandle
+    strips = zip(directory.dataoffsets, directory.databytecounts, strict=False)
+    if any(offset + size > file.size for offset, size in strips):  # what is missing, libtiff would paint green
+        raise ValueError("truncated before its last strip ends")
     file.seek(0)
-    rgba = imagecodecs.tiff_decode(file.read(), page.index, asrgb=True)
-    return Raster(np.ascontiguousarray(rgba[..., :3]))
+    rgb = imagecodecs.tiff_decode(file.read(), page.index, asrgb=True)[..., :3]
+    # It mirrors by the orientation, as far as that takes no turn; that is for who reads the orientation.
+    turned = directory.tags.get(_ORIENTATION)
+    orientation = 1 if turned is None else turned.value
+    rgb = rgb[:: -1 if orientation in (3, 4, 7, 8) else 1, :: -1 if orientation in (2, 3, 6, 7) else 1]
+    return Raster(np.ascontiguousarray(rgb))
 
 
 def _has_known_inks(page: Any) -> bool:
@@ -188,8 +200,10 @@ def unsupported(page: Any) -> str | None:
         return f"{bits} bits a channel are not supported; save it with 8 or 16"
     if page.imagedepth > 1:
         return "is a volume, not a picture"
-    if page.photometric == _YCBCR and (bits != 8 or page.samplesperpixel != 3 or page.is_subifd):
+    if page.photometric == _YCBCR and (bits != 8 or page.samplesperpixel != 3):
         return f"YCbCr pixels of {page.samplesperpixel} channels of {bits} bits are not supported; save it as RGB"
+    if page.photometric == _YCBCR and page.is_subifd and page.compression != _JPEG:
+        return "YCbCr pixels that lie behind a thumbnail are not supported; save it as RGB"
     if not _has_known_inks(page):
         return "its inks are not cyan, magenta, yellow and black; save it as RGB"
     if page.samplesperpixel > 8:

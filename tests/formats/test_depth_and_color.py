@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 import imagecodecs
@@ -291,15 +292,15 @@ def test_odd_exif_costs_no_picture(entry: tuple[int, int, int, bytes], tmp_path:
 # BMP, and what cameras say
 
 
-def bmp(kind: int, *, gamma: float = 0, profile: bytes = b"") -> bytes:
-    """Version 5, from below upwards."""
+REC709_XYZ = (0.4124, 0.2126, 0.0193, 0.3576, 0.7152, 0.1192, 0.1805, 0.0722, 0.9505)
+
+
+def bmp(kind: int, *, gamma: float = 0, profile: bytes = b"", ends: Sequence[float] = REC709_XYZ) -> bytes:
+    """Version 5, from below upwards. ends: of red, green and blue."""
     pixels = np.repeat(LEVELS[::-1, :, None], 3, axis=2).tobytes()
     height, width = LEVELS.shape
-    ends = [
-        int(value * (1 << 30)) for value in (0.4124, 0.2126, 0.0193, 0.3576, 0.7152, 0.1192, 0.1805, 0.0722, 0.9505)
-    ]
     head = struct.pack("<IiiHHIIiiII16x", 124, width, height, 1, 24, 0, len(pixels), 2835, 2835, 0, 0)
-    head += struct.pack("<I9I3I", kind, *ends, *[int(gamma * 65536)] * 3)
+    head += struct.pack("<I9I3I", kind, *[int(value * (1 << 30)) for value in ends], *[int(gamma * 65536)] * 3)
     head += struct.pack("<4I", 4, 124 + len(pixels) if profile else 0, len(profile), 0)
     return b"BM" + struct.pack("<I4xI", 14 + 124 + len(pixels) + len(profile), 138) + head + pixels + profile
 
@@ -308,8 +309,10 @@ def test_a_bitmap_says_its_colours_too(tmp_path: Path) -> None:
     for content in (bmp(0, gamma=1), bmp(0x4D424544, profile=rgb_profile(1.0))):
         picture = reading.read(write(tmp_path / "a.bmp", content)).frames[0]
         assert np.abs(picture.pixels[0] / 255 - SRGB_OF_LIGHT).max() < 1.2 / 255 and "icc_profile" in picture.info
-    for content in (bmp(0x73524742), bmp(0x57696E20), bmp(0), bmp(0, gamma=2.2)):
-        assert np.array_equal(reading.read(write(tmp_path / "a.bmp", content)).frames[0].pixels, LEVELS)
+    chromaticities = bmp(0, gamma=2.2, ends=(0.64, 0.33, 0.03, 0.3, 0.6, 0.1, 0.15, 0.06, 0.79))
+    for content in (bmp(0x73524742), bmp(0x57696E20), bmp(0), bmp(0, gamma=2.2), chromaticities):
+        picture = reading.read(write(tmp_path / "a.bmp", content)).frames[0]
+        assert np.array_equal(picture.pixels, LEVELS) and "icc_profile" not in picture.info
 
 
 def test_adobe_rgb_by_exif_alone_is_followed_and_no_longer_said(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from PIL import Image, TiffImagePlugin
 
 from fastcolor.formats import reading, writing
 from fastcolor.formats.endings import PictureError
+from fastcolor.formats.picture import DamagedError
 
 GRAY = ramp()
 DEEP = deep(GRAY)
@@ -58,6 +59,31 @@ def test_luma_and_chroma_without_compression(across: int, narrow: bool, tmp_path
     assert np.abs(pixels - rgb).mean() < (2 if across == 1 else 6)
 
 
+def test_luma_and_chroma_that_are_turned_lie_behind_a_thumbnail_or_are_cut_off(tmp_path: Path) -> None:
+    rgb = np.dstack([GRAY, GRAY // 2 + 60, 255 - GRAY])
+    stored = ycbcr(rgb).round().clip(0, 255).astype(np.uint8)
+    for orientation in range(1, 9):
+        wanted = read(tmp_path / "a.tif", tiff(page(rgb, 2, t274=orientation)))
+        pixels = read(tmp_path / "b.tif", tiff(page(stored, 6, t530=[1, 1], t274=orientation)))
+        assert pixels.shape == wanted.shape and np.abs(pixels.astype(int) - wanted).max() <= 2
+
+    jpeg = io.BytesIO()
+    Image.fromarray(rgb).save(jpeg, "JPEG", quality=95, subsampling=0)
+    whole = page(stored, 6, t259=7, t530=[1, 1], strips=[jpeg.getvalue()])
+    pixels = read(tmp_path / "c.tif", tiff(page(rgb[::4, ::4], 2, t254=1, nested=[whole])))
+    assert np.abs(pixels.astype(int) - rgb).mean() < 2
+    bare = page(stored, 6, t530=[1, 1])
+    with pytest.raises(PictureError, match="YCbCr pixels that lie behind a thumbnail are not supported"):
+        read(tmp_path / "d.tif", tiff(page(rgb[::4, ::4], 2, t254=1, nested=[bare])))
+
+    content = tiff(bare)
+    offset = content.index(struct.pack("<HHII", 273, 4, 1, 8)) + 8
+    cut = content[:offset] + struct.pack("<I", len(content)) + content[offset + 4 :] + stored.tobytes()[:-5000]
+    for lenient in (False, True):
+        with pytest.raises(DamagedError, match="is truncated"):
+            reading.read(write(tmp_path / "e.tif", cut), allow_truncated=lenient).frames[0]
+
+
 def test_a_transfer_function_is_followed(tmp_path: Path) -> None:
     codes = np.linspace(0, 1, 256)
 
@@ -70,8 +96,13 @@ def test_a_transfer_function_is_followed(tmp_path: Path) -> None:
     assert np.array_equal(read(tmp_path / "b.tif", tiff(page(GRAY, 1, t301=light(codes**2.2)))), GRAY)
     for odd in ("no curve", light(codes)[:100], [0] * 256):
         assert np.array_equal(read(tmp_path / "d.tif", tiff(page(GRAY, 1, t301=odd, t318=[1, 0, 0, 0]))), GRAY)
-    stepped = reading.read(write(tmp_path / "c.tif", tiff(page(GRAY, 1, t301=light(np.sin(codes * 1.57))))))
-    assert stepped.frames[0].notes == ("its transfer function is not followed; its pixels are taken as sRGB's",)
+    color = np.dstack([GRAY, GRAY // 2, GRAY // 3])
+    for odd in (
+        page(GRAY, 1, t301=light(np.sin(codes * 1.57))),
+        page(color, 2, t301=light(codes**2.2) + light(codes) * 2),
+    ):
+        unlike = reading.read(write(tmp_path / "c.tif", tiff(odd))).frames[0]
+        assert unlike.notes == ("its transfer function is not followed; its pixels are taken as sRGB's",)
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
