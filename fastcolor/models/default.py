@@ -247,7 +247,8 @@ class DefaultGenerator(nn.Module):
         _check(hints, features.quarter)
         added, trusted = self.hints(*hints, features)
         x = torch.cat([self.mix_4(features.quarter + added), trusted, torch.ones_like(trusted[:, :1])], 1)
-        if not self.training:  # which asks for what is likely, as painting does for its mean
+        # Training asks for what is likely, painting for its mean. Hints may learn where the rest does not.
+        if not self.hints.training:
             x = x * (1 - _SOFTER * trusted[:, 2:].clamp(0, 1))
         # One product: logits are most of what there is to write.
         bias: Any = self.head.bias

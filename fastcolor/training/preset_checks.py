@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, get_args
 
 from .imports import imported
-from .presets import PRESETS, START, Own, Preset, Stage, Stay, Term
+from .presets import PRESETS, START, Own, Preset, Recognise, Stage, Stay, Term
 
 if TYPE_CHECKING:  # what a preset must be is known without torch
     from torch import nn
@@ -80,6 +80,8 @@ def check_parts(model: nn.Module, preset: Preset, *, compiled: bool) -> None:
     stays = [stage for stage in preset.stages if any(isinstance(term, Stay) for term in stage.losses)]
     told = all(stage.hints == "told" for stage in stays)
     check(told, "losses", "have Stay only in stages whose hints are told", preset.model)
+    seen = all(stage.hints != "told" for stage in preset.stages if any(isinstance(t, Recognise) for t in stage.losses))
+    check(seen, "losses", "have Recognise only in stages whose hints are not told", preset.model)
 
 
 def _check_plain(value: object, place: str) -> None:

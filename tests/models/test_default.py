@@ -199,8 +199,7 @@ def test_where_colours_are_told_what_is_likely_is_mixed_more() -> None:
     seen = model.features(torch.rand(1, 1, 64, 64) * 100)
     ab, mask = hinted((40.0, -20.0), (slice(24, 32), slice(24, 32)))
     for strength in (1.0, 0.4):
-        for module in (model, model.hints, model.head):  # the rest keeps its statistics
-            module.training = True
+        model.hints.train()  # alone, as `train --preset hints` has it
         learnt = model.colours(seen, (ab, strength * mask))
         logits = model.eval().colours(seen, (ab, strength * mask))
         factor = torch.ones(1, 1, 16, 16)

@@ -116,10 +116,13 @@ def test_without_a_classifier_nobody_tells(photographs: Path, encoder: Path, tmp
         assert "Recognise" not in str(settings) and "recognise" not in str(settings)
 
 
-def test_only_a_network_with_such_a_trunk_can_be_told(photographs: Path, tmp_path: Path) -> None:
+def test_only_a_network_with_such_a_trunk_can_be_told(photographs: Path, encoder: Path, tmp_path: Path) -> None:
     preset = replace(taught(1.0), model="eccv16")
     with pytest.raises(ValueError, match=r"losses: must have Recognise only .*EfficientNet-Lite0.*, got eccv16"):
         fastcolor.train(photographs, preset, tmp_path / "run")
+    stage = replace(taught(1.0).stages[0], hints="told")
+    with pytest.raises(ValueError, match="losses: must have Recognise only in stages whose hints are not told, got de"):
+        fastcolor.train(photographs, replace(taught(1.0), stages=(stage,)), tmp_path / "run", encoder=encoder)
     assert not (tmp_path / "run").exists()
 
 
