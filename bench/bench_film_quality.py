@@ -28,7 +28,7 @@ from torch import Tensor
 import fastcolor
 from fastcolor import ops
 from fastcolor.evaluation.measures import colorfulness
-from fastcolor.film.motion import codes_of, is_cut
+from fastcolor.film.change import change_of, codes_of
 from fastcolor.film.probe import choose_stream
 from fastcolor.film.smoothing import warp_error
 from fastcolor.predictor import Predictor
@@ -157,8 +157,7 @@ def flicker(rgb: Tensor, luma: Tensor) -> float:
     Args:
         rgb: (T, 3, h, w) uint8. luma: (T, h, w) uint8.
     """
-    _, error = ops.block_motion(luma[1:], luma[:-1])
-    borders = [0, *(int(i) + 1 for i in is_cut(error).nonzero()), len(luma)]
+    borders = [0, *(int(i) + 1 for i in change_of(luma[1:], luma[:-1]).cut.nonzero()), len(luma)]
     shots = [slice(*ends) for ends in itertools.pairwise(borders) if ends[1] - ends[0] > 1]
     if not shots:  # cuts alone
         return float("nan")

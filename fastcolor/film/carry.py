@@ -74,7 +74,7 @@ class Carrier:
         place: list[Tensor] = []
         self._held.append((seen, place))
         for i, run in enumerate(seen.runs):
-            frame = _Frame(place, i, *(each[i : i + 1] for each in (seen.luma, seen.motion, seen.back)))
+            frame = _Frame(place, i, *(each[i : i + 1] for each in (seen.luma, seen.change.motion, seen.back)))
             if run:
                 place.append(next(runs))
                 if not seen.cuts[i]:

@@ -271,7 +271,7 @@ class FilmJob:
             held.append(batch)
             done = ab
             if batch.seen is not None:
-                done = self.smoother.push(batch.seen.lightness, ab, (batch.seen.motion, batch.seen.error))
+                done = self.smoother.push(batch.seen.lightness, ab, batch.seen.change)
             elif lightness is not None:
                 done = self.smoother.push(self._followed(lightness), ab)
             if len(done):

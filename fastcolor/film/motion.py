@@ -14,19 +14,18 @@ import torch
 from torch import Tensor
 
 from .. import ops
+from .change import Change, change_of, codes_of
 
 T = TypeVar("T")
 
-# A cut: in more than half of the blocks the best motion leaves over this many codes of 255 a pixel.
-CUT_ERROR, CUT_SHARE = 12.0, 0.5
 # Frames from one run to the next at most, and what a frame may have of new since the last run: codes, the mean over its
 # blocks of what is above grain. Measured: docs/film.md.
 EVERY, NEWS = 8, 2.0
 # Codes for a way as long as the picture: what moves is explained, but comes in at an edge, and networks change their
 # mind of a thing with its place. A fast pan is looked at twice as often so.
 TRAVEL = 25.0
-APART = 1 << 14  # sum of absolute differences of a block that nothing is like
-GRAIN = 4.0  # codes that half of the blocks may differ by and still show nothing but grain
+# Codes by which the light changed for good since the last run, as in a fade: colours are paler in the dark.
+LIGHT = 20.0
 
 
 @dataclass
@@ -35,40 +34,16 @@ class Seen:
 
     Attributes:
         lightness: (n, 1, h, w) float32, at the network's size or half of it. luma: (n, h, w) uint8, the same in codes.
-        motion, error: of `ops.block_motion`, from the frame before each. back: (n, 2, h / 8, w / 8), the motion of the
-        frame before each, from it. cuts: it begins a shot. runs: the network runs on it.
+        change: from the frame before each. back: (n, 2, h / 8, w / 8), the motion of the frame before each, from it.
+        cuts: it begins a shot. runs: the network runs on it.
     """
 
     lightness: Tensor
     luma: Tensor
-    motion: Tensor
-    error: Tensor
+    change: Change
     back: Tensor
     cuts: list[bool]
     runs: list[bool]
-
-
-def codes_of(lightness: Tensor) -> Tensor:
-    """L (N, 1, h, w) in [0, 100] -> (N, h, w) uint8."""
-    return (lightness[:, 0] * 2.55).round().clamp(0, 255).to(torch.uint8)
-
-
-def is_cut(error: Tensor) -> Tensor:
-    """(N,) bool: a scene cut. error: (N, h / 8, w / 8) of `block_motion`."""
-    return (error > CUT_ERROR * 64).float().mean((1, 2)) > CUT_SHARE
-
-
-def news_of(error: Tensor, luma: Tensor, before: Tensor) -> Tensor:
-    """(N,) what frames show that was not there before, in codes. error: of `block_motion`; luma, before: its lumas.
-
-    Grain, flicker of the light and what motion of whole pixels cannot follow are in all blocks alike: twice the median
-    block is allowed for, and a code. Only so much, though, since all blocks are new where the picture outruns the
-    search: twice `GRAIN` and the change of the light.
-    """
-    codes = error.flatten(1).float() / 64
-    light = (luma.float().mean((1, 2)) - before.float().mean((1, 2))).abs()
-    alike = torch.minimum(codes.median(1).values, GRAIN + light)
-    return (codes - 2 * alike[:, None] - 1).clamp(min=0).mean(1)
 
 
 def travel_of(motion: Tensor) -> Tensor:
@@ -89,7 +64,7 @@ class Watcher:
         self.part, self.every = part, every
         self._number = 0
         self._luma: Tensor | None = None  # (1, h, w) of the frame before
-        self._since, self._news = 0, 0.0  # frames and news since the last run
+        self._since, self._news, self._light = 0, 0.0, 0.0  # frames, news and change of the light since the last run
 
     def restore(self, number: int, luma: Tensor | None) -> None:
         """Go on at a frame that begins a part, behind one of this luma (1, h, w), if that is known."""
@@ -121,21 +96,23 @@ class Watcher:
     def _look(self, lightness: Tensor, breaks: Sequence[bool]) -> Seen:
         luma, new = codes_of(lightness), self._luma is None
         before = torch.cat((luma[:1] if self._luma is None else self._luma, luma[:-1]))
-        motion, error = ops.block_motion(luma, before)
+        change = change_of(luma, before)
         back, _ = ops.block_motion(before, luma)
-        error[[i for i, apart in enumerate(breaks) if apart]] = APART
-        cuts = is_cut(error).tolist()
-        news = (news_of(error, luma, before) + TRAVEL * travel_of(motion)).tolist()
+        change.cut[[i for i, apart in enumerate(breaks) if apart]] = True
+        cuts = change.cut.tolist()
+        light = change.light.tolist()
+        news = (change.news + TRAVEL * travel_of(change.motion)).tolist()
         runs = []
         for i in range(len(luma)):
             self._since += 1
             self._news += news[i]
+            self._light += light[i]
             begins = self._number % self.part == 0 or cuts[i] or (i == 0 and new)
-            runs.append(begins or self._since >= self.every or self._news > NEWS)
+            runs.append(begins or self._since >= self.every or self._news > NEWS or abs(self._light) > LIGHT)
             if i > 0 and cuts[i]:
                 runs[i - 1] = True
             if runs[i]:
-                self._since, self._news = 0, 0.0
+                self._since, self._news, self._light = 0, 0.0, 0.0
             self._number += 1
         self._luma = luma[-1:]
-        return Seen(lightness, luma, motion, error, back, cuts, runs)
+        return Seen(lightness, luma, change, back, cuts, runs)

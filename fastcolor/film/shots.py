@@ -11,11 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import ops
 from .by_time import stamped
+from .change import change_of
 from .clock import Cut
 from .frames import plane_view
-from .motion import is_cut
 from .probe import Film
 
 THUMB = 160  # pixels of the longer side, for looking
@@ -82,8 +81,7 @@ class Cuts:
         before, self._before = self._before, now
         if before is None or before.shape != now.shape:
             return True
-        _, error = ops.block_motion(now, before)
-        return bool(is_cut(error))
+        return bool(change_of(now, before).cut)
 
     def state(self) -> dict[str, Tensor]:
         """What the next frame needs of those before."""

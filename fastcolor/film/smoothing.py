@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import ops
-from .motion import codes_of, is_cut
+from .change import Change, change_of, codes_of
 
 Mode = Literal["off", "fast", "flow"]
 MODES: tuple[str, ...] = ("off", "fast", "flow")
@@ -30,9 +30,9 @@ TOLERANCE_AB = 16.0  # Lab units: flicker lies below, and a thing's colour on th
 LOOKAHEAD = 8  # frames that `flow` looks ahead: 0.8^8 is 0.17
 
 
-def _kept(error: Tensor, keep: float) -> Tensor:
-    """(N,) share of the frame before: `keep`, or 0 behind a scene cut. error: (N, h / 8, w / 8) of `block_motion`."""
-    return torch.where(is_cut(error), 0.0, keep).to(torch.float32)
+def _kept(change: Change, keep: float) -> Tensor:
+    """(N,) share of the frame before: `keep`, or 0 behind a scene cut."""
+    return torch.where(change.cut, 0.0, keep).to(torch.float32)
 
 
 def followed(lightness: Tensor, mode: Mode, *, coarse: bool) -> Tensor:
@@ -67,12 +67,12 @@ class Smoother:
         self._waiting: deque[tuple[Tensor, Tensor]] = deque()  # flow: luma and ab of frames not yet finished
         self._flow = _DenseMotion() if mode == "flow" else None
 
-    def push(self, lightness: Tensor, ab: Tensor, motion: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    def push(self, lightness: Tensor, ab: Tensor, change: Change | None = None) -> Tensor:
         """Take the next frames; give those that are finished, in order.
 
         Args:
             lightness: (N, 1, h, w) as the network saw it, N at most `chunk`. ab: (N, 2, h', w') as it answered.
-            motion: what `ops.block_motion` finds from frame to frame, if that is known; "fast" alone needs it.
+            change: from the frame before each, if that is known; "fast" alone needs it.
 
         Returns:
             (M, 2, h, w) colours of the oldest frames not yet given back: with "fast" of these; with "flow" of `chunk`
@@ -83,7 +83,7 @@ class Smoother:
         if ab.shape[-2:] != lightness.shape[-2:]:
             ab = F.interpolate(ab.float(), lightness.shape[-2:], mode="bilinear", align_corners=False)
         if self.mode == "fast":
-            return self._fast(codes_of(lightness), ab, motion)
+            return self._fast(codes_of(lightness), ab, change)
         self._waiting.extend(zip(codes_of(lightness).split(1), ab.split(1), strict=True))
         if len(self._waiting) < self.chunk + LOOKAHEAD:
             return ab[:0]
@@ -105,13 +105,13 @@ class Smoother:
         if state:
             self._luma, self._ab = state["luma"], state["ab"]
 
-    def _fast(self, luma: Tensor, ab: Tensor, known: tuple[Tensor, Tensor] | None) -> Tensor:
+    def _fast(self, luma: Tensor, ab: Tensor, change: Change | None) -> Tensor:
         if luma.shape[0] == 0:
             return ab
         first = self._luma if self._luma is not None else luma[:1]
         before = torch.cat((first, luma[:-1]))
-        motion, error = known or ops.block_motion(luma, before)
-        keep = _kept(error, KEEP["fast"])
+        change = change or change_of(luma, before)
+        keep = _kept(change, KEEP["fast"])
         done = []
         for i in range(luma.shape[0]):
             now = slice(i, i + 1)
@@ -122,7 +122,7 @@ class Smoother:
                     luma[now],
                     self._ab,
                     before[now],
-                    motion[now],
+                    change.motion[now],
                     keep=keep[now],
                     tolerance=TOLERANCE,
                     tolerance_ab=TOLERANCE_AB,
@@ -155,8 +155,8 @@ class Smoother:
         if other_luma is None or other_ab is None or self._flow is None:
             return ab
         moved_luma, moved_ab = self._flow.bring(other_luma, other_ab, luma)
-        _, error = ops.block_motion(luma, moved_luma, radius=0)
-        keep = _kept(error, KEEP["flow"])
+        change = change_of(luma, moved_luma, radius=0)
+        keep = _kept(change, KEEP["flow"])
         return ops.temporal_average(
             ab, luma, moved_ab, moved_luma, keep=keep, tolerance=TOLERANCE, tolerance_ab=TOLERANCE_AB
         )

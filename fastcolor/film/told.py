@@ -29,9 +29,9 @@ from ..steering.planes import planes
 from ..steering.references import Reference, matched, toned
 from .again import Again, find_again, seen_lightness
 from .by_time import shown_at, stamped
+from .change import change_of
 from .clock import Cut
 from .frames import plane_view, upright_gray
-from .motion import is_cut
 from .probe import Film
 
 CELL = 4  # pixels of the network's input to a place
@@ -289,11 +289,11 @@ class _Walk:
 
     def step(self, luma: Tensor) -> bool:
         """Go on to the next frame; whether it is of the same shot."""
-        motion, error = ops.block_motion(luma, self._before)
+        change = change_of(luma, self._before)
         self._before = luma
-        if bool(is_cut(error)[0]):
+        if bool(change.cut[0]):
             return False
-        self.places = self._moved(motion)
+        self.places = self._moved(change.motion)
         shown = self._brought()
         self.places = self._moved(ops.block_motion(luma, shown, radius=2)[0])
         own, theirs = (F.avg_pool2d(plane[None].float(), CELL) for plane in (luma, self._brought()))

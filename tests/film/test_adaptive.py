@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -61,6 +62,58 @@ def test_both_sides_of_a_cut_and_the_first_frame_of_a_part_are_looked_at():
     lightness = torch.cat([still(13), still(20)])
     assert runs_of(lightness) == runs_of(lightness, batch=13) == [0, 8, 12, 13, 21, 29, 32]
     assert runs_of(still(30), part=10) == [0, 8, 10, 18, 20, 28, 29]
+
+
+def shots_of(count: int, long: int, side: int = SIDE) -> torch.Tensor:
+    """Unlike pictures of full contrast, each slowly moving, as L."""
+    frames = []
+    for _ in range(count):
+        coarse = torch.rand(1, 1, 12, 12) * 90 + 5
+        ground = torch.nn.functional.interpolate(coarse, (side + 16, side + 16), mode="bicubic").clamp(2, 98)
+        frames += [ground[..., t // 4 : t // 4 + side, :side] for t in range(long)]
+    return torch.cat(frames)
+
+
+def barred(lightness: torch.Tensor) -> torch.Tensor:
+    """With black bars all around, which leave four tenths of the picture."""
+    bars = torch.zeros_like(lightness)
+    bars[..., 12:-12, 12:-12] = lightness[..., 12:-12, 12:-12]
+    return bars
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [barred, lambda x: 0.1 * x, lambda x: 60 + 0.12 * x, lambda x: barred(40 + 0.12 * x)],
+    ids=["between black bars", "by night", "in fog", "in fog between bars"],
+)
+def test_cuts_are_seen_however_little_they_change(shown: Callable[[torch.Tensor], torch.Tensor]):
+    lightness = shown(shots_of(4, 10) + 0.3 * torch.randn(40, 1, SIDE, SIDE))
+    assert {0, 9, 10, 19, 20, 29, 30, 39} <= {*runs_of(lightness)}
+    cuts = [first + i for first, seen in seen_in(lightness, 8) for i, cut in enumerate(seen.cuts) if cut]
+    assert cuts == [10, 20, 30]
+
+
+@pytest.mark.parametrize("seen", [lambda x: x, lambda x: 45 + 0.2 * x], ids=["fresh", "washed out"])
+def test_light_that_flickers_strongly_is_no_cut(seen: Callable[[torch.Tensor], torch.Tensor]):
+    """As in film of a hundred years ago: a tenth up and down from frame to frame."""
+    flicker = 1 + 0.1 * torch.randn(24, 1, 1, 1).clamp(-1.5, 1.5)
+    lightness = seen(0.7 * shots_of(1, 24)) * flicker + torch.randn(24, 1, SIDE, SIDE)
+    assert not any(cut for _, watched in seen_in(lightness, 8) for cut in watched.cuts)
+
+
+def test_a_dissolve_and_a_fade_are_looked_at_on_the_way():
+    first, second = shots_of(2, 24).split(24)
+    share = torch.linspace(0, 1, 24)[:, None, None, None]
+    assert len(runs_of(first + share * (second - first))) > 6
+    assert len(runs_of(first * share.flip(0))) > 4
+    assert len(runs_of(first)) < 5
+
+
+def test_dust_on_black_and_black_alone_are_no_cuts():
+    lightness = torch.zeros(24, 1, SIDE, SIDE)
+    for t in range(4, 12):
+        lightness[t, :, 8 * t % 50 : 8 * t % 50 + 5, 5 * t % 40 : 5 * t % 40 + 5] = 90
+    assert not any(cut for _, watched in seen_in(lightness, 8) for cut in watched.cuts)
 
 
 def test_what_comes_into_view_is_looked_at_soon():
@@ -191,6 +244,22 @@ def test_cuts_every_five_frames_are_seen(tmp_path: Path, asked: list[int]):
     assert 12 <= runs < 15, "the network runs on the first and the last frame of a shot, and hardly on others"
     assert gap[::5].max() <= 1, "a shot begins with its own colours"
     assert gap.mean() < 2.5 and gap.mean((1, 2)).max() < shots / 3
+
+
+def test_no_colours_of_the_shot_before_are_left_where_little_is_seen(tmp_path: Path, asked: list[int]):
+    """A wide picture between bars, in the dark: each shot is coloured as where the network sees every frame."""
+    pictures = []
+    for t in range(24):
+        dim = part_of(("coffee", "chelsea")[t // 12], 20 + t % 12, 10) // 4
+        dim[:22], dim[-22:] = 0, 0
+        pictures.append(dim)
+    dark = film_of(tmp_path / "dark.mkv", pictures)
+    some = painted(dark, adaptive="on")
+    runs = sum(asked)
+    every = painted(dark, adaptive="off", temporal="off")
+    gap, shots = apart(some, every).mean((1, 2)), apart(every[12:13], every[11:12]).mean()
+    print(f"{runs} of 24 frames; {gap.max():.2f} codes apart at most, {gap[12]:.2f} behind the cut; shots {shots:.2f}")
+    assert gap[12] < 0.5 < shots and gap.max() < shots and runs < 14
 
 
 def test_a_still_picture_keeps_its_colours_for_a_minute(tmp_path: Path, asked: list[int]):
