@@ -18,7 +18,7 @@ from torch import Tensor
 from .. import ops
 from .motion import Seen
 
-TOLERANCE = 40.0  # codes of 255 between which the agreement of two lumas falls to a half: no cut lies between them
+TOLERANCE = 20.0  # codes of 255 between which the agreement of two lumas falls to a half
 WHATEVER = 1e6  # a tolerance that everything is within
 
 
