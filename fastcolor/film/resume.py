@@ -194,11 +194,11 @@ class Parts:
 
     def _take(self) -> None:
         """Keep other processes out, for as long as this one lives."""
-        self._lock = (self.folder / "lock").open("a")  # as it is: in a folder of somebody else's it may be a link
-        if not lock(self._lock, self.folder / "lock"):
-            self._lock.close()
-            self._lock = None
+        file = (self.folder / "lock").open("a")  # as it is: in a folder of somebody else's it may be a link
+        if not lock(file, self.folder / "lock"):
+            file.close()
             raise OSError(f"another process works in {self.folder}")
+        self._lock = file  # ours now: who is interrupted before removes nobody else's
 
     def _clear(self) -> None:
         for path in self.folder.iterdir():
@@ -244,5 +244,7 @@ class Parts:
                     facts = file.metadata()
                     state = {key: file.get_tensor(key) for key in file.keys()}
                 done.append(Done(path, int(facts["frames"]), int(facts["delay"]), state))
-            except (SafetensorError, OSError, KeyError):
+            except (SafetensorError, KeyError):
                 return done
+            except OSError as error:  # not damaged: nobody wants hours painted again since a disk did not answer
+                raise OSError(f"cannot read {record}: {error.strerror or error}") from None

@@ -176,6 +176,31 @@ def test_an_interrupt_before_the_first_frame_leaves_what_is_done(
     assert sorted(path.name for path in dst.parent.rglob("*") if path.is_file()) == left
 
 
+def test_parts_that_another_process_has_or_nobody_can_read_are_let_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dst = tmp_path / "c.mkv"
+    parts = resume.Parts(dst, {}, resume=False, overwrite=False)
+    parts.next().write_bytes(b"a part")
+    parts.add(240, 0, {})
+
+    def interrupted(*_: object) -> bool:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(resume, "lock", interrupted)
+        resume.Parts(dst, {}, resume=True, overwrite=False)
+    with pytest.raises(OSError, match="another process works in"):
+        resume.Parts(dst, {}, resume=True, overwrite=False)
+    parts.close()
+    record = parts.folder / "000000.safetensors"
+    record.unlink()
+    record.mkdir()
+    with pytest.raises(OSError, match=f"cannot write {dst}: cannot read {record}: "):
+        resume.Parts(dst, {}, resume=True, overwrite=False)
+    assert {path.name for path in parts.folder.iterdir()} == {"000000.mkv", record.name, "job.json"}
+
+
 @pytest.fixture(scope="module")
 def killed(net: str, long_film: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The parts that a killed run of the long film left, two at least."""
