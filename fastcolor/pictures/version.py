@@ -82,10 +82,12 @@ def key_colours(image: Any, gray: np.ndarray, shown: str) -> tuple[Tensor, Tenso
         ValueError: it is gray, or shows something else.
     """
     picture = opened(image)
-    name = image if isinstance(image, (str, os.PathLike)) else "a picture"
+    named = isinstance(image, (str, os.PathLike))
+    name = image if named else "a picture"
     lack = lacks_color(picture)
     if picture.pixels.ndim == 2 or (picture.alpha is None and lack):
-        raise ValueError(f"key_frames: must be in colour, got the {lack} {name} for {shown}")
+        got = f"the {lack} {name}" if named else f"a {lack} picture"
+        raise ValueError(f"key_frames: must be in colour, got {got} for {shown}")
     alignment = align(_unit(gray), _unit(picture.gray))
     if not alignment.blind and not alignment.sure:
         raise ValueError(

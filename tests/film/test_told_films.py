@@ -216,7 +216,7 @@ def test_what_cannot_be_is_one_sentence_before_there_is_work(
     refused("key_frames: must be one at a time, got two at 0.5 s", key_frames=[(0.5, good), (0.5, good)])
     refused(r"key_frames: must lie in the film, which ends at 2\.00 s, got 7", key_frames=[(7, good)])
     refused("key_frames: must show the film's frame at 0.2 s, got a picture of likeness", key_frames=[(0.2, strange)])
-    refused("key_frames: must be in colour, got the gray a picture for 0 s", key_frames=[(0, good.convert("L"))])
+    refused("key_frames: must be in colour, got a gray picture for 0 s", key_frames=[(0, good.convert("L"))])
     refused("hints: of films need a time in seconds, hint 1 has none", hints=[Hint(0.5, 0.5, "#ffffff")])
     refused("hints: time: must lie in the film", hints=[Hint(0.5, 0.5, "#ffffff", time=9.0)])
 
