@@ -168,7 +168,9 @@ class Learner:
         self._phase = self._begin_phase()
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint of `state`."""
+        """Go on from a checkpoint of `state`. ValueError: another teacher than its run had."""
+        if self._teacher is not None and checkpoint.facts.get("teacher", self._teacher.key) != self._teacher.key:
+            raise ValueError("encoder: must hold the classifier that the run began with, got another one")
         checkpoint.restore(self._networks())
         self._scaler.load_state_dict(checkpoint.facts["scaler"])
         self.step = checkpoint.step
@@ -178,7 +180,9 @@ class Learner:
 
     def state(self) -> tuple[dict[str, nn.Module | torch.optim.Optimizer], dict[str, Any]]:
         """All that the next step depends on: networks and optimisers by name, and other facts."""
-        facts = {"phase": self._phase.first, "scaler": self._scaler.state_dict()}
+        facts: dict[str, Any] = {"phase": self._phase.first, "scaler": self._scaler.state_dict()}
+        if self._teacher is not None:
+            facts["teacher"] = self._teacher.key
         return {**self._networks(), **self._phase.parts()}, facts
 
     def _networks(self) -> dict[str, nn.Module]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,11 +16,18 @@ class Teacher:
 
     Args:
         classifier: is moved to `device`.
+
+    Attributes:
+        key: of its weights: a run that is gone on with is taught by the same one.
     """
 
     def __init__(self, classifier: EfficientNetLite0Classifier, device: torch.device) -> None:
         network = classifier.eval().requires_grad_(False)
         self.classes = network.classifier.out_features
+        content = hashlib.sha256()
+        for tensor in network.parameters():
+            content.update(tensor.cpu().numpy().tobytes())
+        self.key = content.hexdigest()
         self._network: nn.Module = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.no_grad()

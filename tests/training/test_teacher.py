@@ -102,6 +102,11 @@ def test_the_trunk_learns_to_see_in_gray_what_the_colours_show(
         resume=True,
     )  # fmt: skip
     assert [entry["recognise"] for entry in again] == [entry["recognise"] for entry in told]
+    state = torch.load(encoder, weights_only=True)
+    torch.save({**state, "classifier.weight": -state["classifier.weight"]}, tmp_path / "other.pth")
+    preset = taught(20.0, steps=12, rate=1e-3)
+    with pytest.raises(ValueError, match="encoder: must hold the classifier that the run began with"):
+        run(photographs, tmp_path / "told", preset, encoder=tmp_path / "other.pth", resume=True)
     written = weights.load(tmp_path / "told" / "weights.safetensors").model.state_dict()
     assert written.keys() == models.build("default").state_dict().keys()  # the answers stay behind
 
