@@ -18,7 +18,8 @@ _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _TRANSPARENCY, _CMYK, _YCBCR = r
 _RAW = (32803, 34892)  # a camera's color filter array; LinearRaw
 _JPEG, _WEBP = 7, 50001
 _JPEGS = (6, _JPEG)
-_ORIENTATION, _TRANSFER, _WHITE, _PRIMARIES, _INKS = 274, 301, 318, 319, 332
+_LOSSLESS = (1, 5, 8, 32773, 32946)  # none, LZW, Deflate, PackBits, Deflate's older number
+_ORIENTATION, _TRANSFER, _WHITE, _PRIMARIES, _INKS, _SUBSAMPLING = 274, 301, 318, 319, 332, 530
 _MOST_PAGES = 10_000
 _NEAR = 0.03  # of light: curves that differ by less are one
 ODD_CURVE = "its transfer function is not followed; its pixels are taken as sRGB's"
@@ -162,16 +163,38 @@ def _by_libtiff(page: Page) -> Raster:
 
     directory = page.directory
     file = directory.parent.filehandle
-    strips = zip(directory.dataoffsets, directory.databytecounts, strict=False)
-    if any(offset + size > file.size for offset, size in strips):  # what is missing, libtiff would paint green
-        raise ValueError("truncated before its last strip ends")
     file.seek(0)
-    rgb = imagecodecs.tiff_decode(file.read(), page.index, asrgb=True)[..., :3]
+    data = file.read()
+    _check_whole(directory, data)
+    rgb = imagecodecs.tiff_decode(data, page.index, asrgb=True)[..., :3]
     # It mirrors by the orientation, as far as that takes no turn; that is for who reads the orientation.
     turned = directory.tags.get(_ORIENTATION)
     orientation = 1 if turned is None else turned.value
     rgb = rgb[:: -1 if orientation in (3, 4, 7, 8) else 1, :: -1 if orientation in (2, 3, 6, 7) else 1]
     return Raster(np.ascontiguousarray(rgb))
+
+
+def _check_whole(directory: Any, data: bytes) -> None:
+    """Raise where a strip or tile of YCbCr is damaged or short: libtiff paints that green, and says nothing."""
+    import tifffile
+
+    decode = tifffile.TIFF.DECOMPRESSORS[directory.compression]
+    subsampling = directory.tags.get(_SUBSAMPLING)
+    across, down = (2, 2) if subsampling is None else subsampling.value
+    width, rows = directory.imagewidth, min(directory.rowsperstrip, directory.imagelength)
+    if directory.is_tiled:
+        width, rows = directory.tilewidth, directory.tilelength
+
+    def size_of(rows: int) -> int:
+        return -(-width // across) * -(-rows // down) * (across * down + 2)
+
+    for index, (offset, size) in enumerate(zip(directory.dataoffsets, directory.databytecounts, strict=True)):
+        if offset + size > len(data):
+            raise ValueError("truncated before its last strip ends")
+        high = rows if directory.is_tiled else min(rows, directory.imagelength - index * rows)
+        # The most is told, so that a few bytes cannot become any number.
+        if len(decode(data[offset : offset + size], out=size_of(rows) + 4096)) < size_of(high):
+            raise ValueError("a strip is shorter than its pixels")
 
 
 def _has_known_inks(page: Any) -> bool:
@@ -202,6 +225,9 @@ def unsupported(page: Any) -> str | None:
         return "is a volume, not a picture"
     if page.photometric == _YCBCR and (bits != 8 or page.samplesperpixel != 3):
         return f"YCbCr pixels of {page.samplesperpixel} channels of {bits} bits are not supported; save it as RGB"
+    lossless = page.compression in _LOSSLESS and page.planarconfig == 1 and page.fillorder == 1
+    if page.photometric == _YCBCR and page.compression not in _JPEGS and not lossless:
+        return "YCbCr pixels in this compression, or in planes, are not supported; save it as RGB"
     if page.photometric == _YCBCR and page.is_subifd and page.compression != _JPEG:
         return "YCbCr pixels that lie behind a thumbnail are not supported; save it as RGB"
     if not _has_known_inks(page):

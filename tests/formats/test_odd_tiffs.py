@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,14 @@ def test_luma_and_chroma_that_are_turned_lie_behind_a_thumbnail_or_are_cut_off(t
     for lenient in (False, True):
         with pytest.raises(DamagedError, match="is truncated"):
             reading.read(write(tmp_path / "e.tif", cut), allow_truncated=lenient).frames[0]
+    packed = zlib.compress(stored.tobytes())
+    for kind, strip in ((1, stored.tobytes()[:-5000]), (8, packed[:-5000] + bytes(5000)), (8, packed)):
+        content = tiff(page(stored, 6, t259=kind, t530=[1, 1], strips=[strip]))
+        if strip is packed:
+            assert np.abs(read(tmp_path / "f.tif", content).astype(int) - rgb).max() <= 2
+        else:
+            with pytest.raises(DamagedError):
+                read(tmp_path / "f.tif", content)
 
 
 def test_a_transfer_function_is_followed(tmp_path: Path) -> None:
