@@ -250,6 +250,10 @@ class Studio:
         try:
             if other:
                 item.facts.update(await self.painter.submit("nature", look, urgent=True).done)
+                if item.id not in self.store.items:
+                    return
+                if item.look is not look:  # a newer one has its preview, which began while this network was loaded
+                    return self.changed(item)
             await self.films.preview(item, look, shot)
             item.words = ""
         except CancelledWorkError:

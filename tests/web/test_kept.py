@@ -114,6 +114,40 @@ def test_key_frames_are_taken_of_films_that_are_ready(
         studio.store.close()
 
 
+@pytest.mark.parametrize("removed", [False, True])
+def test_a_network_that_is_slow_to_load_takes_back_nothing_that_was_said_since(
+    film: Item, removed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film.state, shown, told = "ready", [], []
+
+    async def previewed(item: Item, look: Look, shot: int | None) -> None:
+        shown.append(look.saturation)
+        item.look = look
+
+    async def work() -> None:
+        loaded: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        studio = Studio(ServeOptions())
+        monkeypatch.setattr(studio, "networks", lambda: ["eccv16"])
+        monkeypatch.setattr(studio.films, "preview", previewed)
+        monkeypatch.setattr(studio.events, "tell", lambda name, /, **_: told.append(name))
+        studio.store.items[film.id] = film
+        monkeypatch.setattr(studio.painter, "submit", lambda *_, **__: SimpleNamespace(done=loaded))
+        try:
+            for saturation in (1.0, 0.5):
+                studio.preview(film, Look(weights="eccv16", saturation=saturation), None)
+                await asyncio.sleep(0.01)
+            if removed:
+                studio.remove(film)
+            loaded.set_result({"hints": False})
+            await asyncio.gather(*studio._tasks)
+        finally:
+            studio.store.close()
+
+    asyncio.run(work())
+    assert film.look.saturation == shown[-1] == 0.5 and film.facts["hints"] is False
+    assert told[-1] == ("removed" if removed else "item")  # a card would come back
+
+
 def test_pictures_that_were_replaced_take_no_place(film: Item) -> None:
     for number in range(projects.MOST_SENT):
         (film.folder / f"key-{number:08x}.png").touch()
