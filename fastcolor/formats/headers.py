@@ -7,8 +7,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from .metadata import exif_of, is_adobe_rgb
-from .spaces import ADOBE_RGB, Space, of_code_points, of_gamma
+from .spaces import Space, of_code_points, of_gamma
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _J2K = b"\xff\x4f\xff\x51"
@@ -59,8 +58,9 @@ def header_of(data: bytes, format: str | None) -> Header:
     Args:
         format: as Pillow names it.
     """
-    readers = {"PNG": _png, "JPEG2000": _jpeg2000, "AVIF": _avif, "HEIF": _avif, "PPM": _pnm, "BMP": _bmp,
-               "JPEG": _jpeg, "MPO": _jpeg}  # fmt: skip
+    readers = {
+        "PNG": _png, "JPEG2000": _jpeg2000, "AVIF": _avif, "HEIF": _avif, "PPM": _pnm, "BMP": _bmp,
+    }  # fmt: skip
     reader = readers.get(format or "")
     try:
         return reader(data) if reader else Header()
@@ -89,11 +89,6 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
             return
         yield name, data[at + 8 : at + 8 + min(length, 1 << 16)]
         at += 12 + length
-
-
-def _jpeg(data: bytes) -> Header:
-    exif = exif_of(held for marker, held in jpeg_segments(data) if marker == 0xE1)
-    return Header(space=ADOBE_RGB) if is_adobe_rgb(exif) and not jpeg_profile(data) else Header()
 
 
 def _jpeg2000(data: bytes) -> Header:

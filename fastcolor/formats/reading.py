@@ -23,11 +23,12 @@ from . import headers, metadata, tiff
 from .endings import PictureError
 from .picture import DamagedError, Picture, PictureFile
 from .pixels import Raster, eight_bit, present_part, raster_of, upright, without_color
-from .spaces import HLG, PQ, ProfileError, Space, of_info, srgb_profile, to_srgb
+from .spaces import ADOBE_RGB, HLG, PQ, ProfileError, Space, of_info, srgb_profile, to_srgb
 
 MAX_PIXELS = 250_000_000
 MAX_ANIMATED = 4 * MAX_PIXELS  # of all frames together, which are held at once
 ANIMATED = {"GIF", "PNG", "WEBP", "AVIF"}
+_CAMERAS = {"JPEG", "MPO", "WEBP"}  # whose EXIF says what the pixels are in, where no profile does
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _REFUSED = {"EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG", "TIFF"}  # run programs, hold no pixels, or are read otherwise
 # First bytes of what Pillow reads: where it sees no picture behind these, the file is damaged.
@@ -279,8 +280,11 @@ def _picture(
 ) -> Picture:
     """A frame of an opened image. described: also read what stands beside it."""
     raster = replace(raster, bits=max(raster.bits, header.bits))
+    space = header.space or of_info(image.info)
+    if image.format in _CAMERAS and not space.profile and metadata.is_adobe_rgb(image.getexif()):
+        space = ADOBE_RGB
     info = metadata.collect(image) if described else {}
-    return _finished(raster, header.space or of_info(image.info), metadata.orientation(image), info, lenient=lenient)
+    return _finished(raster, space, metadata.orientation(image), info, lenient=lenient)
 
 
 def _finished(

@@ -329,6 +329,9 @@ def test_adobe_rgb_by_exif_alone_is_followed_and_no_longer_said(tmp_path: Path) 
     told = Image.Exif()
     told.load(picture.info["exif"])
     assert told.get_ifd(34665)[40961] == 1 and told.get_ifd(40965)[1] == "R98"
+    flat.save(tmp_path / "a.webp", lossless=True, exif=exif)
+    picture = reading.read(tmp_path / "a.webp").frames[0]
+    assert np.abs(picture.pixels[32, 32].astype(int) - [116, 161, 119]).max() <= 1
 
 
 # Words, and endings
