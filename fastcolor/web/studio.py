@@ -153,12 +153,11 @@ class Studio:
             return
         except Exception as error:
             item.state, item.words = "failed", plainly(error, item)
-        if item.id in self.store.items:
-            self.changed(item)
+        self.changed(item)
 
     def changed(self, item: Item) -> None:
-        """Tell the pages of an item, unless they have been let go."""
-        if not self.store.leaving:
+        """Tell the pages of an item, unless they have been let go, or it was removed: its card would come back."""
+        if item.id in self.store.items and not self.store.leaving:
             self.events.tell("item", **item.told())
 
     def _said(self, item: Item) -> None:
@@ -261,8 +260,7 @@ class Studio:
         except Exception as error:
             item.words = plainly(error, item)
         item.revision += 1
-        if item.id in self.store.items:
-            self.changed(item)
+        self.changed(item)
 
     # Files
 

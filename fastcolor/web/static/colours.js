@@ -60,11 +60,12 @@ let soon = 0, resting = null;
 export function preview() {
   const { id } = open.item;
   const asked = { ...structuredClone(open.look), shot: open.shot };
-  resting = () => {
+  if (resting?.id !== id) resting?.(); // nobody moves another film's any more
+  resting = Object.assign(() => {
     clearTimeout(soon);
     resting = null;
     return send(`api/items/${id}/preview`, "POST", asked).catch((error) => refused(id, error));
-  };
+  }, { id });
   clearTimeout(soon);
   soon = setTimeout(resting, 600);
 }
