@@ -29,13 +29,22 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(Path(fastcolor.__file__).parents[1]))  # the workers' too
         patch.setenv("RAY_DISABLE_IMPORT_WARNING", "1")
-        patch.setenv("RAY_raylet_start_wait_time_s", "120")  # a busy machine's
         head = {"num_cpus": 2, "num_gpus": 0, "include_dashboard": False, "object_store_memory": 80 << 20}
         with pytest.MonkeyPatch.context() as elsewhere:  # as a cluster's other machines are
             elsewhere.chdir(tmp_path_factory.mktemp("elsewhere"))
-            cluster = Cluster(initialize_head=True, head_node_args=head)
+            cluster = _begun(Cluster, head)
         yield cluster
         cluster.shutdown()
+
+
+def _begun(kind: Any, head: dict[str, Any], tries: int = 3) -> Any:
+    """A cluster. Ray gives up after 30 s, which a busy machine may need; what it began then ends with this process."""
+    try:
+        return kind(initialize_head=True, head_node_args=head)
+    except Exception as error:
+        if tries == 1 or "timed out during startup" not in str(error):
+            raise
+        return _begun(kind, head, tries - 1)
 
 
 @pytest.fixture
@@ -103,20 +112,20 @@ def test_paths_hold_where_workers_are(monkeypatch: pytest.MonkeyPatch, tmp_path:
 def test_what_a_killed_worker_had_finished_is_not_done_again(address: str, tmp_path: Path, net: str) -> None:
     src, out = tmp_path / "in", tmp_path / "out"
     for index in range(24):
-        picture(src / f"{index:02}.png", index, scale=16)
+        picture(src / f"{index:02}.png", index, scale=64 if index == 3 else 4)
     # The paths are from here, where the workers are not.
     relative = [os.path.relpath(path) for path in (src, out, net)]
     process = start(Path(relative[0]), Path(relative[1]), relative[2], "--ray", address, "--workers", "1")
-    until(lambda: (out / "00.png").exists(), process)  # the first of the first task's six
-    worker = until(lambda: next((pid for name in os.listdir(src) if (pid := holder(out / name))), None), process)
+    # Three of the first task's six are done, and the fourth is so large that it is seen at work.
+    worker = until(lambda: (out / "02.png").exists() and holder(out / "03.png"), process)
     os.kill(worker, signal.SIGKILL)
     first = {name: (out / name).stat() for name in files(out) if not name.startswith(".")}
     table, errors = process.communicate(timeout=200)
     assert process.returncode == 0, errors
     assert all((out / name).stat() == status for name, status in first.items())
-    again = len(first) % 6  # of a task that was not finished, and is another worker's now
-    assert row(table, "done meanwhile by another worker") == [again, 0] and again
-    assert row(table, "coloured") == [24 - again, 0] and files(out) == files(src)
+    assert first.keys() == {"00.png", "01.png", "02.png"}  # and their task is another worker's now
+    assert row(table, "done meanwhile by another worker") == [3, 0]
+    assert row(table, "coloured") == [21, 0] and files(out) == files(src)
 
 
 def test_an_interrupt_stops_the_cluster_s_workers_too(address: str, tree: Path, tmp_path: Path, net: str) -> None:
