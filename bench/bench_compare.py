@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -21,6 +20,7 @@ import torch
 from PIL import Image
 
 from bench import timing
+from bench.memory import children_seconds
 from bench.run import keep
 from fastcolor import models
 from fastcolor.models import weights
@@ -50,12 +50,10 @@ def made(name: str, folder: Path) -> str:
 
 def spent(*words: str) -> tuple[float, float]:
     """(seconds of processor time, MB held at most) of a command."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    before = children_seconds()
     command = [sys.executable, "-c", COMMAND, *words]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return seconds, float(done.stdout.split()[-1])
+    return children_seconds() - before, float(done.stdout.split()[-1])
 
 
 def main() -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -24,6 +23,8 @@ from pathlib import Path
 import av
 import numpy as np
 from PIL import Image
+
+from bench.memory import children_seconds
 
 TREE = Path(__file__).parents[1]
 PHOTOGRAPH = TREE / "bench" / "demo" / "chelsea.jpg"
@@ -49,12 +50,12 @@ def run(command: list[str], tree: Path, home: Path) -> tuple[float, float]:
     """(wall, processor) seconds of a command."""
     environment = {**os.environ, "PYTHONPATH": str(tree), "FASTCOLOR_HOME": str(home)}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # pip compiles what it installs
-    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    before, start = children_seconds(), time.perf_counter()
     done = subprocess.run([sys.executable, *command], env=environment, cwd=home, capture_output=True, text=True)
-    wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+    wall, used = time.perf_counter() - start, children_seconds() - before
     if done.returncode:
         raise RuntimeError(f"{command}: {done.stderr.strip().splitlines()[-1:]}")
-    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return wall, used
 
 
 def main() -> None:

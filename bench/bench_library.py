@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ import pybind11
 
 from bench import timing
 from bench.markdown import ROOT
+from bench.memory import children_seconds
 from bench.run import keep
 
 ARCHITECTURES = "75-real;80-real;90-real;100-real;120"
@@ -35,16 +35,16 @@ def built(tree: Path, architectures: str) -> dict[str, Any]:
         configure.append(f"-DCMAKE_LIBRARY_OUTPUT_DIRECTORY={folder / 'library'}")
         (folder / "build").mkdir()
         subprocess.run(configure, cwd=folder / "build", env=environment, check=True, stdout=subprocess.DEVNULL)
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        before = children_seconds()
         build = ["cmake", "--build", ".", "--target", "_C", "-j", "1"]
         subprocess.run(build, cwd=folder / "build", env=environment, check=True, stdout=subprocess.DEVNULL)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds = children_seconds() - before
         (library,) = (folder / "library").glob("_C*.so")
         commit = ["git", "-C", str(tree), "log", "-1", "--format=%h", "--", "csrc", "CMakeLists.txt"]
         return {
             "commit": subprocess.run(commit, capture_output=True, text=True, check=True).stdout.strip(),
             "mb": round(library.stat().st_size / 1e6, 2),
-            "seconds": round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 1),
+            "seconds": round(seconds, 1),
         }
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from pathlib import Path
 from PIL import Image
 
 from bench import timing
+from bench.memory import children_seconds
 from bench.run import RESULTS, machine_name, write
 
 _FASTCOLOR = "from fastcolor.__main__ import main; main()"
@@ -46,10 +46,9 @@ def seconds(program: list[str], folder: str, home: str) -> tuple[float, float]:
     """(wall, processor)."""
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "FASTCOLOR_HOME": f"{folder}/{home}"}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # pip compiles what it installs
-    before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    before, begun = children_seconds(), time.perf_counter()
     subprocess.run([sys.executable, "-c", *program], cwd=folder, env=environment, capture_output=True, check=False)
-    wall, after = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
-    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return time.perf_counter() - begun, children_seconds() - before
 
 
 def main() -> None:
