@@ -271,8 +271,7 @@ def chroma_codes(path: Path) -> np.ndarray:
 
 
 def flicker(path: Path, gray: Path) -> float:
-    """E_warp at 320 pixels of width, of the whole shot: near a key frame its colours are fuller than the network's, and
-    a fuller colour that is as steady counts for more."""
+    """E_warp at 320 pixels of width, of the whole shot."""
     sizes = [(320, round(320 * image.height / image.width)) for image in frames_of(gray, FRAMES)]
     frames = [np.asarray(image.resize(sizes[0])) for image in frames_of(path)]
     luma = [np.asarray(image.convert("L").resize(sizes[0])) for image in frames_of(gray)]
