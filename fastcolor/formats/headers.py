@@ -191,7 +191,7 @@ def _bmp(data: bytes) -> Header:
     primaries = None
     if all(sum(each) for each in ends):
         primaries = tuple(value / sum(each) for each in (*ends, white) for value in each[:2])
-    return Header(space=of_gamma(sum(gammas) / 3 if min(gammas) else 0, primaries))
+    return Header(space=of_gamma(sum(gammas) / 3 if min(gammas) else 2.2, primaries))
 
 
 def _pnm(data: bytes) -> Header:

@@ -52,18 +52,23 @@ _XMP_SEGMENT = _SEGMENT - len(b"http://ns.adobe.com/xap/1.0/\0")
 def orientation(image: Image.Image | Image.Exif) -> int:
     """EXIF's orientation, 1 to 8; 1 where it says nothing that has a meaning."""
     try:
-        found = (image.getexif() if isinstance(image, Image.Image) else image).get(_ORIENTATION)
+        found = _exif_of(image).get(_ORIENTATION)
     except Exception:  # of many kinds, from EXIF of odd types; none is worth a picture
         return 1
     return found if isinstance(found, int) and 1 <= found <= 8 else 1
 
 
-def is_adobe_rgb(exif: Image.Exif) -> bool:
+def is_adobe_rgb(image: Image.Image | Image.Exif) -> bool:
     """Whether EXIF says that a camera wrote Adobe RGB (DCF 2.0; some write 2 as the space)."""
     with suppress(Exception):  # of many kinds
+        exif = _exif_of(image)
         space, kind = exif.get_ifd(_NESTED[0]).get(_COLOR_SPACE), exif.get_ifd(_NESTED[2]).get(1)
         return space == 2 or (space != 1 and str(kind).strip("\0 ") == "R03")
     return False
+
+
+def _exif_of(image: Image.Image | Image.Exif) -> Image.Exif:
+    return image.getexif() if isinstance(image, Image.Image) else image
 
 
 def has_gain_map(image: Image.Image) -> bool:

@@ -28,7 +28,6 @@ from .spaces import ADOBE_RGB, HLG, PQ, ProfileError, Space, of_info, srgb_profi
 MAX_PIXELS = 250_000_000
 MAX_ANIMATED = 4 * MAX_PIXELS  # of all frames together, which are held at once
 ANIMATED = {"GIF", "PNG", "WEBP", "AVIF"}
-_CAMERAS = {"JPEG", "MPO", "WEBP"}  # whose EXIF says what the pixels are in, where no profile does
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _REFUSED = {"EPS", "WMF", "BUFR", "GRIB", "HDF5", "MPEG", "TIFF"}  # run programs, hold no pixels, or are read otherwise
 # First bytes of what Pillow reads: where it sees no picture behind these, the file is damaged.
@@ -81,7 +80,8 @@ def of_image(image: Image.Image, name: str = "image") -> Picture:
     _check_size(image.width, image.height, name)
     with _lock:
         raster = _by_pillow(image, name)
-    return _finished(raster, of_info(image.info), metadata.orientation(image), metadata.collect(image))
+    space = of_info(image.info) or _by_exif(image)
+    return _finished(raster, space, metadata.orientation(image), metadata.collect(image))
 
 
 class Pages(Sequence[Picture]):
@@ -236,7 +236,8 @@ def _not_identified(data: bytes, name: str) -> PictureFile:
         raster = raster_of(imagecodecs.jpeg_decode(data), frame[0], alpha=False)
         exif = metadata.exif_of(held for marker, held in headers.jpeg_segments(data) if marker == 0xE1)
         info = metadata.of_exif(exif)
-        space = Space(profile=headers.jpeg_profile(data))
+        profile = headers.jpeg_profile(data)
+        space = Space(profile=profile) if profile else _by_exif(exif)
         return PictureFile([_finished(raster, space, metadata.orientation(exif), info)], "JPEG")
     if said := headers.known_as(data):
         raise PictureError(f"{name}: is {said}")
@@ -270,6 +271,8 @@ def _page(walk: _Walk, index: int, name: str, *, lenient: bool) -> Picture:
     if raster.alpha is None and (mask := tiff.mask_of(page)) is not None:
         raster = replace(raster, alpha=upright(mask, orientation) if turned else mask)
     space = Space(profile=bytes(directory.iccprofile)) if directory.iccprofile else tiff.space_of(directory)
+    if space == Space():
+        space = _by_exif(exif)
     info = metadata.of_exif(exif, tiff=True)
     picture = _finished(raster, space or Space(), 1 if turned else orientation, info, lenient=lenient)
     return picture if space else replace(picture, notes=(*picture.notes, tiff.ODD_CURVE))
@@ -280,11 +283,15 @@ def _picture(
 ) -> Picture:
     """A frame of an opened image. described: also read what stands beside it."""
     raster = replace(raster, bits=max(raster.bits, header.bits))
-    space = header.space or of_info(image.info)
-    if image.format in _CAMERAS and not space.profile and metadata.is_adobe_rgb(image.getexif()):
-        space = ADOBE_RGB
+    space = header.space or of_info(image.info) or _by_exif(image)
     info = metadata.collect(image) if described else {}
     return _finished(raster, space, metadata.orientation(image), info, lenient=lenient)
+
+
+def _by_exif(image: Image.Image | Image.Exif) -> Space:
+    """The space of pixels of which the file itself says nothing: a camera's, which whoever converts its files copies
+    without a look at the pixels."""
+    return ADOBE_RGB if metadata.is_adobe_rgb(image) else Space()
 
 
 def _finished(

@@ -72,13 +72,16 @@ def of_code_points(primaries: int, transfer: int, *, narrow: bool = False) -> Sp
     return Space(primaries=_PRIMARIES.get(primaries), transfer=transfer, narrow=narrow)
 
 
-def of_info(info: Mapping[Any, Any]) -> Space:
-    """The space that Pillow's `info` of an image tells, in PNG's order: an ICC profile, sRGB, then gamma."""
+def of_info(info: Mapping[Any, Any]) -> Space | None:
+    """The space that Pillow's `info` of an image tells, in PNG's order: an ICC profile, sRGB, then gamma; None where it
+    tells none."""
     if info.get("icc_profile"):
         return Space(profile=info["icc_profile"])
     gamma, points = info.get("gamma"), info.get("chromaticity")
-    if "srgb" in info or not gamma:
+    if "srgb" in info:
         return Space()
+    if not gamma:
+        return None
     return of_gamma(1 / gamma, (*points[2:], *points[:2]) if points else None)
 
 
@@ -142,14 +145,14 @@ def ordinary_codes(code: np.ndarray, space: Space, peak: float) -> np.ndarray:
         >>> ordinary_codes(np.array([0.58]), Space(transfer=PQ), 0.75).round(2)  # diffuse white beside 1,000 nits
         array([0.89])
     """
-    light, brightest = _shown(_light(code, space), space), _brightest(peak, space)
+    light, brightest = _shown(light_of(code, space), space), _brightest(peak, space)
     return _srgb_codes(light if brightest <= 1.001 else _rolled_off(light, brightest))
 
 
 def _rgb(samples: np.ndarray, space: Space, peak: int) -> np.ndarray:
     """peak: the highest value in the picture."""
     most = np.iinfo(samples.dtype).max
-    light = _light(np.arange(most + 1) / most, space).astype(np.float32)[samples]
+    light = light_of(np.arange(most + 1) / most, space).astype(np.float32)[samples]
     light = _shown(light, space, (light @ np.array([0.2627, 0.678, 0.0593], np.float32))[..., None])
     if space.primaries:
         light = light @ _matrix(space.primaries).T.astype(np.float32)
@@ -167,7 +170,7 @@ def _shown(light: np.ndarray, space: Space, luminance: np.ndarray | None = None)
 
 
 def _brightest(peak: float, space: Space) -> float:
-    return float(_shown(_light(np.array([peak]), space), space)[0])
+    return float(_shown(light_of(np.array([peak]), space), space)[0])
 
 
 def _srgb_codes(light: np.ndarray) -> np.ndarray:
@@ -175,7 +178,7 @@ def _srgb_codes(light: np.ndarray) -> np.ndarray:
     return np.where(light <= 0.0031308, 12.92 * light, 1.055 * np.maximum(light, 0.0031308) ** (1 / 2.4) - 0.055)
 
 
-def _light(code: np.ndarray, space: Space) -> np.ndarray:
+def light_of(code: np.ndarray, space: Space) -> np.ndarray:
     """Light of codes in [0, 1], 1 at diffuse white; of HLG the scene's."""
     if space.narrow:
         code = ((code * 255 - 16) / 219).clip(0, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import struct
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -10,16 +11,19 @@ import numpy as np
 
 from .endings import PictureError
 from .pixels import Raster, raster_of
-from .spaces import Space, of_gamma
+from .spaces import Space, light_of, of_gamma
 
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what matters of its warnings becomes our errors
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _TRANSPARENCY, _CMYK, _YCBCR = range(7)
 _RAW = (32803, 34892)  # a camera's color filter array; LinearRaw
-_JPEG, _WEBP = 7, 50001
-_JPEGS = (6, _JPEG)
+_OLD_JPEG, _WEBP = 6, 50001
+_JPEGS = (_OLD_JPEG, 7)
 _LOSSLESS = (1, 5, 8, 32773, 32946)  # none, LZW, Deflate, PackBits, Deflate's older number
 _ORIENTATION, _TRANSFER, _WHITE, _PRIMARIES, _INKS, _SUBSAMPLING = 274, 301, 318, 319, 332, 530
+# Of a YCbCr page's tags those that its decoder needs: size, depth, packing, kind of pixels, direction, strips, tiles,
+# subsampling, the luma of red, green and blue, levels of black and white.
+_DECODED_BY = {256, 257, 258, 259, 262, 266, _ORIENTATION, 277, 278, 284, 317, 322, 323, 529, _SUBSAMPLING, 531, 532}
 _MOST_PAGES = 10_000
 _NEAR = 0.03  # of light: curves that differ by less are one
 ODD_CURVE = "its transfer function is not followed; its pixels are taken as sRGB's"
@@ -151,10 +155,10 @@ def space_of(directory: Any) -> Space | None:
     codes, curve = np.linspace(0, 1, count), curves[0]
     middle = (curve > 0.02) & (codes > 0) & (codes < 1)
     gamma = float(np.median(np.log(curve[middle]) / np.log(codes[middle]))) if middle.any() else 0.0
-    for exponent in (2.2, gamma):
-        if exponent > 0.1 and np.abs(codes**exponent - curve).max() < _NEAR:
-            return of_gamma(exponent, primaries)
-    return None
+    # The exponent first: where a curve is 2.2's, of_gamma takes it for sRGB's.
+    known = [(np.abs(codes**gamma - curve).max(), gamma)] if gamma > 0.1 else []
+    apart, exponent = min([*known, (np.abs(light_of(codes, Space()) - curve).max(), 2.2)])
+    return of_gamma(exponent, primaries) if apart < _NEAR else None
 
 
 def _by_libtiff(page: Page) -> Raster:
@@ -162,11 +166,7 @@ def _by_libtiff(page: Page) -> Raster:
     import imagecodecs
 
     directory = page.directory
-    file = directory.parent.filehandle
-    file.seek(0)
-    data = file.read()
-    _check_whole(directory, data)
-    rgb = imagecodecs.tiff_decode(data, page.index, asrgb=True)[..., :3]
+    rgb = imagecodecs.tiff_decode(_alone(directory, _strips(directory)), asrgb=True)[..., :3]
     # It mirrors by the orientation, as far as that takes no turn; that is for who reads the orientation.
     turned = directory.tags.get(_ORIENTATION)
     orientation = 1 if turned is None else turned.value
@@ -174,8 +174,36 @@ def _by_libtiff(page: Page) -> Raster:
     return Raster(np.ascontiguousarray(rgb))
 
 
-def _check_whole(directory: Any, data: bytes) -> None:
-    """Raise where a strip or tile of YCbCr is damaged or short: libtiff paints that green, and says nothing."""
+def _alone(directory: Any, strips: list[bytes]) -> bytes:
+    """A page as a file of its own, so that of a book no more is read for each than that."""
+    file, order = directory.parent.filehandle, directory.parent.byteorder
+    content = bytearray(struct.pack(f"{order}2sHI", b"II" if order == "<" else b"MM", 42, 0))
+
+    def put(part: bytes) -> int:
+        at = len(content)
+        content.extend(part + bytes(len(part) % 2))
+        return at
+
+    fields = {}
+    for tag in directory.tags:
+        if tag.code in _DECODED_BY:
+            file.seek(tag.valueoffset)
+            fields[tag.code] = (int(tag.dtype), tag.count, file.read(tag.valuebytecount))
+    numbers = f"{order}{len(strips)}I"
+    offsets, sizes = (324, 325) if directory.is_tiled else (273, 279)
+    fields[offsets] = (4, len(strips), struct.pack(numbers, *map(put, strips)))
+    fields[sizes] = (4, len(strips), struct.pack(numbers, *map(len, strips)))
+    entries = bytearray(struct.pack(f"{order}H", len(fields)))
+    for code, (kind, count, value) in sorted(fields.items()):
+        held = value.ljust(4, b"\0") if len(value) <= 4 else struct.pack(f"{order}I", put(value))
+        entries += struct.pack(f"{order}HHI", code, kind, count) + held
+    struct.pack_into(f"{order}I", content, 4, put(bytes(entries) + bytes(4)))
+    return bytes(content)
+
+
+def _strips(directory: Any) -> list[bytes]:
+    """A page's strips or tiles of YCbCr as they are stored. ValueError: one is damaged or short, which libtiff paints
+    green, and says nothing."""
     import tifffile
 
     decode = tifffile.TIFF.DECOMPRESSORS[directory.compression]
@@ -188,13 +216,17 @@ def _check_whole(directory: Any, data: bytes) -> None:
     def size_of(rows: int) -> int:
         return -(-width // across) * -(-rows // down) * (across * down + 2)
 
+    file, strips = directory.parent.filehandle, []
     for index, (offset, size) in enumerate(zip(directory.dataoffsets, directory.databytecounts, strict=True)):
-        if offset + size > len(data):
+        if offset + size > file.size:
             raise ValueError("truncated before its last strip ends")
+        file.seek(offset)
+        strips.append(file.read(min(size, 2 * size_of(rows) + 4096)))  # no way of packing takes more
         high = rows if directory.is_tiled else min(rows, directory.imagelength - index * rows)
         # The most is told, so that a few bytes cannot become any number.
-        if len(decode(data[offset : offset + size], out=size_of(rows) + 4096)) < size_of(high):
+        if len(decode(strips[-1], out=size_of(rows) + 4096)) < size_of(high):
             raise ValueError("a strip is shorter than its pixels")
+    return strips
 
 
 def _has_known_inks(page: Any) -> bool:
@@ -228,7 +260,7 @@ def unsupported(page: Any) -> str | None:
     lossless = page.compression in _LOSSLESS and page.planarconfig == 1 and page.fillorder == 1
     if page.photometric == _YCBCR and page.compression not in _JPEGS and not lossless:
         return "YCbCr pixels in this compression, or in planes, are not supported; save it as RGB"
-    if page.photometric == _YCBCR and page.is_subifd and page.compression != _JPEG:
+    if page.photometric == _YCBCR and page.is_subifd and page.compression == _OLD_JPEG:
         return "YCbCr pixels that lie behind a thumbnail are not supported; save it as RGB"
     if not _has_known_inks(page):
         return "its inks are not cyan, magenta, yellow and black; save it as RGB"

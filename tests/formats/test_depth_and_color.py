@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -313,6 +314,10 @@ def test_a_bitmap_says_its_colours_too(tmp_path: Path) -> None:
     for content in (bmp(0x73524742), bmp(0x57696E20), bmp(0), bmp(0, gamma=2.2), chromaticities):
         picture = reading.read(write(tmp_path / "a.bmp", content)).frames[0]
         assert np.array_equal(picture.pixels, LEVELS) and "icc_profile" not in picture.info
+    wide = tuple(spaces._to_xyz(spaces._PRIMARIES[12]).T.ravel())  # of Display P3, with and without its gamma
+    for gamma in (0, 2.2):
+        picture = reading.read(write(tmp_path / "a.bmp", bmp(0, gamma=gamma, ends=wide))).frames[0]
+        assert "icc_profile" in picture.info
 
 
 def test_adobe_rgb_by_exif_alone_is_followed_and_no_longer_said(tmp_path: Path) -> None:
@@ -330,8 +335,26 @@ def test_adobe_rgb_by_exif_alone_is_followed_and_no_longer_said(tmp_path: Path) 
     told.load(picture.info["exif"])
     assert told.get_ifd(34665)[40961] == 1 and told.get_ifd(40965)[1] == "R98"
     flat.save(tmp_path / "a.webp", lossless=True, exif=exif)
-    picture = reading.read(tmp_path / "a.webp").frames[0]
-    assert np.abs(picture.pixels[32, 32].astype(int) - [116, 161, 119]).max() <= 1
+    flat.save(tmp_path / "a.png", exif=exif)
+    at = len(tiff(page(np.asarray(flat), 2, t34665=0)))
+    shot = struct.pack("<HHHIIHHII", 2, 40961, 3, 1, 65535, 40965, 4, 1, at + 30) + bytes(4)
+    write(tmp_path / "a.tif", tiff(page(np.asarray(flat), 2, t34665=at)) + shot + entries[-18:])
+    found = [reading.read(tmp_path / name).frames[0] for name in ("a.webp", "a.png", "a.tif")]
+    with Image.open(tmp_path / "a.png") as opened:
+        found.append(reading.of_image(opened))
+    for picture in found:
+        assert np.abs(picture.pixels[32, 32].astype(int) - [116, 161, 119]).max() <= 1
+    deep_jpeg = imagecodecs.jpeg_encode(
+        np.full((64, 64, 3), (2080, 2560, 1920), np.uint16), level=100, bitspersample=12
+    )
+    content = with_segment(deep_jpeg, 0xE1, exif)
+    picture = reading.read(write(tmp_path / "deep.jpg", content)).frames[0]
+    assert picture.bits == 16 and np.abs(picture.pixels[32, 32] / 257 - [116, 161, 119]).max() <= 1.5
+    for name, value in ((b"sRGB", b"\0"), (b"gAMA", struct.pack(">I", 45455)), (b"cICP", b"\1\r\0\1")):
+        content = (tmp_path / "a.png").read_bytes()  # what the file itself says counts before EXIF
+        chunk = struct.pack(">I", len(value)) + name + value + struct.pack(">I", zlib.crc32(name + value))
+        picture = reading.read(write(tmp_path / "b.png", content[:33] + chunk + content[33:])).frames[0]
+        assert picture.pixels[32, 32].tolist() == [130, 160, 120]
 
 
 # Words, and endings

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -74,8 +76,8 @@ def test_luma_and_chroma_that_are_turned_lie_behind_a_thumbnail_or_are_cut_off(t
     pixels = read(tmp_path / "c.tif", tiff(page(rgb[::4, ::4], 2, t254=1, nested=[whole])))
     assert np.abs(pixels.astype(int) - rgb).mean() < 2
     bare = page(stored, 6, t530=[1, 1])
-    with pytest.raises(PictureError, match="YCbCr pixels that lie behind a thumbnail are not supported"):
-        read(tmp_path / "d.tif", tiff(page(rgb[::4, ::4], 2, t254=1, nested=[bare])))
+    pixels = read(tmp_path / "d.tif", tiff(page(rgb[::4, ::4], 2, t254=1, nested=[bare])))
+    assert np.abs(pixels.astype(int) - rgb).max() <= 2
 
     content = tiff(bare)
     offset = content.index(struct.pack("<HHII", 273, 4, 1, 8)) + 8
@@ -93,6 +95,30 @@ def test_luma_and_chroma_that_are_turned_lie_behind_a_thumbnail_or_are_cut_off(t
                 read(tmp_path / "f.tif", content)
 
 
+def test_a_book_of_luma_and_chroma_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shades = [np.full((*GRAY.shape, 3), (40 * number, 128, 128), np.uint8) for number in range(1, 6)]
+    pages = [
+        page(one, 6, order=">", t530=[1, 1], t278=40, strips=[one[at : at + 40].tobytes() for at in range(0, 120, 40)])
+        for one in shades
+    ]
+    book = write(tmp_path / "book.tif", tiff(*pages, order=">"))
+    counted: list[int] = []
+    monkeypatch.setattr(imagecodecs, "tiff_decode", _counting(imagecodecs.tiff_decode, counted))
+    found = reading.read(book).frames
+    assert [int(one.pixels.mean().round()) for one in found] == [40, 80, 120, 160, 200]
+    assert len(counted) == 5 and max(counted) < book.stat().st_size / 4
+
+
+def _counting(decode: Callable[..., np.ndarray], sizes: list[int]) -> Callable[..., np.ndarray]:
+    """The decoder, that notes how many bytes it is given."""
+
+    def decoded(data: bytes, **more: object) -> np.ndarray:
+        sizes.append(len(data))
+        return decode(data, **more)
+
+    return decoded
+
+
 def test_a_transfer_function_is_followed(tmp_path: Path) -> None:
     codes = np.linspace(0, 1, 256)
 
@@ -103,6 +129,11 @@ def test_a_transfer_function_is_followed(tmp_path: Path) -> None:
     wanted = 255 * np.where(codes <= 0.0031308, 12.92 * codes, 1.055 * codes.clip(1e-9) ** (1 / 2.4) - 0.055)
     assert np.abs(linear - wanted[GRAY]).max() < 1
     assert np.array_equal(read(tmp_path / "b.tif", tiff(page(GRAY, 1, t301=light(codes**2.2)))), GRAY)
+    srgb = np.where(codes <= 0.04045, codes / 12.92, ((codes + 0.055) / 1.055) ** 2.4)
+    assert np.array_equal(read(tmp_path / "b.tif", tiff(page(GRAY, 1, t301=light(srgb)))), GRAY)
+    steeper = read(tmp_path / "b.tif", tiff(page(GRAY, 1, t301=light(codes**2.3))))
+    wanted = 255 * np.where(codes**2.3 <= 0.0031308, 12.92 * codes**2.3, 1.055 * codes ** (2.3 / 2.4) - 0.055)
+    assert np.abs(steeper - wanted[GRAY]).max() < 1 and not np.array_equal(steeper, GRAY)
     for odd in ("no curve", light(codes)[:100], [0] * 256):
         assert np.array_equal(read(tmp_path / "d.tif", tiff(page(GRAY, 1, t301=odd, t318=[1, 0, 0, 0]))), GRAY)
     color = np.dstack([GRAY, GRAY // 2, GRAY // 3])
