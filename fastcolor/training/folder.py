@@ -33,13 +33,18 @@ class RunFolder:
         self.path, self._group, self._keep = path, group, keep
 
     def begin(
-        self, settings: dict[str, Any], resume: bool, check_steps: Callable[[int, int], None]
+        self,
+        settings: dict[str, Any],
+        resume: bool,
+        check_steps: Callable[[int, int], None],
+        otherwise: tuple[dict[str, Any], str],
     ) -> Checkpoint | None:
         """Make the folder of a new run, or read the last checkpoint of an old one and cut its log back to it.
 
         Args:
             settings: what must not change when a run goes on, as JSON. check_steps: called with the `steps` of the run
                 and those taken when `settings` have other `steps`; returns where it may go on with these, else raises.
+            otherwise: other settings that the run may have had, and the rule that is broken where it had these.
 
         Returns:
             The checkpoint, or None where a run starts at its beginning.
@@ -51,7 +56,7 @@ class RunFolder:
         settings = json.loads(json.dumps(settings))
         checkpoint = None
         if resume:
-            checkpoint = self._go_on(settings, check_steps)
+            checkpoint = self._go_on(settings, check_steps, otherwise)
         else:
             self._start(settings)
         self._group.wait()
@@ -63,12 +68,17 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         self._write_settings(settings)
 
-    def _go_on(self, settings: dict[str, Any], check_steps: Callable[[int, int], None]) -> Checkpoint | None:
+    def _go_on(
+        self, settings: dict[str, Any], check_steps: Callable[[int, int], None], otherwise: tuple[dict[str, Any], str]
+    ) -> Checkpoint | None:
         file = self.path / "run.json"
         if not file.exists():
             raise FileNotFoundError(f"resume: {self.path} holds no run to go on with")
-        before, now = _without_null(json.loads(file.read_text())), _without_null(settings)
-        if changed := [key for key in now if key != "steps" and before.get(key) != now[key]]:
+        before = json.loads(file.read_text())
+        if changed := _changed(before, settings):
+            others, rule = otherwise
+            if not _changed(before, json.loads(json.dumps(others))):
+                raise ValueError(rule)
             raise ValueError(
                 f"resume: {', '.join(changed)} differ from the run in {self.path}; give the same settings and data"
             )
@@ -125,7 +135,11 @@ class SilentFolder(RunFolder):
     """The folder of a run in its other processes, which read what the first one wrote and write nothing."""
 
     def begin(
-        self, settings: dict[str, Any], resume: bool, check_steps: Callable[[int, int], None]
+        self,
+        settings: dict[str, Any],
+        resume: bool,
+        check_steps: Callable[[int, int], None],
+        otherwise: tuple[dict[str, Any], str],
     ) -> Checkpoint | None:
         self._group.wait()
         return checkpoints.latest(self.path) if resume else None
@@ -142,6 +156,12 @@ class SilentFolder(RunFolder):
 
     def _write(self, name: str, write: Callable[[Path], object]) -> None:
         pass
+
+
+def _changed(before: Any, now: Any) -> list[str]:
+    """The settings, but for the steps, that are others now."""
+    before, now = _without_null(before), _without_null(now)
+    return [key for key in now if key != "steps" and before.get(key) != now[key]]
 
 
 def _without_null(settings: Any) -> Any:

@@ -87,12 +87,11 @@ def prepared(preset: Preset, items: list[Item], options: TrainOptions) -> Iterat
             model, teacher = _generator(preset, model_options, palette, options)
         else:
             model = started.model
-        if teacher is None:
-            preset = _untaught(preset)
+        untaught = _untaught(preset)
+        preset, otherwise = (untaught, preset) if teacher is None else (preset, untaught)
         check_parts(model, preset, compiled=options.compile)
         check_crops(model, preset, options.accumulate)
-        settings = {
-            **asdict(preset),
+        chosen = {
             "seed": options.seed,
             "start": None if options.start is None else os.fspath(options.start),
             "pictures": len(items),
@@ -101,9 +100,15 @@ def prepared(preset: Preset, items: list[Item], options: TrainOptions) -> Iterat
             "accumulate": options.accumulate,
             "processes": group.size,
         }
-        del settings["saturation"], settings["shift"], settings["trust"]  # which no step depends on
+        hold = "hold its classifier" if teacher is None else "hold no classifier, or be left out"
+        rule = f"encoder: must {hold}, as where the run in {options.out} began, got {options.encoder}"
         folder = (RunFolder if group.first else SilentFolder)(Path(options.out), group, options.keep)
-        checkpoint = folder.begin(settings, options.resume, lambda before, done: check_steps(preset, before, done))
+        checkpoint = folder.begin(
+            _steps_by(preset) | chosen,
+            options.resume,
+            lambda before, done: check_steps(preset, before, done),
+            (_steps_by(otherwise) | chosen, rule),
+        )
         class_prior = None
         if preset.needs_prior:
             class_prior = folder.prior(lambda: _measured_prior(items, palette) if own_prior is None else own_prior)
@@ -190,6 +195,11 @@ def _generator(
     if not preset.recognises or "classifier.weight" not in state:
         return model, None
     return model, efficientnet.classifier(state, f"encoder: {encoder} must be")
+
+
+def _steps_by(preset: Preset) -> dict[str, Any]:
+    """What a run's steps depend on in its preset."""
+    return {name: value for name, value in asdict(preset).items() if name not in ("saturation", "shift", "trust")}
 
 
 def _untaught(preset: Preset) -> Preset:

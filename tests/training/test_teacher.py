@@ -107,6 +107,10 @@ def test_the_trunk_learns_to_see_in_gray_what_the_colours_show(
     preset = taught(20.0, steps=12, rate=1e-3)
     with pytest.raises(ValueError, match="encoder: must hold the classifier that the run began with"):
         run(photographs, tmp_path / "told", preset, encoder=tmp_path / "other.pth", resume=True)
+    with pytest.raises(ValueError, match=r"encoder: must hold its classifier, as where the run in .* got None"):
+        run(photographs, tmp_path / "told", preset, resume=True)
+    with pytest.raises(ValueError, match="resume: seed differ from the run"):
+        run(photographs, tmp_path / "told", preset, encoder=encoder, resume=True, seed=5)
     written = weights.load(tmp_path / "told" / "weights.safetensors").model.state_dict()
     assert written.keys() == models.build("default").state_dict().keys()  # the answers stay behind
 
@@ -119,6 +123,8 @@ def test_without_a_classifier_nobody_tells(photographs: Path, encoder: Path, tmp
         assert "recognise" not in entry and entry["loss"] == entry["cross_entropy"]
         settings = json.loads((tmp_path / name / "run.json").read_text())
         assert "Recognise" not in str(settings) and "recognise" not in str(settings)
+        with pytest.raises(ValueError, match="encoder: must hold no classifier, or be left out"):
+            run(photographs, tmp_path / name, taught(0.5), encoder=encoder, resume=True)
 
 
 def test_only_a_network_with_such_a_trunk_can_be_told(photographs: Path, encoder: Path, tmp_path: Path) -> None:
