@@ -9,7 +9,7 @@ import logging
 import os
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -143,6 +143,23 @@ def lock(file: IO[Any], path: Path) -> bool:
                 "%s: no file locks there; let one process at a time work in this folder, or use shards", path.parent
             )
     return taken is not False
+
+
+def locked(path: Path) -> IO[str] | None:
+    """A lock's file, made where there is none, open from its beginning and locked; None when another process has it.
+
+    Whoever lets go of it may remove the file first, while nobody else can have it.
+    """
+    while True:
+        file = path.open("a+", errors="replace")
+        file.seek(0)
+        if not lock(file, path):
+            file.close()
+            return None
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        file.close()  # its last holder has removed it: what is locked here bears no name any more
 
 
 def wait_for_lock(file: IO[Any], why: str = "") -> None:

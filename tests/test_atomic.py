@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pytest
@@ -17,6 +18,24 @@ from safetensors.torch import load_file
 import fastcolor
 from fastcolor import atomic
 from fastcolor.pictures import passage
+
+
+def test_a_lock_whose_file_was_removed_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, left, taken = tmp_path / "lock", [True], atomic.lock
+
+    def lock(file: IO[str], path: Path) -> bool:
+        if left:  # as by a holder who ends between the opening and the locking
+            left.clear()
+            path.unlink()
+        return taken(file, path)
+
+    monkeypatch.setattr(atomic, "lock", lock)
+    held = atomic.locked(path)
+    assert held is not None and path.exists() and atomic.locked(path) is None
+    held.close()
+    again = atomic.locked(path)
+    assert again is not None
+    again.close()
 
 
 def test_a_file_appears_whole_and_what_was_there_stays_until_then(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from .. import atomic
 
@@ -47,7 +46,7 @@ def claim(target: Path, run: str) -> Iterator[Claim | None]:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     path = _path(target)
-    file = _locked(path)
+    file = atomic.locked(path)
     if file is None:
         yield None
         return
@@ -75,19 +74,3 @@ def clear(target: Path) -> None:
 
 def _path(target: Path) -> Path:
     return atomic.beside(target, "lock")
-
-
-def _locked(path: Path) -> IO[str] | None:
-    """The open and locked file; None when another process has it."""
-    while True:
-        file = path.open("a+", errors="replace")
-        file.seek(0)
-        if not atomic.lock(file, path):
-            file.close()
-            return None
-        try:
-            if os.path.samestat(os.fstat(file.fileno()), path.stat()):
-                return file
-        except FileNotFoundError:
-            pass
-        file.close()  # its last holder has removed it: what is locked here bears no name any more

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..atomic import beside, lock, publish, write_bytes
+from ..atomic import beside, locked, publish, write_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -184,19 +184,18 @@ class Parts:
     def close(self) -> None:
         """Let go of the folder, and leave it."""
         if self._lock:
+            with suppress(OSError):  # first, as after that it may be another's; Windows removes no open file
+                (self.folder / "lock").unlink()
             self._lock.close()
             self._lock = None
-            with suppress(OSError):
-                (self.folder / "lock").unlink()
 
     def _path(self, index: int) -> Path:
         return self.folder / f"{index:06d}{self.dst.suffix}"
 
     def _take(self) -> None:
         """Keep other processes out, for as long as this one lives."""
-        file = (self.folder / "lock").open("a")  # as it is: in a folder of somebody else's it may be a link
-        if not lock(file, self.folder / "lock"):
-            file.close()
+        file = locked(self.folder / "lock")  # as it is: in a folder of somebody else's it may be a link
+        if file is None:
             raise OSError(f"another process works in {self.folder}")
         self._lock = file  # ours now: who is interrupted before removes nobody else's
 

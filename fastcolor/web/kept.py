@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from ..atomic import lock, write_bytes
+from ..atomic import locked, write_bytes
 from .look import Look
 
 VERSION = 1
@@ -70,9 +70,8 @@ def open_folder(folder: Path) -> IO[str]:
     folder.mkdir(parents=True, exist_ok=True)
     if not ours:
         write_bytes(mark, json.dumps({"version": VERSION}).encode())
-    file = (folder / "lock").open("a")  # an album of somebody else's may have a link there, to what must not be emptied
-    if not lock(file, folder / "lock"):
-        file.close()
+    file = locked(folder / "lock")  # an album of somebody else's may have a link there, to what must not be emptied
+    if file is None:
         raise OSError(f"work: another server works in {folder}")
     tidy(folder)
     return file

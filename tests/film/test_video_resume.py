@@ -16,6 +16,7 @@ import pytest
 from film_clips import clip, frames_of, in_process, packets_of, plane
 
 import fastcolor
+from fastcolor import atomic
 from fastcolor.atomic import write_bytes
 from fastcolor.film import resume
 from fastcolor.film.job import FilmJob
@@ -188,11 +189,16 @@ def test_parts_that_another_process_has_or_nobody_can_read_are_let_alone(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(resume, "lock", interrupted)
+        patch.setattr(resume, "locked", interrupted)
         resume.Parts(dst, {}, resume=True, overwrite=False)
     with pytest.raises(OSError, match="another process works in"):
         resume.Parts(dst, {}, resume=True, overwrite=False)
-    parts.close()
+    free: list[object] = []
+    with monkeypatch.context() as patch:
+        unlink = Path.unlink
+        patch.setattr(Path, "unlink", lambda path: [free.append(atomic.locked(path)), unlink(path)])
+        parts.close()
+    assert free == [None]  # what is removed is still ours, and not of one who came after us
     record = parts.folder / "000000.safetensors"
     record.unlink()
     record.mkdir()
