@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,21 @@ RESULTS = ROOT / "bench" / "results"
 
 
 def load(kind: str) -> list[dict[str, Any]]:
-    return [json.loads(path.read_text()) for path in sorted(RESULTS.glob(f"*-{kind}.json"))]
+    """The results of a kind, one a machine, each with the name of its file."""
+    return [{**json.loads(path.read_text()), "file": path.stem} for path in sorted(RESULTS.glob(f"*-{kind}.json"))]
+
+
+def of_each(kind: str) -> Callable[[Callable[[dict[str, Any]], str]], Callable[[], str]]:
+    """Makes of what tells one result what tells all of a kind."""
+
+    def of_all(tell: Callable[[dict[str, Any]], str]) -> Callable[[], str]:
+        @functools.wraps(tell)
+        def told() -> str:
+            return "\n\n".join(map(tell, load(kind)))
+
+        return told
+
+    return of_all
 
 
 def conditions(result: dict[str, Any]) -> str:

@@ -19,23 +19,20 @@ from .film_tables import (
     film_versions_table,
     peer_films_table,
 )
-from .markdown import RESULTS, ROOT, conditions, load, table
+from .markdown import RESULTS, ROOT, conditions, of_each, table
 
 
-def ops_table() -> str:
+@of_each("ops")
+def ops_table(result: dict[str, Any]) -> str:
     """Each op's time, its share of what a copy of the same bytes takes, and how many times longer the others take."""
-    parts = []
-    for result in load("ops"):
-        rows = []
-        for row in result["rows"]:
-            others = ", ".join(f"{name} **{ratio:.3g}x**" for name, ratio in row["ratio"].items())
-            share = f"{100 * row['share_of_copy_rate']:.0f} %"
-            rows.append([row["name"], f"{row['ms']:.2f} ms", share, others])
-        parts.append(
-            f"{conditions(result)}\n\n"
-            + table(["op", "fastcolor", "of the copy rate", "the others take so many times as long"], rows)
-        )
-    return "\n\n".join(parts)
+    rows = []
+    for row in result["rows"]:
+        others = ", ".join(f"{name} **{ratio:.3g}x**" for name, ratio in row["ratio"].items())
+        share = f"{100 * row['share_of_copy_rate']:.0f} %"
+        rows.append([row["name"], f"{row['ms']:.2f} ms", share, others])
+    return f"{conditions(result)}\n\n" + table(
+        ["op", "fastcolor", "of the copy rate", "the others take so many times as long"], rows
+    )
 
 
 # Of the ops' rows those that README shows, by what each does; of the other forms, which are plain torch.
@@ -50,151 +47,134 @@ PLAIN = ("eager", "dense eager", "compact eager", "softmax+einsum", "softmax+con
 LIBRARIES = {"kornia": "kornia", "opencv": "OpenCV", "skimage": "scikit-image", "sklearn": "scikit-learn"}
 
 
-def speed_table() -> str:
+@of_each("ops")
+def speed_table(result: dict[str, Any]) -> str:
     """A few ops beside the fastest form in plain torch, torch.compile and the fastest library."""
-    parts = []
-    for result in load("ops"):
-        rows = {row["name"]: row for row in result["rows"]}
-        body = []
-        for name, what in HEADLINES.items():
-            ratio = rows[name]["ratio"]
-            plain = min(ratio[form] for form in PLAIN if form in ratio)
-            compiled = f"{ratio['compile']:.3g}x" if "compile" in ratio else "-"
-            libraries = [(ratio[key], library) for key, library in LIBRARIES.items() if key in ratio]
-            best = "{:.3g}x ({})".format(*min(libraries)) if libraries else "-"
-            body.append([what, f"{rows[name]['ms']:.2g} ms", f"{plain:.3g}x", compiled, best])
-        head = ["operation", "fastcolor", "plain torch", "torch.compile", "best library"]
-        parts.append(f"{table(head, body)}\n\n{conditions(result)}")
-    return "\n\n".join(parts)
+    rows = {row["name"]: row for row in result["rows"]}
+    body = []
+    for name, what in HEADLINES.items():
+        ratio = rows[name]["ratio"]
+        plain = min(ratio[form] for form in PLAIN if form in ratio)
+        compiled = f"{ratio['compile']:.3g}x" if "compile" in ratio else "-"
+        libraries = [(ratio[key], library) for key, library in LIBRARIES.items() if key in ratio]
+        best = "{:.3g}x ({})".format(*min(libraries)) if libraries else "-"
+        body.append([what, f"{rows[name]['ms']:.2g} ms", f"{plain:.3g}x", compiled, best])
+    head = ["operation", "fastcolor", "plain torch", "torch.compile", "best library"]
+    return f"{table(head, body)}\n\n{conditions(result)}"
 
 
-def sizes_table() -> str:
+@of_each("sizes")
+def sizes_table(result: dict[str, Any]) -> str:
     """Nanoseconds a picture's pixel against size and batch, and the cost of one call."""
-    parts = []
-    for path, result in zip(sorted(RESULTS.glob("*-sizes.json")), load("sizes"), strict=True):
-        rows = result["sizes"]
-        names = list(dict.fromkeys(row["op"] for row in rows))
-        shapes = list(dict.fromkeys((row["images"], row["width"], row["height"]) for row in rows))
-        wanted = [s for s in shapes if s[0] in (1, 64) or s[1] == 512]
-        cost = {
-            (row["op"], row["images"], row["width"], row["height"]): 1e6
-            * row["ms"]
-            / (row["images"] * row["width"] * row["height"])
-            for row in rows
-        }
-        body = []
-        for name in names:
-            cells = [f"{cost[(name, *s)]:.2g}" if (name, *s) in cost else "-" for s in wanted]
-            body.append([name, *cells, f"{result['overhead_us'][name]:.0f} us"])
-        head = ["ns a pixel", *(f"{n} x {w}x{h}" for n, w, h in wanted), "one call on 1x1"]
-        simplest = result["overhead_us"]["torch: x * 2"]
-        parts.append(
-            f"{conditions(result)}; torch's own `x * 2` takes {simplest:.1f} us; logits and ab have a quarter of the "
-            f"picture's height and width\n\n{table(head, body)}"
-        )
-        parts.append(f"![Time of every op against the size of the batch](../bench/results/{path.stem}.png)")
-    return "\n\n".join(parts)
+    rows = result["sizes"]
+    names = list(dict.fromkeys(row["op"] for row in rows))
+    shapes = list(dict.fromkeys((row["images"], row["width"], row["height"]) for row in rows))
+    wanted = [s for s in shapes if s[0] in (1, 64) or s[1] == 512]
+    cost = {
+        (row["op"], row["images"], row["width"], row["height"]): 1e6
+        * row["ms"]
+        / (row["images"] * row["width"] * row["height"])
+        for row in rows
+    }
+    body = []
+    for name in names:
+        cells = [f"{cost[(name, *s)]:.2g}" if (name, *s) in cost else "-" for s in wanted]
+        body.append([name, *cells, f"{result['overhead_us'][name]:.0f} us"])
+    head = ["ns a pixel", *(f"{n} x {w}x{h}" for n, w, h in wanted), "one call on 1x1"]
+    simplest = result["overhead_us"]["torch: x * 2"]
+    note = (
+        f"torch's own `x * 2` takes {simplest:.1f} us; logits and ab have a quarter of the picture's height and width"
+    )
+    chart = f"![Time of every op against the size of the batch](../bench/results/{result['file']}.png)"
+    return f"{conditions(result)}; {note}\n\n{table(head, body)}\n\n{chart}"
 
 
-def pipeline_table() -> str:
+@of_each("pipeline")
+def pipeline_table(result: dict[str, Any]) -> str:
     """Films and pictures from file to file, beside the way that published demos go."""
-    parts = []
-    for result in load("pipeline"):
-        rows = []
-        pictures = result["pictures"]
-        rate = pictures["per_second"]
-        ratio = f"**{pictures['ratio']:.2g}x**" if "ratio" in pictures else "-"
-        published = f"{rate['published']:.0f} /s" if "published" in rate else "-"
-        stages = pictures["stages_ms"]["fastcolor"]
-        codec = stages["read"] + stages["write"]
-        work = [f"{sum(stages.values()) - codec:.1f} ms", f"{codec:.1f} ms"]
-        rows.append(
-            [f"JPEG {pictures['width']}x{pictures['height']}", f"{rate['fastcolor']:.0f} /s", published, ratio, *work]
-        )
-        for film in result.get("films", []):
-            for name in ("fastcolor --fast", "fastcolor"):
-                rate, kind = film["per_second"], "--fast" if name.endswith("fast") else "as usual"
-                published = f"{rate['published']:.1f} fps" if "published" in rate else "-"
-                ratio = f"**{film['ratio'][name]:.2g}x**" if "ratio" in film else "-"
-                what = f"film {film['width']}x{film['height']}, {kind}"
-                work = [f"{film['network_and_ops_ms']:.1f} ms", f"{film['codec_ms'][kind]:.1f} ms"]
-                rows.append([what, f"{rate[name]:.0f} fps", published, ratio, *work])
-        best, network = result["best_256"], result["network_256"]
-        bf16 = f", {network['bf16_ms']:.1f} ms in bfloat16" if "bf16_ms" in network else ""
-        note = (
-            f"Engine {result['machine']['engine']}. At 256 px one picture takes {best['latency_ms']:.1f} ms, the best "
-            f"rate is {best['pictures_per_second']:.0f} /s; the network alone {network['fp32_ms']:.1f} ms in float32"
-            f"{bf16}."
-        )
-        head = ["from file to file", "fastcolor", "published way", "ratio", "network and ops, processor time", "codec"]
-        parts.append(f"{conditions(result)}\n\n{table(head, rows)}\n\n{note}")
-    return "\n\n".join(parts)
+    rows = []
+    pictures = result["pictures"]
+    rate = pictures["per_second"]
+    ratio = f"**{pictures['ratio']:.2g}x**" if "ratio" in pictures else "-"
+    published = f"{rate['published']:.0f} /s" if "published" in rate else "-"
+    stages = pictures["stages_ms"]["fastcolor"]
+    codec = stages["read"] + stages["write"]
+    work = [f"{sum(stages.values()) - codec:.1f} ms", f"{codec:.1f} ms"]
+    rows.append(
+        [f"JPEG {pictures['width']}x{pictures['height']}", f"{rate['fastcolor']:.0f} /s", published, ratio, *work]
+    )
+    for film in result.get("films", []):
+        for name in ("fastcolor --fast", "fastcolor"):
+            rate, kind = film["per_second"], "--fast" if name.endswith("fast") else "as usual"
+            published = f"{rate['published']:.1f} fps" if "published" in rate else "-"
+            ratio = f"**{film['ratio'][name]:.2g}x**" if "ratio" in film else "-"
+            what = f"film {film['width']}x{film['height']}, {kind}"
+            work = [f"{film['network_and_ops_ms']:.1f} ms", f"{film['codec_ms'][kind]:.1f} ms"]
+            rows.append([what, f"{rate[name]:.0f} fps", published, ratio, *work])
+    best, network = result["best_256"], result["network_256"]
+    bf16 = f", {network['bf16_ms']:.1f} ms in bfloat16" if "bf16_ms" in network else ""
+    note = (
+        f"Engine {result['machine']['engine']}. At 256 px one picture takes {best['latency_ms']:.1f} ms, the best "
+        f"rate is {best['pictures_per_second']:.0f} /s; the network alone {network['fp32_ms']:.1f} ms in float32"
+        f"{bf16}."
+    )
+    head = ["from file to file", "fastcolor", "published way", "ratio", "network and ops, processor time", "codec"]
+    return f"{conditions(result)}\n\n{table(head, rows)}\n\n{note}"
 
 
-def train_table() -> str:
+@of_each("train")
+def train_table(result: dict[str, Any]) -> str:
     """Every stage of every preset: pictures a second, waiting for data, what loss and colour ops take of a step."""
-    parts = []
-    for result in load("train"):
-        rows = []
-        for row in result["rows"]:
-            name = row["preset"] + (f", stage {row['stage']}" if row["stages"] > 1 else "")
-            batch = f"{row['batch']}" + (f" (of {row['own_batch']})" if row["batch"] != row["own_batch"] else "")
-            shares = [f"{100 * row[key]:.1f} %" for key in ("wait_share", "ours_share", "plain_share")]
-            rows.append([name, f"{row['crop']} px x {batch}", f"{row['pictures_per_second']:.1f}", *shares])
-        head = [
-            "preset",
-            "crop and batch",
-            "pictures/s",
-            "waiting for data",
-            "our ops in a step",
-            "the same in plain torch",
-        ]
-        parts.append(f"{conditions(result)}\n\n{table(head, rows)}")
-    return "\n\n".join(parts)
+    rows = []
+    for row in result["rows"]:
+        name = row["preset"] + (f", stage {row['stage']}" if row["stages"] > 1 else "")
+        batch = f"{row['batch']}" + (f" (of {row['own_batch']})" if row["batch"] != row["own_batch"] else "")
+        shares = [f"{100 * row[key]:.1f} %" for key in ("wait_share", "ours_share", "plain_share")]
+        rows.append([name, f"{row['crop']} px x {batch}", f"{row['pictures_per_second']:.1f}", *shares])
+    head = [
+        "preset",
+        "crop and batch",
+        "pictures/s",
+        "waiting for data",
+        "our ops in a step",
+        "the same in plain torch",
+    ]
+    return f"{conditions(result)}\n\n{table(head, rows)}"
 
 
-def step_table() -> str:
+@of_each("step")
+def step_table(result: dict[str, Any]) -> str:
     """A whole training step with our loss, and with the same loss in plain torch."""
-    parts = []
-    for result in load("step"):
-        rows = [
-            [
-                f"{name} loss",
-                f"{ms:.0f} ms",
-                f"{row['time_ratio'].get(name, 1):.2f}x",
-                f"{row['peak_mib'][name]:.0f} MiB",
-            ]
-            for row in result["rows"]
-            for name, ms in row["ms"].items()
-        ]
-        title = ", ".join(row["name"] for row in result["rows"])
-        parts.append(f"{conditions(result)}\n\n{table([title, 'time', '', 'peak memory'], rows)}")
-    return "\n\n".join(parts)
+    rows = [
+        [f"{name} loss", f"{ms:.0f} ms", f"{row['time_ratio'].get(name, 1):.2f}x", f"{row['peak_mib'][name]:.0f} MiB"]
+        for row in result["rows"]
+        for name, ms in row["ms"].items()
+    ]
+    title = ", ".join(row["name"] for row in result["rows"])
+    return f"{conditions(result)}\n\n{table([title, 'time', '', 'peak memory'], rows)}"
 
 
-def parity_table() -> str:
+@of_each("parity")
+def parity_table(result: dict[str, Any]) -> str:
     """Engines and precisions down, networks across: how far each is from torch in float32."""
-    parts = []
-    for result in load("parity"):
-        rows = result["rows"]
-        networks = list(dict.fromkeys(row["network"] for row in rows))
-        cells = {(row["engine"], row["precision"], row["network"]): parity_cell(row) for row in rows}
-        body = []
-        for engine, precision in dict.fromkeys(key[:2] for key in cells):
-            bound = next(row["bound"] for row in rows if row["precision"] == precision)
-            told = [cells.get((engine, precision, network), "-") for network in networks]
-            body.append([f"{engine} {precision}", *told, f"{bound['relative']:g} / - / {bound['de_mean']:g}"])
-        libraries = ", ".join(f"{name} {version}" for name, version in result["machine"]["libraries"].items())
-        fresh = [name for name in networks if any(r["weights"] == "fresh" for r in rows if r["network"] == name)]
-        note = f"{libraries}. Fresh weights: {', '.join(fresh) or 'none'}."
-        loads = [row["load"] for row in rows if "load" in row]
-        if loads:
-            note += (
-                f" Seconds of building are wall clock, once, at a load average of {min(loads):.1f} to {max(loads):.1f} "
-                f"on {result['machine']['cores']} cores."
-            )
-        parts.append(f"{conditions(result)}\n\n{table(['', *networks, 'bound'], body)}\n\n{note}")
-    return "\n\n".join(parts)
+    rows = result["rows"]
+    networks = list(dict.fromkeys(row["network"] for row in rows))
+    cells = {(row["engine"], row["precision"], row["network"]): parity_cell(row) for row in rows}
+    body = []
+    for engine, precision in dict.fromkeys(key[:2] for key in cells):
+        bound = next(row["bound"] for row in rows if row["precision"] == precision)
+        told = [cells.get((engine, precision, network), "-") for network in networks]
+        body.append([f"{engine} {precision}", *told, f"{bound['relative']:g} / - / {bound['de_mean']:g}"])
+    libraries = ", ".join(f"{name} {version}" for name, version in result["machine"]["libraries"].items())
+    fresh = [name for name in networks if any(r["weights"] == "fresh" for r in rows if r["network"] == name)]
+    note = f"{libraries}. Fresh weights: {', '.join(fresh) or 'none'}."
+    loads = [row["load"] for row in rows if "load" in row]
+    if loads:
+        note += (
+            f" Seconds of building are wall clock, once, at a load average of {min(loads):.1f} to {max(loads):.1f} "
+            f"on {result['machine']['cores']} cores."
+        )
+    return f"{conditions(result)}\n\n{table(['', *networks, 'bound'], body)}\n\n{note}"
 
 
 def parity_cell(row: dict[str, Any]) -> str:
@@ -273,59 +253,53 @@ def beside(value: float, bar: float) -> str:
     return next((short for digits in (3, 4, 5) if float(short := f"{value:.{digits}g}") != bar), f"{value:g}")
 
 
-def control_table() -> str:
+@of_each("control")
+def control_table(result: dict[str, Any]) -> str:
     """How far colours follow what people say, beside what was asked for."""
-    parts = []
-    for result in load("control"):
-        rows = [
-            [
-                one["name"],
-                beside(one["value"], one["bar"]),
-                f"{one['bar']:g} or {one['sense']}",
-                "yes" if one["holds"] else "**no**",
-            ]
-            for one in result["rows"]
+    rows = [
+        [
+            one["name"],
+            beside(one["value"], one["bar"]),
+            f"{one['bar']:g} or {one['sense']}",
+            "yes" if one["holds"] else "**no**",
         ]
-        parts.append(f"{table(['', 'measured', 'asked for', 'holds'], rows)}\n\n{conditions(result)}")
-    return "\n\n".join(parts)
+        for one in result["rows"]
+    ]
+    return f"{table(['', 'measured', 'asked for', 'holds'], rows)}\n\n{conditions(result)}"
 
 
-def peers_table() -> str:
+@of_each("peers")
+def peers_table(result: dict[str, Any]) -> str:
     """The published networks from file to file, beside a plain PyTorch twin of each."""
-    parts = []
-    for result in load("peers"):
-        for network in result["networks"].values():
-            rows = []
-            for row in network["rows"]:
-                ours, twin = row["ours"], row["twin"]
-                times = [f"{twin[kind] / ours[kind]:.2f}" for kind in ("wall", "processor")]
-                rows.append([row["what"], f"{ours['wall']:.2f} s", f"{twin['wall']:.2f} s", *times])
-            head = [
-                f"{network['weights']}, {network['detail']} px",
-                "fastcolor",
-                "twin",
-                "times as fast",
-                "by processor",
-            ]
-            load_average = f"{network['engine']}, load average {network['machine']['load']}"
-            parts.append(f"{table(head, rows)}\n\n{load_average}; {conditions(network)}")
-    return "\n\n".join(parts)
+    return "\n\n".join(map(_beside_twin, result["networks"].values()))
 
 
-def killed_table() -> str:
+def _beside_twin(network: dict[str, Any]) -> str:
+    rows = []
+    for row in network["rows"]:
+        ours, twin = row["ours"], row["twin"]
+        times = [f"{twin[kind] / ours[kind]:.2f}" for kind in ("wall", "processor")]
+        rows.append([row["what"], f"{ours['wall']:.2f} s", f"{twin['wall']:.2f} s", *times])
+    head = [f"{network['weights']}, {network['detail']} px", "fastcolor", "twin", "times as fast", "by processor"]
+    load_average = f"{network['engine']}, load average {network['machine']['load']}"
+    return f"{table(head, rows)}\n\n{load_average}; {conditions(network)}"
+
+
+@of_each("killed")
+def killed_table(result: dict[str, Any]) -> str:
     """Films and folders with the published networks: memory over length, killed and resumed."""
+    return "\n\n".join(map(_killed, result["networks"].values()))
+
+
+def _killed(network: dict[str, Any]) -> str:
+    film = "the undisturbed, to the bit" if network["film_equal"] else "**another**"
+    apart = network["folder_codes"]
+    folder = "whole, equal" if not apart else f"whole, pictures within {apart} of 255"
+    peaks = [f"{mb:.0f} MB" for mb in network["mb"]]
+    name = f"{network['weights']}, {network['detail']} px"
+    cells = [name, *peaks, f"{network['mb'][1] / network['mb'][0]:.2f}", film, folder]
     head = ["", "a clip", "the same 4 times", "ratio", "film killed, resumed", "folder killed, begun again"]
-    parts = []
-    for result in load("killed"):
-        for network in result["networks"].values():
-            film = "the undisturbed, to the bit" if network["film_equal"] else "**another**"
-            apart = network["folder_codes"]
-            folder = "whole, equal" if not apart else f"whole, pictures within {apart} of 255"
-            peaks = [f"{mb:.0f} MB" for mb in network["mb"]]
-            name = f"{network['weights']}, {network['detail']} px"
-            cells = [name, *peaks, f"{network['mb'][1] / network['mb'][0]:.2f}", film, folder]
-            parts.append(f"{table(head, [cells])}\n\n{conditions(network)}")
-    return "\n\n".join(parts)
+    return f"{table(head, [cells])}\n\n{conditions(network)}"
 
 
 # Page -> marker name -> what stands between its two markers.

@@ -225,22 +225,30 @@ def machine() -> dict[str, Any]:
         cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())[1]  # type: ignore[index]
     except (OSError, TypeError):
         cpu = platform.processor() or platform.machine()
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, cwd=Path(__file__).parent
-    ).stdout.strip()
     facts: dict[str, Any] = {
         "cpu": cpu,
         "cores": os.cpu_count(),
         "isa": _native._C.isa(),
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "commit": commit,
+        "commit": commit(),
         "malloc": malloc_regime(),
         "date": time.strftime("%Y-%m-%d"),
     }
     if torch.cuda.is_available():
         facts |= {"gpu": torch.cuda.get_device_name(), "cuda": torch.version.cuda}
     return facts
+
+
+def commit(tree: Path = Path(__file__).parents[1]) -> str:
+    """The commit of a tree, with `-dirty` where what is measured differs from it: what benchmarks write themselves,
+    results and the pages with their tables, does not count."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], capture_output=True, text=True, cwd=tree).stdout.strip()
+
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!bench/results", ":!*.md")
+    return git("describe", "--always") + ("-dirty" if changed else "")
 
 
 def compiled(function: Callable[..., Any], *arguments: Any) -> Callable[..., Any]:

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from bench import table
+from bench import markdown, table
 
 
 @pytest.mark.parametrize("page", table.PAGES)
@@ -17,7 +17,7 @@ def test_the_tables_are_those_of_the_results(page: str) -> None:
 
 def test_every_figure_of_a_result_is_shown_somewhere() -> None:
     shown = "".join((table.ROOT / page).read_text() for page in table.PAGES)
-    for row in table.load("ops")[0]["rows"]:
+    for row in markdown.load("ops")[0]["rows"]:
         assert f"| {row['name']} | {row['ms']:.2f} ms |" in shown
 
 
