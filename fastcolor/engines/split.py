@@ -18,7 +18,7 @@ from .parity import photographs
 from .session import runtime
 from .tracing import quiet, uncollected
 
-FEATURES = ("sixteenth", "quarter")  # of `Encoded`, what colours are made of
+FEATURES = ("quarter", "things", "edges", "heard")  # of `Encoded`, what colours are made of
 _BOUND = 0.05  # relative error of logits; of weights in 8 bits it is about 0.01
 _MANY = 4096  # numbers of a convolution from which each of its filters is kept in 8 bits
 
@@ -41,9 +41,11 @@ class _Colours(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, sixteenth: Tensor, quarter: Tensor, ab: Tensor, mask: Tensor) -> Tensor:
-        looks = (sixteenth, sixteenth)  # which colours are not made of
-        return cast("Tensor", self.model.colours(Encoded(sixteenth, quarter, *looks), (ab, mask)))
+    def forward(
+        self, quarter: Tensor, things: Tensor, edges: Tensor, heard: Tensor, ab: Tensor, mask: Tensor
+    ) -> Tensor:
+        looks = (quarter, quarter)  # which colours are not made of
+        return cast("Tensor", self.model.colours(Encoded(quarter, *looks, things, edges, heard), (ab, mask)))
 
 
 @uncollected()
@@ -79,7 +81,7 @@ def split_onnx(generator: Generator) -> tuple[bytes, bytes]:
     kept = ("mix_4", "head", "hints")
     for name in [name for name, _ in model.named_children() if name not in kept]:
         setattr(model, name, nn.Identity())  # of which the exporter would make constants that nobody uses
-    maps = tuple(free(step) for step in (16, 4))
+    maps = tuple(free(step) for step in (4, 16, 4, 4))
     inputs = (*FEATURES, "ab", "mask")
     second = _in_8_bits(_traced(_Colours(model), (*seen, *given), inputs, ("output",), (*maps, free(1), free(1))))
     _compare(generator, first, second)
@@ -115,9 +117,10 @@ def _in_8_bits(model: Any) -> bytes:
     """The file with the weights of its large convolutions in 8 bits, and a scale for each filter. Their product is a
     constant, which a runtime computes as it loads the file."""
     onnx = require_exporter()
-    filters = {node.input[1] for node in model.graph.node if node.op_type == "Conv"}
+    # Of some a part is cut out first.
+    filters = {node.input[node.op_type == "Conv"] for node in model.graph.node if node.op_type in ("Conv", "Slice")}
     for tensor in list(model.graph.initializer):
-        if tensor.name not in filters or int(np.prod(tensor.dims)) < _MANY:
+        if tensor.name not in filters or len(tensor.dims) != 4 or int(np.prod(tensor.dims)) < _MANY:
             continue
         whole = onnx.numpy_helper.to_array(tensor)
         scale = np.abs(whole).max(axis=(1, 2, 3), keepdims=True).clip(1e-12) / 127

@@ -22,17 +22,23 @@ from .layers import ConvNormAct, Residual, check_lightness, check_state
 _GRAY = (-0.9505, 0.016021, 3.5104e-5)
 _COLOUR = 50.0  # ab in units of about its spread
 _LOOKS = 32  # channels by which places are compared
+_FOUND = 9  # channels of told colours: those of the cell itself, of what is alike as a thing, and up to its edges
 _GOLDEN = 0.6180339887  # whose multiples' fractions are spread evenly
 _SPREAD = 12.0  # ab units: how near a told colour another one is, before training says it
 _SOFTER = 0.5  # of the logits where colours are told: what is likely there lies together, and its mean errs less
 
 
-def _up(x: Tensor) -> Tensor:
-    return F.interpolate(x, scale_factor=2, mode="nearest")
+def _up(x: Tensor, factor: int = 2) -> Tensor:
+    return F.interpolate(x, scale_factor=factor, mode="nearest")
 
 
-class Encoded(NamedTuple):
-    """What a picture shows, which hints do not change.
+def _unit(x: Tensor) -> Tensor:
+    """Channels of length 1; `normalize` in a graph would hold for one size alone."""
+    return x / x.norm(dim=1, keepdim=True).clamp(min=1e-12)
+
+
+class Maps(NamedTuple):
+    """What a picture shows, which stays while hints alone are learnt.
 
     Attributes:
         sixteenth, quarter: the decoder's features at these sizes. looks_8, looks_16: the trunk's maps, by which
@@ -43,6 +49,22 @@ class Encoded(NamedTuple):
     quarter: Tensor
     looks_8: Tensor
     looks_16: Tensor
+
+
+class Encoded(NamedTuple):
+    """All of a picture that hints do not change, `Maps` and what hints make of them before anything is told.
+
+    Attributes:
+        quarter, looks_8, looks_16: of `Maps`. things, edges: (N, 32, h, w) float32 of length 1, by which places are
+            compared, at 1/16 and 1/4. heard: (N, 48, H/4, W/4), what the first step of `Hints.say` makes of the latter.
+    """
+
+    quarter: Tensor
+    looks_8: Tensor
+    looks_16: Tensor
+    things: Tensor
+    edges: Tensor
+    heard: Tensor
 
 
 class Match(nn.Module):
@@ -62,23 +84,19 @@ class Match(nn.Module):
         self.none = nn.Parameter(torch.tensor(4.0))
         self._part, self._most = part, most
 
-    def forward(self, x: Tensor, strength: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
-        """Look and ask. Channels come last here, as they lie in memory.
+    def forward(self, looks: Tensor, strength: Tensor, cells: Tensor) -> Tensor:
+        """Ask.
 
         Args:
-            x: (N, channels, h, w). strength: (N, 1, h, w) of the hints. cells: (N, 3, H/16, W/16) of `_cells`.
+            looks: (N, 32, h, w) float32 of length 1, made of `look`. strength: (N, 1, h, w) of the hints. cells:
+                (N, 3, H/16, W/16) of `_cells`.
 
         Returns:
-            (N, h, w, 3) float32, the sum of told colours by their shares, and that of the shares; and the looks,
-            (N, h, w, 32).
+            (N, 3, h, w) float32, the sum of told colours by their shares, and that of the shares.
         """
-        looks = self.look(x).permute(0, 2, 3, 1)
-        with torch.autocast(x.device.type, enabled=False):  # few numbers, and logarithms
-            return self._found(F.normalize(looks.float(), dim=3), strength, cells), looks
-
-    def _found(self, looks: Tensor, strength: Tensor, cells: Tensor) -> Tensor:
-        n, h, w, _ = looks.shape
+        n, _, h, w = looks.shape
         part, most, (high, wide) = self._part, self._most, cells.shape[2:]
+        looks = looks.flatten(2)
         given = cells[:, 2].flatten(1)
         if not (torch.compiler.is_compiling() or torch.compiler.is_exporting()):  # whose graphs hold for all hints
             most = min(most, max(int((given > 0).sum(1).max()), 1))  # and few hints are asked in no time
@@ -95,18 +113,17 @@ class Match(nn.Module):
         at = (rows * w + columns).flatten(1)
         weights = strength.flatten(1).gather(1, at).view(n, most, -1)
         weights = weights / weights.sum(2, keepdim=True).clamp(min=1e-6)  # where in the cell the hint lies
-        alike = looks.reshape(n, h * w, _LOOKS).gather(1, at[..., None].expand(-1, -1, _LOOKS))
-        alike = F.normalize((weights[..., None] * alike.view(n, most, -1, _LOOKS)).sum(2), dim=2)
-        row, column = ((weights * places.flatten(2)).sum(2)[:, None, None] for places in (rows, columns))
+        alike = looks.gather(2, at[:, None].expand(-1, _LOOKS, -1)).view(n, _LOOKS, most, -1)
+        alike = self.sharpness.float() * _unit((weights[:, None] * alike).sum(3))
+        row, column = ((weights * places.flatten(2)).sum(2)[..., None, None] for places in (rows, columns))
         down, across = (torch.arange(side, device=looks.device) for side in (h, w))
-        away = (down[:, None, None] - row).square() + (across[:, None] - column).square()
-        score = self.sharpness.float() * looks.reshape(n, h * w, _LOOKS) @ alike.transpose(1, 2)
-        score = score - self.distance.float() / (16 * part) * away.sqrt().reshape(n, h * w, most)
-        score = score + given.clamp(min=1e-8).log()[:, None]
-        share = torch.cat([score, self.none.float().expand(n, h * w, 1)], 2).softmax(2)[..., :-1]
-        told = cells[:, :2].flatten(2).transpose(1, 2).gather(1, strongest[..., None].expand(-1, -1, 2))
-        colours = torch.cat([told / given.clamp(min=1e-6)[..., None], torch.ones_like(told[..., :1])], 2)
-        return (share @ (colours * given.gt(0)[..., None])).view(n, h, w, 3)
+        away = ((down[:, None] - row).square() + (across - column).square()).sqrt().flatten(2)
+        score = alike.transpose(1, 2) @ looks - self.distance.float() / (16 * part) * away
+        score = score + given.clamp(min=1e-8).log()[..., None]
+        share = torch.cat([score, self.none.float().expand(n, 1, h * w)], 1).softmax(1)[:, :-1]
+        told = cells[:, :2].flatten(2).gather(2, strongest[:, None].expand(-1, 2, -1))
+        colours = torch.cat([told / given.clamp(min=1e-6)[:, None], torch.ones_like(told[:, :1])], 1)
+        return (colours * given.gt(0)[:, None] @ share).view(n, 3, h, w)
 
 
 class Hints(nn.Module):
@@ -124,7 +141,7 @@ class Hints(nn.Module):
         self.things = Match(wide, 1, 256)
         self.edges = Match(narrow, 4, 64)
         self.say = nn.Sequential(
-            nn.Conv2d(9 + _LOOKS, 48, 3, padding=1), nn.ReLU6(inplace=True), nn.Conv2d(48, narrow + 3, 1)
+            nn.Conv2d(_FOUND + _LOOKS, 48, 3, padding=1), nn.ReLU6(inplace=True), nn.Conv2d(48, narrow + 3, 1)
         )
         self.classes = nn.Conv2d(3, bins, 1, bias=False)
         for parameter in self.say[-1].parameters():  # at first hints say nothing
@@ -146,6 +163,15 @@ class Hints(nn.Module):
         last.weight[:3] *= factor
         last.bias[:3] *= factor
 
+    def ready(self, maps: Maps) -> Encoded:
+        """What is made of a picture before anything is told of it."""
+        things, edges = self.things.look(maps.sixteenth), self.edges.look(maps.quarter)
+        first: Any = self.say[0]
+        heard = F.conv2d(edges, first.weight[:, _FOUND:], first.bias, padding=1)
+        with torch.autocast(edges.device.type, enabled=False):  # lengths
+            things, edges = _unit(things.float()), _unit(edges.float())
+        return Encoded(maps.quarter, maps.looks_8, maps.looks_16, things, edges, heard)
+
     def forward(self, ab: Tensor, mask: Tensor, seen: Encoded) -> tuple[Tensor, Tensor]:
         """What hints add.
 
@@ -156,16 +182,18 @@ class Hints(nn.Module):
             (N, narrow, H/4, W/4) for the features, and (N, 3, H/4, W/4) for `classes`: a colour in units of `_COLOUR`
             times how much it is trusted, and that.
         """
-        with torch.autocast(ab.device.type, enabled=False):
+        with torch.autocast(ab.device.type, enabled=False):  # few numbers, and logarithms
             here_4, here_16 = _cells(ab.float(), mask.float())
-        things, _ = self.things(seen.sixteenth, here_16[:, 2:], here_16)
-        edges, looks = self.edges(seen.quarter, here_4[:, 2:], here_16)
-        things = _up(_up(things.permute(0, 3, 1, 2))).permute(0, 2, 3, 1)
-        found = torch.cat([here_4.permute(0, 2, 3, 1), things, edges], 3).to(looks.dtype)
-        said = self.say(torch.cat([found, looks], 3).permute(0, 3, 1, 2))
-        trusted = said[:, :3].permute(0, 2, 3, 1)[..., None] * found.unflatten(3, (3, 3))
+            things = self.things(seen.things, here_16[:, 2:], here_16)
+            edges = self.edges(seen.edges, here_4[:, 2:], here_16)
+        found = torch.cat([here_4, _up(things, 4), edges], 1).to(seen.heard.dtype)
+        first: Any
+        first, act, last = self.say
+        said = last(act(seen.heard + F.conv2d(found, first.weight[:, :_FOUND], padding=1)))
+        trusted = (said[:, :3, None] * found.unflatten(1, (3, 3))).sum(1)
+        trusted = trusted.contiguous(memory_format=torch.channels_last)  # as what it is joined to
         told = mask.amax((1, 2, 3), keepdim=True).gt(0).to(said.dtype)  # a picture without hints stays as it is
-        return said[:, 3:] * told, trusted.sum(3).permute(0, 3, 1, 2) * told
+        return said[:, 3:] * told, trusted * told
 
 
 def _cells(ab: Tensor, mask: Tensor) -> list[Tensor]:
@@ -217,12 +245,16 @@ class DefaultGenerator(nn.Module):
         self.head = nn.Conv2d(narrow, bins, 1)
         self.hints = Hints(wide, narrow, bins)
 
-    def features(self, lightness: Tensor) -> Encoded:
-        """Everything that hints do not change."""
+    def maps(self, lightness: Tensor) -> Maps:
+        """Everything that hints do not change and do not learn."""
         return self._seen(lightness)[0]
 
-    def _seen(self, lightness: Tensor) -> tuple[Encoded, Tensor]:
-        """That, and the scene: (N, wide, 1, 1)."""
+    def features(self, lightness: Tensor) -> Encoded:
+        """Everything that hints do not change."""
+        return self.hints.ready(self.maps(lightness))
+
+    def _seen(self, lightness: Tensor) -> tuple[Maps, Tensor]:
+        """The maps, and the scene: (N, wide, 1, 1)."""
         check_lightness(lightness, self.stride)
         # In the input's own precision: bfloat16 would band L.
         low, slope, bend = _GRAY
@@ -233,18 +265,20 @@ class DefaultGenerator(nn.Module):
         x = self.mix_32(x + scene)
         wide = _up(x) + self.skip_16(sixteenth)
         x = self.mix_8(_up(self.enter_8(self.mix_16(wide))) + self.skip_8(eighth))
-        return Encoded(wide, _up(self.enter_4(x)) + self.skip_4(quarter), eighth, sixteenth), scene
+        return Maps(wide, _up(self.enter_4(x)) + self.skip_4(quarter), eighth, sixteenth), scene
 
-    def colours(self, features: Encoded, hints: tuple[Tensor, Tensor] | None = None) -> Tensor:
+    def colours(self, features: Encoded | Maps, hints: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """Logits from features.
 
         Args:
-            features: of `features`. hints: (ab, mask): ab (N, 2, H, W) in Lab units, and mask (N, 1, H, W), from 0,
-                nothing is known, to 1, ab is to be followed.
+            features: of `features`; or of `maps`, from which what hints make of them begins. hints: (ab, mask): ab
+                (N, 2, H, W) in Lab units, and mask (N, 1, H, W), from 0, nothing is known, to 1, ab is to be followed.
         """
         if hints is None:
             return self.head(self.mix_4(features.quarter))
         _check(hints, features.quarter)
+        if isinstance(features, Maps):
+            features = self.hints.ready(features)
         added, trusted = self.hints(*hints, features)
         x = torch.cat([self.mix_4(features.quarter + added), trusted, torch.ones_like(trusted[:, :1])], 1)
         # Training asks for what is likely, painting for its mean. Hints may learn where the rest does not.
@@ -259,8 +293,8 @@ class DefaultGenerator(nn.Module):
         self, lightness: Tensor, hints: tuple[Tensor, Tensor] | None = None, scene: bool = False
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Logits; and with `scene` (N, wide, 1, 1) too, what the decoder knows of the whole picture."""
-        features, whole = self._seen(lightness)
-        logits = self.colours(features, hints)
+        maps, whole = self._seen(lightness)
+        logits = self.colours(maps, hints)
         return (logits, whole) if scene else logits
 
     @property

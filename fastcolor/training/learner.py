@@ -290,7 +290,7 @@ class Learner:
         if stage.hints == "told":
             model: Any = self.model
             with self._autocast():
-                told = random_told(lab, random, model.features)
+                told = random_told(lab, random, model.maps)
             return Piece(told.lab, rgb, told.hints, told)
         if stage.hints is None:
             return Piece(lab, rgb, None)
