@@ -37,13 +37,13 @@ class Change:
     Attributes:
         motion: (n, 2, h / 8, w / 8) int32, of `ops.block_motion`. cut: (n,) bool, a shot begins. news: (n,) float32,
         what was not there before: codes of 255 beside full contrast, the mean over the blocks of what is above grain.
-        light: (n,) float32, by how many codes it became lighter, or less than 0.
+        brightness: (n,) float32, the mean of the codes.
     """
 
     motion: Tensor
     cut: Tensor
     news: Tensor
-    light: Tensor
+    brightness: Tensor
 
 
 def codes_of(lightness: Tensor) -> Tensor:
@@ -65,20 +65,21 @@ def change_of(luma: Tensor, before: Tensor, *, radius: int = 6) -> Change:
     # Every second pixel tells as much, at a quarter of the cost.
     now, former = luma[:, None, ::2, ::2].float(), before[:, None, ::2, ::2].float()
     moments, moments_before = _moments(now), _moments(former)
-    light = moments[0].mean((1, 2)) - moments_before[0].mean((1, 2))
+    brightness = moments[0].mean((1, 2))
+    light = brightness - moments_before[0].mean((1, 2))
     motion, error = ops.block_motion(luma, _lit(before, now, former, moments, moments_before), radius=radius)
     codes = error / 64.0
     shown = F.max_pool2d(torch.maximum(now, former), 4, ceil_mode=True)[:, 0] > BLACK
     blocks, count = shown.shape[1] * shown.shape[2], shown.sum((1, 2)).clamp(min=1)
     grain = _grain(luma, shown)
-    contrast = _deviation(*((moment * shown).sum((1, 2)) / count for moment in moments))
+    contrast = _contrast(moments, shown)
     scale = torch.maximum(contrast / CONTRAST, grain / GRAINY).clamp(LEAST, 1.0)
     above = (codes > CUT_ERROR * scale[:, None, None]).sum((1, 2))
     cut = above > CUT_SHARE * count.clamp(min=round(FEWEST * blocks))
     # Grain, light that flickers and what motion of whole pixels cannot follow are in all blocks alike.
     alike = torch.minimum(2 * _median(codes, shown), ALIKE * grain + light.abs())
     news = (codes - (alike + scale)[:, None, None]).clamp(min=0).mean((1, 2)) / scale
-    return Change(motion, cut, news, light)
+    return Change(motion, cut, news, brightness)
 
 
 def _in_blocks(frames: Tensor) -> Tensor:
@@ -93,6 +94,14 @@ def _moments(frames: Tensor) -> tuple[Tensor, Tensor]:
 
 def _deviation(mean: Tensor, square: Tensor) -> Tensor:
     return (square - mean * mean).clamp(min=0).sqrt()
+
+
+def _contrast(moments: tuple[Tensor, Tensor], shown: Tensor) -> Tensor:
+    """(n,) standard deviation of what is shown, but for blocks beside black ones: those may lie half in a bar."""
+    inside = F.max_pool2d((~shown).float(), 3, 1, 1) == 0
+    among = torch.where(inside.any((1, 2), True), inside, shown)
+    count = among.sum((1, 2)).clamp(min=1)
+    return _deviation(*((moment * among).sum((1, 2)) / count for moment in moments))
 
 
 def _lit(

@@ -2,6 +2,7 @@
 
 A frame shows mostly what the frame before showed, a little moved. The blocks of luma that no motion explains are new:
 many of them at once are a cut, some of them add up until the network looks again, and so does the way that all moved.
+The network looks sooner, too, where the light changes for good and where one picture becomes another little by little.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ EVERY, NEWS = 8, 2.0
 # Codes for a way as long as the picture: what moves is explained, but comes in at an edge, and networks change their
 # mind of a thing with its place. A fast pan is looked at twice as often so.
 TRAVEL = 25.0
-# Codes by which the light changed for good since the last run, as in a fade: colours are paler in the dark.
-LIGHT = 20.0
+# Brightness changed since the last run by so many codes, or by this share of it, as in a fade: colours are paler in the
+# dark. Below so many codes it is judged as if it were as bright.
+LIGHT, SHARE, DIM = 20.0, 0.15, 16.0
 
 
 @dataclass
@@ -64,7 +66,8 @@ class Watcher:
         self.part, self.every = part, every
         self._number = 0
         self._luma: Tensor | None = None  # (1, h, w) of the frame before
-        self._since, self._news, self._light = 0, 0.0, 0.0  # frames, news and change of the light since the last run
+        self._since, self._news = 0, 0.0  # frames and news since the last run
+        self._run: tuple[Tensor, float] | None = None  # the luma (1, h, w) of the last run, and its brightness
 
     def restore(self, number: int, luma: Tensor | None) -> None:
         """Go on at a frame that begins a part, behind one of this luma (1, h, w), if that is known."""
@@ -100,19 +103,29 @@ class Watcher:
         back, _ = ops.block_motion(before, luma)
         change.cut[[i for i, apart in enumerate(breaks) if apart]] = True
         cuts = change.cut.tolist()
-        light = change.light.tolist()
+        brightness = change.brightness.tolist()
         news = (change.news + TRAVEL * travel_of(change.motion)).tolist()
         runs = []
         for i in range(len(luma)):
             self._since += 1
             self._news += news[i]
-            self._light += light[i]
+            own = luma[i : i + 1]
             begins = self._number % self.part == 0 or cuts[i] or (i == 0 and new)
-            runs.append(begins or self._since >= self.every or self._news > NEWS or abs(self._light) > LIGHT)
+            enough = self._since >= self.every or self._news > NEWS
+            runs.append(begins or enough or self._is_other(own, brightness[i]))
             if i > 0 and cuts[i]:
                 runs[i - 1] = True
             if runs[i]:
-                self._since, self._news, self._light = 0, 0.0, 0.0
+                self._since, self._news, self._run = 0, 0.0, (own, brightness[i])
             self._number += 1
         self._luma = luma[-1:]
         return Seen(lightness, luma, change, back, cuts, runs)
+
+    def _is_other(self, luma: Tensor, brightness: float) -> bool:
+        """Whether a frame is lighter or darker than that of the last run, or shows other things than it half-way to the
+        next one: in a dissolve little is new from frame to frame."""
+        assert self._run is not None  # a film begins with a run
+        run, former = self._run
+        if abs(brightness - former) > min(LIGHT, SHARE * max(brightness, former, DIM)):
+            return True
+        return self._since == self.every // 2 and float(change_of(luma, run).news) > NEWS

@@ -82,7 +82,9 @@ def barred(lightness: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(
-    "shown", [barred, lambda x: 0.1 * x, lambda x: 60 + 0.12 * x], ids=["between black bars", "by night", "in fog"]
+    "shown",
+    [barred, lambda x: 0.1 * x, lambda x: 60 + 0.12 * x, lambda x: barred(60 + 0.12 * x)],
+    ids=["between black bars", "by night", "in fog", "in fog between black bars"],
 )
 def test_cuts_are_seen_however_little_they_change(shown: Callable[[torch.Tensor], torch.Tensor]):
     lightness = shown(shots_of(4, 10) + 0.3 * torch.randn(40, 1, SIDE, SIDE))
@@ -105,6 +107,16 @@ def test_a_dissolve_and_a_fade_are_looked_at_on_the_way():
     assert len(runs_of(first + share * (second - first))) > 6
     assert len(runs_of(first * share.flip(0))) > 4
     assert len(runs_of(first)) < 5
+
+
+def test_a_slow_dissolve_and_a_slow_fade_from_black_are_looked_at_on_the_way():
+    """From frame to frame they change by a code or two of 255."""
+    first, second = shots_of(2, 1).split(1)
+    share = torch.linspace(0, 1, 49)[:, None, None, None]
+    assert len(runs_of(first.expand(49, -1, -1, -1))) == 7
+    assert len(runs_of(first + share * (second - first))) >= 10
+    fade = runs_of(0.5 * first * share)
+    assert len(fade) >= 12 and sum(frame < 16 for frame in fade) >= 6, fade
 
 
 def test_dust_on_black_and_black_alone_are_no_cuts():
