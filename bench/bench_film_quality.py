@@ -1,10 +1,10 @@
 """What a film loses when the network does not see every frame: bench/results/<machine>-film-quality.json.
 
-Run as `python -m bench.bench_film_quality CLIP ...`. The first seconds of each clip, and five films made of the
-package's photographs, whose true colours are known, are painted three times and encoded without loss: each frame alone
-(`--temporal off --adaptive off`), steadied (`--adaptive off`) and as usual. The first is what the others are compared
-with. `--sheet FILE` shows the worst frame of every film: the frame before it, it itself alone and as usual, and the
-frame behind it.
+Run as `python -m bench.bench_film_quality CLIP ... --sheet docs/film-quality.jpg`. The first seconds of each clip, and
+films made of the package's photographs, whose true colours are known, are painted three times and encoded without loss:
+each frame alone (`--temporal off --adaptive off`), steadied (`--adaptive off`) and as usual. The first is what the
+others are compared with. The sheet shows the worst frame of each made film: the frame before it, it itself alone and as
+usual, and the frame behind it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -55,7 +56,7 @@ class QualityOptions:
     seconds: float = 15.0
     """Of each clip."""
     sheet: Path | None = None
-    """Picture of the worst frames to write."""
+    """Picture of the made films' worst frames to write."""
     out: Path | None = None
     """File for the figures. None: bench/results/<machine>-film-quality.json."""
 
@@ -80,18 +81,42 @@ def made_films() -> dict[str, list[np.ndarray]]:
             ground[60:220, :shown] = thing[:, 160 - shown :]
         return ground
 
-    def old(t: float) -> np.ndarray:
-        """Grain, and light that flickers, on a slow pan."""
+    def old(t: float, flicker: float) -> np.ndarray:
+        """Grain, and light that flickers by a share, on a slow pan."""
         frame = _cut_out(photos[0], 0.2 * t, 0.3, 0.8).astype(np.float32)
         grain = random.normal(0, 7, (HEIGHT, WIDTH, 1))
-        return (frame * (1 + random.normal(0, 0.03)) + grain).clip(0, 255).astype(np.uint8)
+        return (frame * (1 + random.normal(0, flicker)) + grain).clip(0, 255).astype(np.uint8)
+
+    def barred(frame: np.ndarray) -> np.ndarray:
+        """Black bars above and below, which leave little more than half."""
+        bars = np.zeros_like(frame)
+        bars[54:186] = frame[54:186]
+        return bars
+
+    def cuts(t: float) -> np.ndarray:
+        return _cut_out(photos[int(t * 3.99) % len(photos)], t, 0.5, 0.8)
+
+    def dissolving(t: float) -> np.ndarray:
+        share = np.interp(t, (0.25, 0.75), (0, 1))
+        first, second = (_cut_out(photo, 0.3 * t, 0.5, 0.8).astype(np.float32) for photo in photos[:2])
+        return (first + share * (second - first)).round().astype(np.uint8)
+
+    def dipping(t: float) -> np.ndarray:
+        """To black, and out of it with another shot."""
+        frame = _cut_out(photos[0 if t < 0.5 else 2], 0.3 * t, 0.5, 0.8)
+        return (frame * min(1, abs(t - 0.5) * 4)).round().astype(np.uint8)
 
     makers: dict[str, Callable[[float], np.ndarray]] = {
         "pan": lambda t: _cut_out(photos[2], t, 0.5 * t, 0.7),
         "zoom": lambda t: _cut_out(photos[0], 0.5, 0.2, 0.9 - 0.5 * t),
         "cuts": lambda t: _cut_out(photos[int(t * 7.99) % len(photos)], t, 0.5, 0.8),
         "something enters": entering,
-        "grain and flicker": old,
+        "grain and flicker": partial(old, flicker=0.03),
+        "strong flicker": partial(old, flicker=0.12),
+        "night between bars": lambda t: barred(cuts(t) // 4),
+        "fog between bars": lambda t: barred((153 + 0.12 * cuts(t)).astype(np.uint8)),
+        "dissolve": dissolving,
+        "dip to black": dipping,
     }
     return {name: [make(float(t)) for t in times] for name, make in makers.items()}
 
@@ -214,7 +239,8 @@ def main(options: QualityOptions) -> dict[str, Any]:
             sources.append((title, path, frames))
         for title, path, truth in sources:
             films[title], sheet = measured(path, folder, options.seconds, truth)
-            sheets.append(sheet)
+            if truth is not None:
+                sheets.append(sheet)
     if options.sheet:
         Image.fromarray(torch.cat(sheets, 1).permute(1, 2, 0).byte().numpy()).save(options.sheet)
     command = "python -m bench.bench_film_quality CLIP ..."
