@@ -40,7 +40,8 @@ class Look(Options):
     saturation: Annotated[float, Must("lie in 0..10", lambda value: 0 <= value <= 10)] = 1.0
     """0 to 10, times the weights' own; 0 is gray."""
     edges: Edges = "auto"
-    """End colours where lightness does, finer than they are known; auto: those of small versions and many hints."""
+    """End colours where lightness does, finer than they are known; auto: those of small versions, and of
+    pictures with many hints."""
     size: Annotated[
         int | None,
         tyro.conf.arg(name="detail", metavar="N"),
