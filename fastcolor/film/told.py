@@ -8,6 +8,7 @@ set right against the key frame itself each time, so that it does not drift. Wha
 from __future__ import annotations
 
 import bisect
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -97,7 +98,8 @@ class Told:
         self.film, self.colorizer, self.size, self.tone = film, colorizer, size, tone
         self.references: list[Reference] = [colorizer.reference(one) for one in references]
         self._shots, self._carries = project, carry is not None
-        self._shot_references: dict[int, list[Reference]] = {}
+        self._shot_references: dict[int, list[Reference]] = {}  # of those that are ready
+        self._lock = threading.Lock()  # of several painters that come to a shot, the first gets it ready
         self._by_time: dict[Fraction, list[_Followed]] = {}
         self._shares: list[float] = []
         if any((hints, key_frames, *(shot.hints or shot.key_frames for shot in project))):
@@ -124,8 +126,10 @@ class Told:
         turns, done = self.film.turns, []
         for now, at in zip(lightness.rot90(turns, (2, 3)).split(1), times, strict=True):
             number = self._shot_at(at)
-            if number is not None and number not in self._shot_references:
-                self._of_shot(number)
+            if number is not None:
+                with self._lock:
+                    if number not in self._shot_references:
+                        self._of_shot(number)
             soft, exact = self._given(at)
             references, saturation, warmth = [*self.references, *self._found_again(at)], 1.0, temperature
             if number is not None:
@@ -172,8 +176,9 @@ class Told:
     def _of_shot(self, number: int) -> list[Anchor]:
         """Get ready what is said of a shot of the project; its hints and key frames."""
         shot = self._shots[number]
+        anchors = self._told(shot.hints, shot.key_frames, number)
         self._shot_references[number] = [self.colorizer.reference(one) for one in shot.references]
-        return self._told(shot.hints, shot.key_frames, number)
+        return anchors
 
     def _shot_at(self, at: Fraction) -> int | None:
         """The number of the project's shot at a time of the film's clock."""

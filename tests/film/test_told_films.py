@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import threading
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -135,6 +137,31 @@ def test_what_is_said_of_a_shot_stays_in_it_and_is_followed_where_it_is_needed(f
     assert sorted(told._by_time) == [Fraction(number, 10) for number in range(5)]
     told.ab(torch.full((1, 1, *size), 50.0), [Fraction(6, 10)], None)  # which was not given after all
     assert sorted(told._by_time) == [Fraction(number, 10) for number in range(10)]
+
+
+def test_a_shot_is_got_ready_before_anybody_paints_a_frame_of_it(
+    films: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shot = Shot(0.0, 1.0, hints=(Hint(0.7, 0.6, "#d02040", radius=0.12, time=0.0),))
+    size, follow = (64, 96), Told._follow
+    colorizer = fastcolor.Colorizer(device="cpu", engine="torch")
+    told = Told(probe(films[1]), colorizer, size, project=[shot], given=[shot])
+    lightness, painted = torch.full((1, 1, *size), 50.0), [torch.empty(0), torch.empty(0)]
+
+    def paint(number: int) -> None:
+        painted[number] = told.ab(lightness, [Fraction(3, 10)], None)
+
+    other = threading.Thread(target=paint, args=(1,))
+
+    def slowly(self: Told, *args: Any) -> None:
+        other.start()  # another painter comes while the shot is followed, and must wait for that
+        other.join(0.3)
+        follow(self, *args)
+
+    monkeypatch.setattr(Told, "_follow", slowly)
+    paint(0)
+    other.join()
+    assert torch.equal(*painted) and len(told._by_time[Fraction(3, 10)]) == 1
 
 
 def test_a_resumed_run_sees_that_pictures_changed_places(tmp_path: Path) -> None:
