@@ -25,6 +25,7 @@ HEARD = (0.05, 0.1)
 TONE = 0.35  # of the way to the references' tone
 _ALIKE = 2.0  # lightness: what differs by more hardly says its colour to each other
 _NEAR, _LEVELS = 8.0, 26  # lightnesses that share a tone, about, and at which one is found
+_PAIRS = 1 << 22  # of cells that are compared at once: of large pictures all would take a gigabyte
 
 
 @dataclass(frozen=True)
@@ -109,9 +110,7 @@ def _level(features: Tensor, reference: Reference, level: str) -> tuple[Tensor, 
     both = torch.cat([own, other], 1)
     mean, spread = both.mean(1, keepdim=True), both.std(1, keepdim=True) + 1e-3
     own, other = (F.normalize((plane - mean) / spread, dim=0) for plane in (own, other))
-    likeness = own.T @ other
-    best, there = likeness.max(1)
-    back = likeness.argmax(0)
+    best, there, back = _likest(own, other)
     here, again = torch.arange(len(there), device=there.device), back[there]
     off = torch.maximum((again // width - here // width).abs(), (again % width - here % width).abs())
     least, full = LEVELS[level]
@@ -124,6 +123,23 @@ def _level(features: Tensor, reference: Reference, level: str) -> tuple[Tensor, 
     if reference.known is not None:
         strength = strength * _cells(reference.known.to(there.device), others.shape[1:])[0, there]
     return there.view(height, width), strength.view(height, width)
+
+
+def _likest(own: Tensor, other: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of unit vectors, (C, n) and (C, m): for each of the first the likeness (n,) of the likest of the second, and its
+    number (n,); and for each of the second the number (m,) of the likest of the first."""
+    rows = max(1, _PAIRS // other.shape[1])
+    found: list[tuple[Tensor, ...]] = []
+    most = other.new_full(other.shape[1:], -2.0)  # less than any
+    back = most.long()
+    for number, part in enumerate(own.split(rows, 1)):
+        likeness = part.T @ other
+        found.append(tuple(likeness.max(1)))
+        alike, row = likeness.max(0)
+        back = torch.where(alike > most, row + number * rows, back)
+        most = torch.maximum(most, alike)
+    best, there = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return best, there, back
 
 
 def _coloured(lightness: Tensor, reference: Reference, there: Tensor) -> Tensor:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import pytest
 import torch
 from torch import Tensor
 
-from fastcolor.steering.references import Reference, _coloured, _level, matched, toned
+from fastcolor.steering.references import Reference, _coloured, _level, _likest, matched, toned
 
 
 class Seen(NamedTuple):
@@ -32,6 +33,15 @@ def test_what_is_alike_gives_its_colours_cell_by_cell() -> None:
     given, mask = matched(seen(theirs[..., turn]), lightness, [Reference(seen(theirs), planes, lightness)])
     assert given.shape == planes.shape and mask.shape == lightness.shape and bool((mask == 1).all())
     assert torch.allclose(given, planes.view(1, 2, 64, 12, 8)[:, :, :, turn].reshape(planes.shape), atol=1e-4)
+
+
+def test_of_large_pictures_a_part_is_compared_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    own, other = (torch.nn.functional.normalize(looks(seed)[0].flatten(1), dim=0) for seed in (4, 5))
+    whole, likeness = _likest(own, other[:, :70]), own.T @ other[:, :70]
+    assert torch.equal(whole[0], likeness.max(1).values) and torch.equal(whole[2], likeness.argmax(0))
+    monkeypatch.setattr("fastcolor.steering.references._PAIRS", 70 * 20)
+    for part, one in zip(_likest(own, other[:, :70]), whole, strict=True):
+        assert torch.allclose(part, one)
 
 
 def test_little_that_is_alike_is_not_heard() -> None:
