@@ -29,8 +29,7 @@ class Canvas:
     """What is kept of a picture so that another look at it costs little: the network's answer and a small copy.
 
     Args:
-        colorizer: that colours. picture: opened. side: of the small copy's
-            longer side, in pixels.
+        colorizer: that colours. picture: opened. side: of the small copy, the longer one, in pixels.
 
     Example:
         >>> from fastcolor.formats.picture import of_array
@@ -92,9 +91,7 @@ class Canvas:
             return compose(colorizer._paint_one(ab, picture, saturation, known=True), picture)
         if told:
             features = Features(picture, self.size, self._seen, self._trust, self._lightness)
-            known = [colorizer.reference(one) for one in told.references]
-            given = colorizer._given(features, told.hints, known)
-            return colorizer._colours(features, given, temperature, saturation, tone=known if told.tone else ())
+            return colorizer._steered(features, told, temperature, saturation)
         ab = self._automatic(temperature)
         return compose(colorizer._paint_one(ab, picture, saturation * self._trust), picture)
 

@@ -186,12 +186,15 @@ class Colorizer(Predictor):
 
     def _told(self, picture: Picture, told: Told, temperature: float | None, saturation: float) -> Image.Image:
         if told.version is None:
-            features = self._features(picture)
-            known = [self.reference(one) for one in told.references]
-            given = self._given(features, told.hints, known)
-            return self._colours(features, given, temperature, saturation, tone=known if told.tone else ())
+            return self._steered(self._features(picture), told, temperature, saturation)
         ab = self.version_ab(told.version, picture, temperature)
         return compose(self._paint_one(ab, picture, saturation, known=True), picture)
+
+    def _steered(self, features: Features, told: Told, temperature: float | None, saturation: float) -> Image.Image:
+        """By hints and references."""
+        known = [self.reference(one) for one in told.references]
+        given = self._given(features, told.hints, known)
+        return self._colours(features, given, temperature, saturation, tone=known if told.tone else ())
 
     def version_ab(self, version: ImageLike, picture: Picture, temperature: float | None) -> Tensor:
         """(1, 2, h, w): a picture's colours by a version of it; beyond its edges the network's.
