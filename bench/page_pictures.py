@@ -51,7 +51,7 @@ def save(page: Any, name: str, quality: int = 78) -> None:
 def painted(page: Any) -> None:
     """Wait for a film's preview, which begins when the sliders have rested for a while."""
     page.wait_for_timeout(3000)
-    while "preview" in page.locator("#facts").inner_text():
+    while page.locator("#preview-told").inner_text():
         page.wait_for_timeout(200)
 
 

@@ -63,6 +63,7 @@ class LookBody(BaseModel):
     detail: int | None = None
     hints: Annotated[list[dict[str, Any]], Field(max_length=MOST_HINTS)] = []
     guide: Literal["", "version", "similar"] = ""
+    guide_file: Annotated[str, Field(max_length=40)] = ""
     shots: Annotated[list[ShotBody], Field(max_length=MOST_SHOTS)] = []
     weights: Annotated[str, Field(max_length=40)] = ""
 
@@ -185,6 +186,11 @@ def application(studio: Studio) -> FastAPI:
         item, length = studio.store[key], request.headers.get("content-length")
         size = int(length) if length else None
         return {"picture": await studio.sent.reference(item, name, request.stream(), size, time)}
+
+    @app.delete("/api/items/{key}/sent/{name}", status_code=204)
+    async def drop_sent(key: str, name: str) -> None:
+        """Remove a key frame or reference that was sent and is in no shot."""
+        studio.sent.drop(studio.store[key], name)
 
     @app.get("/api/items/{key}/project")
     async def project(key: str) -> FileResponse:

@@ -17,6 +17,7 @@ from ..options.references import reference_of
 from ..options.steering import hints_from
 
 _SENT = re.compile(r"(key|reference)-[0-9a-f]{8}\.[a-z]{3,4}")
+_GUIDE = re.compile(r"guide-[0-9a-f]{8}\.\w+")
 Guide = Literal["", "version", "similar"]
 MOST_HINTS, MOST_SHOTS = 2000, 20000  # of a picture, of a film
 MOST_OF_SHOT = {"hints": 500, "key_frames": 100, "references": 20}
@@ -34,6 +35,11 @@ def sent_name(kind: Literal["key", "reference"], suffix: str) -> str:
     return f"{kind}-{secrets.token_hex(4)}{suffix}"
 
 
+def is_sent(name: str) -> bool:
+    """Whether a name is one that `sent_name` makes."""
+    return _SENT.fullmatch(name) is not None
+
+
 @dataclass(frozen=True)
 class Look:
     """How a picture is to be coloured.
@@ -41,8 +47,9 @@ class Look:
     Attributes:
         temperature, saturation, detail: as the options of that name. hints: as a hint file lists them. guide: what the
             coloured picture that came along is: a "version" of this one, or one of "similar" things.
-        guide_file: where it lies, which no page learns or says. shots: of a film, as a project lists them;
-            pictures of key frames and references are named as `sent_name` makes them, and lie in the item's folder.
+        guide_file: where it lies, in the item's folder; pages learn and say its name alone. shots: of a film, as a
+            project lists them; pictures of key frames and references are named as `sent_name` makes them, and lie in
+            the item's folder.
         weights: the network's name; "": the server's own.
     """
 
@@ -61,9 +68,7 @@ class Look:
 
     def told(self) -> dict[str, Any]:
         """What the page learns."""
-        found = asdict(self)
-        del found["guide_file"]
-        return found
+        return {**asdict(self), "guide_file": Path(self.guide_file).name}
 
     def check(self, folder: Path) -> None:
         """Compare the numbers with the options' rules, and see what the hints are.
@@ -83,8 +88,11 @@ class Look:
             pictures += [("references", reference_of(one).picture) for one in shot.get("references", [])]
             for option, name in pictures:
                 name = str(name) if isinstance(name, Path) else name
-                if not (isinstance(name, str) and _SENT.fullmatch(name) and (folder / name).is_file()):
+                if not (isinstance(name, str) and is_sent(name) and (folder / name).is_file()):
                     raise ValueError(f"shot {number}: {option} must name pictures that were sent, got {shown(name)}")
         shots_of(self.shots, folder, "project")
+        guide = Path(self.guide_file)
         if self.guide and not self.guide_file:
             raise ValueError("guide: needs a coloured picture, which is to be sent first")
+        if self.guide_file and not (_GUIDE.fullmatch(guide.name) and (folder / guide.name).is_file()):
+            raise ValueError(f"guide_file: must name a picture that was sent, got {shown(guide.name)}")

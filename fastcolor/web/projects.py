@@ -137,7 +137,8 @@ def _look_of(path: Path, item: Item, pictures: _Pictures | None) -> Look:
         hints.read_hints(path)  # which refuses what is none
         said = json.loads(path.read_text(encoding="utf-8-sig"))["hints"]
         _check_count("hints", said, MOST_HINTS)
-        return replace(item.look, hints=said)
+        guide = "" if said and item.look.guide == "version" else item.look.guide  # as only one of both has a place
+        return replace(item.look, hints=said, guide=guide)
     keys = {"version", "film", "shots"}
     content = read_versioned(path, "project", "a project with shots", version=project.VERSION, items="shots", keys=keys)
     _check_count("shots", content["shots"], MOST_SHOTS)

@@ -16,9 +16,9 @@ from ..formats.endings import PICTURE_SUFFIXES
 from ..options.key_frames import PICTURES
 from .films import Films, check_second
 from .lane import CancelledWorkError
-from .look import Look, sent_name
+from .look import Look, is_sent, sent_name
 from .projects import MOST_PROJECT, MOST_SENT, read_project, sent_pictures
-from .store import Item, Store, TooLargeError, TooManyError, plain, plainly
+from .store import Item, MissingError, Store, TooLargeError, TooManyError, plain, plainly
 
 
 class Sent:
@@ -102,6 +102,18 @@ class Sent:
                     pass
             await self._films.check_reference(path)
         return path.name
+
+    def drop(self, item: Item, name: str) -> None:
+        """Remove a key frame or reference that no shot has.
+
+        Raises:
+            MissingError: there is none of this name. ValueError: a shot has it.
+        """
+        if not is_sent(name) or not (item.folder / name).is_file():
+            raise MissingError("there is no such picture")
+        if name in sent_pictures(item.look.shots):
+            raise ValueError(f"{item.name}: a shot has this picture")
+        (item.folder / name).unlink(missing_ok=True)
 
     async def project(self, item: Item, name: str, parts: AsyncIterator[bytes], size: int | None) -> None:
         """Take a file of hints or a project in place of what was said of an item, and paint it.

@@ -84,6 +84,7 @@ class Item:
             "look": self.look.told(),
             "revision": self.revision,
             "mark": self.mark,
+            "came": self.came,
             **self.facts,
         }
 

@@ -181,8 +181,8 @@ class Studio:
 
     async def repaint(self, item: Item, look: Look) -> Path:
         """Paint an item's screen picture anew and return the file."""
-        if look.guide:
-            look = replace(look, guide_file=look.guide_file or item.look.guide_file)
+        name = Path(look.guide_file or item.look.guide_file).name
+        look = replace(look, guide_file=str(item.folder / name) if look.guide and name else "")
         self._check(item, look)
         item.check_ready("picture")
         if look != item.look:
@@ -220,13 +220,15 @@ class Studio:
     # Films
 
     async def shots(self, item: Item) -> None:
-        """Look through a film for its shots, which then belong to its look."""
+        """Look through a film for its shots, which then belong to its look, in place of those that it had."""
         item.check_ready("film")
         found = await self.films.shots(item)
         shots = [_shot(one["start"], one["end"]) for one in found]
-        item.look = replace(item.look, shots=shots)
+        had, item.look = item.look.shots, replace(item.look, shots=shots)
         item.facts["pictures"] = [one["shown"] for one in found]  # of the shots, and when they are shown
         self._said(item)
+        if had:  # the preview shows what was said of them
+            self.preview(item, item.look, None)
 
     async def frame(self, item: Item, seconds: float) -> Path:
         """The gray frame that a film shows at a second, as a file."""

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from film_clips import frames_of, packets_of, two_shots
 from page_browser import color, download_of, drop, drop_on, painted, seen, slide, until
-from page_server import serving
+from page_server import Server, serving
 from PIL import Image
 from test_study import material
 
@@ -42,6 +42,11 @@ def test_ten_pictures_are_coloured_compared_corrected_and_exported(page: playwri
     until(lambda: ready.count() == 10)
     names = page.locator("#grid .name").all_inner_texts()
     assert sorted(names) == sorted(path.name for path in files)
+    page.locator("#order").select_option("name")
+    by_name = page.locator("#grid .name").all_inner_texts()
+    assert by_name == sorted(names, key=str.casefold)
+    page.locator("#order").select_option("came")
+    assert page.locator("#grid .name").all_inner_texts() == names
     for card in ready.all():
         until(lambda card=card: card.locator("img").evaluate("image => image.complete && image.naturalWidth") > 0)
         card.scroll_into_view_if_needed()
@@ -50,6 +55,10 @@ def test_ten_pictures_are_coloured_compared_corrected_and_exported(page: playwri
     assert page.locator("#count").inner_text() == "10 in colour"
 
     page.get_by_role("button", name="coffee.png", exact=False).click()
+    assert page.evaluate("document.documentElement.scrollHeight <= innerHeight")  # each column scrolls by itself
+    for part in ("#stage", "#close", '#grid [aria-current="true"]'):
+        box = page.locator(part).bounding_box()
+        assert box is not None and 0 <= box["y"] < box["y"] + min(box["height"], 100) <= 860, part
     slide(page, "#split", 100)
     gray = seen(page)
     slide(page, "#split", 0)
@@ -110,6 +119,14 @@ def test_ten_pictures_are_coloured_compared_corrected_and_exported(page: playwri
         until(page.get_by_text("It shows the same").is_visible)
         page.wait_for_timeout(300)
         assert np.abs(seen(page) - colour).mean() > 5
+        page.get_by_role("button", name="Set colours").click()
+        page.locator("#stage").click(position={"x": x, "y": y})
+        page.get_by_role("button", name="Set colours").click()
+        page.get_by_text("without hints beside them").wait_for()
+        painted(page, lambda: page.get_by_role("button", name="Undo").click())  # as all that is said
+        assert np.abs(seen(page) - colour).mean() < 1 and not page.locator("#guide-off").is_visible()
+        painted(page, lambda: page.get_by_role("button", name="Redo").click())
+        assert np.abs(seen(page) - colour).mean() > 5
         painted(page, page.locator("#guide-off").click)
         assert np.abs(seen(page) - colour).mean() < 1
     assert page.locator("#grid li").count() == 10
@@ -164,7 +181,7 @@ def with_twenty(project: Path, target: Path) -> None:
             other.writestr(name, content)
 
 
-def test_a_film_is_shown_its_shots_edited_and_exported(page: playwright.Page, tmp_path: Path) -> None:
+def test_a_film_is_shown_its_shots_edited_and_exported(page: playwright.Page, server: Server, tmp_path: Path) -> None:
     src = two_shots(tmp_path / "family.mp4")
     Image.open(DEMO / "coffee.jpg").resize((120, 80)).save(tmp_path / "still.png")
     drop(page, [src, tmp_path / "still.png"])
@@ -244,7 +261,7 @@ def test_a_film_is_shown_its_shots_edited_and_exported(page: playwright.Page, tm
     assert "references" not in shots.nth(2).inner_text()
     page.get_by_role("button", name="Undo").click()
     assert "references 1" in shots.nth(2).inner_text() and page.locator("#grid li").count() == 2
-    until(lambda: page.locator("#facts").inner_text().find("preview") < 0)
+    until(lambda: page.locator("#preview-told").inner_text() == "")
     page.reload()
     page.get_by_role("button", name="family.mp4").click()
     shots.nth(1).click()
@@ -258,6 +275,11 @@ def test_a_film_is_shown_its_shots_edited_and_exported(page: playwright.Page, tm
     page.locator("#open-project").set_input_files(str(tmp_path / "twenty.zip"))
     until(lambda: "references 20" in shots.nth(2).inner_text())
     shots.nth(2).click()
+
+    def kept_references() -> list[Path]:
+        return sorted(server.temporary.rglob("reference-*"))
+
+    before = kept_references()
     for send, sent in (
         (lambda: page.locator("#reference-file").set_input_files(str(tmp_path / "other.png")), 0),
         (lambda: drop_on(shots.nth(2), tmp_path / "other.png"), 1),  # it might be a frame of the shot
@@ -265,6 +287,7 @@ def test_a_film_is_shown_its_shots_edited_and_exported(page: playwright.Page, tm
         page.evaluate("document.querySelector('#status').textContent = ''")
         send()
         page.get_by_text("20 other pictures in colour are the most that a shot takes").wait_for()
+        until(lambda: kept_references() == before)  # nothing is kept of what was refused
         assert "references 20" in shots.nth(2).inner_text() and len(given) == sent
     page.locator("#open-project").set_input_files(
         {"name": "family.zip", "mimeType": "application/zip", "buffer": Path(download.value.path()).read_bytes()}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+import re
 import signal
 import socket
 import struct
@@ -201,7 +203,8 @@ def test_another_picture_gives_its_colours(client: httpx.Client, tmp_path: Path)
     guide = f"api/items/{key}/guide"
     told = client.post(guide, params={"name": "../coloured.png"}, content=(tmp_path / "coloured.png").read_bytes())
     assert told.status_code == 201 and told.json()["look"]["guide"] == "version"
-    assert "guide_file" not in told.text and str(tmp_path) not in told.text
+    sent = told.json()["look"]["guide_file"]  # by name alone
+    assert re.fullmatch(r"guide-[0-9a-f]{8}\.png", sent) and "fastcolor-serve" not in told.text
     shown = np.asarray(Image.open(io.BytesIO(client.get(f"api/items/{key}/after.jpg").content))).astype(int)
     wanted = np.asarray(coloured.convert("RGB").resize(gray_one.size)).astype(int)
     hue = (shown - shown.mean(2, keepdims=True)) - (wanted - wanted.mean(2, keepdims=True))
@@ -221,8 +224,22 @@ def test_another_picture_gives_its_colours(client: httpx.Client, tmp_path: Path)
         refused = client.post(guide, params={"name": name}, content=content)
         assert refused.status_code == 422 and words in refused.json()["error"], refused.text
         assert "fastcolor-serve" not in refused.text
-    look = {**told.json()["look"], "guide": ""}
-    assert client.put(f"api/items/{key}/look", json=look).status_code == 200
+    item = f"api/items/{key}"
+    for look in ({}, told.json()["look"]):  # without it, and with it again
+        assert client.put(f"{item}/look", json=look).status_code == 200
+        assert client.get("api/items").json()[0]["look"] == {
+            **told.json()["look"],
+            "guide": "",
+            "guide_file": "",
+            **look,
+        }
+    for name in ("guide-00000000.png", "../source.png", str(tmp_path / "coloured.png")):
+        refused = client.put(f"{item}/look", json={"guide": "version", "guide_file": name})
+        assert refused.status_code == 422 and "guide_file" in refused.text
+    hint = {"x": 0.5, "y": 0.5, "color": "#1040e0"}
+    said = json.dumps({"version": 1, "hints": [hint]}).encode()
+    opened = client.post(f"{item}/project", params={"name": "a.json"}, content=said).json()["look"]
+    assert opened["hints"] == [hint] and opened["guide"] == opened["guide_file"] == ""  # only one of both has a place
     other = send(client, tmp_path / "cat.png").json()["id"]
     settled(client, 2)
     assert client.put(f"api/items/{other}/look", json={"guide": "similar"}).status_code == 422  # none was sent

@@ -74,6 +74,13 @@ def test_shots_have_colours_of_their_own(client: httpx.Client, tmp_path: Path) -
     assert client.get("api/items").json()[0]["words"] == ""
     shown = Image.open(io.BytesIO(client.get(f"api/items/{key}/after-small.jpg").content)).convert("RGB")
     assert np.ptp(np.asarray(shown).astype(int), axis=2).mean() < 3
+    said = client.get("api/items").json()[0]
+    anew = client.post(f"api/items/{key}/shots").json()["look"]["shots"]  # nothing is said of them then
+    assert [shot["saturation"] for shot in anew] == [1, 1]
+    while client.get("api/items").json()[0]["revision"] == said["revision"]:
+        time.sleep(0.05)
+    assert client.get("api/items").json()[0]["shot"] is None
+    assert client.post(preview, json={"shots": shots, "shot": 1}).status_code == 202
     (tmp_path / "out.mp4").write_bytes(exported(client, key).content)
     frames = [frame.to_ndarray(format="rgb24").astype(int) for frame in frames_of(tmp_path / "out.mp4")]
     colours = [np.ptp(frame, axis=2).mean() for frame in frames]
@@ -120,6 +127,10 @@ def test_a_shot_has_hints_and_key_frames_of_its_own(client: httpx.Client, tmp_pa
         client.post(others, params={"name": "k.png", "time": time}, content=blue.getvalue()) for time in (0.75, 7)
     ]
     assert [one.json()["picture"].partition("-")[0] for one in either] == ["key", "reference"]
+    drop = f"api/items/{key}/sent"
+    assert [client.delete(f"{drop}/{either[1].json()['picture']}").status_code for _ in range(2)] == [204, 404]
+    missing = [client.delete(f"{drop}/{name}").status_code for name in ("source.mp4", "key-00000000.png")]
+    assert missing == [404, 404]
     for second in (-1, "inf", "nan"):
         answer = client.post(others, params={"name": "k.png", "time": second}, content=blue.getvalue())
         assert answer.status_code == 422 and "time: must be seconds" in answer.json()["error"]
@@ -137,6 +148,8 @@ def test_a_shot_has_hints_and_key_frames_of_its_own(client: httpx.Client, tmp_pa
         time.sleep(0.05)
     (film,) = client.get("api/items").json()
     assert film["words"] == "" and film["shot"] == 1
+    kept = client.delete(f"{drop}/{picture}")
+    assert kept.status_code == 422 and "a shot has this picture" in kept.json()["error"]
     near = client.get(f"api/items/{key}/suggestions", params={"x": 0.5, "y": 0.5, "time": 0.75}).json()
     assert len(near) >= 2
     (tmp_path / "out.mp4").write_bytes(exported(client, key).content)

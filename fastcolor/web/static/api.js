@@ -61,6 +61,11 @@ export async function reference(id, file, time) {
   return (await ask(path, { method: "POST", body: file })).picture;
 }
 
+/** Have a picture removed that was sent, and that no shot has; what comes of it nobody waits for. */
+export function dropSent(id, name) {
+  ask(`api/items/${id}/sent/${name}`, { method: "DELETE" }).catch(() => {});
+}
+
 /** Send a file of hints or a project in place of what was said of an item. */
 export function openProject(id, file) {
   return ask(`api/items/${id}/project?name=${encodeURIComponent(file.name)}`, { method: "POST", body: file });

@@ -18,13 +18,13 @@ export function showFacts(item) {
   const words = [`${item.width} × ${item.height}`];
   if (item.seconds) words.push(`${minutes(item.seconds)}, ${item.frames} frames`);
   if (film) words.push(item.sound ? "with sound" : "without sound");
-  if (item.progress) words.push(`preview: ${far(item.progress)}`);
   if (item.words) words.push(item.words);
   if (item.frames > 1 && !film) words.push(`${item.frames} frames or pages, the first is shown`);
   if (item.doubt != null) words.push(`network's doubt ${item.doubt.toFixed(1)} ab units`);
   if (item.colored) words.push("was in colour before");
   words.push(...(item.notes ?? []));
   $("facts").textContent = words.join(" · ");
+  $("preview-told").textContent = item.progress ? `The preview is painted: ${far(item.progress)}` : "";
   const guides = { version: "It shows the same: its colours are taken, aligned.", similar: "What looks alike gets its colours." };
   $("guide-told").textContent = [guides[item.look.guide], ...(item.said ?? [])].filter(Boolean).join(" ");
   $("guide-off").hidden = !item.look.guide;

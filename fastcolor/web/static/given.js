@@ -1,7 +1,7 @@
 // What people give a picture or film that is open: pictures in colour, and projects; and what they take from it.
 
-import { download, guide, keyFrame, openProject, reference } from "./api.js";
-import { paint, painted } from "./colours.js";
+import { download, dropSent, guide, keyFrame, openProject, reference } from "./api.js";
+import { painted } from "./colours.js";
 import { second } from "./film.js";
 import { open, say, tooMuch } from "./open.js";
 import { pictured } from "./shots.js";
@@ -31,10 +31,7 @@ export async function useGuide(file) {
   }
 }
 whenGiven("guide-file", useGuide);
-$("guide-off").addEventListener("click", () => {
-  open.look = { ...open.look, guide: "" };
-  paint();
-});
+$("guide-off").addEventListener("click", () => hints.become(hints.list, { guide: "", guide_file: "" }));
 
 /**
  * Give a shot a coloured picture. number: of the shot; else the chosen one. kind: "key", of the frame that is shown, or
@@ -55,9 +52,12 @@ export async function useColoured(file, number = open.shot, kind = "") {
   try {
     open.guiding = kind === "key" ? keyFrame(id, file, time) : reference(id, file, kind ? undefined : time);
     const picture = await open.guiding, found = picture.startsWith("key-") ? "key" : "reference";
-    if (open.item?.id !== id) return;
+    if (open.item?.id !== id) {
+      dropSent(id, picture);
+      return say(`${file.name} was not used: something else was opened meanwhile.`);
+    }
     if (number !== open.shot) choose(number);
-    if (!hints.become(hints.list, having(found, picture, hints.rest))) return;
+    if (!hints.become(hints.list, having(found, picture, hints.rest))) return dropSent(id, picture);
     const told = kind === "" && found === "reference";
     say(told ? `${file.name} does not show this frame: what looks alike in the shot gets its colours.` : "");
   } catch (error) {
@@ -74,7 +74,8 @@ $("save-frame").addEventListener("click", () => {
 });
 
 $("save-project").addEventListener("click", async () => {
-  const { id } = open.item;
+  const { id, kind } = open.item;
+  if (kind === "picture" && open.look.guide) say("The file has the hints; the other picture's colours are not in it.");
   await painted(); // so that the file has what is on the screen
   download(`api/items/${id}/project`);
 });

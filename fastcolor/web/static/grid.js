@@ -17,7 +17,8 @@ export function put(item) {
   if (!card) {
     card = made(item);
     cards.set(item.id, card);
-    grid.append(card);
+    const before = [...grid.children].findLast((other) => items.get(other.dataset.id).came < item.came);
+    before ? before.after(card) : grid.prepend(card);
   }
   show(card, item);
   if (order !== "came") arrange();
@@ -35,8 +36,13 @@ export function keepOnly(ids) {
   for (const id of [...items.keys()]) if (!ids.has(id)) drop(id);
 }
 
+/** Show which one is open, in a grid that scrolls by itself too. */
 export function current(id) {
   for (const [key, card] of cards) card.setAttribute("aria-current", String(key === id));
+  if (!cards.has(id)) return;
+  const list = grid.parentElement;
+  const [inside, around] = [cards.get(id), list].map((one) => one.getBoundingClientRect());
+  list.scrollTop += Math.max(0, inside.bottom - around.bottom) + Math.min(0, inside.top - around.top);
 }
 
 export function focus(id) {
@@ -51,6 +57,8 @@ export function shown() {
 export function arrange(by = order) {
   order = by;
   const came = [...items.values()];
+  came.sort((a, b) => a.came - b.came);
+  if (order === "name") came.sort((a, b) => named(a).localeCompare(named(b), undefined, { numeric: true }));
   if (order === "doubt") came.sort((a, b) => (b.doubt ?? -1) - (a.doubt ?? -1));
   if (order === "again") came.sort((a, b) => (b.mark === "again") - (a.mark === "again"));
   const focused = document.activeElement;
@@ -79,12 +87,13 @@ function made(item) {
   return card;
 }
 
+const named = (item) => (item.inside ? `${item.inside}/${item.name}` : item.name);
 const STATES = { waiting: "waiting", working: "at work …", ready: "", failed: "" };
 const MARKS = { good: "good", bad: "bad", again: "again" };
 
 function show(card, item) {
   card.className = item.state;
-  card.querySelector(".name").textContent = item.inside ? `${item.inside}/${item.name}` : item.name;
+  card.querySelector(".name").textContent = named(item);
   const image = card.querySelector("img");
   if (item.state === "ready") {
     const address = `api/items/${item.id}/after-small.jpg?v=${item.revision}`;
@@ -93,7 +102,10 @@ function show(card, item) {
   }
   card.querySelector("button").disabled = item.state !== "ready";
   const words = [STATES[item.state] || item.words, MARKS[item.mark], item.kind === "film" && item.state === "ready" ? "film" : ""];
-  if (item.progress && item.state !== "failed") words.push(`preview ${item.progress.done ?? 0} of ${item.progress.total ?? "?"}`);
+  if (item.progress && item.state !== "failed") {
+    const { done, total } = item.progress;
+    words.push(done === undefined ? "preview begins" : `preview ${done} of ${total ?? "?"}`);
+  }
   if (item.state === "ready" && item.colored) words.push("was in colour");
   card.querySelector(".state").textContent = words.filter(Boolean).join(" · ");
 }

@@ -21,6 +21,7 @@ let notes = []; // of the server's folder
 let sending = 0;
 
 function take(files) {
+  if (!sending) failures.length = 0; // of an earlier time
   waiting.push(...files);
   while (sending < AT_ONCE && waiting.length) next();
 }

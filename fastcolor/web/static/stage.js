@@ -38,6 +38,7 @@ const smallest = () => Math.min(stage.clientWidth / item.width, stage.clientHeig
 
 export function fit() {
   const scale = smallest();
+  fitting = scale;
   view = {
     scale,
     x: (stage.clientWidth - item.width * scale) / 2,
@@ -113,7 +114,13 @@ $("in").addEventListener("click", () => zoom(1.5));
 $("out").addEventListener("click", () => zoom(1 / 1.5));
 $("fit").addEventListener("click", fit);
 $("pixels").addEventListener("click", () => zoom(1 / view.scale / devicePixelRatio));
-addEventListener("resize", () => item && fit());
+let fitting = 0; // the scale at which the whole picture was shown in the stage as it was
+new ResizeObserver(() => {
+  if (!item) return;
+  const whole = view.scale <= fitting * 1.001;
+  fitting = smallest();
+  whole || view.scale < fitting ? fit() : place();
+}).observe(stage);
 stage.addEventListener("wheel", (event) => {
   event.preventDefault();
   const box = stage.getBoundingClientRect();

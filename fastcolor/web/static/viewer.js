@@ -17,11 +17,14 @@ export const opened = () => open.item?.id;
 
 export const hints = new Hints({
   changed(list, rest) {
-    if (open.shot === null) open.look = { ...open.look, hints: list };
-    else setShot({ hints: list, ...rest });
+    if (open.shot !== null) setShot({ hints: list, ...rest });
+    else if (!isFilm()) open.look = { ...open.look, hints: list, ...rest };
     paint();
   },
-  refuse: (list, rest) => tooMuch({ hints: list, ...rest }),
+  refuse(list, rest) {
+    const beside = "The other picture's colours are taken as they are, without hints beside them: choose Without it first.";
+    return list.length && rest.guide === "version" ? beside : tooMuch({ hints: list, ...rest });
+  },
   place(x, y, time) {
     const at = time === undefined ? "" : `&time=${time}`;
     return ask(`api/items/${open.item.id}/suggestions?x=${x}&y=${y}${at}`);
@@ -33,6 +36,7 @@ attach({ hints, splitFilm });
 /** Show a picture or film. stay: the keyboard stays where it is. */
 export function openItem(id, stay = false) {
   const item = items.get(id);
+  say(""); // what was said of another
   Object.assign(open, { item, look: structuredClone(item.look), shot: null });
   $("viewer").hidden = false;
   $("stage").hidden = $("stage-help").hidden = $("zoom").hidden = isFilm();
@@ -63,7 +67,7 @@ function arrived(at, stay) {
   tellEnds();
   const { activeElement } = document;
   if (!stay || activeElement === document.body || activeElement.disabled) $(at).focus({ preventScroll: true });
-  $("viewer").scrollIntoView({ block: "nearest" });
+  $("viewer").scrollIntoView(); // its top, where it has no room beside the grid
 }
 
 /** Have the hints of the picture, or of the chosen shot, on the screen. */
@@ -73,7 +77,10 @@ function openHints() {
   const chosen = shot === null ? null : look.shots[shot];
   const of = [item.id, chosen?.start, chosen?.end].join(" "); // another project may divide a film otherwise
   $("keys").hidden = !chosen || !item.hints;
-  if (!isFilm()) return hints.open({ key: of, list: look.hints, able: item.hints, aspect });
+  if (!isFilm()) {
+    const { hints: list, guide, guide_file } = look;
+    return hints.open({ key: of, list, rest: { guide, guide_file }, able: item.hints, aspect });
+  }
   const on = ["frame", "film-marks", "film-cross"];
   const { hints: list = [], key_frames = {}, references = [] } = chosen ?? {};
   const rest = { key_frames, references };
