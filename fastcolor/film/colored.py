@@ -51,6 +51,6 @@ def spread(frame: Any) -> float:
     shape = frame.format
     if len(shape.components) < 3 and not shape.has_palette:
         return 0.0
-    plain = not shape.is_rgb and len(shape.components) >= 3 and shape.is_planar and shape.components[0].bits == 8
+    plain = not shape.is_rgb and len(frame.planes) >= 3 and shape.components[0].bits == 8
     shown = frame if plain else frame.reformat(128, 128, "yuv444p")
     return max(float(plane_view(shown, index, np.uint8)[::2, ::2].std()) for index in (1, 2))

@@ -38,6 +38,9 @@ USUAL_BYTES = 5_000_000
 # Codecs that mark the fields of each frame themselves; of others the container's mark counts.
 MARK_FIELDS = ("h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vc1")
 
+# Codecs whose luma is of limited range where nothing else is said, gray or not.
+CODED_LIMITED = ("h264", "hevc", "av1", "vp9", "vp8", "mpeg2video", "mpeg4")
+
 PRIMING = Fraction(1, 10)  # seconds around 0 that count as 0: sound below it only warms decoders up
 
 Matrix = Literal["bt601", "bt709", "bt2020"]
@@ -322,6 +325,16 @@ def _lead(container: Any, stream: Any, jumps: bool, covers: frozenset[int]) -> t
     return Fraction(0), origin
 
 
+def is_full_range(frame: Any, codec: str) -> bool:
+    """Whether a frame's luma spans all its bits; RGB becomes luma of limited range. codec: its family."""
+    shape = frame.sw_format or frame.format  # the first is there if it lies on a GPU
+    if shape.is_rgb or shape.has_palette:
+        return False
+    if frame.color_range == 0 and len(shape.components) <= 2:
+        return codec not in CODED_LIMITED  # a bare gray sample does, unless its codec says otherwise
+    return frame.color_range == 2 or shape.name.startswith("yuvj")
+
+
 def _describe(
     path: Path, probing: dict[str, str], decoding: list[int], container: Any, stream: Any, frame: Any
 ) -> Film:
@@ -353,12 +366,6 @@ def _describe(
         if tag not in (0, UNSPECIFIED):
             notes.append(f"colour matrix {tag} is not supported, painted and tagged as {known}")
         tag = fallback
-    gray = len(frame.format.components) <= 2
-    coded_limited = codec in ("h264", "hevc", "av1", "vp9", "vp8", "mpeg2video", "mpeg4")
-    coded_rgb = frame.format.is_rgb or frame.format.has_palette  # becomes limited-range luma
-    full_range = not coded_rgb and (context.color_range == 2 or frame.format.name.startswith("yuvj"))
-    if context.color_range == 0 and gray and not coded_rgb and not coded_limited:
-        full_range = True  # a bare gray sample spans all its bits unless its codec says otherwise
     if alpha:
         notes.append(f"{codec}: the alpha plane was left out")
     matrix = next((bytes(s) for s in side_data_of(frame) if s.type.name == "DISPLAYMATRIX"), None)
@@ -385,7 +392,7 @@ def _describe(
         display_matrix=tuple(np.frombuffer(matrix, np.int32).tolist()) if matrix else None,
         turns=round(frame.rotation / 90) % 4,
         matrix=known,
-        full_range=full_range,
+        full_range=is_full_range(frame, codec),
         colorspace=tag,
         primaries=context.color_primaries,
         transfer=context.color_trc,

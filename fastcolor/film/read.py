@@ -17,7 +17,9 @@ from .encoding import SURFACES, Layout
 from .frames import as_interlaced, has_captions, in_shown_order, like, plane_view
 from .gpu import luma_of, nvdec
 from .motion import Seen
-from .probe import Film
+from .probe import Film, is_full_range
+
+_RANGES = {False: "MPEG", True: "JPEG"}  # limited and full, as PyAV calls them
 
 
 @dataclass
@@ -219,6 +221,10 @@ class Reader:
                 "aspect", f"changes its sample aspect at second {at_second}; written with the first, {self.aspect}"
             )
         self.aspect = self.aspect or aspect
+        if frame.interlaced_frame and not self.film.field_order and "fields" not in self.told:
+            self.told.add("fields")
+            second = f"{float(at - self.cut.origin):.1f}"
+            self.note(f"{self.film.path} is interlaced from second {second} on; written as progressive, as it begins")
         if not self.captions and "captions" not in self.told and has_captions(frame):
             self.told.add("captions")
             self.note(f"{self.film.path} has closed captions, which this codec is written without")
@@ -244,7 +250,8 @@ class Reader:
         if self.decoder is None:
             return False
         film, shape = self.film, frame.sw_format or frame.format
-        return (frame.width, frame.height, shape.name) == (film.width, film.height, SURFACES[film.pixel_format])
+        same = (frame.width, frame.height, shape.name) == (film.width, film.height, SURFACES[film.pixel_format])
+        return same and is_full_range(frame, film.codec) == film.full_range
 
     def _take_luma(self, frame: Any, out: Any, luma: Tensor) -> None:
         """Copy a frame's luma into a batch."""
@@ -260,9 +267,13 @@ class Reader:
         film, layout = self.film, self.layout
         source = frame
         changed = (frame.width, frame.height, frame.format.name) != (film.width, film.height, film.pixel_format)
+        ranged = is_full_range(frame, film.codec) != film.full_range
         if changed:
             self._tell("format", f"changes its picture format on the way; brought back to {film.width}x{film.height}")
-        if changed or layout.convert:
+        elif ranged:
+            first = "full" if film.full_range else "limited"
+            self._tell("range", f"changes the range of its codes on the way; brought back to the {first} one")
+        if changed or ranged or layout.convert:
             source = self._converted(frame)
         if source.format.name == layout.output:
             source.make_writable()  # the decoder may still need the original as a reference
@@ -275,13 +286,17 @@ class Reader:
         return out
 
     def _converted(self, frame: Any) -> Any:
-        """A frame without a luma plane of its own, or of another format than the film began with."""
+        """A frame without a luma plane of its own, or of another format, depth or range than is written."""
         film = self.film
         target = self.layout.convert or film.pixel_format
-        if not (frame.format.is_rgb or frame.format.has_palette):
-            return frame.reformat(film.width, film.height, target)
-        matrix = {"bt601": 5, "bt709": 1, "bt2020": 9}[film.matrix]  # as libswscale numbers them
-        return frame.reformat(film.width, film.height, target, dst_colorspace=matrix, dst_color_range="MPEG")
+        wanted = _RANGES[film.full_range]
+        if frame.format.is_rgb or frame.format.has_palette:
+            matrix = {"bt601": 5, "bt709": 1, "bt2020": 9}[film.matrix]  # as libswscale numbers them
+            return frame.reformat(film.width, film.height, target, dst_colorspace=matrix, dst_color_range=wanted)
+        given = _RANGES[is_full_range(frame, film.codec)]
+        if given == wanted and len(frame.format.components) <= 2:  # libswscale takes all gray for full range
+            given = wanted = "JPEG"
+        return frame.reformat(film.width, film.height, target, src_color_range=given, dst_color_range=wanted)
 
     def _tell(self, once: str, what: str) -> None:
         if once not in self.told:

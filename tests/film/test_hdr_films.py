@@ -106,7 +106,7 @@ def test_colours_of_a_pq_film_are_as_strong_as_meant(red_net: str, tmp_path: Pat
     green = (y - 0.2627 * red - 0.0593 * blue) / (1 - 0.2627 - 0.0593)
     middle = (y > 0.45) & (y < 0.55)
     codes = torch.from_numpy(np.stack([red[middle], green[middle], blue[middle]])[None, :, None])
-    light = torch.from_numpy(spaces._light(codes.numpy(), spaces.Space(transfer=hdr.PQ)))
+    light = torch.from_numpy(spaces.light_of(codes.numpy(), spaces.Space(transfer=hdr.PQ)))
     srgb = torch.where(light <= 0.0031308, 12.92 * light, 1.055 * light.clamp(min=0.0031308) ** (1 / 2.4) - 0.055)
     ab = reference.rgb_to_lab(srgb)[0, 1:].mean((1, 2))
     assert (ab - 20).abs().max() < 6, f"a, b should be near 20, 20: {ab.tolist()}"

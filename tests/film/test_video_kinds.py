@@ -134,6 +134,7 @@ def test_gray_formats_of_other_kinds(net: str, tmp_path: Path):
         ("rgb24", "rawvideo"),
         ("yuyv422", "rawvideo"),
         ("yuv440p", "ffv1"),
+        ("nv12", "rawvideo"),
     ):
         path = tmp_path / f"{pixel_format}.{'nut' if codec == 'rawvideo' else 'mkv'}"
         with av.open(str(path), "w") as output:
@@ -147,6 +148,34 @@ def test_gray_formats_of_other_kinds(net: str, tmp_path: Path):
             output.mux(stream.encode(None))
         report = fastcolor.video(path, tmp_path / f"{pixel_format}.mp4", weights=net)
         assert report.frames == 3 == len(packets_of(tmp_path / f"{pixel_format}.mp4")[0]), pixel_format
+
+
+@pytest.mark.parametrize("color_range", [0, 1, 2])
+def test_gray_brought_to_fewer_bits_keeps_its_range(net: str, tmp_path: Path, color_range: int):
+    """As scans are archived; a gray sample of which nothing is said spans all its bits."""
+    src = clip(tmp_path / "gray.mkv", "gray12le", codec="ffv1", frames=2, color_range=color_range)
+    fastcolor.video(src, tmp_path / "colour.mp4", weights=net, engine="torch", codec="h264", lossless=True)
+    for before, after in zip(frames_of(src), frames_of(tmp_path / "colour.mp4"), strict=True):
+        assert after.color_range == (color_range or 2)
+        assert np.abs(plane(after, 0) / 1023 - plane(before, 0) / 4095).max() <= 1 / 1023
+
+
+def test_what_changes_on_the_way_is_brought_back_or_said(net: str, tmp_path: Path):
+    """Recordings joined: first one of limited range and progressive, then one of full range and interlaced."""
+    fields = {"qp": "0", "x264-params": "tff=1"}
+    first = clip(tmp_path / "first.ts", color_range=1, options={"qp": "0"})
+    second = clip(tmp_path / "second.ts", color_range=2, options=fields, interlaced=True)
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(first.read_bytes() + second.read_bytes())
+    report = fastcolor.video(joined, tmp_path / "colour.mp4", weights=net, engine="torch", lossless=True)
+    assert any("changes the range of its codes" in sentence for sentence in report.warnings), report.warnings
+    assert any("is interlaced from second 0.4 on" in note for note in report.notes), report.notes
+    painted = [plane(frame, 0).astype(float) for frame in frames_of(tmp_path / "colour.mp4")]
+    assert len(painted) == 24
+    given = frames_of(first) + frames_of(second)
+    for index, luma in enumerate(painted):
+        source = plane(given[index], 0).astype(float)
+        assert np.abs(luma - (source if index < 12 else 16 + source * 219 / 255)).max() <= 1, index
 
 
 # ---- memory ----
