@@ -75,7 +75,7 @@ class Film:
     frames: int | None  # an estimate, where the file gives grounds for one
     sample_aspect: Fraction | None
     display_matrix: tuple[int, ...] | None  # rotation and mirroring, nine numbers as in ISO 14496-12
-    turns: int  # quarter turns counter-clockwise until the picture stands upright
+    turns: int  # quarter turns counter-clockwise until the picture stands upright, mirrored or not
     matrix: Matrix
     full_range: bool
     colorspace: int  # the matrix, primaries and transfer as ITU-T H.273 numbers them
@@ -335,6 +335,19 @@ def is_full_range(frame: Any, codec: str) -> bool:
     return frame.color_range == 2 or shape.name.startswith("yuvj")
 
 
+def _turns(matrix: tuple[int, ...]) -> int:
+    """Quarter turns counter-clockwise, with which the top of the picture is that of what is shown. The angle that libav
+    makes of it counts a mirrored picture as upside down, and one that is upside down as upright."""
+    across, down = matrix[1], matrix[4]  # how far down on the screen a step to the right leads, and one down
+    if abs(down) >= abs(across):
+        return 0 if down >= 0 else 2
+    return 3 if across > 0 else 1
+
+
+def _is_mirrored(matrix: tuple[int, ...]) -> bool:
+    return matrix[0] * matrix[4] < matrix[1] * matrix[3]
+
+
 def _describe(
     path: Path, probing: dict[str, str], decoding: list[int], container: Any, stream: Any, frame: Any
 ) -> Film:
@@ -368,7 +381,10 @@ def _describe(
         tag = fallback
     if alpha:
         notes.append(f"{codec}: the alpha plane was left out")
-    matrix = next((bytes(s) for s in side_data_of(frame) if s.type.name == "DISPLAYMATRIX"), None)
+    side = next((bytes(s) for s in side_data_of(frame) if s.type.name == "DISPLAYMATRIX"), None)
+    matrix = tuple(np.frombuffer(side, np.int32).tolist()) if side else None
+    if matrix and _is_mirrored(matrix):
+        notes.append("the film is shown mirrored; what is said of places in it is for the picture that is not")
     return Film(
         path=path,
         probing=probing,
@@ -389,8 +405,8 @@ def _describe(
         head=_head(decoding),
         frames=stream.frames or round(float(seconds * rate)) or None,
         sample_aspect=fraction(stream.sample_aspect_ratio),
-        display_matrix=tuple(np.frombuffer(matrix, np.int32).tolist()) if matrix else None,
-        turns=round(frame.rotation / 90) % 4,
+        display_matrix=matrix,
+        turns=_turns(matrix) if matrix else 0,
         matrix=known,
         full_range=is_full_range(frame, codec),
         colorspace=tag,

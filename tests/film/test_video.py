@@ -12,6 +12,7 @@ from film_clips import clip, frames_of, packets_of, plane, random_net, rich_film
 
 import fastcolor
 from fastcolor import ops, reference
+from fastcolor.film.probe import probe
 from fastcolor.models import weights
 from fastcolor.pictures.colorize import Colorizer
 
@@ -164,22 +165,32 @@ def test_rotation_and_sample_aspect_stay(net: str, tmp_path: Path, rotation: int
         assert output.streams.video[0].sample_aspect_ratio == Fraction(16, 11)
 
 
-@pytest.mark.parametrize("rotation", [90, -90, 180])
-def test_a_turned_film_is_painted_upright(net: str, tmp_path: Path, rotation: int):
-    turns = rotation // 90
+ONE = 1 << 16
+MIRRORED = (-ONE, 0, 0, 0, ONE, 0, 96 * ONE, 0, 1 << 30)
+UPSIDE_DOWN = (ONE, 0, 0, 0, -ONE, 0, 0, 64 * ONE, 1 << 30)  # and mirrored, beside one that is turned by a half
+
+
+@pytest.mark.parametrize(
+    ("turns", "matrix"), [(1, ()), (-1, ()), (2, ()), (0, MIRRORED), (2, UPSIDE_DOWN)],
+    ids=["left", "right", "half", "mirrored", "upside down"],
+)  # fmt: skip
+def test_a_turned_film_is_painted_upright(net: str, tmp_path: Path, turns: int, matrix: tuple[int, ...]):
     upright = clip(tmp_path / "upright.mp4", "yuv444p", frames=2, options={"qp": "0"})
     turned = tmp_path / "turned.mp4"
     clip(
         turned,
         "yuv444p",
         options={"qp": "0"},
-        size=(96, 64) if turns == 2 else (64, 96),
+        size=(64, 96) if turns % 2 else (96, 64),
         frames=2,
-        rotation=rotation,
+        rotation=0 if matrix else 90 * turns,
+        matrix=matrix,
         turns=-turns,
     )
     for src in (upright, turned):
-        fastcolor.video(src, src.with_suffix(".colour.mp4"), weights=net, lossless=True)
+        report = fastcolor.video(src, src.with_suffix(".colour.mp4"), weights=net, lossless=True)
+    assert any("mirrored" in note for note in report.notes) == bool(matrix)
+    assert probe(turned.with_suffix(".colour.mp4")).display_matrix == probe(turned).display_matrix
     wanted = [plane(frame, 1) for frame in frames_of(upright.with_suffix(".colour.mp4"))]
     got = [np.rot90(plane(frame, 1), turns) for frame in frames_of(turned.with_suffix(".colour.mp4"))]
     error = np.abs(np.stack(got).astype(int) - np.stack(wanted)).mean()

@@ -92,6 +92,7 @@ def clip(
     tags: tuple[int, int, int] | None = None,
     color_range: int = 0,
     rotation: int = 0,
+    matrix: tuple[int, ...] = (),
     turns: int = 0,
     sample_aspect: Fraction | None = None,
     interlaced: bool = False,
@@ -115,6 +116,8 @@ def clip(
             context.sample_aspect_ratio = sample_aspect
         if rotation:
             stream.set_display_rotation(rotation)
+        if matrix:
+            stream.set_display_matrix(matrix)
         tracks = add_sound(output, audio)
         for index in range(frames):
             frame = av.VideoFrame(width, height, pixel_format)
