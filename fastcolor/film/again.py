@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..models.default import Encoded
 from ..pictures.colorize import Colorizer
 from ..steering.references import Reference, matched
 from . import hdr
@@ -48,12 +47,7 @@ def find_again(
 
     Args:
         cut: where to look. size: as for `seen_lightness`. keys: each at its time on the film's clock.
-
-    Raises:
-        ValueError: a network whose features do not say what looks alike.
     """
-    if not all(isinstance(key.seen, Encoded) for _, key in keys):
-        raise ValueError("carry: needs the default network, whose features say what looks alike")
     found, others = [], 0
     for shot in each_shot(film, lambda frame: seen_lightness(frame, film, colorizer, size), cut):
         if any(shot.begin <= at < shot.end for at, _ in keys):

@@ -20,7 +20,6 @@ from .. import ops
 from ..formats.picture import Picture, compose
 from ..formats.pixels import eight_bit
 from ..models import named
-from ..models.default import Encoded
 from ..options.base import takes
 from ..options.hints import Hint
 from ..options.look import Edges, Merge, check_look
@@ -28,7 +27,7 @@ from ..options.references import reference_of
 from ..options.steering import Steering, check_tone, hints_from
 from ..predictor import Predictor
 from ..steering.planes import planes, reached
-from ..steering.references import Reference, matched, toned
+from ..steering.references import Reference, looks_of, matched, toned
 from .colored import lacks_color
 from .opening import ImageLike, opened
 from .told import Told
@@ -284,8 +283,6 @@ class Colorizer(Predictor):
         """Hints, and where there are none those of references, as `planes` gives them; None for neither."""
         if not references:
             return planes(hints, features.size) if hints else None
-        if not isinstance(features.seen, Encoded):
-            raise ValueError("references: need the default network, whose features say what looks alike")
         found = matched(features.seen, features.lightness, references)
         share = float((found[1] > 0).float().mean())
         log.warning("references: %.0f %% of the picture found something alike", 100 * share)
@@ -314,7 +311,7 @@ class Colorizer(Predictor):
         pixels = np.ascontiguousarray(eight_bit(picture.pixels))
         ab = ops.rgb_to_lab(torch.from_numpy(pixels)[None], layout="hwc")[:, 1:]
         ab = F.interpolate(ab, features.size, mode="bilinear", antialias=True, align_corners=False)
-        return Reference(features.seen, ab, features.lightness)
+        return Reference(looks_of(features.seen), ab, features.lightness)
 
     def _colours(
         self,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -28,13 +29,36 @@ _NEAR, _LEVELS = 8.0, 26  # lightnesses that share a tone, about, and at which o
 _PAIRS = 1 << 22  # of cells that are compared at once: of large pictures all would take a gigabyte
 
 
+class Looks(NamedTuple):
+    """Of a network's features what references are matched by, as `LEVELS` names it."""
+
+    looks_8: Tensor
+    looks_16: Tensor
+
+
+def looks_of(seen: tuple[Tensor, ...], what: str = "references") -> Looks:
+    """The looks among a network's features.
+
+    Args:
+        what: needs them, for messages.
+
+    Raises:
+        ValueError: there are none.
+    """
+    try:
+        return Looks(*(getattr(seen, level) for level in LEVELS))
+    except AttributeError:
+        raise ValueError(f"{what}: must come with the default network, whose features say what looks alike") from None
+
+
 @dataclass(frozen=True)
 class Reference:
     """A picture whose colours are known, as a network saw it.
 
     Attributes:
-        seen: the network's features. ab: (1, 2, h, w) at the size that it saw, in Lab units. lightness: (1, 1, h, w).
-        known: (1, 1, h, w), from 0 to 1, where its colours are known; None: everywhere. weight: of its hints, to 1.
+        seen: of `looks_of`, or all of the network's features. ab: (1, 2, h, w) at the size that it saw, in Lab units.
+        lightness: (1, 1, h, w). known: (1, 1, h, w), from 0 to 1, where its colours are known; None: everywhere.
+        weight: of its hints, to 1.
     """
 
     seen: tuple[Tensor, ...]

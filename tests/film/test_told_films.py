@@ -19,6 +19,7 @@ from PIL import Image
 import fastcolor
 from fastcolor import Hint
 from fastcolor.commands.shots import run_shots
+from fastcolor.film.anchor import Anchor
 from fastcolor.film.probe import probe
 from fastcolor.film.shot_list import Found, contact_sheet
 from fastcolor.film.told import Told
@@ -127,16 +128,32 @@ def test_a_hint_holds_still_on_what_moves(films: tuple[Path, Path], auto: np.nda
     assert json.loads(json.dumps(job)) == job and "'color': '#d02040'" in str(job)
 
 
-def test_what_is_said_of_a_shot_stays_in_it_and_is_followed_where_it_is_needed(films: tuple[Path, Path]) -> None:
+def test_what_is_said_of_a_shot_stays_in_it_and_is_followed_where_it_is_needed(
+    films: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def of(start: float) -> Shot:  # two halves of one take: no cut ends what is said of one
         return Shot(start, start + 0.5, hints=(Hint(0.7, 0.6, "#d02040", radius=0.12, time=start + 0.2),))
 
     halves, size = [of(0.0), of(0.5)], (64, 96)
     film, colorizer = probe(films[1]), fastcolor.Colorizer(device="cpu", engine="torch")
-    told = Told(film, colorizer, size, project=halves, given=halves[1:])
-    assert sorted(told._by_time) == [Fraction(number, 10) for number in range(5)]
-    told.ab(torch.full((1, 1, *size), 50.0), [Fraction(6, 10)], None)  # which was not given after all
-    assert sorted(told._by_time) == [Fraction(number, 10) for number in range(10)]
+    told, gray = Told(film, colorizer, size, project=halves, given=halves[1:]), torch.full((1, 1, *size), 50.0)
+
+    def followed() -> list[list[Fraction]]:
+        return [sorted(one.frames) for one in told._followed]
+
+    first, second = ([Fraction(half + number, 10) for number in range(5)] for half in (0, 5))
+    assert not followed()
+    told.ab(gray, first[1:2], None)
+    assert followed() == [first]
+    told.ab(gray, second[1:2], None)  # which was not given after all
+    assert followed() == [first, second]
+    # What painting has left far behind is forgotten.
+    monkeypatch.setattr("fastcolor.film.told.REACH", 3)
+    told = Told(film, colorizer, size, hints=[Hint(0.7, 0.6, "#d02040", time=one) for one in (0.0, 0.5, 0.9)])
+    told.ab(gray, [Fraction(3, 10)], None)
+    assert followed() == [first[:3], [*first[2:], *second[:3]]]
+    told.ab(gray, [Fraction(7, 10)], None)
+    assert followed() == [[*first[2:], *second[:3]], second[1:]]
 
 
 def test_a_shot_is_got_ready_before_anybody_paints_a_frame_of_it(
@@ -153,15 +170,15 @@ def test_a_shot_is_got_ready_before_anybody_paints_a_frame_of_it(
 
     other = threading.Thread(target=paint, args=(1,))
 
-    def slowly(self: Told, *args: Any) -> None:
-        other.start()  # another painter comes while the shot is followed, and must wait for that
+    def slowly(self: Told, anchor: Anchor) -> Any:
+        other.start()  # another painter comes while the hint is followed, and must wait for that
         other.join(0.3)
-        follow(self, *args)
+        return follow(self, anchor)
 
     monkeypatch.setattr(Told, "_follow", slowly)
     paint(0)
     other.join()
-    assert torch.equal(*painted) and len(told._by_time[Fraction(3, 10)]) == 1
+    assert torch.equal(*painted) and len(told._followed) == 1
 
 
 def test_a_resumed_run_sees_that_pictures_changed_places(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fastcolor.steering.references import Reference, _coloured, _level, _likest, matched, toned
+from fastcolor.steering.references import Reference, _coloured, _level, _likest, looks_of, matched, toned
 
 
 class Seen(NamedTuple):
@@ -42,6 +42,13 @@ def test_of_large_pictures_a_part_is_compared_at_a_time(monkeypatch: pytest.Monk
     monkeypatch.setattr("fastcolor.steering.references._PAIRS", 70 * 20)
     for part, one in zip(_likest(own, other[:, :70]), whole, strict=True):
         assert torch.allclose(part, one)
+
+
+def test_features_that_do_not_say_what_looks_alike_are_refused() -> None:
+    assert looks_of(seen(looks(0))).looks_8.shape == (1, 32, 8, 12)
+    for what in ("references", "carry"):
+        with pytest.raises(ValueError, match=f"{what}: must come with the default network"):
+            looks_of((looks(0),), what)
 
 
 def test_little_that_is_alike_is_not_heard() -> None:
