@@ -1,4 +1,5 @@
-"""Decoded frames: their samples, fields, order, and ways to make others of them that keep what else they carry."""
+"""Decoded frames: their samples and range, fields, turns and order, and ways to make others of them that keep what else
+they carry."""
 
 from __future__ import annotations
 
@@ -10,6 +11,9 @@ from typing import Any, Literal
 import numpy as np
 
 REORDERED = 17  # frames among which those of one decoder change places at most, and one more
+
+# Codecs whose luma is of limited range where nothing else is said, gray or not.
+CODED_LIMITED = ("h264", "hevc", "av1", "vp9", "vp8", "mpeg2video", "mpeg4")
 
 
 def plane_view(frame: Any, index: int, dtype: type) -> np.ndarray:
@@ -71,6 +75,41 @@ def field_order_of(frame: Any, container: int) -> Literal["top", "bottom"] | Non
 def as_interlaced(order: Literal["top", "bottom"]) -> Filter:
     """Marks frames as two fields, the top or the bottom one first."""
     return Filter("setfield", "tff" if order == "top" else "bff")
+
+
+def is_full_range(frame: Any, codec: str) -> bool:
+    """Whether a frame's luma spans all its bits; RGB becomes luma of limited range. codec: its family."""
+    shape = frame.sw_format or frame.format  # the first is there if it lies on a GPU
+    if shape.is_rgb or shape.has_palette:
+        return False
+    if frame.color_range == 0 and len(shape.components) <= 2:
+        return codec not in CODED_LIMITED  # a bare gray sample does, unless its codec says otherwise
+    return frame.color_range == 2 or shape.name.startswith("yuvj")
+
+
+def turns_of(matrix: tuple[int, ...]) -> int:
+    """Quarter turns counter-clockwise with which the top of a picture is that of what is shown.
+
+    Not by the angle that libav makes of the matrix, which has a mirrored picture upside down, and a picture that is
+    upside down upright.
+
+    Args:
+        matrix: nine numbers as in ISO 14496-12.
+
+    Example:
+        >>> one = 1 << 16
+        >>> turns_of((-one, 0, 0, 0, one, 0, 0, 0, 1 << 30)), turns_of((0, one, 0, -one, 0, 0, 0, 0, 1 << 30))
+        (0, 3)
+    """
+    across, down = matrix[1], matrix[4]  # how far down on the screen a step to the right leads, and one down
+    if abs(down) >= abs(across):
+        return 0 if down >= 0 else 2
+    return 3 if across > 0 else 1
+
+
+def is_mirrored(matrix: tuple[int, ...]) -> bool:
+    """Whether a display matrix shows a picture mirrored."""
+    return matrix[0] * matrix[4] < matrix[1] * matrix[3]
 
 
 def side_data_of(frame: Any) -> list[Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 
-from .frames import field_order_of, side_data_of
+from .frames import field_order_of, is_full_range, is_mirrored, side_data_of, turns_of
 from .mastering import Mastering, mastering_of
 from .missing import missing_bytes
 
@@ -37,9 +37,6 @@ USUAL_BYTES = 5_000_000
 
 # Codecs that mark the fields of each frame themselves; of others the container's mark counts.
 MARK_FIELDS = ("h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4", "vc1")
-
-# Codecs whose luma is of limited range where nothing else is said, gray or not.
-CODED_LIMITED = ("h264", "hevc", "av1", "vp9", "vp8", "mpeg2video", "mpeg4")
 
 PRIMING = Fraction(1, 10)  # seconds around 0 that count as 0: sound below it only warms decoders up
 
@@ -325,29 +322,6 @@ def _lead(container: Any, stream: Any, jumps: bool, covers: frozenset[int]) -> t
     return Fraction(0), origin
 
 
-def is_full_range(frame: Any, codec: str) -> bool:
-    """Whether a frame's luma spans all its bits; RGB becomes luma of limited range. codec: its family."""
-    shape = frame.sw_format or frame.format  # the first is there if it lies on a GPU
-    if shape.is_rgb or shape.has_palette:
-        return False
-    if frame.color_range == 0 and len(shape.components) <= 2:
-        return codec not in CODED_LIMITED  # a bare gray sample does, unless its codec says otherwise
-    return frame.color_range == 2 or shape.name.startswith("yuvj")
-
-
-def _turns(matrix: tuple[int, ...]) -> int:
-    """Quarter turns counter-clockwise, with which the top of the picture is that of what is shown. The angle that libav
-    makes of it counts a mirrored picture as upside down, and one that is upside down as upright."""
-    across, down = matrix[1], matrix[4]  # how far down on the screen a step to the right leads, and one down
-    if abs(down) >= abs(across):
-        return 0 if down >= 0 else 2
-    return 3 if across > 0 else 1
-
-
-def _is_mirrored(matrix: tuple[int, ...]) -> bool:
-    return matrix[0] * matrix[4] < matrix[1] * matrix[3]
-
-
 def _describe(
     path: Path, probing: dict[str, str], decoding: list[int], container: Any, stream: Any, frame: Any
 ) -> Film:
@@ -383,7 +357,7 @@ def _describe(
         notes.append(f"{codec}: the alpha plane was left out")
     side = next((bytes(s) for s in side_data_of(frame) if s.type.name == "DISPLAYMATRIX"), None)
     matrix = tuple(np.frombuffer(side, np.int32).tolist()) if side else None
-    if matrix and _is_mirrored(matrix):
+    if matrix and is_mirrored(matrix):
         notes.append("the film is shown mirrored; what is said of places in it is for the picture that is not")
     return Film(
         path=path,
@@ -406,7 +380,7 @@ def _describe(
         frames=stream.frames or round(float(seconds * rate)) or None,
         sample_aspect=fraction(stream.sample_aspect_ratio),
         display_matrix=matrix,
-        turns=_turns(matrix) if matrix else 0,
+        turns=turns_of(matrix) if matrix else 0,
         matrix=known,
         full_range=is_full_range(frame, codec),
         colorspace=tag,

@@ -14,10 +14,10 @@ from .clock import Clock, Cut, demuxed, seconds_of
 from .colored import Colors
 from .damage import Damage, Reported
 from .encoding import SURFACES, Layout
-from .frames import as_interlaced, has_captions, in_shown_order, like, plane_view
+from .frames import as_interlaced, has_captions, in_shown_order, is_full_range, like, plane_view
 from .gpu import luma_of, nvdec
 from .motion import Seen
-from .probe import Film, is_full_range
+from .probe import Film
 
 _RANGES = {False: "MPEG", True: "JPEG"}  # limited and full, as PyAV calls them
 
