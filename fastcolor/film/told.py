@@ -43,12 +43,12 @@ class Told:
 
     Args:
         colorizer: its network. size: (h, w) of what that sees, as the film is stored. given: shots of the project whose
-            colours come from elsewhere: what is said of them is followed once the network has to paint a frame of them
+            colours come from elsewhere: what is said of them is looked at once the network has to paint a frame of them
             after all. carry: where key frames are to be found again; None: nowhere.
 
     Raises:
-        ValueError: a hint or key frame outside the film, a key frame of another frame or in gray, or a network that
-            follows no hints.
+        ValueError: a hint or key frame outside the film, a key frame of another frame or in gray, a gray reference, or
+            a network that follows no hints or does not say what looks alike.
     """
 
     def __init__(
