@@ -127,6 +127,8 @@ def test_ten_pictures_are_coloured_compared_corrected_and_exported(page: playwri
         assert np.abs(seen(page) - colour).mean() < 1 and not page.locator("#guide-off").is_visible()
         painted(page, lambda: page.get_by_role("button", name="Redo").click())
         assert np.abs(seen(page) - colour).mean() > 5
+        page.get_by_role("button", name="Save as project").click()
+        page.get_by_text("the other picture's colours are not in it").wait_for()
         painted(page, page.locator("#guide-off").click)
         assert np.abs(seen(page) - colour).mean() < 1
     assert page.locator("#grid li").count() == 10
@@ -167,6 +169,20 @@ def test_ten_pictures_are_coloured_compared_corrected_and_exported(page: playwri
     page.once("dialog", lambda dialog: dialog.accept())
     page.locator("#remove").click()
     until(lambda: page.locator("#grid li").count() == 9)
+
+
+def test_what_is_not_sent_yet_is_asked_for_before_the_page_goes(page: playwright.Page, tmp_path: Path) -> None:
+    held: list[playwright.Route] = []
+    page.route("**/api/items?name=*", lambda route: held.append(route))
+    Image.new("L", (40, 30), 90).save(tmp_path / "a.png")
+    leaves = "dispatchEvent(new Event('beforeunload', { cancelable: true }))"
+    assert page.evaluate(leaves)
+    drop(page, [tmp_path / "a.png"])
+    until(lambda: [page.wait_for_timeout(20), len(held) == 1][1])
+    assert not page.evaluate(leaves)
+    held[0].continue_()
+    page.locator("#grid li").wait_for()
+    until(lambda: page.evaluate(leaves))
 
 
 def with_twenty(project: Path, target: Path) -> None:

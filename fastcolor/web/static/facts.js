@@ -5,7 +5,7 @@ const minutes = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(se
 
 /** How far a film is, in words. */
 export function far({ done, total, fps, left }) {
-  if (done === undefined) return "begins";
+  if (done === undefined) return "it begins";
   const words = [total ? `${done} of ${total} frames` : `${done} frames`];
   if (fps) words.push(`${fps} a second`);
   if (left != null) words.push(`${minutes(left)} left`);
@@ -24,7 +24,7 @@ export function showFacts(item) {
   if (item.colored) words.push("was in colour before");
   words.push(...(item.notes ?? []));
   $("facts").textContent = words.join(" · ");
-  $("preview-told").textContent = item.progress ? `The preview is painted: ${far(item.progress)}` : "";
+  $("preview-told").textContent = item.progress ? `The preview is being painted: ${far(item.progress)}` : "";
   const guides = { version: "It shows the same: its colours are taken, aligned.", similar: "What looks alike gets its colours." };
   $("guide-told").textContent = [guides[item.look.guide], ...(item.said ?? [])].filter(Boolean).join(" ");
   $("guide-off").hidden = !item.look.guide;

@@ -70,7 +70,7 @@ function draw() {
     screen.width = width;
     screen.height = height;
     $("frame").style.aspectRatio = `${item.width} / ${item.height}`;
-    $("frame").style.width = `min(100%, ${(62 * item.width) / item.height}vh)`;
+    $("frame").style.width = `min(100%, var(--tall) * ${item.width / item.height})`;
   }
   const line = Math.round(split * width);
   pencil.drawImage(video, ...gray, width, height, 0, 0, width, height);

@@ -71,6 +71,9 @@ function tell() {
   $("csv").hidden = ![...items.values()].some((item) => item.mark);
 }
 
+// What is not sent yet would be lost with the page, so the browser asks.
+addEventListener("beforeunload", (event) => (sending || waiting.length) && event.preventDefault());
+
 $("files").addEventListener("change", (event) => {
   take([...event.target.files]);
   event.target.value = "";

@@ -45,7 +45,9 @@ export function showShots() {
     return entry(number, words.join(" · "), picture);
   });
   $("shots").replaceChildren(entry(null, "The whole film", `api/items/${item.id}/after-small.jpg`), ...entries);
-  $("shots").querySelector('[aria-pressed="true"]')?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  const strip = $("shots"), pressed = strip.querySelector('[aria-pressed="true"]');
+  const [inside, around] = [pressed, strip].map((one) => one.getBoundingClientRect());
+  strip.scrollLeft += Math.max(0, inside.right - around.right) + Math.min(0, inside.left - around.left); // and only that
 }
 
 /** When the picture of a shot is shown, where there is one. */
