@@ -113,8 +113,16 @@ def is_mirrored(matrix: tuple[int, ...]) -> bool:
 
 
 def side_data_of(frame: Any) -> list[Any]:
-    """What a frame's side data says, each of its `type`."""
-    found = frame.side_data
+    """What a frame's side data says, each of its `type`; without what PyAV does not know, such as EXIF."""
+    while True:
+        try:
+            found = frame.side_data
+            break
+        except ValueError as error:  # "31 is not a valid Type", and none of the others is given
+            unknown = str(error).split()[0]
+            if not unknown.isdigit():
+                raise
+            frame = Filter("sidedata", f"delete:type={unknown}")(frame)
     # Its iterator gives the data in PyAV up to 18, and their types from 19 on.
     return [one if hasattr(one, "type") else found[one] for one in found]
 

@@ -6,6 +6,7 @@ import logging
 import os
 from contextlib import suppress
 from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from film_clips import clip, frames_of, in_process, packets_of, pattern, plane, rich_film, same_luma
+from PIL import Image
 
 import fastcolor
 from fastcolor.commands import cli
@@ -176,6 +178,25 @@ def test_what_changes_on_the_way_is_brought_back_or_said(net: str, tmp_path: Pat
     for index, luma in enumerate(painted):
         source = plane(given[index], 0).astype(float)
         assert np.abs(luma - (source if index < 12 else 16 + source * 219 / 255)).max() <= 1, index
+
+
+def test_motion_jpeg_with_exif_in_every_picture_is_a_film(net: str, tmp_path: Path):
+    """As cameras write it: PyAV gives nothing of what comes with such a frame."""
+    exif = Image.Exif()
+    exif[0x010F] = "a camera"
+    src = tmp_path / "camera.avi"
+    with av.open(str(src), "w") as output:
+        stream = output.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuvj420p"
+        for index in range(3):
+            jpeg = BytesIO()
+            Image.fromarray(pattern(index, 64, 96, 8)).save(jpeg, "JPEG", exif=exif)
+            packet = av.Packet(jpeg.getvalue())
+            packet.stream, packet.time_base, packet.is_keyframe = stream, Fraction(1, 25), True
+            packet.pts = packet.dts = index
+            output.mux(packet)
+    report = fastcolor.video(src, tmp_path / "colour.mp4", weights=net, engine="torch", lossless=True)
+    assert report.frames == 3 and not report.warnings and same_luma(src, tmp_path / "colour.mp4")
 
 
 # ---- memory ----
