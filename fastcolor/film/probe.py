@@ -42,9 +42,7 @@ PRIMING = Fraction(1, 10)  # seconds around 0 that count as 0: sound below it on
 
 Matrix = Literal["bt601", "bt709", "bt2020"]
 # By their numbers in ITU-T H.273.
-MATRICES: dict[int, Matrix] = {
-    1: "bt709", 4: "bt601", 5: "bt601", 6: "bt601", 7: "bt709", 9: "bt2020", 10: "bt2020",
-}  # fmt: skip
+MATRICES: dict[int, Matrix] = {1: "bt709", 4: "bt601", 5: "bt601", 6: "bt601", 7: "bt709", 9: "bt2020"}
 UNSPECIFIED = 2
 
 
@@ -350,6 +348,8 @@ def _describe(
     tag, known = context.colorspace, MATRICES.get(context.colorspace)
     if known is None:  # unspecified, or a coding whose chroma is not a colour difference
         known, fallback = ("bt709", 1) if frame.height >= 720 else ("bt601", 6)
+        if context.color_primaries == 9:  # of BT.2020, which come with constant luminance and ICtCp too
+            known, fallback = "bt2020", 9
         if tag not in (0, UNSPECIFIED):
             notes.append(f"colour matrix {tag} is not supported, painted and tagged as {known}")
         tag = fallback

@@ -125,7 +125,8 @@ def _stream(clip: Any, vapoursynth: Any) -> tuple[Stream, bool]:
         )
     with clip.get_frame(0) as frame:
         props = dict(frame.props)
-    matrix = MATRICES.get(int(props.get("_Matrix", 2))) or ("bt709" if clip.height >= 720 else "bt601")
+    known = {**MATRICES, 10: "bt2020"}  # of constant luminance, as near as may be
+    matrix = known.get(int(props.get("_Matrix", 2))) or ("bt709" if clip.height >= 720 else "bt601")
     # One property was replaced by the other, whose values are the other way round.
     full_range = props["_Range"] == 1 if "_Range" in props else props.get("_ColorRange", 1) == 0
     width, height = int(props.get("_SARNum", 0)), int(props.get("_SARDen", 0))

@@ -197,6 +197,14 @@ def test_a_turned_film_is_painted_upright(net: str, tmp_path: Path, turns: int, 
     assert error < 0.2 * np.std(wanted), "the network saw the film on its side"
 
 
+def test_a_film_of_a_matrix_that_is_not_converted_is_painted_as_of_another(net: str, tmp_path: Path):
+    """ICtCp, which libswscale refuses."""
+    src = clip(tmp_path / "ictcp.mkv", "yuv420p10le", tags=(14, 9, 16), color_range=1, frames=2, options={"qp": "0"})
+    report = fastcolor.video(src, tmp_path / "colour.mkv", weights=net, engine="torch", lossless=True)
+    assert "colour matrix 14 is not supported, painted and tagged as bt2020" in report.notes
+    assert frames_of(tmp_path / "colour.mkv")[0].colorspace == 9 and same_luma(src, tmp_path / "colour.mkv")
+
+
 @pytest.mark.parametrize("ending", [".mp4", ".mkv"])
 @pytest.mark.parametrize(
     ("height", "tags", "color_range", "written"),
