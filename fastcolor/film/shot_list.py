@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageDraw
+from tqdm import tqdm
 
 from .probe import Film, probe
 from .shots import each_shot
@@ -28,17 +32,28 @@ class Found:
     shown: float
 
 
-def find_shots(path: Path) -> list[Found]:
+def find_shots(path: Path, progress: Callable[[tuple[int, int | None]], object] | None = None) -> list[Found]:
     """A film's shots, in order.
+
+    Args:
+        progress: gets the frames that were looked at, and that are expected; None: a bar, on a terminal.
 
     Raises:
         FileNotFoundError, IsADirectoryError, ValueError: it is no film that can be read.
     """
     film = probe(path)
-    shots = [
-        Found(float(one.begin - film.origin), float(one.end - film.origin), one.frames, *one.picture)
-        for one in each_shot(film, partial(_shown, film=film))
-    ]
+    with tqdm(total=film.frames, unit=" frames", disable=progress is not None or not sys.stderr.isatty()) as bar:
+        count = itertools.count(1)
+
+        def looked() -> None:
+            bar.update()
+            if progress is not None:
+                progress((next(count), film.frames))
+
+        shots = [
+            Found(float(one.begin - film.origin), float(one.end - film.origin), one.frames, *one.picture)
+            for one in each_shot(film, partial(_shown, film=film), looked=looked)
+        ]
     if not shots:
         raise ValueError(f"{path}: no frame of it could be decoded")
     return shots

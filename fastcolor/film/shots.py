@@ -33,8 +33,11 @@ class Span(Generic[T]):
     picture: T
 
 
-def each_shot(film: Film, picture: Callable[[Any], T], cut: Cut | None = None) -> Iterator[Span[T]]:
-    """A film's shots, in order. picture: what to keep of a frame. cut: what of the film to look at."""
+def each_shot(
+    film: Film, picture: Callable[[Any], T], cut: Cut | None = None, looked: Callable[[], object] = lambda: None
+) -> Iterator[Span[T]]:
+    """A film's shots, in order. picture: what to keep of a frame. cut: what of the film to look at. looked: is called
+    after each frame."""
     cut, cuts = cut or Cut(film.origin), Cuts()
     begin = last = cut.origin + cut.start
     frames, every = 0, 1
@@ -53,6 +56,7 @@ def each_shot(film: Film, picture: Callable[[Any], T], cut: Cut | None = None) -
                 pictures, every = pictures[::2], 2 * every
         frames += 1
         last = at + 1 / film.rate
+        looked()
     if frames:
         yield Span(begin, last, frames, pictures[len(pictures) // 2])
 

@@ -68,9 +68,9 @@ class Filmer:
             "notes": list(film.notes),
         }
 
-    def shots(self, path: str, folder: str) -> list[dict[str, Any]]:
+    def shots(self, path: str, folder: str, tell: Tell) -> list[dict[str, Any]]:
         """Look through a film for its shots, and write shot-0.jpg, shot-1.jpg and so on."""
-        found = find_shots(Path(path))
+        found = find_shots(Path(path), tell)
         for number, shot in enumerate(found):
             with whole(Path(folder, f"shot-{number}.jpg")) as growing:
                 shot.picture.save(growing, "JPEG", quality=88)

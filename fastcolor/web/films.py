@@ -43,7 +43,13 @@ class Films:
 
     async def shots(self, item: Item) -> list[dict[str, Any]]:
         """Look through a film for its shots."""
-        return await self._previews.submit("shots", *_places(item), urgent=True).done
+        told = self._telling(item, "looked")
+        self._changed(item)
+        try:
+            return await self._previews.submit("shots", *_places(item), urgent=True, told=told).done
+        finally:
+            item.facts.pop("looked", None)
+            self._changed(item)
 
     async def frame(self, item: Item, seconds: float) -> Path:
         """The gray frame that a film shows at a second, as a file.
@@ -77,8 +83,7 @@ class Films:
         """
         if item.ticket is not None:
             self._previews.cancel(item.ticket)
-        told = self._progress(item)
-        item.facts["progress"] = {}
+        told = self._telling(item, "progress")
         ticket = self._previews.submit("preview", *_places(item), look, shot, urgent=True, told=told)
         item.ticket, item.look = ticket, look
         self._changed(item)
@@ -116,12 +121,15 @@ class Films:
         """End both processes."""
         await asyncio.gather(self._previews.stop(), self._exports.stop())
 
-    def _progress(self, item: Item) -> Callable[[tuple[int, int | None]], None]:
+    def _telling(self, item: Item, name: str) -> Callable[[tuple[int, int | None]], None]:
+        """What tells the pages how far something is, as a fact of this name, while there is one."""
+
         def tell(progress: dict[str, Any]) -> None:
-            if "progress" in item.facts:
-                item.facts["progress"] = progress
+            if name in item.facts:
+                item.facts[name] = progress
                 self._changed(item)
 
+        item.facts[name] = {}
         return _paced(tell)
 
 

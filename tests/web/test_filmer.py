@@ -71,7 +71,9 @@ def test_an_export_paints_only_the_shots_that_changed(tmp_path: Path, monkeypatc
     def apart(one: np.ndarray, other: np.ndarray | int) -> float:  # x264 rounds in its own way each time
         return float(np.abs(one - other).mean())
 
-    found = filmer.shots(str(src), str(tmp_path))
+    looked: list[tuple[int, int | None]] = []
+    found = filmer.shots(str(src), str(tmp_path), looked.append)
+    assert looked == [(done, 24) for done in range(1, 25)]
     usual = {"saturation": 1.0, "temperature": None, "hints": [], "key_frames": {}}
     shots = [{"start": one["start"], "end": one["end"], **usual} for one in found]
     shots[0]["hints"] = [{"x": 0.5, "y": 0.5, "color": "#7a6a60", "radius": 0.02, "time": 0.1}]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import time
 import zipfile
 from pathlib import Path
@@ -56,7 +57,11 @@ def test_shots_have_colours_of_their_own(client: httpx.Client, tmp_path: Path) -
     key = send(client, src).json()["id"]
     (film,) = settled(client, 1)
     assert film["state"] == "ready" and film["look"]["shots"] == []
-    told = client.post(f"api/items/{key}/shots")
+    with client.stream("GET", "api/events") as events:
+        told = client.post(f"api/items/{key}/shots")
+        lines = (json.loads(line[6:]) for line in events.iter_lines() if line.startswith("data: "))
+        looked = next(item["looked"] for item in lines if item.get("looked", {}).get("done") == 24)  # how far it was
+        assert looked["total"] == 24 and "looked" not in told.json()
     assert told.status_code == 200, told.text
     shots = told.json()["look"]["shots"]
     assert [round(shot["start"], 2) for shot in shots] == [0, 0.5] and told.json()["pictures"] == [0.25, 0.75]

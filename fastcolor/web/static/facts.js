@@ -24,6 +24,8 @@ export function showFacts(item) {
   if (item.colored) words.push("was in colour before");
   words.push(...(item.notes ?? []));
   $("facts").textContent = words.join(" · ");
+  $("shots-told").textContent = item.looked ? `The film is looked through: ${far(item.looked)}` : "";
+  $("find-shots").disabled = Boolean(item.looked);
   $("preview-told").textContent = item.progress ? `The preview is being painted: ${far(item.progress)}` : "";
   const guides = { version: "It shows the same: its colours are taken, aligned.", similar: "What looks alike gets its colours." };
   $("guide-told").textContent = [guides[item.look.guide], ...(item.said ?? [])].filter(Boolean).join(" ");

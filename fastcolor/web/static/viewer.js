@@ -146,13 +146,11 @@ whenChosen((number) => {
 whenRemoved((rest) => hints.become(hints.list, rest));
 $("find-shots").addEventListener("click", async () => {
   const { id } = open.item;
-  $("shots-told").textContent = "The film is looked through …";
   try {
     refreshed(await ask(`api/items/${id}/shots`, { method: "POST" }));
   } catch (error) {
     say(error.message);
   }
-  $("shots-told").textContent = "";
 });
 
 let pressed = "";
