@@ -112,7 +112,9 @@ class Filmer:
             part = {"start": start or None, "end": min(end, start + 10), "fast": True}
             look = replace(look, shots=[look.shots[shot]])  # what is said of others is not followed here
         project = _project(look, Path(folder))
-        self._paint(path, target, look, tell, compare=True, codec="h264" if plain else "av1", project=project, **part)
+        codec = "h264" if plain else "av1"
+        made = self._paint(path, target, look, tell, compare=True, codec=codec, project=project, **part)
+        _leave_alone(target, (made.width, made.height))
         with av.open(str(target)) as made:
             middle = made.streams.video[0].frames // 2
             frame = next(frame for index, frame in enumerate(made.decode(video=0)) if index >= middle)
@@ -193,6 +195,22 @@ def _project(look: Look, folder: Path, *, always: bool = False) -> Path | None:
     path = folder / f"project-{hashlib.sha256(content.encode()).hexdigest()[:16]}.json"
     write_bytes(path, content.encode())
     return path
+
+
+def _leave_alone(path: Path, size: tuple[int, int]) -> None:
+    """Keep of a preview the painted pictures, of this size, and the first sound: browsers show the first of several
+    streams of pictures."""
+    with av.open(str(path)) as made:
+        if len(made.streams.video) == 1:
+            return
+    with whole(path) as growing, av.open(str(path)) as made, av.open(str(growing), "w", format="mp4") as output:
+        painted = next(one for one in made.streams.video if (one.width, one.height) == size)
+        kept = [painted, *made.streams.audio[:1]]
+        written = {one.index: output.add_stream_from_template(one) for one in kept}
+        for packet in made.demux(kept):
+            if packet.dts is not None:
+                packet.stream = written[packet.stream.index]
+                output.mux(packet)
 
 
 def _stills(image: Image.Image, turns: int, folder: Path) -> None:

@@ -7,9 +7,11 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from film_clips import clip, frames_of, plane, two_shots
+from PIL import Image
 
 from fastcolor.film import resume
 from fastcolor.film.told import Told
@@ -118,3 +120,25 @@ def test_a_stop_leaves_whole_parts_and_lets_go(tmp_path: Path) -> None:
     process.call(*call, told=lambda progress: seen.append(progress[0]))
     assert target.exists() and seen[0] > 8
     process.stop()
+
+
+def test_of_several_streams_of_pictures_the_painted_one_is_previewed(tmp_path: Path) -> None:
+    small = clip(tmp_path / "small.mp4", size=(48, 32), audio=("aac",))
+    large, src = two_shots(tmp_path / "large.mp4"), tmp_path / "film.mp4"
+    with av.open(str(small)) as first, av.open(str(large)) as second, av.open(str(src), "w") as output:
+        streams = [*first.streams, second.streams.video[0]]
+        made = {id(one): output.add_stream_from_template(one) for one in streams}
+        made[id(streams[0])].disposition = 0
+        made[id(streams[-1])].disposition = 1  # that of default
+        packets = [*first.demux(list(first.streams)), *second.demux(second.streams.video[0])]
+        for packet in packets:
+            if packet.dts is not None:
+                packet.stream = made[id(packet.stream)]
+                output.mux(packet)
+    Filmer(LookOptions(engine="torch")).preview(str(src), str(tmp_path), Look(), None, lambda _: None)
+    with av.open(str(tmp_path / "preview.mp4")) as preview:
+        assert [(one.type, getattr(one, "width", 0)) for one in preview.streams] == [("video", 192), ("audio", 0)]
+        assert len([*preview.decode(video=0)]) == 24
+    stills = [np.asarray(Image.open(tmp_path / f"{name}-small.jpg")).astype(int) for name in ("before", "after")]
+    assert stills[0].shape == stills[1].shape == (64, 96, 3)
+    assert np.ptp(stills[0], axis=2).mean() < 4 < np.ptp(stills[1], axis=2).mean()
