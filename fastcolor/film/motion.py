@@ -71,7 +71,7 @@ class Watcher:
 
     def restore(self, number: int, luma: Tensor | None) -> None:
         """Go on at a frame that begins a part, behind one of this luma (1, h, w), if that is known."""
-        self._number, self._luma = number, luma
+        self._number, self._luma, self._run = number, luma, None
 
     def watch(
         self, films: Iterable[tuple[T, Tensor]], breaks: Callable[[T], Sequence[bool]] = lambda item: ()
@@ -97,7 +97,7 @@ class Watcher:
             yield last
 
     def _look(self, lightness: Tensor, breaks: Sequence[bool]) -> Seen:
-        luma, new = codes_of(lightness), self._luma is None
+        luma = codes_of(lightness)
         before = torch.cat((luma[:1] if self._luma is None else self._luma, luma[:-1]))
         change = change_of(luma, before)
         back, _ = ops.block_motion(before, luma)
@@ -110,7 +110,7 @@ class Watcher:
             self._since += 1
             self._news += news[i]
             own = luma[i : i + 1]
-            begins = self._number % self.part == 0 or cuts[i] or (i == 0 and new)
+            begins = self._number % self.part == 0 or cuts[i]
             enough = self._since >= self.every or self._news > NEWS
             runs.append(begins or enough or self._is_other(own, brightness[i]))
             if i > 0 and cuts[i]:
@@ -122,9 +122,10 @@ class Watcher:
         return Seen(lightness, luma, change, back, cuts, runs)
 
     def _is_other(self, luma: Tensor, brightness: float) -> bool:
-        """Whether a frame is lighter or darker than that of the last run, or shows other things than it half-way to the
-        next one: in a dissolve little is new from frame to frame."""
-        assert self._run is not None  # a film begins with a run
+        """Whether there was no run, or a frame is lighter or darker than that of the last one, or shows other things
+        than it half-way to the next one: in a dissolve little is new from frame to frame."""
+        if self._run is None:
+            return True
         run, former = self._run
         if abs(brightness - former) > min(LIGHT, SHARE * max(brightness, former, DIM)):
             return True
