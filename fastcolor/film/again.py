@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,7 +14,7 @@ from ..pictures.colorize import Colorizer
 from ..steering.references import Reference, matched
 from . import hdr
 from .clock import Cut
-from .frames import plane_view
+from .frames import gray_of
 from .probe import Film
 from .shots import each_shot
 
@@ -35,8 +34,7 @@ class Again:
 
 def seen_lightness(frame: Any, film: Film, colorizer: Colorizer, size: tuple[int, int]) -> Tensor:
     """(1, 1, h, w): a frame, upright, as the network sees it. size: (h, w) of that, as the film is stored."""
-    gray = plane_view(frame.reformat(format="gray"), 0, np.uint8).copy()
-    lightness = colorizer.lightness(torch.from_numpy(gray)[None], size)
+    lightness = colorizer.lightness(torch.from_numpy(gray_of(frame, film.codec))[None], size)
     return hdr.eyes(lightness, film.transfer).rot90(film.turns, (2, 3))
 
 

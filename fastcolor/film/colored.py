@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .frames import plane_view
+from .frames import is_gray, plane_view
 
 # Spread of the chroma planes, in codes of 8 bits, from which a stretch counts as coloured, and below which it no longer
 # does. A tint has none, the noise of a coded gray film less than one.
@@ -49,7 +49,7 @@ class Colors:
 def spread(frame: Any) -> float:
     """How far a frame's chroma planes spread, in codes of 8 bits."""
     shape = frame.format
-    if len(shape.components) < 3 and not shape.has_palette:
+    if is_gray(frame):
         return 0.0
     plain = not shape.is_rgb and len(frame.planes) >= 3 and shape.components[0].bits == 8
     shown = frame if plain else frame.reformat(128, 128, "yuv444p")

@@ -77,6 +77,11 @@ def as_interlaced(order: Literal["top", "bottom"]) -> Filter:
     return Filter("setfield", "tff" if order == "top" else "bff")
 
 
+def is_gray(frame: Any) -> bool:
+    """Whether a frame is stored without colours; libswscale takes any such for one of full range."""
+    return len(frame.format.components) <= 2 and not frame.format.has_palette
+
+
 def is_full_range(frame: Any, codec: str) -> bool:
     """Whether a frame's luma spans all its bits; RGB becomes luma of limited range. codec: its family."""
     shape = frame.sw_format or frame.format  # the first is there if it lies on a GPU
@@ -176,6 +181,14 @@ def in_shown_order(frames: Iterable[Any]) -> Iterator[Any]:
         yield frame
 
 
-def upright_gray(frame: Any, turns: int) -> np.ndarray:
-    """A frame's luma as (H, W) uint8, as it is shown. turns: of the film, counter-clockwise quarters."""
-    return np.rot90(plane_view(frame.reformat(format="gray"), 0, np.uint8), turns).copy()
+def gray_of(frame: Any, codec: str) -> np.ndarray:
+    """A frame's luma as (H, W) uint8 that spans all codes. codec: its family."""
+    gray = plane_view(frame.reformat(format="gray"), 0, np.uint8)
+    if is_gray(frame) and not is_full_range(frame, codec):
+        return ((gray.astype(np.float32) - 16) * (255 / 219)).round().clip(0, 255).astype(np.uint8)
+    return gray.copy()
+
+
+def upright_gray(frame: Any, codec: str, turns: int) -> np.ndarray:
+    """The same as it is shown. turns: of the film, counter-clockwise quarters."""
+    return np.rot90(gray_of(frame, codec), turns).copy()

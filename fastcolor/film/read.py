@@ -14,7 +14,7 @@ from .clock import Clock, Cut, demuxed, seconds_of
 from .colored import Colors
 from .damage import Damage, Reported
 from .encoding import SURFACES, Layout
-from .frames import as_interlaced, has_captions, in_shown_order, is_full_range, like, plane_view
+from .frames import as_interlaced, has_captions, in_shown_order, is_full_range, is_gray, like, plane_view
 from .gpu import luma_of, nvdec
 from .motion import Seen
 from .probe import MATRICES, UNSPECIFIED, Film
@@ -291,13 +291,17 @@ class Reader:
         """A frame without a luma plane of its own, or of another format, depth or range than is written."""
         film = self.film
         target = self.layout.convert or film.pixel_format
-        wanted = _RANGES[film.full_range]
+        given, wanted = _RANGES[is_full_range(frame, film.codec)], _RANGES[film.full_range]
+        if target.startswith("gray") and not (is_gray(frame) and given == wanted):
+            target = self.layout.output  # all gray that libswscale makes is of full range
         if frame.format.is_rgb or frame.format.has_palette:
             matrix = {"bt601": 5, "bt709": 1, "bt2020": 9}[film.matrix]  # as libswscale numbers them
             return frame.reformat(film.width, film.height, target, dst_colorspace=matrix, dst_color_range=wanted)
-        given = _RANGES[is_full_range(frame, film.codec)]
-        if given == wanted and len(frame.format.components) <= 2:  # libswscale takes all gray for full range
-            given = wanted = "JPEG"
+        if is_gray(frame):  # and so is all that it reads: its codes stay at first
+            kind = target if given == wanted else target.replace("yuvj", "yuv")  # which is of full range by its name
+            frame = frame.reformat(film.width, film.height, kind, src_color_range="JPEG", dst_color_range="JPEG")
+            if given == wanted:
+                return frame
         return frame.reformat(film.width, film.height, target, src_color_range=given, dst_color_range=wanted)
 
     def _tell(self, once: str, what: str) -> None:

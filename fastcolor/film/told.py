@@ -157,7 +157,7 @@ class Told:
 
     def _of_picture(self, key: KeyFrame, shot: int | None) -> Anchor:
         at, frame = shown_at(self.film, key.seconds, "key_frames")
-        ab, mask = key_colours(key.picture, upright_gray(frame, self.film.turns), f"{key.seconds:g} s")
+        ab, mask = key_colours(key.picture, upright_gray(frame, self.film.codec, self.film.turns), f"{key.seconds:g} s")
         ab, mask = (plane.rot90(-self.film.turns, (2, 3)) for plane in (ab * mask, mask))
         ab, mask = (F.interpolate(plane, self.size, mode="bilinear", antialias=True) for plane in (ab, mask))
         ab = ab / mask.clamp(min=1e-3)

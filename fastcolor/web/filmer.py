@@ -83,13 +83,13 @@ class Filmer:
         film = probe(Path(path))
         _, frame = shown_at(film, seconds, "time")
         with whole(Path(target)) as growing:
-            Image.fromarray(upright_gray(frame, film.turns)).save(growing, "PNG")
+            Image.fromarray(upright_gray(frame, film.codec, film.turns)).save(growing, "PNG")
 
     def key_frame(self, path: str, seconds: float, picture: str) -> None:
         """See whether a coloured picture shows the frame of a second. ValueError: it does not, or is gray."""
         film = probe(Path(path))
         _, frame = shown_at(film, seconds, "time")
-        key_colours(picture, upright_gray(frame, film.turns), f"{seconds:g} s")
+        key_colours(picture, upright_gray(frame, film.codec, film.turns), f"{seconds:g} s")
 
     def reference(self, picture: str) -> None:
         """See whether a picture has colours to give. ValueError: it has none."""

@@ -21,6 +21,8 @@ from PIL import Image
 import fastcolor
 from fastcolor.commands import cli
 from fastcolor.film import write as writing
+from fastcolor.film.by_time import stamped
+from fastcolor.film.frames import upright_gray
 from fastcolor.film.probe import probe
 from fastcolor.film.video import _previewed
 from fastcolor.film.write import PartWriter
@@ -178,6 +180,43 @@ def test_what_changes_on_the_way_is_brought_back_or_said(net: str, tmp_path: Pat
     for index, luma in enumerate(painted):
         source = plane(given[index], 0).astype(float)
         assert np.abs(luma - (source if index < 12 else 16 + source * 219 / 255)).max() <= 1, index
+
+
+def test_gray_films_that_change_their_range_or_become_luma_and_chroma_keep_their_luma(net: str, tmp_path: Path):
+    """libswscale takes all gray for full range, and makes no other."""
+    kinds = {"limited": ("gray", 1), "full": ("gray", 2), "luma and chroma": ("yuv420p", 1)}
+    made = {
+        name: clip(
+            tmp_path / f"{name}.ts",
+            kind,
+            codec="libx265",
+            color_range=code,
+            frames=4,
+            options={"x265-params": "lossless=1:log-level=none"},
+        )
+        for name, (kind, code) in kinds.items()
+    }
+    for first in ("limited", "full"):
+        order = [first, *(name for name in made if name != first)]
+        joined = tmp_path / f"{first} first.ts"
+        joined.write_bytes(b"".join(made[name].read_bytes() for name in order))
+        fastcolor.video(joined, tmp_path / f"{first}.mkv", weights=net, engine="torch", lossless=True)
+        painted = frames_of(tmp_path / f"{first}.mkv")
+        given = [(plane(frame, 0).astype(float), name == "full") for name in order for frame in frames_of(made[name])]
+        assert len(painted) == len(given) == 12
+        for frame, (luma, full) in zip(painted, given, strict=True):
+            light = luma / 255 if full else (luma - 16) / 219
+            wanted = 255 * light if first == "full" else 16 + 219 * light
+            assert np.abs(plane(frame, 0) - wanted.clip(0, 255)).max() <= 1.5, (first, full)
+
+
+def test_a_gray_frame_of_limited_range_is_shown_in_full(tmp_path: Path):
+    shown = []
+    for kind in ("gray", "yuv420p"):
+        film = probe(clip(tmp_path / f"{kind}.mkv", kind, codec="ffv1", color_range=1, frames=1))
+        _, frame = next(stamped(film))
+        shown.append(upright_gray(frame, film.codec, 0).astype(int))
+    assert np.abs(shown[0] - shown[1]).max() <= 1
 
 
 def test_motion_jpeg_with_exif_in_every_picture_is_a_film(net: str, tmp_path: Path):
