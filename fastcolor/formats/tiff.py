@@ -186,7 +186,7 @@ def _alone(directory: Any, strips: list[bytes]) -> bytes:
 
     fields = {}
     for tag in directory.tags:
-        if tag.code in _DECODED_BY:
+        if tag.code in _DECODED_BY and tag.code not in fields:  # of twins the first is that whose size was checked
             file.seek(tag.valueoffset)
             fields[tag.code] = (int(tag.dtype), tag.count, file.read(tag.valuebytecount))
     numbers = f"{order}{len(strips)}I"

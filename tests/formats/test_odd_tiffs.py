@@ -109,6 +109,16 @@ def test_a_book_of_luma_and_chroma_is_read_once(tmp_path: Path, monkeypatch: pyt
     assert len(counted) == 5 and max(counted) < book.stat().st_size / 4
 
 
+def test_of_two_widths_of_luma_and_chroma_the_one_that_was_checked_counts(tmp_path: Path) -> None:
+    stored = np.dstack([GRAY, np.full_like(GRAY, 128), np.full_like(GRAY, 128)])
+    content = bytearray(tiff(page(stored, 6, t530=[1, 1], t255=GRAY.shape[1])))
+    first = struct.unpack_from("<I", content, 4)[0] + 2
+    assert [struct.unpack_from("<H", content, first + at)[0] for at in (0, 12)] == [255, 256]
+    struct.pack_into("<H", content, first, 256)
+    struct.pack_into("<I", content, first + 20, 10 * GRAY.shape[1])
+    assert np.array_equal(read(tmp_path / "a.tif", bytes(content)), GRAY)
+
+
 def _counting(decode: Callable[..., np.ndarray], sizes: list[int]) -> Callable[..., np.ndarray]:
     """The decoder, that notes how many bytes it is given."""
 
