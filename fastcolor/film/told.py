@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import bisect
 import threading
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from itertools import islice, takewhile
@@ -190,7 +191,8 @@ class Told:
             shot = anchor.shot
             return takewhile(lambda one: shot is None or one[0] == anchor.at or self._shot_at(one[0]) == shot, frames)
 
-        before = list(self._lumas(anchor.at - self._reach, anchor.at))
+        # Where frames are short, more than those lie within that time.
+        before = deque(self._lumas(anchor.at - self._reach, anchor.at), REACH + 1)
         after = islice(self._lumas(anchor.at, anchor.at + self._reach), REACH)
         return walk(anchor, within(reversed(before))) | walk(anchor, within(after))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import threading
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import av
 import numpy as np
 import pytest
 import torch
-from film_clips import frames_of, plane, same_luma
+from film_clips import clip, frames_of, plane, same_luma
 from PIL import Image
 
 import fastcolor
@@ -154,6 +155,16 @@ def test_what_is_said_of_a_shot_stays_in_it_and_is_followed_where_it_is_needed(
     assert followed() == [first[:3], [*first[2:], *second[:3]]]
     told.ab(gray, [Fraction(7, 10)], None)
     assert followed() == [[*first[2:], *second[:3]], second[1:]]
+
+
+def test_no_more_frames_are_followed_where_they_are_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in recordings of a screen, whose mean rate says nothing of a stretch."""
+    monkeypatch.setattr("fastcolor.film.told.REACH", 3)
+    film = probe(clip(tmp_path / "screen.mkv", frames=20, pts=list(range(20)), time_base=Fraction(1, 25)))
+    colorizer = fastcolor.Colorizer(device="cpu", engine="torch")
+    told = Told(replace(film, rate=Fraction(5)), colorizer, (64, 96), hints=[Hint(0.5, 0.5, "#d02040", time=0.76)])
+    told.ab(torch.full((1, 1, 64, 96), 50.0), [Fraction(19, 25)], None)
+    assert len(told._followed[0].frames) == 4
 
 
 def test_a_shot_is_got_ready_before_anybody_paints_a_frame_of_it(
