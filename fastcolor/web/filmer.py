@@ -16,7 +16,7 @@ from ..atomic import publish, whole, write_bytes
 from ..constants import __version__
 from ..film.by_time import shown_at
 from ..film.frames import upright_gray
-from ..film.probe import Film, probe
+from ..film.probe import Film, is_mirrored, probe
 from ..film.resume import ChangedError, fingerprint
 from ..film.shot_list import find_shots
 from ..film.video import video
@@ -114,10 +114,10 @@ class Filmer:
         project = _project(look, Path(folder))
         codec = "h264" if plain else "av1"
         made = self._paint(path, target, look, tell, compare=True, codec=codec, project=project, **part)
-        _leave_alone(target, (made.width, made.height))
-        with av.open(str(target)) as made:
-            middle = made.streams.video[0].frames // 2
-            frame = next(frame for index, frame in enumerate(made.decode(video=0)) if index >= middle)
+        _for_browsers(target, (made.width, made.height), film)
+        with av.open(str(target)) as shown:
+            middle = shown.streams.video[0].frames // 2
+            frame = next(frame for index, frame in enumerate(shown.decode(video=0)) if index >= middle)
             image = frame.to_image().rotate(90 * film.turns, expand=True)
         _stills(image, film.turns, Path(folder))
         return {"previewed": True, "shot": shot}
@@ -197,16 +197,19 @@ def _project(look: Look, folder: Path, *, always: bool = False) -> Path | None:
     return path
 
 
-def _leave_alone(path: Path, size: tuple[int, int]) -> None:
-    """Keep of a preview the painted pictures, of this size, and the first sound: browsers show the first of several
-    streams of pictures."""
+def _for_browsers(path: Path, size: tuple[int, int], film: Film) -> None:
+    """Leave in a preview the painted pictures, of this size, and the first sound, as browsers show the first of several
+    streams; and not mirrored, as some then show gray on the right, and all places are those of the picture itself."""
+    mirrored = film.display_matrix is not None and is_mirrored(film.display_matrix)
     with av.open(str(path)) as made:
-        if len(made.streams.video) == 1:
+        if len(made.streams.video) == 1 and not mirrored:
             return
     with whole(path) as growing, av.open(str(path)) as made, av.open(str(growing), "w", format="mp4") as output:
         painted = next(one for one in made.streams.video if (one.width, one.height) == size)
         kept = [painted, *made.streams.audio[:1]]
-        written = {one.index: output.add_stream_from_template(one) for one in kept}
+        written = {one.index: output.add_stream_from_template(one, opaque=True) for one in kept}
+        if mirrored:
+            written[painted.index].set_display_rotation(90 * film.turns)
         for packet in made.demux(kept):
             if packet.dts is not None:
                 packet.stream = written[packet.stream.index]

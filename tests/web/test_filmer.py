@@ -14,6 +14,7 @@ from film_clips import clip, frames_of, plane, two_shots
 from PIL import Image
 
 from fastcolor.film import resume
+from fastcolor.film.probe import probe
 from fastcolor.film.told import Told
 from fastcolor.options.look import Look as LookOptions
 from fastcolor.web.filmer import Filmer
@@ -124,7 +125,8 @@ def test_a_stop_leaves_whole_parts_and_lets_go(tmp_path: Path) -> None:
 
 def test_of_several_streams_of_pictures_the_painted_one_is_previewed(tmp_path: Path) -> None:
     small = clip(tmp_path / "small.mp4", size=(48, 32), audio=("aac",))
-    large, src = two_shots(tmp_path / "large.mp4"), tmp_path / "film.mp4"
+    large = clip(tmp_path / "large.mp4", "yuv420p10le", frames=6)  # AV1, of whose decoder there is no encoder
+    src = tmp_path / "film.mp4"
     with av.open(str(small)) as first, av.open(str(large)) as second, av.open(str(src), "w") as output:
         streams = [*first.streams, second.streams.video[0]]
         made = {id(one): output.add_stream_from_template(one) for one in streams}
@@ -138,7 +140,15 @@ def test_of_several_streams_of_pictures_the_painted_one_is_previewed(tmp_path: P
     Filmer(LookOptions(engine="torch")).preview(str(src), str(tmp_path), Look(), None, lambda _: None)
     with av.open(str(tmp_path / "preview.mp4")) as preview:
         assert [(one.type, getattr(one, "width", 0)) for one in preview.streams] == [("video", 192), ("audio", 0)]
-        assert len([*preview.decode(video=0)]) == 24
+        assert len([*preview.decode(video=0)]) == 6
     stills = [np.asarray(Image.open(tmp_path / f"{name}-small.jpg")).astype(int) for name in ("before", "after")]
     assert stills[0].shape == stills[1].shape == (64, 96, 3)
     assert np.ptp(stills[0], axis=2).mean() < 4 < np.ptp(stills[1], axis=2).mean()
+
+
+def test_a_mirrored_film_is_previewed_as_no_mirror_shows_it(tmp_path: Path) -> None:
+    one, side = 1 << 16, 1 << 30
+    src = clip(tmp_path / "film.mp4", frames=2, matrix=(one, 0, 0, 0, -one, 0, 0, 64 * one, side), audio=("aac",))
+    Filmer(LookOptions(engine="torch")).preview(str(src), str(tmp_path), Look(), None, lambda _: None)
+    assert probe(tmp_path / "preview.mp4").display_matrix == (-one, 0, 0, 0, -one, 0, 0, 0, side)  # a half turn
+    assert len(frames_of(tmp_path / "preview.mp4")) == 2
