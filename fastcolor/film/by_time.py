@@ -43,7 +43,7 @@ def stamped(film: Film, start: Fraction | None = None) -> Iterator[tuple[Fractio
     decoded = _decoded(film, start)
     for frame in in_shown_order(decoded) if film.coding_order else decoded:
         if frame.pts is not None:
-            yield frame.pts * film.time_base, frame
+            yield frame.pts * film.time_base, film.convertible(frame)
 
 
 def _decoded(film: Film, start: Fraction | None) -> Iterator[Any]:

@@ -94,6 +94,12 @@ class Film:
         """The film's container, with all streams that `probe` found."""
         return opened(self.path, hwaccel, probing=self.probing)
 
+    def convertible(self, frame: Any) -> Any:
+        """A decoded frame, which is said to be of the film's matrix where libswscale refuses its own."""
+        if frame.colorspace not in (*MATRICES, 0, UNSPECIFIED):
+            frame.colorspace = self.colorspace
+        return frame
+
     @property
     def shown(self) -> tuple[int, int]:
         """(height, width) of the picture as a viewer sees it: upright, in square pixels."""

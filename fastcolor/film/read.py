@@ -17,7 +17,7 @@ from .encoding import SURFACES, Layout
 from .frames import as_interlaced, has_captions, in_shown_order, is_full_range, is_gray, like, plane_view
 from .gpu import luma_of, nvdec
 from .motion import Seen
-from .probe import MATRICES, UNSPECIFIED, Film
+from .probe import Film
 
 _RANGES = {False: "MPEG", True: "JPEG"}  # limited and full, as PyAV calls them
 
@@ -130,8 +130,6 @@ class Reader:
             try:
                 for frame in in_shown_order(decoded) if self.film.coding_order else decoded:
                     self._stamp(frame)
-                    if frame.colorspace not in (*MATRICES, 0, UNSPECIFIED):  # libswscale refuses such frames
-                        frame.colorspace = self.film.colorspace
                     at = frame.pts * self.film.time_base
                     if self.cut.over(at):
                         break
@@ -140,7 +138,7 @@ class Reader:
                     if inside:
                         self.damage.frames += frame.is_corrupt
                         self._watch(frame, painted.codec_context, at)
-                        yield frame
+                        yield self.film.convertible(frame)
             finally:
                 _run_dry(painted.codec_context)
         self.damage.errors, self.damage.first_error = reported.count, reported.first

@@ -13,6 +13,7 @@ from film_clips import clip, frames_of, packets_of, plane, random_net, rich_film
 import fastcolor
 from fastcolor import ops, reference
 from fastcolor.film.probe import probe
+from fastcolor.film.shot_list import find_shots
 from fastcolor.models import weights
 from fastcolor.pictures.colorize import Colorizer
 
@@ -200,7 +201,9 @@ def test_a_turned_film_is_painted_upright(net: str, tmp_path: Path, turns: int, 
 def test_a_film_of_a_matrix_that_is_not_converted_is_painted_as_of_another(net: str, tmp_path: Path):
     """ICtCp, which libswscale refuses."""
     src = clip(tmp_path / "ictcp.mkv", "yuv420p10le", tags=(14, 9, 16), color_range=1, frames=2, options={"qp": "0"})
-    report = fastcolor.video(src, tmp_path / "colour.mkv", weights=net, engine="torch", lossless=True)
+    assert len(find_shots(src)) == 1
+    said = {"hints": [fastcolor.Hint(0.5, 0.5, "#d02040", time=0)]}  # followed by frames that are read beside painting
+    report = fastcolor.video(src, tmp_path / "colour.mkv", weights=net, engine="torch", lossless=True, **said)
     assert "colour matrix 14 is not supported, painted and tagged as bt2020" in report.notes
     assert frames_of(tmp_path / "colour.mkv")[0].colorspace == 9 and same_luma(src, tmp_path / "colour.mkv")
 
