@@ -34,6 +34,7 @@ class Films:
     def __init__(self, options: LookOptions, changed: Callable[[Item], None]) -> None:
         self._previews, self._exports = (Lane(Process(_FILMER, options), QUEUE) for _ in range(2))
         self._changed = changed
+        self._looking: dict[str, Ticket] = {}  # by the ids of the films that are looked through
 
     async def first(self, item: Item) -> None:
         """Look at a film and preview it."""
@@ -42,12 +43,20 @@ class Films:
         await self.preview(item, item.look)
 
     async def shots(self, item: Item) -> list[dict[str, Any]]:
-        """Look through a film for its shots."""
+        """Look through a film for its shots.
+
+        Raises:
+            ValueError: that is being done: what is said of the shots meanwhile would be lost when they came again.
+        """
+        if item.id in self._looking:
+            raise ValueError(f"{item.name}: is being looked through for its shots")
         told = self._telling(item, "looked")
+        ticket = self._looking[item.id] = self._previews.submit("shots", *_places(item), urgent=True, told=told)
         self._changed(item)
         try:
-            return await self._previews.submit("shots", *_places(item), urgent=True, told=told).done
+            return await ticket.done
         finally:
+            del self._looking[item.id]
             item.facts.pop("looked", None)
             self._changed(item)
 
@@ -109,8 +118,8 @@ class Films:
 
     def remove(self, item: Item) -> None:
         """Stop what is done for an item."""
-        if item.ticket is not None:
-            self._previews.cancel(item.ticket)
+        for ticket in filter(None, (item.ticket, self._looking.get(item.id))):
+            self._previews.cancel(ticket)
 
     def abandon(self) -> None:
         """Tell whoever waits for something that it will not come."""

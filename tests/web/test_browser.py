@@ -185,6 +185,17 @@ def test_what_is_not_sent_yet_is_asked_for_before_the_page_goes(page: playwright
     until(lambda: page.evaluate(leaves))
 
 
+_FIND_AND_SLIDE = """() => {
+  const slider = document.querySelector("#saturation");
+  document.querySelector("#find-shots").click();
+  slider.value = 0.9;
+  slider.dispatchEvent(new Event("input"));
+}"""
+_LOOKS = (
+    "fetch('api/items').then((r) => r.json()).then((all) => all.filter((i) => i.kind === 'film').map((i) => i.look))"
+)
+
+
 def with_twenty(project: Path, target: Path) -> None:
     """A saved project whose last shot has twenty references instead of one."""
     with zipfile.ZipFile(project) as archive, zipfile.ZipFile(target, "w") as other:
@@ -220,9 +231,12 @@ def test_a_film_is_shown_its_shots_edited_and_exported(page: playwright.Page, se
     until(lambda: float(page.locator("#time").input_value()) > 0.3)
     page.reload()
     page.get_by_role("button", name="family.mp4").click()
-    page.get_by_role("button", name="Find its shots").click()
+    page.get_by_role("button", name="Find its shots").wait_for()
+    page.evaluate(_FIND_AND_SLIDE)  # what is said while they are found is kept, and so are they
     shots = page.locator("#shots button")
+    until(lambda: page.evaluate(f"{_LOOKS}.then(([look]) => [look.saturation, look.shots.length].join())") == "0.9,2")
     until(lambda: shots.count() == 3)  # the whole film, and two
+    slide(page, "#saturation", 1)
     shots.nth(2).click()
     slide(page, "#saturation", 0)
     until(lambda: "own colours" in shots.nth(2).inner_text())

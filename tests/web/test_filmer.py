@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from dataclasses import replace
 from fractions import Fraction
@@ -18,8 +19,11 @@ from fastcolor.film.probe import probe
 from fastcolor.film.told import Told
 from fastcolor.options.look import Look as LookOptions
 from fastcolor.web.filmer import Filmer
+from fastcolor.web.films import Films
+from fastcolor.web.lane import CancelledWorkError
 from fastcolor.web.look import Look
 from fastcolor.web.process import DiedError, Process
+from fastcolor.web.store import Item
 
 
 class Cancelled(Exception):
@@ -152,3 +156,22 @@ def test_a_mirrored_film_is_previewed_as_no_mirror_shows_it(tmp_path: Path) -> N
     Filmer(LookOptions(engine="torch")).preview(str(src), str(tmp_path), Look(), None, lambda _: None)
     assert probe(tmp_path / "preview.mp4").display_matrix == (-one, 0, 0, 0, -one, 0, 0, 0, side)  # a half turn
     assert len(frames_of(tmp_path / "preview.mp4")) == 2
+
+
+def test_a_film_is_looked_through_once_at_a_time_and_no_longer_than_it_is_there(tmp_path: Path) -> None:
+    item = Item("0" * 16, "film.mp4", two_shots(tmp_path / "film.mp4"), tmp_path, "film")
+
+    async def looked() -> None:
+        films = Films(LookOptions(engine="torch"), lambda _: None)
+        found, refused = await asyncio.gather(films.shots(item), films.shots(item), return_exceptions=True)
+        assert isinstance(found, list) and len(found) == 2
+        assert isinstance(refused, ValueError) and "film.mp4: is being looked through" in str(refused)
+        looking = asyncio.ensure_future(films.shots(item))
+        await asyncio.sleep(0)  # it has begun
+        films.remove(item)
+        with pytest.raises(CancelledWorkError):
+            await looking
+        assert "looked" not in item.facts
+        await films.close()
+
+    asyncio.run(looked())

@@ -56,26 +56,28 @@ function refused(id, error) {
 
 let soon = 0, resting = null;
 
-/** A film's preview takes seconds: it begins when the sliders rest. */
+/** A film's preview takes seconds: it begins when the sliders rest, with what is said by then. */
 export function preview() {
-  const { id } = open.item;
-  const asked = { ...structuredClone(open.look), shot: open.shot };
-  if (resting?.id !== id) resting?.(); // nobody moves another film's any more
-  resting = Object.assign(() => {
+  resting ??= () => {
     clearTimeout(soon);
     resting = null;
-    return send(`api/items/${id}/preview`, "POST", asked).catch((error) => refused(id, error));
-  }, { id });
+    const { item: { id }, look, shot } = open;
+    return send(`api/items/${id}/preview`, "POST", { ...look, shot }).catch((error) => refused(id, error));
+  };
   clearTimeout(soon);
   soon = setTimeout(resting, 600);
 }
 
-addEventListener("pagehide", () => resting?.()); // what was said last is not lost
+/** Have a preview that waits for the sliders begin: what was said last is not lost when something else is opened. */
+export function hasten() {
+  return resting?.();
+}
+addEventListener("pagehide", hasten);
 
 /** Once the server knows the colours that were chosen last. */
 export async function painted() {
   await open.guiding?.catch(() => {}); // which is told where it was sent
-  await resting?.();
+  await hasten();
   await painting;
 }
 

@@ -74,9 +74,9 @@ $("save-frame").addEventListener("click", () => {
 });
 
 $("save-project").addEventListener("click", async () => {
-  const { id, kind } = open.item;
-  if (kind === "picture" && open.look.guide) say("The file has the hints; the other picture's colours are not in it.");
+  const { id } = open.item, { guide } = open.look;
   await painted(); // so that the file has what is on the screen
+  if (guide) say("The file has the hints; the other picture's colours are not in it."); // painting would clear it
   download(`api/items/${id}/project`);
 });
 whenGiven("open-project", async (file) => {

@@ -1,7 +1,7 @@
 // One picture or film: opened and closed, its hints and shots, and what it is called.
 
 import { ask, send } from "./api.js";
-import { controls, isPainting, paint, preview, setShot, showAfter } from "./colours.js";
+import { controls, hasten, isPainting, paint, preview, setShot, showAfter } from "./colours.js";
 import { showFacts } from "./facts.js";
 import { closeFilm, openFilm, pause, second, splitFilm, stepFrame, whenUsed } from "./film.js";
 import { current, focus, items, shown } from "./grid.js";
@@ -36,6 +36,7 @@ attach({ hints, splitFilm });
 /** Show a picture or film. stay: the keyboard stays where it is. */
 export function openItem(id, stay = false) {
   const item = items.get(id);
+  hasten();
   say(""); // what was said of another
   Object.assign(open, { item, look: structuredClone(item.look), shot: null });
   $("viewer").hidden = false;
@@ -91,6 +92,7 @@ function openHints() {
 export function closeViewer() {
   if (!open.item) return;
   const { id } = open.item;
+  hasten();
   open.item = null;
   onStage(null);
   closeFilm();
@@ -108,7 +110,10 @@ export function refreshed(changed) {
   showFacts(changed);
   if (isFilm()) {
     hints.allow(open.shot !== null && changed.hints);
-    if (changed.look.shots.length !== open.look.shots.length) open.look = structuredClone(changed.look);
+    if (changed.look.shots.length !== open.look.shots.length) { // the rest of the look may not be sent yet
+      open.look = { ...open.look, shots: structuredClone(changed.look.shots) };
+      choose(null);
+    }
     showShots();
     return changed.revision !== older && openFilm(changed);
   }
@@ -146,10 +151,12 @@ whenChosen((number) => {
 whenRemoved((rest) => hints.become(hints.list, rest));
 $("find-shots").addEventListener("click", async () => {
   const { id } = open.item;
+  $("find-shots").disabled = true; // at once, as some click twice
   try {
     refreshed(await ask(`api/items/${id}/shots`, { method: "POST" }));
   } catch (error) {
     say(error.message);
+    if (open.item?.id === id) showFacts(open.item);
   }
 });
 
