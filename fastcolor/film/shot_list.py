@@ -13,6 +13,7 @@ from typing import Any
 from PIL import Image, ImageDraw
 from tqdm import tqdm
 
+from .frames import gray_of, is_gray
 from .probe import Film, probe
 from .shots import each_shot
 
@@ -92,7 +93,11 @@ def _picture(frame: Any, film: Film) -> Image.Image:
     if film.turns % 2:
         height, width = width, height
     scale = SHEET / width
-    image = frame.reformat(SHEET, max(1, round(height * scale)), "rgb24").to_image()
+    size = SHEET, max(1, round(height * scale))
+    if is_gray(frame):
+        image = Image.fromarray(gray_of(frame, film.codec)).resize(size, Image.Resampling.BICUBIC).convert("RGB")
+    else:
+        image = frame.reformat(*size, "rgb24").to_image()
     turns = (None, Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_180, Image.Transpose.ROTATE_270)
     turn = turns[film.turns]
     return image if turn is None else image.transpose(turn)

@@ -24,6 +24,7 @@ from fastcolor.film import write as writing
 from fastcolor.film.by_time import stamped
 from fastcolor.film.frames import upright_gray
 from fastcolor.film.probe import probe
+from fastcolor.film.shot_list import find_shots
 from fastcolor.film.video import _previewed
 from fastcolor.film.write import PartWriter
 from fastcolor.options.film import VideoOptions
@@ -211,12 +212,14 @@ def test_gray_films_that_change_their_range_or_become_luma_and_chroma_keep_their
 
 
 def test_a_gray_frame_of_limited_range_is_shown_in_full(tmp_path: Path):
-    shown = []
+    shown, listed = [], []
     for kind in ("gray", "yuv420p"):
         film = probe(clip(tmp_path / f"{kind}.mkv", kind, codec="ffv1", color_range=1, frames=1))
         _, frame = next(stamped(film))
         shown.append(upright_gray(frame, film.codec, 0).astype(int))
+        listed.append(np.asarray(find_shots(film.path)[0].picture).astype(int))
     assert np.abs(shown[0] - shown[1]).max() <= 1
+    assert 0.97 < listed[0].std() / listed[1].std() < 1.03
 
 
 def test_motion_jpeg_with_exif_in_every_picture_is_a_film(net: str, tmp_path: Path):
