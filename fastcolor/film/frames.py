@@ -79,12 +79,13 @@ def as_interlaced(order: Literal["top", "bottom"]) -> Filter:
 
 def is_gray(frame: Any) -> bool:
     """Whether a frame is stored without colours; libswscale takes any such for one of full range."""
-    return len(frame.format.components) <= 2 and not frame.format.has_palette
+    shape = frame.sw_format or frame.format  # the first is there if it lies on a GPU, where the second has no parts
+    return len(shape.components) <= 2 and not shape.has_palette
 
 
 def is_full_range(frame: Any, codec: str) -> bool:
     """Whether a frame's luma spans all its bits; RGB becomes luma of limited range. codec: its family."""
-    shape = frame.sw_format or frame.format  # the first is there if it lies on a GPU
+    shape = frame.sw_format or frame.format
     if shape.is_rgb or shape.has_palette:
         return False
     if frame.color_range == 0 and len(shape.components) <= 2:
