@@ -30,13 +30,14 @@ def chosen_by(look: Look, options: LookOptions) -> LookOptions:
     return replace(options, **network, **chosen)
 
 
-def sent_name(kind: Literal["key", "reference"], suffix: str) -> str:
-    """A new name for a shot's key frame or reference in an item's folder. suffix: with its dot, in lower case."""
+def sent_name(kind: Literal["key", "reference", "guide"], suffix: str) -> str:
+    """A new name in an item's folder for a shot's key frame or reference, or what a picture's colours are taken from.
+    suffix: with its dot, in lower case."""
     return f"{kind}-{secrets.token_hex(4)}{suffix}"
 
 
 def is_sent(name: str) -> bool:
-    """Whether a name is one that `sent_name` makes."""
+    """Whether a name is one that `sent_name` makes for a shot's key frame or reference."""
     return _SENT.fullmatch(name) is not None
 
 

@@ -49,7 +49,7 @@ class Sent:
         suffix = Path(shown).suffix.lower()
         if suffix not in PICTURE_SUFFIXES:
             raise ValueError(f"{shown}: must be a picture by its ending")
-        path = item.folder / f"guide-{secrets.token_hex(4)}{suffix}"
+        path = item.folder / sent_name("guide", suffix)
         async with self._taken(item, path, shown, parts, size, MOST_PICTURE):
             asked = replace(item.look, guide="version", guide_file=str(path), hints=[])
             try:
