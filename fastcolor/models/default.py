@@ -25,7 +25,7 @@ _LOOKS = 32  # channels by which places are compared
 _FOUND = 9  # channels of told colours: those of the cell itself, of what is alike as a thing, and up to its edges
 _GOLDEN = 0.6180339887  # whose multiples' fractions are spread evenly
 _SPREAD = 12.0  # ab units: how near a told colour another one is, before training says it
-_SOFTER = 0.5  # of the logits where colours are told: what is likely there lies together, and its mean errs less
+_SOFTER = 0.7  # of the logits where colours are told: what is likely there lies together, and its mean errs less
 
 
 def _up(x: Tensor, factor: int = 2) -> Tensor:
