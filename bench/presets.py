@@ -134,16 +134,27 @@ class Meter:
         return float(np.mean([colorfulness(rgb[0].numpy()) for _, rgb in self.painted(shift)])) / self._true
 
     def shift_for(self, wanted: float) -> float:
-        """The shift at which this much of the truth's colourfulness is there, within 0.3 %: its logarithm is nearly a
-        line."""
-        shift, slope = 0.0, 1.2
-        for _ in range(8):
-            off = math.log(wanted / self.colourfulness(shift))
+        """The shift at which this much of the truth's colourfulness is there, within 0.3 %; -4 or 4 if none between is.
+
+        Colourfulness grows with the shift, slowly where all is nearly gray: false position, which stays between two
+        shifts that lie on both sides (the Illinois rule).
+        """
+        low, high = -4.0, 4.0
+        under, over = (math.log(self.colourfulness(shift) / wanted) for shift in (low, high))
+        if under >= 0 or over <= 0:
+            return low if abs(under) < abs(over) else high
+        last = 0.0
+        for _ in range(40):
+            shift = (low * over - high * under) / (over - under)
+            off = math.log(self.colourfulness(shift) / wanted)
             if abs(off) < 0.003:
                 break
-            moved = shift + off / slope
-            slope = max((off - math.log(wanted / self.colourfulness(moved))) / (moved - shift), 0.3)
-            shift = moved
+            again = off * last > 0  # the same side twice: the other one draws too hard
+            last = off
+            if off < 0:
+                low, under, over = shift, off, over / 2 if again else over
+            else:
+                high, over, under = shift, off, under / 2 if again else under
         return shift
 
     def measures(self, shift: float) -> dict[str, float]:
