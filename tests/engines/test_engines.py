@@ -45,7 +45,7 @@ def test_engines_on_the_cpu_colour_as_torch_does(name: str, default: Generator) 
         with torch.no_grad():
             truth = default.model(lightness)
         first, second = engine(lightness), engine(lightness * 0)
-        assert float((first - truth).norm() / truth.norm()) < (1e-4 if precision == "fp32" else 0.06)
+        assert float((first - truth).norm() / truth.norm()) < (1e-4 if precision == "fp32" else 0.04)
         assert not torch.allclose(first, second)  # no memory is shared between results
     colorizer = Colorizer(device="cpu", engine=name)
     assert np.ptp(np.asarray(colorizer(PHOTOGRAPH)).astype(int), axis=2).max() > 10
