@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 # Frames from one run to the next at most, and what a frame may have of new since the last run: codes, the mean over its
 # blocks of what is above grain. Measured: docs/film.md.
-EVERY, NEWS = 8, 2.0
+EVERY, NEWS = 8, 2.5
 # Codes for a way as long as the picture: what moves is explained, but comes in at an edge, and networks change their
 # mind of a thing with its place. A fast pan is looked at twice as often so.
 TRAVEL = 25.0
