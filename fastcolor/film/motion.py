@@ -20,8 +20,9 @@ from .change import Change, change_of, codes_of
 T = TypeVar("T")
 
 # Frames from one run to the next at most, and what a frame may have of new since the last run: codes, the mean over its
-# blocks of what is above grain. Measured: docs/film.md.
-EVERY, NEWS = 8, 2.5
+# blocks of what is above grain; added up from frame to frame, each with an error of its own, a little more. Measured:
+# docs/film.md.
+EVERY, NEWS, ADDED = 8, 2.0, 2.5
 # Codes for a way as long as the picture: what moves is explained, but comes in at an edge, and networks change their
 # mind of a thing with its place. A fast pan is looked at twice as often so.
 TRAVEL = 25.0
@@ -111,7 +112,7 @@ class Watcher:
             self._news += news[i]
             own = luma[i : i + 1]
             begins = self._number % self.part == 0 or cuts[i]
-            enough = self._since >= self.every or self._news > NEWS
+            enough = self._since >= self.every or self._news > ADDED
             runs.append(begins or enough or self._is_other(own, brightness[i]))
             if i > 0 and cuts[i]:
                 runs[i - 1] = True
