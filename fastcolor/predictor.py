@@ -272,10 +272,13 @@ class Predictor:
         Returns:
             (N, 2, h', w') float32 ab as `predict_ab`; there hints are factors on the weights' saturation too.
         """
-        if hints is not None:
-            ab, mask = hints
-            hints = (ab.to(self.device) / (self.saturation or 1.0), mask.to(self.device))
-        return self._main.generator.ab_of(self._hinted().colours(seen, hints), temperature)
+        engine, generator = self._hinted(), self._main.generator
+        if hints is None:
+            return generator.ab_of(engine.colours(seen), temperature)
+        saturation = self.saturation or 1.0
+        ab, mask = (plane.to(self.device) for plane in hints)
+        output, settled = engine.hinted(seen, (ab / saturation, mask))
+        return saturation * settled(generator.ab_of(output, temperature) / saturation)
 
     def check_hints(self) -> None:
         """Find out whether the network follows hints.

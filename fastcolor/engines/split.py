@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from .. import ops
-from ..models.default import Encoded
 from ..models.generator import Generator
+from ..models.hints import Encoded
 from ..models.layers import fold_batch_norm
 from .onnx import require_exporter
 from .parity import photographs

@@ -54,9 +54,19 @@ class TorchEngine:
         return self._model.features(lightness)
 
     @torch.inference_mode()
-    def colours(self, features: tuple[Tensor, ...], hints: tuple[Tensor, Tensor] | None) -> Tensor:
-        """What a call returns, from features, following hints (ab, mask) at the size that the network sees."""
-        return self._model.colours(features, hints)
+    def colours(self, features: tuple[Tensor, ...]) -> Tensor:
+        """What a call returns, from features."""
+        return self._model.colours(features)
+
+    @torch.inference_mode()
+    def hinted(
+        self, features: tuple[Tensor, ...], hints: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """What a call returns, from features, following hints (ab, mask) at the size that the network sees; and what
+        brings the colours made of it on to the hints, for networks that do not do all."""
+        if hasattr(self._model, "hinted"):
+            return self._model.hinted(features, hints)
+        return self._model.colours(features, hints), lambda ab: ab
 
     def replay(self, key: Hashable, work: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
         """`work(*inputs)`, which may call this engine; on a GPU from a graph. The key says what `work` does."""

@@ -7,7 +7,8 @@ however often somebody changes their mind about a colour.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,195 +16,13 @@ from torch import Tensor, nn
 
 from ..palette import Palette
 from .efficientnet import LEVELS, EfficientNetLite0, renamed
+from .hints import Encoded, Hints, Maps, up
 from .layers import ConvNormAct, Residual, check_lightness, check_state
 
 # sRGB's gray value s of L, as the trunk wants it, (255 s - 127) / 128: a parabola over L = 0 to 100 by least squares,
 # on average within 0.7 of 255 gray levels.
 _GRAY = (-0.9505, 0.016021, 3.5104e-5)
-_COLOUR = 50.0  # ab in units of about its spread
-_LOOKS = 32  # channels by which places are compared
-_FOUND = 9  # channels of told colours: those of the cell itself, of what is alike as a thing, and up to its edges
-_GOLDEN = 0.6180339887  # whose multiples' fractions are spread evenly
-_SPREAD = 12.0  # ab units: how near a told colour another one is, before training says it
 _SOFTER = 0.7  # of the logits where colours are told: what is likely there lies together, and its mean errs less
-
-
-def _up(x: Tensor, factor: int = 2) -> Tensor:
-    return F.interpolate(x, scale_factor=factor, mode="nearest")
-
-
-def _unit(x: Tensor) -> Tensor:
-    """Channels of length 1; `normalize` in a graph would hold for one size alone."""
-    return x / x.norm(dim=1, keepdim=True).clamp(min=1e-12)
-
-
-class Maps(NamedTuple):
-    """What a picture shows, which stays while hints alone are learnt.
-
-    Attributes:
-        sixteenth, quarter: the decoder's features at these sizes. looks_8, looks_16: the trunk's maps, by which
-            references are matched.
-    """
-
-    sixteenth: Tensor
-    quarter: Tensor
-    looks_8: Tensor
-    looks_16: Tensor
-
-
-class Encoded(NamedTuple):
-    """All of a picture that hints do not change, `Maps` and what hints make of them before anything is told.
-
-    Attributes:
-        quarter, looks_8, looks_16: of `Maps`. things, edges: (N, 32, h, w) float32 of length 1, by which places are
-            compared, at 1/16 and 1/4. heard: (N, 48, H/4, W/4), what the first step of `Hints.say` makes of the latter.
-    """
-
-    quarter: Tensor
-    looks_8: Tensor
-    looks_16: Tensor
-    things: Tensor
-    edges: Tensor
-    heard: Tensor
-
-
-class Match(nn.Module):
-    """Finds told colours for every cell: it asks the strongest told places, each for a cell of 16 x 16 pixels with a
-    hint, the more the more its looks resemble theirs and the nearer they are, with a learned share for none of them.
-
-    Args:
-        channels: of the features. part: sides of a cell of 16 x 16 pixels in cells of the features. most: places asked;
-            they are bounded, as every cell asks them all.
-    """
-
-    def __init__(self, channels: int, part: int, most: int) -> None:
-        super().__init__()
-        self.look = nn.Conv2d(channels, _LOOKS, 1)
-        self.sharpness = nn.Parameter(torch.tensor(8.0))
-        self.distance = nn.Parameter(torch.tensor(2.0))
-        self.none = nn.Parameter(torch.tensor(4.0))
-        self._part, self._most = part, most
-
-    def forward(self, looks: Tensor, strength: Tensor, cells: Tensor) -> Tensor:
-        """Ask.
-
-        Args:
-            looks: (N, 32, h, w) float32 of length 1, made of `look`. strength: (N, 1, h, w) of the hints. cells:
-                (N, 3, H/16, W/16) of `_cells`.
-
-        Returns:
-            (N, 3, h, w) float32, the sum of told colours by their shares, and that of the shares.
-        """
-        n, _, h, w = looks.shape
-        part, most, (high, wide) = self._part, self._most, cells.shape[2:]
-        looks = looks.flatten(2)
-        given = cells[:, 2].flatten(1)
-        if not (torch.compiler.is_compiling() or torch.compiler.is_exporting()):  # whose graphs hold for all hints
-            most = min(most, max(int((given > 0).sum(1).max()), 1))  # and few hints are asked in no time
-        # Of many of one strength those are asked that lie all over the picture, and the same ones wherever this runs.
-        order = torch.arange(high * wide, device=looks.device) * _GOLDEN
-        given, order = (F.pad(x, (0, most)) for x in (given, given * (1 - 1e-3 * (order - order.floor()))))
-        strongest = order.topk(most, 1).indices
-        given = given.gather(1, strongest)  # a small picture has fewer
-        strongest = strongest.clamp(max=high * wide - 1)
-        inside, down, across = (torch.arange(side, device=looks.device) for side in (part, high, wide))
-        row, column = down[:, None].expand(high, wide).flatten(), across.expand(high, wide).flatten()
-        rows = (part * row[strongest][..., None, None] + inside[:, None]).expand(n, most, part, part)
-        columns = (part * column[strongest][..., None, None] + inside).expand(n, most, part, part)
-        at = (rows * w + columns).flatten(1)
-        weights = strength.flatten(1).gather(1, at).view(n, most, -1)
-        weights = weights / weights.sum(2, keepdim=True).clamp(min=1e-6)  # where in the cell the hint lies
-        alike = looks.gather(2, at[:, None].expand(-1, _LOOKS, -1)).view(n, _LOOKS, most, -1)
-        alike = self.sharpness.float() * _unit((weights[:, None] * alike).sum(3))
-        row, column = ((weights * places.flatten(2)).sum(2)[..., None, None] for places in (rows, columns))
-        down, across = (torch.arange(side, device=looks.device) for side in (h, w))
-        away = ((down[:, None] - row).square() + (across - column).square()).sqrt().flatten(2)
-        score = alike.transpose(1, 2) @ looks - self.distance.float() / (16 * part) * away
-        score = score + given.clamp(min=1e-8).log()[..., None]
-        share = torch.cat([score, self.none.float().expand(n, 1, h * w)], 1).softmax(1)[:, :-1]
-        told = cells[:, :2].flatten(2).gather(2, strongest[:, None].expand(-1, 2, -1))
-        colours = torch.cat([told / given.clamp(min=1e-6)[:, None], torch.ones_like(told[:, :1])], 1)
-        return (colours * given.gt(0)[:, None] @ share).view(n, 3, h, w)
-
-
-class Hints(nn.Module):
-    """Turns hints into what is added to the decoder's features at a quarter of the size, and to the classes.
-
-    A hint says its colour where it lies, and to what looks alike: to things, by features at 1/16, and up to their
-    edges, by those at 1/4.
-
-    Args:
-        wide, narrow: channels of the decoder at 1/16 and 1/4. bins: of the palette.
-    """
-
-    def __init__(self, wide: int, narrow: int, bins: int) -> None:
-        super().__init__()
-        self.things = Match(wide, 1, 256)
-        self.edges = Match(narrow, 4, 64)
-        self.say = nn.Sequential(
-            nn.Conv2d(_FOUND + _LOOKS, 48, 3, padding=1), nn.ReLU6(inplace=True), nn.Conv2d(48, narrow + 3, 1)
-        )
-        self.classes = nn.Conv2d(3, bins, 1, bias=False)
-        for parameter in self.say[-1].parameters():  # at first hints say nothing
-            nn.init.zeros_(parameter)
-        if bins == len(Palette.grid()):
-            self.set_palette(Palette.grid())
-
-    @torch.no_grad()
-    def set_palette(self, palette: Palette) -> None:
-        """Let a told colour count for the classes as a Gaussian about it does."""
-        bins = palette.points.float() / _COLOUR
-        wanted = torch.cat([bins, -bins.square().sum(1, keepdim=True) / 2], 1) * (_COLOUR / _SPREAD) ** 2
-        self.classes.weight.copy_(wanted[:, :, None, None])
-
-    @torch.no_grad()
-    def trust(self, factor: float) -> None:
-        """Trust told colours so many times as much."""
-        last: Any = self.say[-1]
-        last.weight[:3] *= factor
-        last.bias[:3] *= factor
-
-    def ready(self, maps: Maps) -> Encoded:
-        """What is made of a picture before anything is told of it."""
-        things, edges = self.things.look(maps.sixteenth), self.edges.look(maps.quarter)
-        first: Any = self.say[0]
-        heard = F.conv2d(edges, first.weight[:, _FOUND:], first.bias, padding=1)
-        with torch.autocast(edges.device.type, enabled=False):  # lengths
-            things, edges = _unit(things.float()), _unit(edges.float())
-        return Encoded(maps.quarter, maps.looks_8, maps.looks_16, things, edges, heard)
-
-    def forward(self, ab: Tensor, mask: Tensor, seen: Encoded) -> tuple[Tensor, Tensor]:
-        """What hints add.
-
-        Args:
-            ab, mask: (N, 2, H, W), and (N, 1, H, W) in 0..1. seen: of the picture.
-
-        Returns:
-            (N, narrow, H/4, W/4) for the features, and (N, 3, H/4, W/4) for `classes`: a colour in units of `_COLOUR`
-            times how much it is trusted, and that.
-        """
-        with torch.autocast(ab.device.type, enabled=False):  # few numbers, and logarithms
-            here_4, here_16 = _cells(ab.float(), mask.float())
-            things = self.things(seen.things, here_16[:, 2:], here_16)
-            edges = self.edges(seen.edges, here_4[:, 2:], here_16)
-        found = torch.cat([here_4, _up(things, 4), edges], 1).to(seen.heard.dtype)
-        first: Any
-        first, act, last = self.say
-        said = last(act(seen.heard + F.conv2d(found, first.weight[:, :_FOUND], padding=1)))
-        trusted = (said[:, :3, None] * found.unflatten(1, (3, 3))).sum(1)
-        trusted = trusted.contiguous(memory_format=torch.channels_last)  # as what it is joined to
-        told = mask.amax((1, 2, 3), keepdim=True).gt(0).to(said.dtype)  # a picture without hints stays as it is
-        return said[:, 3:] * told, trusted * told
-
-
-def _cells(ab: Tensor, mask: Tensor) -> list[Tensor]:
-    """Cells of 4 x 4 and of 16 x 16 pixels, (N, 3, h, w): ab in units of `_COLOUR` times the strongest hint, and it."""
-    cells, told, strongest = [], torch.cat([ab * mask, mask], 1), mask
-    for _ in range(2):
-        told, strongest = F.avg_pool2d(told, 4), F.max_pool2d(strongest, 4)
-        mean = told[:, :2] / told[:, 2:].clamp(min=1e-6)
-        cells.append(torch.cat([mean / _COLOUR * strongest, strongest], 1))
-    return cells
 
 
 def _check(hints: tuple[Tensor, Tensor], quarter: Tensor) -> None:
@@ -263,9 +82,9 @@ class DefaultGenerator(nn.Module):
         x = self.enter_32(deepest)
         scene = self.scene(x)
         x = self.mix_32(x + scene)
-        wide = _up(x) + self.skip_16(sixteenth)
-        x = self.mix_8(_up(self.enter_8(self.mix_16(wide))) + self.skip_8(eighth))
-        return Maps(wide, _up(self.enter_4(x)) + self.skip_4(quarter), eighth, sixteenth), scene
+        wide = up(x) + self.skip_16(sixteenth)
+        x = self.mix_8(up(self.enter_8(self.mix_16(wide))) + self.skip_8(eighth))
+        return Maps(wide, up(self.enter_4(x)) + self.skip_4(quarter), eighth, sixteenth), scene
 
     def colours(self, features: Encoded | Maps, hints: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """Logits from features.
@@ -276,18 +95,24 @@ class DefaultGenerator(nn.Module):
         """
         if hints is None:
             return self.head(self.mix_4(features.quarter))
+        return self.hinted(features, hints)[0]
+
+    def hinted(
+        self, features: Encoded | Maps, hints: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """Logits that follow hints, and what brings the colours made of them, (N, 2, H/4, W/4), on to the hints; see
+        `Hints.settled`."""
         _check(hints, features.quarter)
-        if isinstance(features, Maps):
-            features = self.hints.ready(features)
-        added, trusted = self.hints(*hints, features)
-        x = torch.cat([self.mix_4(features.quarter + added), trusted, torch.ones_like(trusted[:, :1])], 1)
+        seen = self.hints.ready(features) if isinstance(features, Maps) else features
+        added, trusted, asked = self.hints(*hints, seen)
+        x = torch.cat([self.mix_4(seen.quarter + added), trusted, torch.ones_like(trusted[:, :1])], 1)
         # Training asks for what is likely, painting for its mean. Hints may learn where the rest does not.
         if not self.hints.training:
             x = x * (1 - _SOFTER * trusted[:, 2:].clamp(0, 1))
         # One product: logits are most of what there is to write.
         bias: Any = self.head.bias
         weights = self.head.weight, self.hints.classes.weight, bias[:, None, None, None]
-        return F.conv2d(x, torch.cat(weights, 1))
+        return F.conv2d(x, torch.cat(weights, 1)), lambda ab: self.hints.settled(ab, asked, seen)
 
     def forward(
         self, lightness: Tensor, hints: tuple[Tensor, Tensor] | None = None, scene: bool = False

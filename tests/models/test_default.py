@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fastcolor import models, ops
-from fastcolor.models.default import Match, _cells
 from fastcolor.models.efficientnet import EfficientNetLite0, SameConv2d
+from fastcolor.models.hints import Match, cells_of
 
 
 @pytest.mark.parametrize(("kernel", "size"), [(3, 8), (3, 9), (5, 8), (5, 11), (3, 1)])
@@ -136,9 +136,9 @@ def matched(looks: Tensor, places: dict[tuple[int, int, int, int], tuple[float, 
     for (top, bottom, left, right), colour in places.items():
         ab[0, :, top:bottom, left:right] = 50 * torch.tensor(colour)[:, None, None]
         mask[0, 0, top:bottom, left:right] = 1
-    here_4, here_16 = _cells(ab, mask)
+    _, here_16, covered = cells_of(ab, mask)
     match = Match(1, part, 64).eval()
-    return match(F.normalize(looks, dim=1), (here_4 if part == 4 else here_16)[:, 2:], here_16)
+    return match(F.normalize(looks, dim=1), match.asked(here_16, covered if part == 4 else here_16[:, 2:]))
 
 
 @torch.no_grad()
