@@ -3,6 +3,7 @@ before the work to be kept, rewritten, or left out and named. ffprobe looks at w
 
 from __future__ import annotations
 
+import gc
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -371,6 +372,21 @@ def test_closed_captions_are_kept(net: str, tmp_path: Path, options: dict):
     report = paint(src, tmp_path / "c.mkv", net, **options)
     assert [has_captions(frame) for frame in frames_of(tmp_path / "c.mkv")] == [True] * 10
     assert not any("captions" in note for note in report.notes)
+
+
+def test_asking_for_captions_holds_no_frame(tmp_path: Path):
+    """What PyAV says of side data would, until garbage is collected."""
+    src = captioned(tmp_path / "film.h264")
+    gc.collect()
+    gc.disable()
+    try:
+        with av.open(str(src)) as container:
+            for frame in container.decode(video=0):
+                assert has_captions(frame)
+        del frame
+        assert not any(type(one) is av.VideoFrame for one in gc.get_objects())
+    finally:
+        gc.enable()
 
 
 def test_closed_captions_that_are_lost_are_said(net: str, tmp_path: Path):
