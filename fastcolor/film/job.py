@@ -71,16 +71,18 @@ class FilmJob:
         self.notes: list[str] = []
         for note in source.notes if source else ():
             self.note(note)
-        # About 2^24 pixels a batch at most, so that queues of 4K frames stay small.
-        most = 8 if self.device.type == "cpu" else 16
-        self.size = max(1, min(most, (1 << 24) // (film.width * film.height)))
+        whole = source is not None and source.covers(film, self.cut)  # then there is nothing to run on
+        on_cpu = self.device.type == "cpu"
+        self.adaptive = not whole and options.is_adaptive(on_cpu=on_cpu)
+        # At most so many pixels a batch: nine of them are under way at once. Where the network runs on few frames large
+        # ones fill it no better, and a short film is at its end before their memory is used twice.
+        pixels = 1 << (22 if on_cpu and self.adaptive else 24)
+        self.size = max(1, min(8 if on_cpu else 16, pixels // (film.width * film.height)))
         # Frames in the network: on a CPU more than four no longer fit into its caches, layer by layer.
-        self.at_once = min(self.size, 4) if self.device.type == "cpu" else self.size
+        self.at_once = min(self.size, 4) if on_cpu else self.size
         self.painters = network.painters
         self.part_frames = resume.part_of(self.size)
         self.smoother = Smoother(options.temporal, chunk=self.size)
-        whole = source is not None and source.covers(film, self.cut)  # then there is nothing to run on
-        self.adaptive = not whole and options.is_adaptive(on_cpu=self.device.type == "cpu")
         self.watcher, self.carrier = Watcher(part=self.part_frames), Carrier()
         self.surfaces = Surfaces(encoding.surfaces, encoding.layout) if encoding.surfaces else None
 
