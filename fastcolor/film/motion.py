@@ -20,9 +20,9 @@ from .change import Change, change_of, codes_of
 T = TypeVar("T")
 
 # Frames from one run to the next at most, and what a frame may have of new since the last run: codes, the mean over its
-# blocks of what is above grain; added up from frame to frame, each with an error of its own, a little more. Measured:
-# docs/film.md.
-EVERY, NEWS, ADDED = 8, 2.0, 2.5
+# blocks of what is above grain; added up from frame to frame, each with an error of its own, half as much again.
+# Measured: docs/film.md.
+EVERY, NEWS, ADDED = 8, 2.0, 3.0
 # Codes for a way as long as the picture: what moves is explained, but comes in at an edge, and networks change their
 # mind of a thing with its place. A fast pan is looked at twice as often so.
 TRAVEL = 25.0
