@@ -260,6 +260,23 @@ def test_the_codec_stays_in_its_family(net: str, tmp_path: Path, codec: str, end
     assert times_of(dst) == times_of(src)
 
 
+@pytest.mark.parametrize(("pixel_format", "bits"), [("yuv420p", 8), ("yuv420p10le", 10)])
+def test_fast_work_keeps_luma_to_the_eye(net: str, tmp_path: Path, pixel_format: str, bits: int):
+    """At one quantiser, which x264 counts otherwise for more bits; an explicit crf stays one."""
+    src = clip(tmp_path / "gray.mkv", pixel_format, codec="ffv1", frames=20, size=(192, 128))
+    sizes = []
+    for name, options in (("fast", {}), ("crf", {"crf": 18})):
+        dst = tmp_path / f"{name}.mp4"
+        fastcolor.video(src, dst, weights=net, fast=True, **options)
+        sizes.append(sum(len(data) for _, data in packets_of(dst)[0]))
+        errors = [
+            (plane(ours, 0).astype(float) - plane(true, 0)) / (2**bits - 1)
+            for ours, true in zip(frames_of(dst), frames_of(src), strict=True)
+        ]
+        assert 39 < -10 * np.log10(np.mean(np.square(errors))) < 50
+    assert 0.7 < sizes[0] / sizes[1] < 1.4 and sizes[0] != sizes[1]
+
+
 @pytest.mark.parametrize(("defaults", "painted"), [((True, True), 1), ((True, False), 0), ((False, True), 1)])
 def test_of_several_picture_streams_the_largest_default_is_painted(
     net: str, tmp_path: Path, defaults: tuple[bool, bool], painted: int
