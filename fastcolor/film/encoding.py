@@ -31,8 +31,8 @@ class Encoder:
 
 
 # x264's ultrafast encodes 2.4 times as many frames a second as SVT-AV1's preset 12 (2 cores, 360p and 720p), into files
-# about three times the size. At quantiser 18 it takes 0.6 to 0.75 of its time at crf 18, which looks twice at frames, in
-# files of 0.4 to 0.95 times the size. In decibels of luma (usual, fast crf 18, fast quantiser 18), three clips and two
+# about three times the size. At quantiser 18 it takes 0.6 to 0.75 of crf 18's time, which looks at frames twice, for
+# files 0.4 to 0.95 times as large. In decibels of luma (usual, fast crf 18, fast quantiser 18), three clips and two
 # grainy pans: 45.2 47.6 46.1, 43.8 46.8 45.7, 50.1 55.2 49.5; 47.8 44.9 44.9, 47.0 44.3 44.4.
 ENCODERS = {
     "h264": Encoder("libx264", {"preset": "veryfast"}, {"preset": "ultrafast"}, {"qp": "0"}, 18, 51, True,
