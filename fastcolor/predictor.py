@@ -275,10 +275,10 @@ class Predictor:
         engine, generator = self._hinted(), self._main.generator
         if hints is None:
             return generator.ab_of(engine.colours(seen), temperature)
-        saturation = self.saturation or 1.0
+        within = self.saturation or 1.0  # what the network says before
         ab, mask = (plane.to(self.device) for plane in hints)
-        output, settled = engine.hinted(seen, (ab / saturation, mask))
-        return saturation * settled(generator.ab_of(output, temperature) / saturation)
+        output, settled = engine.hinted(seen, (ab / within, mask))
+        return self.saturation * settled(generator.ab_of(output, temperature) / within)
 
     def check_hints(self) -> None:
         """Find out whether the network follows hints.

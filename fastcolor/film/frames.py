@@ -40,13 +40,13 @@ class Filter:
 
         kind = (frame.width, frame.height, frame.format.name)
         if kind != self._kind:
-            self._kind, graph = kind, Graph()
+            graph = Graph()
             size = f"video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}:time_base=1/1000"
             chain = graph.add("buffer", size), graph.add(self.name, self.arguments), graph.add("buffersink")
             chain[0].link_to(chain[1])
             chain[1].link_to(chain[2])
             graph.configure()
-            self._graph, self._source, self._sink = graph, chain[0], chain[2]
+            self._graph, self._source, self._sink, self._kind = graph, chain[0], chain[2], kind
         pts, time_base = frame.pts, frame.time_base
         frame.pts = 0  # of no account here, and filters drop frames without one
         self._source.push(frame)
@@ -150,14 +150,15 @@ def has_captions(frame: Any) -> bool:
     Every frame of a film is asked. What PyAV (18.1) says of a frame's side data holds the frame, and the frame that: it
     would stay until Python collects its garbage, some hundred frames later, which in 4K is a gigabyte.
     """
+    if frame.sw_format:  # on a GPU, where filters take other ways
+        return any(data.type.name == "A53_CC" for data in side_data_of(frame))
     return _captioned.passes(frame) is not None
 
 
 def like(frame: Any, width: int, height: int, pixel_format: str, *, captions: bool) -> Any:
     """A new frame to be written to, with the marks of fields and the captions that another carries.
 
-    captions: whether they are wanted. What comes with a frame must not be looked at before it is made writable and
-    again behind that: PyAV keeps pointers to what is gone by then.
+    captions: whether they are wanted.
     """
     import av
     from av.video.reformatter import Interpolation

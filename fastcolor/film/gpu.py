@@ -34,7 +34,7 @@ class Nvenc:
     fast: dict[str, str]
 
 
-# Constant quantisers, at the numbers that are the software encoders' default crf.
+# Constant quantisers, at the numbers that are the software encoders' default crf, and x264's quantiser for fast work.
 NVENC = {
     "h264": Nvenc("h264_nvenc", {"preset": "p5", "rc": "constqp", "qp": "18"},
                   {"preset": "p1", "rc": "constqp", "qp": "18"}),

@@ -76,7 +76,8 @@ class FilmJob:
         self.adaptive = not whole and options.is_adaptive(on_cpu=on_cpu)
         # At most so many pixels a batch: nine of them are under way at once. Where the network runs on few frames large
         # ones fill it no better, and a short film is at its end before their memory is used twice.
-        pixels = 1 << (22 if on_cpu and self.adaptive else 24)
+        few = on_cpu and self.adaptive and options.temporal != "flow"  # which looks further ahead with larger ones
+        pixels = 1 << (22 if few else 24)
         self.size = max(1, min(8 if on_cpu else 16, pixels // (film.width * film.height)))
         # Frames in the network: on a CPU more than four no longer fit into its caches, layer by layer.
         self.at_once = min(self.size, 4) if on_cpu else self.size

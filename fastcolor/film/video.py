@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -127,7 +128,9 @@ def _painted(options: VideoOptions) -> VideoReport:
     network = Network(options, (film.frames or 1000) // (6 if adaptive else 1), now=not covered)
     found = gpu.choose_hardware(film, encoding, options, network.device)
     encoding = found.encoding
-    made_from = _made_from(src, options, encoding.encoder, covered=covered) | {"painted by": {"engine": network.engine}}
+    made_from = _made_from(src, options, encoding.encoder, encoding.options, covered=covered) | {
+        "painted by": {"engine": network.engine}
+    }
     told = None
     if shots or options.hints is not None or options.key_frames or options.references:
         colorizer = network.predictor
@@ -207,9 +210,11 @@ def _packets(film: Film) -> int:
                 return count
 
 
-def _made_from(src: Path, options: VideoOptions, encoder: str, *, covered: bool = False) -> dict[str, dict[str, Any]]:
-    """Everything that decides what the film's parts hold. covered: another version gives all colours, so that nothing
-    is downloaded for them."""
+def _made_from(
+    src: Path, options: VideoOptions, encoder: str, tuned: Mapping[str, str] | None = None, *, covered: bool = False
+) -> dict[str, dict[str, Any]]:
+    """Everything that decides what the film's parts hold. tuned: the encoder's options. covered: another version gives
+    all colours, so that nothing is downloaded for them."""
     import av
 
     from ..constants import __version__
@@ -241,7 +246,7 @@ def _made_from(src: Path, options: VideoOptions, encoder: str, *, covered: bool 
         "input": inputs,
         "weights": {str(options.weights): members[0][1] if len(members) == 1 else str(members)},
         "option": json.loads(json.dumps(same, default=str)),  # as it comes back from the folder
-        "encoder": {"name": encoder},
+        "encoder": {"name": encoder, **(tuned or {})},
         "version of": {"fastcolor": __version__, "av": av.__version__},
     }
 

@@ -18,7 +18,7 @@ _GOLDEN = 0.6180339887  # whose multiples' fractions are spread evenly
 _SPREAD = 12.0  # ab units: how near a told colour another one is, before training says it
 # How alike errors are, of which told places show the rest: by distance, and by looks at 1/4 and 1/16. Chosen on
 # pictures that bench_control does not use; see the model card.
-LIKENESS = Likeness(near=1.5, alike=(2.0, 0.7), noise=0.2)
+LIKENESS = Likeness(near=1.5, alike=(2.0, 0.7), noise=0.05)
 
 
 def up(x: Tensor, factor: int = 2) -> Tensor:
@@ -137,7 +137,8 @@ class Match(nn.Module):
         weights = weights / weights.sum(2, keepdim=True).clamp(min=1e-6)  # where in the cell the hint lies
         row, column = ((weights * places.flatten(2)).sum(2) for places in (rows, columns))
         told = cells[:, :2].flatten(2).gather(2, strongest[:, None].expand(-1, 2, -1))
-        return Asked(given, told / given.clamp(min=1e-6)[:, None], row, column, at, weights)
+        told = told / given.clamp(min=1e-6)[:, None] * given.gt(0)[:, None]  # those that fill up may lie on told cells
+        return Asked(given, told, row, column, at, weights)
 
     def forward(self, looks: Tensor, asked: Asked) -> Tensor:
         """Ask.
@@ -157,8 +158,8 @@ class Match(nn.Module):
         score = alike.transpose(1, 2) @ looks - self.distance.float() / (16 * self._part) * away
         score = score + asked.given.clamp(min=1e-8).log()[..., None]
         share = torch.cat([score, self.none.float().expand(n, 1, h * w)], 1).softmax(1)[:, :-1]
-        colours = torch.cat([asked.told, torch.ones_like(asked.told[:, :1])], 1)
-        return (colours * asked.given.gt(0)[:, None] @ share).view(n, 3, h, w)
+        colours = torch.cat([asked.told, asked.given.gt(0)[:, None].to(asked.told.dtype)], 1)
+        return (colours @ share).view(n, 3, h, w)
 
 
 class Hints(nn.Module):
@@ -223,6 +224,8 @@ class Hints(nn.Module):
         first, act, last = self.say
         said = last(act(seen.heard + F.conv2d(found, first.weight[:, :_FOUND], padding=1)))
         trusted = (said[:, :3, None] * found.unflatten(1, (3, 3))).sum(1)
+        if not self.training:  # which begins at none, and has to come from there
+            trusted = trusted * trusted[:, 2:].gt(0)  # less than none would ask for every colour but the told one
         trusted = trusted.contiguous(memory_format=torch.channels_last)  # as what it is joined to
         told = mask.amax((1, 2, 3), keepdim=True).gt(0).to(said.dtype)  # a picture without hints stays as it is
         return Heard(said[:, 3:] * told, trusted * told, asked)
