@@ -34,11 +34,9 @@ class Encoder:
 # about three times the size. At quantiser 18 it takes 0.6 to 0.75 of crf 18's time, which looks at frames twice, for
 # files 0.4 to 0.95 times as large. In decibels of luma (usual, fast crf 18, fast quantiser 18), three clips and two
 # grainy pans: 45.2 47.6 46.1, 43.8 46.8 45.7, 50.1 55.2 49.5; 47.8 44.9 44.9, 47.0 44.3 44.4.
-# By itself PyAV cuts pictures of H.264 into as many slices as there are threads: the usual way is 1 % larger by that on
-# 2 cores and 7 % with 16 threads; ultrafast loses less by slices than by threads that wait for each other's pictures.
 ENCODERS = {
-    "h264": Encoder("libx264", {"preset": "veryfast", "thread_type": "frame"}, {"preset": "ultrafast"}, {"qp": "0"}, 18,
-                    51, True, captions=True, fast_qp=18),
+    "h264": Encoder("libx264", {"preset": "veryfast"}, {"preset": "ultrafast"}, {"qp": "0"}, 18, 51, True,
+                    captions=True, fast_qp=18),
     "hevc": Encoder("libx265", {"preset": "veryfast"}, {"preset": "ultrafast"}, {"x265-params": "lossless=1"}, 20, 51,
                     True, least=64, captions=True),
     "av1": Encoder("libsvtav1", {"preset": "8"}, {"preset": "12"}, None, 24, 63, False,

@@ -260,18 +260,6 @@ def test_the_codec_stays_in_its_family(net: str, tmp_path: Path, codec: str, end
     assert times_of(dst) == times_of(src)
 
 
-def test_pictures_are_not_cut_into_slices(net: str, tmp_path: Path):
-    """As PyAV would have it, one for each thread of the machine."""
-    fastcolor.video(clip(tmp_path / "gray.mp4", size=(192, 256)), tmp_path / "colour.mp4", weights=net)
-    for _, data in packets_of(tmp_path / "colour.mp4")[0]:
-        kinds = []
-        while data:  # units behind their lengths
-            size = int.from_bytes(data[:4], "big")
-            kinds.append(data[4] & 31)
-            data = data[4 + size :]
-        assert sum(kind in (1, 5) for kind in kinds) == 1
-
-
 @pytest.mark.parametrize(("pixel_format", "bits"), [("yuv420p", 8), ("yuv420p10le", 10)])
 def test_fast_work_keeps_luma_to_the_eye(net: str, tmp_path: Path, pixel_format: str, bits: int):
     """At one quantiser, which x264 counts otherwise for more bits; an explicit crf stays one."""
