@@ -6,7 +6,8 @@
 # What happens: PyAV asks every codec for threads within a picture (`thread_type` SLICE; good for decoders that answer at
 #   once). libx264 takes that for its mode of low delay: each picture is cut into bands, one a thread, over whose edges
 #   nothing is predicted. With `stream.codec_context.thread_type = "FRAME"` there is one slice again. At 720p and 16
-#   threads a film of trees was 6 % larger by slices and took an eighth more processor time.
+#   threads a grainy pan was 7 % larger by slices and took a twentieth more processor time. Try FRAME well before you rely
+#   on it: a program of ours with several encoders came to a stand once, for reasons that were not found.
 # Who meets it: who encodes H.264 with PyAV, the more the more cores; and who compares files of two machines.
 # Seen here:
 #   8 threads, as it comes: slices in a picture: 8
