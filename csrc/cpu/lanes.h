@@ -67,6 +67,29 @@ FC_INLINE V load_lanes(const T* from) {
     return math::widen_bits<T, Floats>(__builtin_convertvector(bits, Words));
   }
 }
+// Codes of pictures and films. Compilers widen bytes to floats piece by piece where the processor does it at once.
+FC_INLINE Floats load_codes(const uint8_t* from) {
+#if defined(__AVX512F__)
+  return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
+#elif defined(__AVX2__)
+  return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
+#else
+  Floats codes;
+  for (int k = 0; k < kLanes; k++) codes[k] = from[k];
+  return codes;
+#endif
+}
+FC_INLINE Floats load_codes(const uint16_t* from) {
+#if defined(__AVX512F__)
+  return _mm512_cvtepi32_ps(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from))));
+#elif defined(__AVX2__)
+  return _mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
+#else
+  Floats codes;
+  for (int k = 0; k < kLanes; k++) codes[k] = from[k];
+  return codes;
+#endif
+}
 template <class V, class C>
 FC_INLINE void store_lanes(C* to, const V& v) {
   std::memcpy(to, &v, sizeof(V));
@@ -160,6 +183,21 @@ FC_INLINE Floats swap_lanes(const Floats& v) {
   Words from;
   for (unsigned k = 0; k < kLanes; k++) from[k] = k ^ half;
   return __builtin_shuffle(v, from);
+}
+// Rows become columns: lane k of vector i and lane i of vector k change places, a bit of i and k at a time.
+template <int half = kLanes / 2>
+FC_INLINE void transpose_lanes(Floats* rows) {
+  if constexpr (half > 0) {
+    Words low, high;
+    for (unsigned k = 0; k < kLanes; k++) low[k] = k & half ? k - half + kLanes : k, high[k] = low[k] + half;
+    for (unsigned i = 0; i < kLanes; i++) {
+      if (i & half) continue;
+      const Floats upper = rows[i], lower = rows[i | half];
+      rows[i] = __builtin_shuffle(upper, lower, low);
+      rows[i | half] = __builtin_shuffle(upper, lower, high);
+    }
+    transpose_lanes<half / 2>(rows);
+  }
 }
 // The lanes' sum, or their largest.
 template <class C, class V, int half = lanes_of<V>() / 2>

@@ -3,77 +3,109 @@
 
 #include "../math/color.h"
 #include "parallel.h"
+#include "runs.h"
 
 namespace fastcolor::cpu::FASTCOLOR_ISA {
 
 namespace {
 
-// Rows of the window summed with their weights: out (width), normalised.
+// The windows of outputs along one axis, their weights normalised.
+struct Windows {
+  int64_t widest;
+  std::unique_ptr<float[]> weights;  // (outputs, widest)
+  std::unique_ptr<int64_t[]> first, count;
+
+  Windows(int64_t outputs, int64_t size) {
+    const double ratio = static_cast<double>(size) / static_cast<double>(outputs);
+    widest = static_cast<int64_t>(2 * std::max(ratio, 1.0)) + 3;
+    weights.reset(new float[static_cast<size_t>(outputs * widest)]);
+    first.reset(new int64_t[static_cast<size_t>(outputs)]);
+    count.reset(new int64_t[static_cast<size_t>(outputs)]);
+    for (int64_t out = 0; out < outputs; out++) {
+      const math::Window window = math::triangle_window(out, ratio, size);
+      first[out] = window.first;
+      count[out] = window.last - window.first;
+      float total = 0;
+      for (int64_t i = window.first; i < window.last; i++) total += math::triangle_weight(window, i);
+      for (int64_t i = 0; i < count[out]; i++) {
+        weights[out * widest + i] = math::triangle_weight(window, window.first + i) / total;
+      }
+    }
+  }
+};
+
+// The next output rows, one a lane: windows begin anywhere, so that within a row neighbouring outputs would read inputs
+// that are no neighbours. luma: of the image. wide: (width, kLanes).
 template <class T>
-void shrink_rows(const T* luma, int64_t width, const math::Window& window, const LumaCode& code,
-                 float* __restrict__ out) {
-  float total = 0;
-  for (int64_t y = window.first; y < window.last; y++) total += math::triangle_weight(window, y);
-  std::fill(out, out + width, 0.0f);
-  for (int64_t y = window.first; y < window.last; y++) {
-    const float weight = math::triangle_weight(window, y) / total;
-    const T* __restrict__ row = luma + y * width;
-#pragma omp simd
-    for (int64_t x = 0; x < width; x++) out[x] += weight * math::luma_to_unit(static_cast<float>(row[x]), code);
+void shrink_rows(const T* luma, int64_t width, const Windows& rows, int64_t top, int64_t count, const LumaCode& code,
+                 float* wide) {
+  const auto sum = [&](int64_t row, int64_t x, auto unit) __attribute__((always_inline)) {
+    const float* weights = rows.weights.get() + (top + row) * rows.widest;
+    const T* from = luma + rows.first[top + row] * width + x;
+    decltype(unit(from)) sum = {};
+    for (int64_t y = 0; y < rows.count[top + row]; y++) sum += weights[y] * unit(from + y * width);
+    return sum;
+  };
+  int64_t x = 0;
+  for (; x + kLanes <= width; x += kLanes) {
+    Floats values[kLanes] = {};
+    for (int64_t row = 0; row < count; row++) {
+      values[row] = sum(row, x, [&](const T* codes) { return units_of(codes, code); });
+    }
+    transpose_lanes(values);
+    std::memcpy(wide + x * kLanes, values, sizeof(values));
+  }
+  for (; x < width; x++) {
+    for (int64_t row = 0; row < kLanes; row++) {
+      const auto unit = [&](const T* one) { return math::luma_to_unit(static_cast<float>(*one), code); };
+      wide[x * kLanes + row] = row < count ? sum(row, x, unit) : 0.0f;
+    }
   }
 }
 
-// The weights of every output column, made once a call: `first` and `count` of its window, weights normalised.
-struct ColumnWindows {
-  int64_t widest;
-  float* weight;   // (out_width, widest)
-  int32_t* first;  // (out_width)
-  int32_t* count;  // (out_width)
-};
-
-void fill_columns(ColumnWindows& columns, int64_t out_width, double ratio, int64_t width) {
-  for (int64_t x = 0; x < out_width; x++) {
-    const math::Window window = math::triangle_window(x, ratio, width);
-    columns.first[x] = static_cast<int32_t>(window.first);
-    columns.count[x] = static_cast<int32_t>(window.last - window.first);
-    float total = 0;
-    for (int64_t i = window.first; i < window.last; i++) total += math::triangle_weight(window, i);
-    for (int64_t i = window.first; i < window.last; i++) {
-      columns.weight[x * columns.widest + i - window.first] = math::triangle_weight(window, i) / total;
-    }
+// wide: (width, kLanes), narrow: (outputs, kLanes).
+void shrink_columns(const float* wide, const Windows& columns, int64_t outputs, float* narrow) {
+  for (int64_t x = 0; x < outputs; x++) {
+    const float *weights = columns.weights.get() + x * columns.widest, *from = wide + columns.first[x] * kLanes;
+    Floats sum = {};
+    for (int64_t i = 0; i < columns.count[x]; i++) sum += weights[i] * load_lanes<Floats>(from + i * kLanes);
+    store_lanes(narrow + x * kLanes, sum);
   }
+}
+
+// narrow: gray in [0, 1], (width, kLanes). lightness: `count` rows of the output.
+void write_rows(const float* narrow, int64_t width, int64_t count, float* lightness) {
+  int64_t x = 0;
+  for (; x + kLanes <= width; x += kLanes) {
+    Floats values[kLanes];
+    std::memcpy(values, narrow + x * kLanes, sizeof(values));
+    transpose_lanes(values);
+    for (int64_t row = 0; row < count; row++) store_lanes(lightness + row * width + x, values[row]);
+  }
+  for (; x < width; x++) {
+    for (int64_t row = 0; row < count; row++) lightness[row * width + x] = narrow[x * kLanes + row];
+  }
+#pragma omp simd
+  for (int64_t i = 0; i < count * width; i++) lightness[i] = math::gray_to_lightness(lightness[i]);
 }
 
 }  // namespace
 
 void luma_to_input(const LumaToInputParams& p) {
-  const double ratio_y = static_cast<double>(p.height) / static_cast<double>(p.out_height);
-  const double ratio_x = static_cast<double>(p.width) / static_cast<double>(p.out_width);
-  ColumnWindows columns{static_cast<int64_t>(2 * std::max(ratio_x, 1.0)) + 3, nullptr, nullptr, nullptr};
-  const std::unique_ptr<float[]> weight(new float[static_cast<size_t>(p.out_width * columns.widest)]);
-  const std::unique_ptr<int32_t[]> windows(new int32_t[static_cast<size_t>(2 * p.out_width)]);
-  columns.weight = weight.get();
-  columns.first = windows.get();
-  columns.count = windows.get() + p.out_width;
-  fill_columns(columns, p.out_width, ratio_x, p.width);
-
-  const double cost =
-      static_cast<double>(p.width) * std::max(ratio_y, 1.0) * 0.5 + static_cast<double>(p.out_width) * 10;
+  const Windows rows(p.out_height, p.height), columns(p.out_width, p.width);
+  const int64_t blocks = (p.out_height + kLanes - 1) / kLanes;
+  const double cost = 0.2 * static_cast<double>(p.width * p.height) / static_cast<double>(blocks) +
+                      2 * kLanes * static_cast<double>(p.out_width);
   dispatch_code(p.dtype, [&](auto t) {
     using T = decltype(t);
-    parallel_for(p.images * p.out_height, cost, p.target.threads, [&](int64_t i) {
-      const T* luma = static_cast<const T*>(p.luma) + i / p.out_height * p.height * p.width;
-      float* row = scratch<float>(p.width);
-      shrink_rows(luma, p.width, math::triangle_window(i % p.out_height, ratio_y, p.height), p.code, row);
-      float* out = p.lightness + i * p.out_width;
-      for (int64_t x = 0; x < p.out_width; x++) {
-        const float *w = columns.weight + x * columns.widest, *from = row + columns.first[x];
-        float gray = 0;
-        for (int32_t k = 0; k < columns.count[x]; k++) gray += w[k] * from[k];
-        out[x] = gray;
-      }
-#pragma omp simd
-      for (int64_t x = 0; x < p.out_width; x++) out[x] = math::gray_to_lightness(out[x]);
+    parallel_for(p.images * blocks, cost, p.target.threads, [&](int64_t i) {
+      const int64_t image = i / blocks, top = i % blocks * kLanes;
+      const int64_t count = std::min<int64_t>(p.out_height - top, kLanes);
+      float* wide = scratch<float>((p.width + p.out_width) * kLanes);
+      float* narrow = wide + p.width * kLanes;
+      shrink_rows(static_cast<const T*>(p.luma) + image * p.height * p.width, p.width, rows, top, count, p.code, wide);
+      shrink_columns(wide, columns, p.out_width, narrow);
+      write_rows(narrow, p.out_width, count, p.lightness + (image * p.out_height + top) * p.out_width);
     });
   });
 }

@@ -138,8 +138,11 @@ void saturate_run(const float* __restrict__ lightness, float saturation, int64_t
 template <class T>
 void mean_of_rows(const T* __restrict__ top, const T* __restrict__ bottom, const LumaCode code, int64_t width,
                   float* __restrict__ out) {
-#pragma omp simd
-  for (int64_t x = 0; x < width; x++) {
+  int64_t x = 0;
+  for (; x + kLanes <= width; x += kLanes) {
+    store_lanes(out + x, 0.5f * (units_of(top + x, code) + units_of(bottom + x, code)));
+  }
+  for (; x < width; x++) {
     out[x] = 0.5f * (math::luma_to_unit(static_cast<float>(top[x]), code) +
                      math::luma_to_unit(static_cast<float>(bottom[x]), code));
   }

@@ -16,6 +16,13 @@ struct Planes {
   alignas(64) T x[kRun], y[kRun], z[kRun];
 };
 
+// math::luma_to_unit of as many codes.
+template <class T>
+FC_INLINE Floats units_of(const T* codes, const LumaCode& code) {
+  const Floats unit = load_codes(codes) * code.scale - code.offset * code.scale;
+  return min_lanes(max_lanes(unit, Floats{}), all_lanes<Floats>(1.0f));
+}
+
 // c: (n), in place: linear light, clipped, to codes in [0, 255]. NaN becomes 0.
 inline void linear_run_to_255(float* c, int n) {
   int i = 0;
