@@ -123,7 +123,7 @@ def film_stages(colorizer: fastcolor.Colorizer, source: Path) -> dict[str, float
             ab = torch.cat([colorizer.predict_ab(piece) for piece in one[of_it.runs].split(4)])
         with clock("smoothing"):
             for done, carried in carrier.push(of_it, ab):
-                colors.append(smoother.push(done.lightness, carried, done.change))
+                colors.append(smoother.push(done.lightness, carried, done))
     for some, ab in zip(batches, colors, strict=True):
         luma = some.luma[: len(some.frames)].to(colorizer.device)
         with clock("paint"):

@@ -274,7 +274,7 @@ class FilmJob:
             held.append(batch)
             done = ab
             if batch.seen is not None:
-                done = self.smoother.push(batch.seen.lightness, ab, batch.seen.change)
+                done = self.smoother.push(batch.seen.lightness, ab, batch.seen)
             elif lightness is not None:
                 done = self.smoother.push(self._followed(lightness), ab)
             if len(done):

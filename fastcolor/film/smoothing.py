@@ -19,6 +19,7 @@ from torch import Tensor
 
 from .. import ops
 from .change import Change, change_of, codes_of
+from .motion import Seen
 
 Mode = Literal["off", "fast", "flow"]
 MODES: tuple[str, ...] = ("off", "fast", "flow")
@@ -67,12 +68,12 @@ class Smoother:
         self._waiting: deque[tuple[Tensor, Tensor]] = deque()  # flow: luma and ab of frames not yet finished
         self._flow = _DenseMotion() if mode == "flow" else None
 
-    def push(self, lightness: Tensor, ab: Tensor, change: Change | None = None) -> Tensor:
+    def push(self, lightness: Tensor, ab: Tensor, seen: Seen | None = None) -> Tensor:
         """Take the next frames; give those that are finished, in order.
 
         Args:
             lightness: (N, 1, h, w) as the network saw it, N at most `chunk`. ab: (N, 2, h', w') as it answered.
-            change: from the frame before each, if that is known; "fast" alone needs it.
+            seen: in these frames, if they were looked at before; "fast" alone needs it.
 
         Returns:
             (M, 2, h, w) colours of the oldest frames not yet given back: with "fast" of these; with "flow" of `chunk`
@@ -83,7 +84,8 @@ class Smoother:
         if ab.shape[-2:] != lightness.shape[-2:]:
             ab = F.interpolate(ab.float(), lightness.shape[-2:], mode="bilinear", align_corners=False)
         if self.mode == "fast":
-            return self._fast(codes_of(lightness), ab, change)
+            luma, change = (codes_of(lightness), None) if seen is None else (seen.luma, seen.change)
+            return self._fast(luma, ab, change)
         self._waiting.extend(zip(codes_of(lightness).split(1), ab.split(1), strict=True))
         if len(self._waiting) < self.chunk + LOOKAHEAD:
             return ab[:0]

@@ -137,7 +137,7 @@ class StreamPainter:
             held.append(luma)
             runs = lightness[seen.runs]
             for carried, ab in carrier.push(seen, self._ab(runs) if len(runs) else None):
-                done = smoother.push(carried.lightness, ab, carried.change)
+                done = smoother.push(carried.lightness, ab, carried)
                 if len(done):
                     yield held.popleft(), done
         for done in smoother.finish():
