@@ -1,7 +1,8 @@
 """Pictures and films from file to file, against the published demos' way: bench/results/<machine>-pipeline.json.
 
 Run as `python -m bench.bench_pipeline [--device cuda]`. Both sides have the same weights, network size and output size,
-are checked against each other first, and take turns; figures are medians, model loading left out on both sides. Stages
+are checked against each other first, and take turns, each in a process of its own, as people run them: in one, either
+would work in the memory that the other left. Figures are medians, model loading left out on both sides. Stages
 are timed one after the other, on the CPU in its own time, so that a codec's threads count: they add up to what a frame
 or picture costs, not to the time that passes while they overlap.
 """
@@ -34,6 +35,7 @@ from fastcolor.pictures.colored import in_color
 from fastcolor.pictures.files import colorize_files
 
 from . import timing
+from .aside import Aside
 from .films import FILMS, Clock, film_stages, make_film, one_thread, photographs
 from .published import Published
 from .run import keep
@@ -76,6 +78,53 @@ def make_pictures(folder: Path) -> list[Path]:
     return paths
 
 
+class Ours:
+    """fastcolor, from file to file."""
+
+    def __init__(self, device: str, engine: str) -> None:
+        self._given: dict[str, Any] = {"device": device, "engine": engine}
+        self._colorizer = fastcolor.Colorizer(**self._given)
+
+    def pictures(self, folder: Path, out: Path) -> float:
+        """Pictures a second."""
+        shutil.rmtree(out, ignore_errors=True)
+        options = ColorizeOptions((folder,), f"{out}/")
+        start = time.perf_counter()
+        outcome = colorize_files(options, self._colorizer)
+        seconds = time.perf_counter() - start
+        assert len(outcome.done) == PICTURES, outcome
+        return PICTURES / seconds
+
+    def film(self, source: Path, target: Path, fast: bool, frames: int) -> float:
+        """Frames a second, as the program reports them."""
+        report = fastcolor.video(source, target, fast=fast, overwrite=True, progress=False, **self._given)
+        assert report.frames == frames, report
+        return report.fps
+
+
+class Theirs(Published):
+    """The published way, from file to file."""
+
+    def pictures(self, paths: list[Path], folder: Path, size: tuple[int, int]) -> float:
+        """Pictures a second."""
+        start = time.perf_counter()
+        for path in paths:
+            self.picture(path, folder / path.name, size)
+        return len(paths) / (time.perf_counter() - start)
+
+    def frames(self, source: Path, target: Path, size: tuple[int, int], most: int) -> float:
+        """Frames a second."""
+        start = time.perf_counter()
+        count = self.film(source, target, size, most)
+        assert count == most, count
+        return count / (time.perf_counter() - start)
+
+    def took(self) -> dict[str, float]:
+        """Seconds by stage since this was last asked."""
+        seconds, self.seconds = self.seconds, {}
+        return seconds
+
+
 def in_turns(works: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
     """Median of what each returns, taken in turns."""
     rates: dict[str, list[float]] = {name: [] for name in works}
@@ -85,44 +134,26 @@ def in_turns(works: dict[str, Callable[[], float]], rounds: int) -> dict[str, fl
     return {name: statistics.median(values) for name, values in rates.items()}
 
 
-def picture_row(colorizer: fastcolor.Colorizer, published: Published | None, rounds: int) -> dict[str, Any]:
+def picture_row(colorizer: fastcolor.Colorizer, ours: Aside, theirs: Aside | None, rounds: int) -> dict[str, Any]:
     """A folder of JPEGs to a folder of JPEGs."""
     with tempfile.TemporaryDirectory() as name:
         folder, out = Path(name), Path(name) / "out"
         paths = make_pictures(folder / "in")
-        size = colorizer.input_size(PICTURE[1], PICTURE[0])
-
-        def ours() -> float:
-            shutil.rmtree(out, ignore_errors=True)
-            options = ColorizeOptions((folder / "in",), f"{out}/")
-            start = time.perf_counter()
-            outcome = colorize_files(options, colorizer)
-            seconds = time.perf_counter() - start
-            assert len(outcome.done) == PICTURES, outcome
-            return PICTURES / seconds
-
-        def theirs(count: int = PICTURES // 4) -> float:
-            assert published is not None
-            start = time.perf_counter()
-            for path in paths[:count]:
-                published.picture(path, folder / path.name, size)
-            return count / (time.perf_counter() - start)
-
-        ours()
-        works: dict[str, Callable[[], float]] = {"fastcolor": ours}
+        some, size = paths[: PICTURES // 4], colorizer.input_size(PICTURE[1], PICTURE[0])
+        ours.call("pictures", folder / "in", out)
+        works: dict[str, Callable[[], float]] = {"fastcolor": lambda: ours.call("pictures", folder / "in", out)}
         row: dict[str, Any] = {"width": PICTURE[0], "height": PICTURE[1], "pictures": PICTURES}
-        if published is not None:
-            theirs(4)
+        if theirs is not None:
+            theirs.call("pictures", paths[:4], folder, size)
             row["mean_difference"] = difference(out / paths[0].name, folder / paths[0].name)
-            published.seconds.clear()
-            works["published"] = theirs
+            theirs.call("took")
+            works["published"] = lambda: theirs.call("pictures", some, folder, size)
         row["per_second"] = in_turns(works, rounds)
         with one_thread():
             row["stages_ms"] = {"fastcolor": picture_stages(colorizer, paths, folder)}
-        if published is not None:
-            row["stages_ms"]["published"] = {
-                stage: seconds / (rounds * (PICTURES // 4)) * 1e3 for stage, seconds in published.seconds.items()
-            }
+        if theirs is not None:
+            taken, count = theirs.call("took"), rounds * len(some)
+            row["stages_ms"]["published"] = {stage: seconds / count * 1e3 for stage, seconds in taken.items()}
             row["ratio"] = row["per_second"]["fastcolor"] / row["per_second"]["published"]
     return row
 
@@ -164,43 +195,23 @@ def picture_stages(colorizer: fastcolor.Colorizer, paths: list[Path], folder: Pa
 
 
 def film_row(
-    colorizer: fastcolor.Colorizer, published: Published | None, film: tuple[int, int, int], options: PipelineOptions
+    colorizer: fastcolor.Colorizer, ours: Aside, theirs: Aside | None, film: tuple[int, int, int], rounds: int
 ) -> dict[str, Any]:
     """A film to a film, `fast` and as usual; the published way on its first frames."""
     width, height, frames = film
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        source = folder / "gray.mp4"
+        source, colour = folder / "gray.mp4", folder / "colour.mp4"
         make_film(source, width, height, frames)
-
-        def ours(fast: bool) -> float:
-            report = fastcolor.video(
-                source,
-                folder / "colour.mp4",
-                device=options.device,
-                engine=options.engine,
-                fast=fast,
-                overwrite=True,
-                progress=False,
-            )
-            assert report.frames == frames, report
-            return report.fps
-
-        most = max(8, frames * 360 // (4 * height))
-        size = colorizer.input_size(height, width)
-
-        def theirs() -> float:
-            assert published is not None
-            start = time.perf_counter()
-            count = published.film(source, folder / "published.mp4", size, most)
-            assert count == most, count
-            return count / (time.perf_counter() - start)
-
-        works = {"fastcolor --fast": lambda: ours(True), "fastcolor": lambda: ours(False)}
-        if published is not None:
-            works["published"] = theirs
-            published.seconds.clear()
-        rates = in_turns(works, options.rounds)
+        most, size = max(8, frames * 360 // (4 * height)), colorizer.input_size(height, width)
+        works: dict[str, Callable[[], float]] = {
+            "fastcolor --fast": lambda: ours.call("film", source, colour, True, frames),
+            "fastcolor": lambda: ours.call("film", source, colour, False, frames),
+        }
+        if theirs is not None:
+            works["published"] = lambda: theirs.call("frames", source, folder / "published.mp4", size, most)
+            theirs.call("took")
+        rates = in_turns(works, rounds)
         row = {"width": width, "height": height, "frames": frames, "per_second": rates}
         with one_thread():
             stages = film_stages(colorizer, source)
@@ -208,9 +219,9 @@ def film_row(
         row["network_and_ops_ms"] = sum(stages.values()) - codec - stages["encode, as usual"]
         row["codec_ms"] = {"--fast": codec, "as usual": stages["decode"] + stages["encode, as usual"]}
         row["stages_ms"] = {"fastcolor --fast": stages}
-        if published is not None:
-            count = options.rounds * most
-            row["stages_ms"]["published"] = {name: s / count * 1e3 for name, s in published.seconds.items()}
+        if theirs is not None:
+            taken, count = theirs.call("took"), rounds * most
+            row["stages_ms"]["published"] = {stage: seconds / count * 1e3 for stage, seconds in taken.items()}
             row["ratio"] = {name: rate / rates["published"] for name, rate in rates.items() if name != "published"}
     return row
 
@@ -291,7 +302,9 @@ def main(options: PipelineOptions) -> dict[str, Any]:
     for name, why in absent.items():
         left_out = "films are" if name == "av" else "films the published way are" if name == "cv2" else "that way is"
         print(f"{why}: {left_out} left out", flush=True)
-    published = None if "skimage" in absent else Published("default", options.device)
+    threads = torch.get_num_threads()
+    ours = Aside(Ours, options.device, options.engine, threads=threads)
+    theirs = None if "skimage" in absent else Aside(Theirs, "default", options.device, threads=threads)
     facts = {
         "threads": torch.get_num_threads(),
         "device": options.device,
@@ -301,7 +314,7 @@ def main(options: PipelineOptions) -> dict[str, Any]:
     }
     results: dict[str, Any] = {"machine": timing.machine() | facts}
     results["network_256"] = tell("network_256", network(options.device))
-    results["pictures"] = tell("pictures", picture_row(colorizer, published, options.rounds))
+    results["pictures"] = tell("pictures", picture_row(colorizer, ours, theirs, options.rounds))
     results["cost"] = [tell("cost", row) for row in cost_rows(colorizer)]
     rates = {
         1e3 * row["batch"] / row["ms"]: row for row in results["cost"] if (row["height"], row["width"]) == SIZES[0]
@@ -309,8 +322,11 @@ def main(options: PipelineOptions) -> dict[str, Any]:
     latency = next(row["ms"] for row in rates.values() if row["batch"] == 1)
     results["best_256"] = tell("best_256", {"latency_ms": latency, "pictures_per_second": max(rates)})
     films = () if "av" in absent else FILMS
-    with_cv2 = None if "cv2" in absent else published
-    results["films"] = [tell("film", film_row(colorizer, with_cv2, film, options)) for film in films]
+    with_cv2 = None if "cv2" in absent else theirs
+    results["films"] = [tell("film", film_row(colorizer, ours, with_cv2, film, options.rounds)) for film in films]
+    for side in (ours, theirs):
+        if side is not None:
+            side.close()
     keep(results, "pipeline", options.out)
     return results
 
