@@ -10,14 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 
 import fastcolor
 from fastcolor import ops
 from fastcolor.film.carry import Carrier
 from fastcolor.film.motion import Watcher
-from fastcolor.film.smoothing import Smoother
+from fastcolor.film.smoothing import Smoother, followed
 
 PHOTOGRAPHS = Path(__file__).parent / "demo"
 FILMS = ((640, 360, 160), (854, 480, 160), (1280, 720, 96))  # width, height, frames
@@ -115,8 +114,8 @@ def film_stages(colorizer: fastcolor.Colorizer, source: Path) -> dict[str, float
             for some in batches
         ]
     with clock("motion"):
-        followed = zip(lightness, (F.avg_pool2d(one, 2) for one in lightness), strict=True)
-        seen = list(watcher.watch(followed))
+        watched = zip(lightness, (followed(one, "fast", coarse=True) for one in lightness), strict=True)
+        seen = list(watcher.watch(watched))
     colors: list[torch.Tensor] = []
     for one, of_it in seen:
         with clock("network and decode"):
