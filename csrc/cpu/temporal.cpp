@@ -93,25 +93,29 @@ uint32_t search_cut(const uint8_t* now, const uint8_t* before, int64_t stride, i
   return best;
 }
 
-// What the frame before has for the n pixels of a patch's row, from `column` on of the row that motion leads to: its
-// planes themselves, or where that reaches beyond an edge a copy with the edge repeated.
+// A row of the frame before, each patch from where its motion leads, edges repeated.
 struct Row {
-  uint8_t luma[kPatch];
-  float a[kPatch], b[kPatch];
+  float *luma, *a, *b;
 };
-struct Before {
-  const uint8_t* luma;
-  const float *a, *b;
-};
-FC_INLINE Before row_before(const Before& row, int64_t column, int64_t n, int64_t width, Row& copy) {
-  if (column >= 0 && column + n <= width) return {row.luma + column, row.a + column, row.b + column};
-  for (int64_t k = 0; k < n; k++) {
-    const int64_t x = std::clamp<int64_t>(column + k, 0, width - 1);
-    copy.luma[k] = row.luma[x];
-    copy.a[k] = row.a[x];
-    copy.b[k] = row.b[x];
+// dy, dx: of the row's patches. luma, a, b: the frame before.
+void bring_row(const int32_t* dy, const int32_t* dx, int64_t y, int64_t height, int64_t width, const uint8_t* luma,
+               const float* a, const float* b, const Row& row) {
+  for (int64_t first = 0; first < width; first += kPatch) {
+    const int64_t patch = first / kPatch, n = std::min<int64_t>(kPatch, width - first);
+    const int64_t line = std::clamp<int64_t>(y + dy[patch], 0, height - 1) * width, column = first + dx[patch];
+    if (n == kPatch && column >= 0 && column + kPatch <= width) {
+      for (int64_t k = 0; k < kPatch; k++) row.luma[first + k] = luma[line + column + k];
+      std::memcpy(row.a + first, a + line + column, kPatch * sizeof(float));
+      std::memcpy(row.b + first, b + line + column, kPatch * sizeof(float));
+      continue;
+    }
+    for (int64_t k = 0; k < n; k++) {
+      const int64_t from = line + std::clamp<int64_t>(column + k, 0, width - 1);
+      row.luma[first + k] = luma[from];
+      row.a[first + k] = a[from];
+      row.b[first + k] = b[from];
+    }
   }
-  return {copy.luma, copy.a, copy.b};
 }
 
 }  // namespace
@@ -159,33 +163,24 @@ void temporal_average(const TemporalAverageParams& p) {
   const float inverse_luma = 1.0f / (p.tolerance * p.tolerance);
   const float inverse_ab = 1.0f / (p.tolerance_ab * p.tolerance_ab);
   parallel_for(p.images * p.height, static_cast<double>(p.width), p.target.threads, [&](int64_t i) {
-    const int64_t image = i / p.height, y = i % p.height;
-    const uint8_t* luma = p.luma + i * p.width;
-    const float *now_a = p.ab + image * 2 * pixels + y * p.width, *now_b = now_a + pixels;
-    float *out_a = p.out + image * 2 * pixels + y * p.width, *out_b = out_a + pixels;
-    const float keep = p.keep[image];
+    const int64_t image = i / p.height, y = i % p.height, first = image * 2 * pixels;
+    float* space = scratch<float>(3 * p.width);
+    const Row before = {space, space + p.width, space + 2 * p.width};
     const int32_t* motion = p.motion + (image * 2 * down + y / kPatch) * across;
-    // `n`: pixels of the patch's row, a constant where it is whole.
-    const auto average = [&](int64_t patch, auto n) __attribute__((always_inline)) {
-      const int64_t x = patch * kPatch, from = std::clamp<int64_t>(y + motion[patch], 0, p.height - 1) * p.width;
-      const float* before_a = p.previous_ab + image * 2 * pixels + from;
-      Row copy;
-      const Before before = row_before({p.previous_luma + image * pixels + from, before_a, before_a + pixels},
-                                       x + motion[down * across + patch], n, p.width, copy);
+    bring_row(motion, motion + down * across, y, p.height, p.width, p.previous_luma + image * pixels,
+              p.previous_ab + first, p.previous_ab + first + pixels, before);
+    const uint8_t* __restrict__ luma = p.luma + i * p.width;
+    const float *__restrict__ now_a = p.ab + first + y * p.width, *__restrict__ now_b = now_a + pixels;
+    const float *__restrict__ then = before.luma, *__restrict__ before_a = before.a, *__restrict__ before_b = before.b;
+    float *__restrict__ out_a = p.out + first + y * p.width, *__restrict__ out_b = out_a + pixels;
+    const float keep = p.keep[image];
 #pragma omp simd
-      for (int64_t k = 0; k < n; k++) {
-        const float d = static_cast<float>(luma[x + k]) - static_cast<float>(before.luma[k]);
-        const float a = now_a[x + k], b = now_b[x + k];
-        const float share =
-            math::former_share(keep, d, a - before.a[k], b - before.b[k], inverse_luma, inverse_ab);
-        out_a[x + k] = math::temporal_mix(a, before.a[k], share);
-        out_b[x + k] = math::temporal_mix(b, before.b[k], share);
-      }
-    };
-    for (int64_t patch = 0; patch < p.width / kPatch; patch++) {
-      average(patch, std::integral_constant<int64_t, kPatch>{});
+    for (int64_t x = 0; x < p.width; x++) {
+      const float share = math::former_share(keep, static_cast<float>(luma[x]) - then[x], now_a[x] - before_a[x],
+                                             now_b[x] - before_b[x], inverse_luma, inverse_ab);
+      out_a[x] = math::temporal_mix(now_a[x], before_a[x], share);
+      out_b[x] = math::temporal_mix(now_b[x], before_b[x], share);
     }
-    if (p.width % kPatch != 0) average(across - 1, p.width % kPatch);
   });
 }
 

@@ -25,7 +25,7 @@ T = TypeVar("T")
 EVERY, NEWS, ADDED = 8, 2.0, 3.0
 # Codes for a way as long as the picture: what moves is explained, but comes in at an edge, and networks change their
 # mind of a thing with its place. A fast pan is looked at twice as often so.
-TRAVEL = 25.0
+TRAVEL = 16.0
 # Brightness changed since the last run by so many codes, or by this share of it, as in a fade: colours are paler in the
 # dark. Below so many codes it is judged as if it were as bright.
 LIGHT, SHARE, DIM = 20.0, 0.15, 16.0
