@@ -20,12 +20,12 @@ from .change import Change, change_of, codes_of
 T = TypeVar("T")
 
 # Frames from one run to the next at most, and what a frame may have of new since the last run: codes, the mean over its
-# blocks of what is above grain; added up from frame to frame, each with an error of its own, half as much again.
-# Measured: docs/film.md.
+# blocks of what is above grain. Added up from frame to frame, each with an error of its own, it may be half as much
+# again before the run itself is looked at. Measured: docs/film.md.
 EVERY, NEWS, ADDED = 8, 2.0, 3.0
 # Codes for a way as long as the picture: what moves is explained, but comes in at an edge, and networks change their
-# mind of a thing with its place. A fast pan is looked at twice as often so.
-TRAVEL = 16.0
+# mind of a thing with its place.
+TRAVEL = 10.0
 # Brightness changed since the last run by so many codes, or by this share of it, as in a fade: colours are paler in the
 # dark. Below so many codes it is judged as if it were as bright.
 LIGHT, SHARE, DIM = 20.0, 0.15, 16.0
@@ -112,7 +112,7 @@ class Watcher:
             self._news += news[i]
             own = luma[i : i + 1]
             begins = self._number % self.part == 0 or cuts[i]
-            enough = self._since >= self.every or self._news > ADDED
+            enough = self._since >= self.every or (self._news > ADDED and self._is_new(own))
             runs.append(begins or enough or self._is_other(own, brightness[i]))
             if i > 0 and cuts[i]:
                 runs[i - 1] = True
@@ -121,6 +121,15 @@ class Watcher:
             self._number += 1
         self._luma = luma[-1:]
         return Seen(lightness, luma, change, back, cuts, runs)
+
+    def _is_new(self, luma: Tensor) -> bool:
+        """Whether what was new from frame to frame is so beside the last run: much of it is not, but what motion of
+        whole pixels leaves of texture, and grain."""
+        if self._run is None:
+            return True
+        change = change_of(luma, self._run[0])
+        self._news = float(change.news + TRAVEL * travel_of(change.motion))
+        return self._news > NEWS
 
     def _is_other(self, luma: Tensor, brightness: float) -> bool:
         """Whether there was no run, or a frame is lighter or darker than that of the last one, or shows other things

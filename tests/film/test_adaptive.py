@@ -141,6 +141,18 @@ def test_a_fast_pan_is_looked_at_more_often_than_a_slow_one():
     assert len(runs_of(still(33))) <= len(runs_of(slow)) < len(runs_of(fast)) / 2
 
 
+def test_texture_that_moves_by_parts_of_a_pixel_does_not_add_up_to_something_new():
+    """Whole pixels of motion leave some of it in every frame, and no more of it beside the last run."""
+    ground = torch.nn.functional.interpolate(torch.rand(1, 1, 40, 40) * 80 + 10, (288, 288), mode="bicubic")
+    down = torch.arange(128.0) + 20
+    frames = []
+    for t in range(33):
+        x, y = torch.meshgrid(down - 10 + 0.25 * t, down, indexing="xy")
+        places = torch.stack([x, y], -1)[None] * 2 / 287 - 1
+        frames.append(torch.nn.functional.grid_sample(ground, places, align_corners=True))
+    assert runs_of(torch.cat(frames)) == [*range(0, 33, EVERY)]
+
+
 def test_batches_of_any_size_give_the_same():
     lightness, ab, _ = scene(30, 128)
     assert runs_of(lightness) == runs_of(lightness, 3) == runs_of(lightness, 30)
