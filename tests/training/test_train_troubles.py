@@ -26,6 +26,7 @@ from fastcolor.models import weights
 from fastcolor.training import checkpoints, crops
 from fastcolor.training.checkpoints import TrainingError
 from fastcolor.training.presets import L2, PRESETS, Optimiser, Preset, Stage, View
+from fastcolor.training.watches import killed_readers
 
 
 @pytest.fixture(scope="module")
@@ -150,10 +151,22 @@ def test_a_reader_that_is_killed_is_said_with_the_checkpoint_to_go_on_from(
 
     monkeypatch.setattr(crops, "decode", decode_or_die)
     options = {**OPTIONS, "crop": 32, "steps": 60, "workers": 1, "checkpoint_every": 1}
+    # Without the signal where torch finds the process gone before its handler was called.
+    said = r"DataLoader worker \(pid(\(s\))? \d+\) (is killed by signal: Killed|exited unexpectedly)"
     with pytest.raises(
-        TrainingError, match=r"^a process that reads pictures was ended \(.*Killed\); the last whole checkpoint is \S+$"
+        TrainingError, match=rf"^a process that reads pictures was ended \({said}\); the last whole checkpoint is \S+$"
     ):
         fastcolor.train(photographs, out=tmp_path / "run", **options, prior=save_uniform(tmp_path))
+
+
+def test_the_signal_that_killed_a_reader_is_told_where_torch_says_only_that_it_exited(tmp_path: Path) -> None:
+    """As while the main process waits for pictures (torch 2.13, `_try_get_data` of torch/utils/data/dataloader.py)."""
+    with pytest.raises(TrainingError, match=r"ended \(DataLoader worker \(pid 7\) is killed by signal: Killed\); "):
+        with killed_readers(tmp_path):
+            try:
+                raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
+            except RuntimeError as error:
+                raise RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly") from error
 
 
 @pytest.mark.parametrize(("gray", "said"), [(8, []), (12, ["60 % of the pictures are gray (no |a| or |b| above 5)"])])
