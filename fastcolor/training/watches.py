@@ -109,9 +109,9 @@ class GrayData:
 @contextmanager
 def killed_readers(folder: Path) -> Iterator[None]:
     """Say in words that a process that reads pictures was killed, as for want of memory. torch's signal handler raises
-    that wherever the main process is, in words of its own; where that waits for pictures, torch catches it again, raises
-    that the process exited, and leaves the signal to the error's cause. Whoever noticed first that the process is gone
-    may have left no word of a signal at all.
+    that wherever the main process is, in words of its own; where it waits for pictures, torch catches that, raises that
+    the process exited, and leaves the signal to the error's cause. Whoever noticed first that the process is gone may
+    have left no word of a signal at all.
 
     Raises:
         TrainingError: one was; the message says which checkpoint is left in the folder.
