@@ -73,6 +73,11 @@ FC_INLINE Floats load_codes(const uint8_t* from) {
   return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
 #elif defined(__AVX2__)
   return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
+#elif defined(__SSE2__)
+  int32_t four;
+  std::memcpy(&four, from, sizeof(four));
+  const __m128i zero = _mm_setzero_si128(), wide = _mm_unpacklo_epi8(_mm_cvtsi32_si128(four), zero);
+  return _mm_cvtepi32_ps(_mm_unpacklo_epi16(wide, zero));
 #else
   Floats codes;
   for (int k = 0; k < kLanes; k++) codes[k] = from[k];
@@ -84,6 +89,9 @@ FC_INLINE Floats load_codes(const uint16_t* from) {
   return _mm512_cvtepi32_ps(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from))));
 #elif defined(__AVX2__)
   return _mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
+#elif defined(__SSE2__)
+  const __m128i four = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
+  return _mm_cvtepi32_ps(_mm_unpacklo_epi16(four, _mm_setzero_si128()));
 #else
   Floats codes;
   for (int k = 0; k < kLanes; k++) codes[k] = from[k];

@@ -9,6 +9,8 @@ namespace fastcolor::cpu::FASTCOLOR_ISA {
 
 namespace {
 
+constexpr int kColumns = 256;  // of a run
+
 // The windows of outputs along one axis, their weights normalised.
 struct Windows {
   int64_t widest;
@@ -34,31 +36,52 @@ struct Windows {
   }
 };
 
+// n columns of a window's rows, summed in registers: as many vectors at once as bytes fill a cache line, which so is read
+// once, however rows fall into the cache. from: the first one in the first row.
+template <class T>
+FC_INLINE void sum_rows(const T* from, int64_t width, const float* weights, int64_t count, const LumaCode& code, int n,
+                        float* out) {
+  constexpr int kVectors = std::min(64 / kLanes, 8), kStep = kVectors * kLanes;
+  int x = 0;
+  for (; x + kStep <= n; x += kStep) {
+    Floats sums[kVectors] = {};
+    for (int64_t y = 0; y < count; y++) {
+      const T* row = from + y * width + x;
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; v++) sums[v] += weights[y] * units_of(row + v * kLanes, code);
+    }
+    std::memcpy(out + x, sums, sizeof(sums));
+  }
+  for (; x < n; x++) {
+    out[x] = 0;
+    for (int64_t y = 0; y < count; y++) {
+      out[x] += weights[y] * math::luma_to_unit(static_cast<float>(from[y * width + x]), code);
+    }
+  }
+}
+
 // The next output rows, one a lane: windows begin anywhere, so that within a row neighbouring outputs would read inputs
-// that are no neighbours. luma: of the image. wide: (width, kLanes).
+// that are no neighbours. Each row is summed over a run of columns, which whole cache lines are read for.
+// luma: of the image. wide: (width, kLanes).
 template <class T>
 void shrink_rows(const T* luma, int64_t width, const Windows& rows, int64_t top, int64_t count, const LumaCode& code,
                  float* wide) {
-  const auto sum = [&](int64_t row, int64_t x, auto unit) __attribute__((always_inline)) {
-    const float* weights = rows.weights.get() + (top + row) * rows.widest;
-    const T* from = luma + rows.first[top + row] * width + x;
-    decltype(unit(from)) sum = {};
-    for (int64_t y = 0; y < rows.count[top + row]; y++) sum += weights[y] * unit(from + y * width);
-    return sum;
-  };
-  int64_t x = 0;
-  for (; x + kLanes <= width; x += kLanes) {
-    Floats values[kLanes] = {};
+  alignas(64) float sums[kLanes][kColumns] = {};
+  for (int64_t first = 0; first < width; first += kColumns) {
+    const int n = static_cast<int>(std::min<int64_t>(kColumns, width - first));
     for (int64_t row = 0; row < count; row++) {
-      values[row] = sum(row, x, [&](const T* codes) { return units_of(codes, code); });
+      sum_rows(luma + rows.first[top + row] * width + first, width, rows.weights.get() + (top + row) * rows.widest,
+               rows.count[top + row], code, n, sums[row]);
     }
-    transpose_lanes(values);
-    std::memcpy(wide + x * kLanes, values, sizeof(values));
-  }
-  for (; x < width; x++) {
-    for (int64_t row = 0; row < kLanes; row++) {
-      const auto unit = [&](const T* one) { return math::luma_to_unit(static_cast<float>(*one), code); };
-      wide[x * kLanes + row] = row < count ? sum(row, x, unit) : 0.0f;
+    int x = 0;
+    for (; x + kLanes <= n; x += kLanes) {
+      Floats values[kLanes];
+      for (int row = 0; row < kLanes; row++) values[row] = load_lanes<Floats>(sums[row] + x);
+      transpose_lanes(values);
+      std::memcpy(wide + (first + x) * kLanes, values, sizeof(values));
+    }
+    for (; x < n; x++) {
+      for (int row = 0; row < kLanes; row++) wide[(first + x) * kLanes + row] = sums[row][x];
     }
   }
 }
@@ -93,13 +116,13 @@ void write_rows(const float* narrow, int64_t width, int64_t count, float* lightn
 
 void luma_to_input(const LumaToInputParams& p) {
   const Windows rows(p.out_height, p.height), columns(p.out_width, p.width);
-  const int64_t blocks = (p.out_height + kLanes - 1) / kLanes;
-  const double cost = 0.2 * static_cast<double>(p.width * p.height) / static_cast<double>(blocks) +
-                      2 * kLanes * static_cast<double>(p.out_width);
+  const int64_t groups = (p.out_height + kLanes - 1) / kLanes;  // of rows
+  const double pixels = static_cast<double>(p.width * std::max(p.height, p.out_height));
+  const double cost = 0.3 * pixels / static_cast<double>(groups) + 2 * kLanes * static_cast<double>(p.out_width);
   dispatch_code(p.dtype, [&](auto t) {
     using T = decltype(t);
-    parallel_for(p.images * blocks, cost, p.target.threads, [&](int64_t i) {
-      const int64_t image = i / blocks, top = i % blocks * kLanes;
+    parallel_for(p.images * groups, cost, p.target.threads, [&](int64_t i) {
+      const int64_t image = i / groups, top = i % groups * kLanes;
       const int64_t count = std::min<int64_t>(p.out_height - top, kLanes);
       float* wide = scratch<float>((p.width + p.out_width) * kLanes);
       float* narrow = wide + p.width * kLanes;

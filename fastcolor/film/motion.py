@@ -67,7 +67,7 @@ class Watcher:
         self.part, self.every = part, every
         self._number = 0
         self._luma: Tensor | None = None  # (1, h, w) of the frame before
-        self._since, self._news = 0, 0.0  # frames and news since the last run
+        self._since, self._news, self._way = 0, 0.0, 0.0  # frames, news and how far all moved since the last run
         self._run: tuple[Tensor, float] | None = None  # the luma (1, h, w) of the last run, and its brightness
 
     def restore(self, number: int, luma: Tensor | None) -> None:
@@ -105,31 +105,33 @@ class Watcher:
         change.cut[[i for i, apart in enumerate(breaks) if apart]] = True
         cuts = change.cut.tolist()
         brightness = change.brightness.tolist()
-        news = (change.news + TRAVEL * travel_of(change.motion)).tolist()
+        news, ways = change.news.tolist(), travel_of(change.motion).tolist()
         runs = []
         for i in range(len(luma)):
             self._since += 1
             self._news += news[i]
+            self._way += ways[i]
             own = luma[i : i + 1]
-            begins = self._number % self.part == 0 or cuts[i]
-            enough = self._since >= self.every or (self._news > ADDED and self._is_new(own))
-            runs.append(begins or enough or self._is_other(own, brightness[i]))
+            due = self._number % self.part == 0 or cuts[i] or self._since >= self.every
+            runs.append(due or self._is_new(own) or self._is_other(own, brightness[i]))
             if i > 0 and cuts[i]:
                 runs[i - 1] = True
             if runs[i]:
-                self._since, self._news, self._run = 0, 0.0, (own, brightness[i])
+                self._since, self._news, self._way, self._run = 0, 0.0, 0.0, (own, brightness[i])
             self._number += 1
         self._luma = luma[-1:]
         return Seen(lightness, luma, change, back, cuts, runs)
 
     def _is_new(self, luma: Tensor) -> bool:
-        """Whether what was new from frame to frame is so beside the last run: much of it is not, but what motion of
-        whole pixels leaves of texture, and grain."""
+        """Whether what was new from frame to frame is so beside the last run, together with how far all moved: much of
+        it is not, but what motion of whole pixels leaves of texture, and grain."""
+        moved = TRAVEL * self._way
+        if self._news + moved <= ADDED:
+            return False
         if self._run is None:
             return True
-        change = change_of(luma, self._run[0])
-        self._news = float(change.news + TRAVEL * travel_of(change.motion))
-        return self._news > NEWS
+        self._news = float(change_of(luma, self._run[0]).news)
+        return self._news + moved > NEWS
 
     def _is_other(self, luma: Tensor, brightness: float) -> bool:
         """Whether there was no run, or a frame is lighter or darker than that of the last one, or shows other things

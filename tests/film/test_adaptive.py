@@ -141,8 +141,9 @@ def test_a_fast_pan_is_looked_at_more_often_than_a_slow_one():
     assert len(runs_of(still(33))) <= len(runs_of(slow)) < len(runs_of(fast)) / 2
 
 
-def test_texture_that_moves_by_parts_of_a_pixel_does_not_add_up_to_something_new():
-    """Whole pixels of motion leave some of it in every frame, and no more of it beside the last run."""
+def test_texture_that_moves_slowly_does_not_add_up_to_something_new():
+    """By a quarter of a pixel a frame: whole pixels of motion leave some of it in every frame, and no more of it beside
+    the last run."""
     ground = torch.nn.functional.interpolate(torch.rand(1, 1, 40, 40) * 80 + 10, (288, 288), mode="bicubic")
     down = torch.arange(128.0) + 20
     frames = []
