@@ -171,6 +171,47 @@ def test_ten_pictures_are_coloured_compared_corrected_and_exported(page: playwri
     until(lambda: page.locator("#grid li").count() == 9)
 
 
+def test_a_slider_that_moves_while_another_picture_is_looked_at_leaves_its_colours(
+    page: playwright.Page, tmp_path: Path
+) -> None:
+    Image.open(DEMO / "coffee.jpg").convert("L").save(tmp_path / "coffee.png")
+    drop(page, [tmp_path / "coffee.png"])
+    until(lambda: page.locator("#grid li.ready").count() == 1)
+    page.get_by_role("button", name="coffee.png", exact=False).click()
+    Image.merge("RGB", Image.open(download_of(page)).split()[::-1]).save(tmp_path / "blue.png")
+    page.evaluate(
+        """() => {
+          const send = window.fetch;
+          window.fetch = async (to, how) => {
+            const there = !String(to).includes("/guide?") || await new Promise((go) => { window.arrive = go; });
+            if (!there) throw new TypeError("Failed to fetch");
+            return send(to, how);
+          };
+        }"""
+    )  # a large picture, long on its way
+
+    def choose(saturation: float, *, arrives: bool) -> None:
+        page.locator("#guide-file").set_input_files(str(tmp_path / "blue.png"))
+        slide(page, "#saturation", saturation)
+        page.wait_for_timeout(300)
+        painted(page, lambda: page.evaluate("arrives => window.arrive(arrives)", arrives))
+
+    choose(0.8, arrives=False)
+    assert "The server does not answer" in page.locator("#status").inner_text()  # which painting does not wipe away
+    choose(0.5, arrives=True)
+    until(page.locator("#guide-off").is_visible)
+
+    def look() -> dict[str, object]:
+        found: dict[str, object] = page.evaluate("fetch('api/items').then(r => r.json())")[0]["look"]
+        return found
+
+    until(lambda: look()["saturation"] == 0.5)
+    guide = look()["guide"]
+    assert guide and page.locator("#saturation").input_value() == "0.5"
+    painted(page, lambda: slide(page, "#saturation", 0.6))
+    assert (look()["guide"], look()["saturation"]) == (guide, 0.6)
+
+
 def test_what_is_not_sent_yet_is_asked_for_before_the_page_goes(page: playwright.Page, tmp_path: Path) -> None:
     held: list[playwright.Route] = []
     page.route("**/api/items?name=*", lambda route: held.append(route))

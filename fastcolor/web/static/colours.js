@@ -1,7 +1,7 @@
 // How a picture, film or shot is to be coloured: sliders and networks, and what comes of them on the screen.
 
 import { repaint, send } from "./api.js";
-import { isFilm, open, say } from "./open.js";
+import { isFilm, open, said, say } from "./open.js";
 import { showPictures, showShots } from "./shots.js";
 import { sharpen } from "./stage.js";
 
@@ -23,13 +23,15 @@ export const isPainting = () => painting !== null;
 /** Ask for the picture as the look says; while one answer is awaited only the newest wish is kept. */
 export function paint() {
   if (isFilm()) return preview();
-  wanted = { id: open.item.id, look: structuredClone(open.look) };
+  wanted = { id: open.item.id, look: structuredClone(open.look), before: said() };
   painting ??= paintAll();
 }
 
 async function paintAll() {
   while (wanted) {
-    const { id, look } = wanted;
+    if (open.guided === wanted.id) await open.guiding?.catch(() => {}); // which else would be told that there is none
+    const { id, before } = wanted;
+    const look = open.item?.id === id ? structuredClone(open.look) : wanted.look;
     wanted = null;
     try {
       const { address, revision } = await repaint(id, look);
@@ -37,7 +39,7 @@ async function paintAll() {
         open.known = Math.max(open.known, revision);
         showAfter(address);
         await after.decode().catch(() => {});
-        say("");
+        if (said() === before) say(""); // what came since is news
       }
     } catch (error) {
       refused(id, error);

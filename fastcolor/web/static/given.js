@@ -5,7 +5,7 @@ import { painted } from "./colours.js";
 import { second } from "./film.js";
 import { open, say, tooMuch } from "./open.js";
 import { pictured } from "./shots.js";
-import { adopt, choose, hints, refreshed } from "./viewer.js";
+import { adopt, choose, guidedBy, hints } from "./viewer.js";
 
 const $ = (id) => document.getElementById(id);
 
@@ -23,8 +23,9 @@ export async function useGuide(file) {
   const { id } = open.item;
   say(`${file.name}: its colours are looked at …`);
   try {
+    open.guided = id;
     open.guiding = guide(id, file);
-    refreshed(await open.guiding);
+    guidedBy(await open.guiding);
     say("");
   } catch (error) {
     say(error.message);

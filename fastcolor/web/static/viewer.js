@@ -123,6 +123,18 @@ export function refreshed(changed) {
   adopt();
 }
 
+/** Another picture's colours were looked at for this one; what was said meanwhile is painted with them. */
+export function guidedBy(changed) {
+  if (changed.id !== open.item?.id || !isPainting()) return refreshed(changed);
+  const { hints: list, guide, guide_file } = changed.look;
+  open.item = changed;
+  open.look = { ...open.look, hints: list, guide, guide_file };
+  showFacts(changed);
+  onStage(changed);
+  openHints();
+  paint();
+}
+
 /** Show what the server knows: of another tab, of a project, or with another picture's colours. */
 export function adopt() {
   const { item } = open;
