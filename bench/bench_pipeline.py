@@ -33,9 +33,9 @@ from fastcolor.models.layers import fold_batch_norm
 from fastcolor.options.pictures import ColorizeOptions
 from fastcolor.pictures.colored import in_color
 from fastcolor.pictures.files import colorize_files
+from fastcolor.web.process import Process
 
 from . import timing
-from .aside import Aside
 from .films import FILMS, Clock, film_stages, make_film, one_thread, photographs
 from .published import Published
 from .run import keep
@@ -81,7 +81,8 @@ def make_pictures(folder: Path) -> list[Path]:
 class Ours:
     """fastcolor, from file to file."""
 
-    def __init__(self, device: str, engine: str) -> None:
+    def __init__(self, threads: int, device: str, engine: str) -> None:
+        torch.set_num_threads(threads)
         self._given: dict[str, Any] = {"device": device, "engine": engine}
         self._colorizer = fastcolor.Colorizer(**self._given)
 
@@ -104,6 +105,10 @@ class Ours:
 
 class Theirs(Published):
     """The published way, from file to file."""
+
+    def __init__(self, threads: int, device: str) -> None:
+        torch.set_num_threads(threads)
+        super().__init__("default", device)
 
     def pictures(self, paths: list[Path], folder: Path, size: tuple[int, int]) -> float:
         """Pictures a second."""
@@ -134,7 +139,7 @@ def in_turns(works: dict[str, Callable[[], float]], rounds: int) -> dict[str, fl
     return {name: statistics.median(values) for name, values in rates.items()}
 
 
-def picture_row(colorizer: fastcolor.Colorizer, ours: Aside, theirs: Aside | None, rounds: int) -> dict[str, Any]:
+def picture_row(colorizer: fastcolor.Colorizer, ours: Process, theirs: Process | None, rounds: int) -> dict[str, Any]:
     """A folder of JPEGs to a folder of JPEGs."""
     with tempfile.TemporaryDirectory() as name:
         folder, out = Path(name), Path(name) / "out"
@@ -195,7 +200,7 @@ def picture_stages(colorizer: fastcolor.Colorizer, paths: list[Path], folder: Pa
 
 
 def film_row(
-    colorizer: fastcolor.Colorizer, ours: Aside, theirs: Aside | None, film: tuple[int, int, int], rounds: int
+    colorizer: fastcolor.Colorizer, ours: Process, theirs: Process | None, film: tuple[int, int, int], rounds: int
 ) -> dict[str, Any]:
     """A film to a film, `fast` and as usual; the published way on its first frames."""
     width, height, frames = film
@@ -304,10 +309,12 @@ def main(options: PipelineOptions) -> dict[str, Any]:
         left_out = "films are" if name == "av" else "films the published way are" if name == "cv2" else "that way is"
         print(f"{why}: {left_out} left out", flush=True)
     threads = torch.get_num_threads()
-    ours = Aside(Ours, options.device, options.engine, threads=threads)
-    theirs = None if "skimage" in absent else Aside(Theirs, "default", options.device, threads=threads)
+    ours = Process("bench.bench_pipeline:Ours", threads, options.device, options.engine)
+    theirs = None
+    if "skimage" not in absent:
+        theirs = Process("bench.bench_pipeline:Theirs", threads, options.device)
     facts = {
-        "threads": torch.get_num_threads(),
+        "threads": threads,
         "device": options.device,
         "engine": colorizer.engine,
         "command": f"python -m bench.bench_pipeline --device {options.device}",
@@ -327,7 +334,7 @@ def main(options: PipelineOptions) -> dict[str, Any]:
     results["films"] = [tell("film", film_row(colorizer, ours, with_cv2, film, options.rounds)) for film in films]
     for side in (ours, theirs):
         if side is not None:
-            side.close()
+            side.stop()
     keep(results, "pipeline", options.out)
     return results
 
