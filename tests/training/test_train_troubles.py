@@ -151,10 +151,8 @@ def test_a_reader_that_is_killed_is_said_with_the_checkpoint_to_go_on_from(
 
     monkeypatch.setattr(crops, "decode", decode_or_die)
     options = {**OPTIONS, "crop": 32, "steps": 60, "workers": 1, "checkpoint_every": 1}
-    # Without the signal where torch finds the process gone before its handler was called.
-    said = r"DataLoader worker \(pid(\(s\))? \d+\) (is killed by signal: Killed|exited unexpectedly)"
     with pytest.raises(
-        TrainingError, match=rf"^a process that reads pictures was ended \({said}\); the last whole checkpoint is \S+$"
+        TrainingError, match=r"^a process that reads pictures was ended \(.*Killed\); the last whole checkpoint is \S+$"
     ):
         fastcolor.train(photographs, out=tmp_path / "run", **options, prior=save_uniform(tmp_path))
 
