@@ -77,7 +77,7 @@ def test_options_in_pages_are_options_of_some_command() -> None:
             other = [note.name for note in notes if getattr(note, "name", None)]  # tyro's, in place of the field's
             known.add("--" + (other[0] if other else field.name).replace("_", "-"))
     known |= {"--help", "--version", "--nproc-per-node"}  # the last is torchrun's
-    known |= {"--device", "--count", "--rounds", "--malloc"}  # what bench/ takes
+    known |= {"--device", "--count", "--rounds"}  # what bench/ takes
     for page in [ROOT / "README.md", *ROOT.glob("docs/*.md")]:
         text = re.sub(r"<!-- (\w+): written.*?<!-- end of \1 -->", "", page.read_text(), flags=re.DOTALL)
         assert not set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) - known, page
