@@ -113,7 +113,7 @@ class Watcher:
             self._way += ways[i]
             own = luma[i : i + 1]
             due = self._number % self.part == 0 or cuts[i] or self._since >= self.every
-            runs.append(due or self._is_new(own) or self._is_other(own, brightness[i]))
+            runs.append(due or self._run is None or self._is_other(own, brightness[i], *self._run))
             if i > 0 and cuts[i]:
                 runs[i - 1] = True
             if runs[i]:
@@ -122,23 +122,18 @@ class Watcher:
         self._luma = luma[-1:]
         return Seen(lightness, luma, change, back, cuts, runs)
 
-    def _is_new(self, luma: Tensor) -> bool:
-        """Whether what was new from frame to frame is so beside the last run, together with how far all moved: much of
-        it is not, but what motion of whole pixels leaves of texture, and grain."""
-        moved = TRAVEL * self._way
-        if self._news + moved <= ADDED:
-            return False
-        if self._run is None:
-            return True
-        self._news = float(change_of(luma, self._run[0]).news)
-        return self._news + moved > NEWS
-
-    def _is_other(self, luma: Tensor, brightness: float) -> bool:
-        """Whether there was no run, or a frame is lighter or darker than that of the last one, or shows other things
-        than it half-way to the next one: in a dissolve little is new from frame to frame."""
-        if self._run is None:
-            return True
-        run, former = self._run
+    def _is_other(self, luma: Tensor, brightness: float, run: Tensor, former: float) -> bool:
+        """Whether a frame is lighter or darker than that of the last run, or shows other things than it, together with
+        how far all moved. That is looked at where news add up, as much of them is but grain and what motion of whole
+        pixels leaves of texture; and half-way to the next run: in a dissolve little is new from frame to frame."""
         if abs(brightness - former) > min(LIGHT, SHARE * max(brightness, former, DIM)):
             return True
-        return self._since == self.every // 2 and float(change_of(luma, run).news) > NEWS
+        moved = TRAVEL * self._way
+        added = self._news + moved > ADDED
+        if not added and self._since != self.every // 2:
+            return False
+        news = float(change_of(luma, run).news)
+        if not added:
+            return news > NEWS
+        self._news = news
+        return news + moved > NEWS

@@ -76,7 +76,7 @@ class Smoother:
 
         Args:
             lightness: (N, 1, h, w) as the network saw it, N at most `chunk`. ab: (N, 2, h', w') as it answered.
-            seen: in these frames, if they were looked at before; "fast" alone needs it.
+            seen: in these frames, if they were looked at before, which then is not done again.
 
         Returns:
             (M, 2, h, w) colours of the oldest frames not yet given back: with "fast" of these; with "flow" of `chunk`
@@ -86,10 +86,10 @@ class Smoother:
             return ab
         if ab.shape[-2:] != lightness.shape[-2:]:
             ab = F.interpolate(ab.float(), lightness.shape[-2:], mode="bilinear", align_corners=False)
+        luma, change = (codes_of(lightness), None) if seen is None else (seen.luma, seen.change)
         if self.mode == "fast":
-            luma, change = (codes_of(lightness), None) if seen is None else (seen.luma, seen.change)
             return self._fast(luma, ab, change)
-        self._waiting.extend(zip(codes_of(lightness).split(1), ab.split(1), strict=True))
+        self._waiting.extend(zip(luma.split(1), ab.split(1), strict=True))
         if len(self._waiting) < self.chunk + LOOKAHEAD:
             return ab[:0]
         return self._both_ways(self.chunk, self.chunk + LOOKAHEAD)
