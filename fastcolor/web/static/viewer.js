@@ -125,12 +125,10 @@ export function refreshed(changed) {
 
 /** Another picture's colours were looked at for this one; what was said meanwhile is painted with them. */
 export function guidedBy(changed) {
-  if (changed.id !== open.item?.id || !isPainting()) return refreshed(changed);
+  refreshed(changed);
+  if (changed.id !== open.item?.id || !isPainting()) return;
   const { hints: list, guide, guide_file } = changed.look;
-  open.item = changed;
   open.look = { ...open.look, hints: list, guide, guide_file };
-  showFacts(changed);
-  onStage(changed);
   openHints();
   paint();
 }
