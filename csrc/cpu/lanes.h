@@ -67,30 +67,32 @@ FC_INLINE V load_lanes(const T* from) {
     return math::widen_bits<T, Floats>(__builtin_convertvector(bits, Words));
   }
 }
-// Codes of pictures and films. Compilers widen bytes to floats piece by piece where the processor does it at once.
-FC_INLINE Floats load_codes(const uint8_t* from) {
+// Codes of pictures and films, u8 or u16. Compilers widen them to floats piece by piece where the processor does it at
+// once.
+template <class T>
+FC_INLINE Floats load_codes(const T* from) {
+  [[maybe_unused]] constexpr bool kBytes = sizeof(T) == 1;
 #if defined(__AVX512F__)
-  return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
+  if constexpr (kBytes) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
+  } else {
+    return _mm512_cvtepi32_ps(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from))));
+  }
 #elif defined(__AVX2__)
-  return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
+  if constexpr (kBytes) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
+  } else {
+    return _mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
+  }
 #elif defined(__SSE2__)
-  int32_t four;
-  std::memcpy(&four, from, sizeof(four));
-  const __m128i zero = _mm_setzero_si128(), wide = _mm_unpacklo_epi8(_mm_cvtsi32_si128(four), zero);
-  return _mm_cvtepi32_ps(_mm_unpacklo_epi16(wide, zero));
-#else
-  Floats codes;
-  for (int k = 0; k < kLanes; k++) codes[k] = from[k];
-  return codes;
-#endif
-}
-FC_INLINE Floats load_codes(const uint16_t* from) {
-#if defined(__AVX512F__)
-  return _mm512_cvtepi32_ps(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from))));
-#elif defined(__AVX2__)
-  return _mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
-#elif defined(__SSE2__)
-  const __m128i four = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
+  __m128i four;
+  if constexpr (kBytes) {
+    int32_t bytes;
+    std::memcpy(&bytes, from, sizeof(bytes));
+    four = _mm_unpacklo_epi8(_mm_cvtsi32_si128(bytes), _mm_setzero_si128());
+  } else {
+    four = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
+  }
   return _mm_cvtepi32_ps(_mm_unpacklo_epi16(four, _mm_setzero_si128()));
 #else
   Floats codes;
