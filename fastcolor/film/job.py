@@ -10,6 +10,7 @@ import logging
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, suppress
 from fractions import Fraction
 from functools import cached_property, partial
 from itertools import groupby
@@ -112,28 +113,30 @@ class FilmJob:
 
     def run(self, dst: Path, progress: Progress | None) -> int:
         """Paint what is not yet painted, and join all. Returns the frames painted by this run."""
-        begun = self.parts.frames
-        if self.parts.ended is None:
-            self._paint_parts(dst, sys.stderr.isatty() if progress is None else progress)
-        else:
-            for warning in self.parts.ended:
-                self.warn(warning)
-        if self.parts.frames == 0:
-            start, end = self.options.start or 0, self.options.end or "its end"
-            raise ValueError(f"{self.film.path} has no frame from second {start} to {end}")
-        try:
-            refused = join(
-                self.film, self.encoding, self.streams, self.parts.done, self.parts.whole, self.cut, self.warn
-            )
-        except Exception as error:
-            raise OSError(f"cannot write {dst}: {reason(error)}") from None
+        begun, again = self.parts.frames, ExitStack()
+        with again:
+            source = None
+            if self.parts.ended is None:
+                source = self._paint_parts(dst, sys.stderr.isatty() if progress is None else progress, again)
+            else:
+                for warning in self.parts.ended:
+                    self.warn(warning)
+            if self.parts.frames == 0:
+                start, end = self.options.start or 0, self.options.end or "its end"
+                raise ValueError(f"{self.film.path} has no frame from second {start} to {end}")
+            done, whole = self.parts.done, self.parts.whole
+            try:
+                refused = join(self.film, self.encoding, self.streams, done, whole, self.cut, self.warn, source=source)
+            except Exception as error:
+                raise OSError(f"cannot write {dst}: {reason(error)}") from None
         for index, count in refused.items():
             self.warn(f"{self.film.path}: {count} packets of stream {index} were refused by {dst.suffix} and dropped")
         painted = self.parts.frames - begun
         return painted
 
-    def _paint_parts(self, dst: Path, progress: Progress) -> None:
-        """Read, paint and write at the same time; whatever fails first stops the others and is raised."""
+    def _paint_parts(self, dst: Path, progress: Progress, again: ExitStack) -> Any:
+        """Read, paint and write at the same time; whatever fails first stops the others and is raised. Returns the
+        film's container opened anew, to be joined from: `again` closes it."""
         from tqdm import tqdm
 
         options, done = self.options, self.parts.done
@@ -156,6 +159,7 @@ class FilmJob:
             warn=self.warn,
             note=self.note,
         )
+        source = None
         decoded: Pipe[Batch] = Pipe(1)
         painted: Pipe[Batch] = Pipe(1)
 
@@ -165,6 +169,10 @@ class FilmJob:
                     self.source.give(batch, self.encoding.layout)
                 decoded.put(batch)
             decoded.close()
+            # Opening decodes a few frames, for which there are cores while the last are painted and encoded.
+            nonlocal source
+            with suppress(ValueError):  # which joining tells of
+                source = again.enter_context(self.film.opened())
 
         def write() -> None:
             try:
@@ -210,6 +218,7 @@ class FilmJob:
             for sentence in said.sentences() if said else ():
                 self.note(sentence)
         self.parts.end(self.warnings)
+        return source
 
     def _painted(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """Batches with their chroma planes written; the last one of each part brings what the next part begins with."""

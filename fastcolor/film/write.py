@@ -6,6 +6,7 @@ import heapq
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -132,8 +133,8 @@ class PartWriter:
             pass
 
 
-def _picture(parts: list[Done], film: Film) -> Iterator[Any]:
-    """The packets of all parts, with decoding times that run on over their borders.
+def _picture(parts: list[Done], first: Any, film: Film) -> Iterator[Any]:
+    """The packets of all parts, with decoding times that run on over their borders. first: the first part's container.
 
     Each encoder began its own count, so the times are made anew: with frames reordered over `delay` others at most, the
     n-th packet is decoded when the frame that is the (n - delay)-th in time is shown.
@@ -143,7 +144,7 @@ def _picture(parts: list[Done], film: Film) -> Iterator[Any]:
     shown: list[int] = []  # time stamps read and not yet used, a heap
     count, last = 0, None
     for part in parts:
-        with opened(part.path) as source:
+        with nullcontext(first) if part is parts[0] else opened(part.path) as source:
             stream = source.streams.video[0]
             for packet in source.demux(stream):
                 if not packet.size:
@@ -179,12 +180,14 @@ def join(
     cut: Cut,
     warn: Callable[[str], None],
     *,
+    source: Any = None,
     head: bool = False,
 ) -> Counter[int]:
     """Write the film: the parts' picture, all other streams, chapters and tags.
 
     Args:
-        head: of the other streams the first few packets are enough.
+        source: the film's container, of which nothing was read yet; None: it is opened here. head: of the other streams
+            the first few packets are enough.
 
     Returns:
         How many packets of the other streams the container refused, by the index of the stream.
@@ -194,7 +197,7 @@ def join(
     refused: Counter[int] = Counter()
     covers = cover_packets(film)
     with (
-        film.opened() as source,
+        nullcontext(source) if source else film.opened() as source,
         opened(parts[0].path) as first,
         av.open(
             url(path), "w", format=encoding.container, container_options=_muxing(film, encoding.container)
@@ -220,7 +223,7 @@ def join(
         pictures = {index: covers[index] for index in writers if index in film.covers}
         others = _rewritten(writers, pictures, read, refused)
         sources = {writer.target.index: index for index, writer in writers.items()}
-        both = (((_at(packet), packet) for packet in some) for some in (_picture(parts, film), others))
+        both = (((_at(packet), packet) for packet in some) for some in (_picture(parts, first, film), others))
         for _, packet in heapq.merge(*both, key=lambda item: item[0]):
             index = sources.get(packet.stream.index) if packet.stream.container is output else None
             if index is None:
