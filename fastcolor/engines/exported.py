@@ -30,8 +30,9 @@ class Exported(Network):
     content: bytes = field(default=b"", repr=False)
 
 
-def describe(generator: Generator, precision: str) -> dict[str, str]:
-    """The metadata of a generator's exported file."""
+def describe(generator: Generator, precision: str, *, by_pixel: bool = False) -> dict[str, str]:
+    """The metadata of a generator's exported file. by_pixel: so lies what it gives, see `session.BY_PIXEL`."""
+    output = _OUTPUT[generator.kind]
     return {
         "format": FORMAT,
         "fastcolor": __version__,
@@ -41,7 +42,7 @@ def describe(generator: Generator, precision: str) -> dict[str, str]:
         "stride": str(generator.stride),
         "precision": precision,
         "input": _INPUT,
-        "output": _OUTPUT[generator.kind],
+        "output": output.replace("(n, bins, h', w')", "(n h' w', bins)") if by_pixel else output,
         **generator.facts(),
     }
 

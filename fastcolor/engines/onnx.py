@@ -49,8 +49,7 @@ class OnnxEngine:
 
     def metadata(self) -> dict[str, str]:
         """What the file says of itself."""
-        return dict(self._session.get_modelmeta().custom_metadata_map)
+        return self._session.facts
 
     def __call__(self, lightness: Tensor) -> Tensor:
-        lightness = lightness.to(torch.float32).contiguous()
-        return torch.from_numpy(self._session.run(None, {"lightness": lightness.numpy()})[0])
+        return torch.from_numpy(self._session(lightness.to(torch.float32).contiguous().numpy()))

@@ -2,7 +2,7 @@
 
 ONNX Runtime's static quantisation: Q/DQ around every operation but the first and last convolutions and what is said of
 the whole picture, weights scaled for each channel by itself, activations for the least and the greatest value that some
-pictures make them take.
+pictures make them take. A last convolution that mixes channels alone becomes a product of rounded pixels and weights.
 bench/results/int8.md says what else was tried.
 """
 
@@ -25,7 +25,7 @@ from ..models.generator import Generator
 from . import proof
 from .exported import describe
 from .onnx import require_exporter
-from .session import runtime
+from .session import BY_PIXEL, runtime
 
 # GroupNorm's statistics want float (and its reshaping comes out wrong), as do attention's shares, all below 1.
 _IN_FLOAT = ("InstanceNormalization", "Softmax")
@@ -67,6 +67,56 @@ def _of_the_whole(nodes: Sequence[Any]) -> list[str]:
         elif node.op_type == "Add" and whole.intersection(node.input):
             found.append(node.name)
     return found
+
+
+def _multiply_pixels(onnx: Any, model: Any) -> None:
+    """Make a last convolution of one pixel, whose input is rounded, a product of its pixels and rounded weights, where
+    they lie; the answer, in float, lies pixel by pixel then, see `session.BY_PIXEL`.
+
+    As a convolution in float with its answer brought back to planes it was a fifth of the default network.
+    """
+    graph, last = model.graph, model.graph.node[-1]
+    weights = {one.name: onnx.numpy_helper.to_array(one) for one in graph.initializer}
+    rounded = {node.output[0]: node for node in graph.node if node.op_type == "DequantizeLinear"}
+    if last.op_type != "Conv" or len(last.input) != 3 or (source := rounded.get(last.input[0])) is None:
+        return
+    kernel = weights[last.input[1]]
+    if kernel.shape[2:] != (1, 1) or any(one.name == "group" and one.i != 1 for one in last.attribute):
+        return
+    by_column = kernel[:, :, 0, 0].T
+    channels, bins = by_column.shape
+    scale = np.abs(by_column).max(0) / 127
+    scale = np.where(scale > 0, scale, 1).astype(np.float32)
+    of_sums = scale * weights[source.input[1]]  # to which the bias is added
+    bias = np.round(weights[last.input[2]] / of_sums)
+    constants = {
+        "last_codes": np.round(by_column / scale).astype(np.int8),
+        "last_scale": scale,
+        "last_zero": np.zeros(bins, np.int8),  # where none is said, ONNX Runtime multiplies in float
+        "last_bias_codes": bias.astype(np.int32),
+        "last_bias_scale": of_sums,
+        "last_bias_zero": np.zeros(bins, np.int32),
+        "last_row": np.array([-1, channels]),
+    }
+    graph.initializer.extend(onnx.numpy_helper.from_array(array, name) for name, array in constants.items())
+    make = onnx.helper.make_node
+    nodes = [
+        make("DequantizeLinear", ["last_codes", "last_scale", "last_zero"], ["last_weights"], axis=1),
+        make("DequantizeLinear", ["last_bias_codes", "last_bias_scale", "last_bias_zero"], ["last_bias"], axis=0),
+        make("Transpose", [source.input[0]], ["last_pixels"], perm=[0, 2, 3, 1]),
+        make("Reshape", ["last_pixels", "last_row"], ["last_rows"]),
+        make("DequantizeLinear", ["last_rows", *source.input[1:]], ["last_input"]),
+        make("Gemm", ["last_input", "last_weights", "last_bias"], [BY_PIXEL]),
+    ]
+    graph.node.remove(last)
+    if not any(last.input[0] in node.input for node in graph.node):
+        graph.node.remove(source)
+    graph.node.extend(nodes)
+    graph.initializer.remove(next(one for one in graph.initializer if one.name == last.input[1]))
+    graph.initializer.remove(next(one for one in graph.initializer if one.name == last.input[2]))
+    del graph.output[:]
+    value = onnx.helper.make_tensor_value_info(BY_PIXEL, onnx.TensorProto.FLOAT, ("pixels", bins))
+    graph.output.append(value)
 
 
 def to_int8(generator: Generator, content: bytes, gray: Tensor) -> bytes:
@@ -111,11 +161,12 @@ def to_int8(generator: Generator, content: bytes, gray: Tensor) -> bytes:
             nodes_to_exclude=kept,
         )
         model = onnx.load(out)
+    _multiply_pixels(onnx, model)
     used = {node.domain for node in model.graph.node}
     opsets = [opset for opset in model.opset_import if opset.domain in used]
     del model.opset_import[:], model.graph.value_info[:]
     model.opset_import.extend(opsets)
-    facts = describe(generator, "int8")
+    facts = describe(generator, "int8", by_pixel=model.graph.output[0].name == BY_PIXEL)
     if generator.kind == "classifier":
 
         def in_torch(lightness: np.ndarray) -> np.ndarray:

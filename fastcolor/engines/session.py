@@ -3,18 +3,40 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..models.named import NAMED
 from . import cache
 from .versions import cores, package_stamp, processor, stamp
 
-_early: dict[tuple[bytes, int, bool], Future[Any]] = {}  # at most one
+if TYPE_CHECKING:
+    import numpy as np
+
+# The name of an answer that lies pixel by pixel, (n h' w', c), as a product of matrices gives it; others lie plane by
+# plane, (n, c, h', w').
+BY_PIXEL = "output_by_pixel"
+
+
+def answered(shape: Sequence[int], pixels: int) -> tuple[int, int, int]:
+    """(n, h', w') of an answer that lies pixel by pixel. shape: (n, 1, h, w) of the lightness. pixels: n h' w'.
+
+    Example:
+        >>> answered((2, 1, 64, 96), 2 * 16 * 24)
+        (2, 16, 24)
+    """
+    n, _, height, width = shape
+    step = math.isqrt(n * height * width // max(pixels, 1))
+    return n, height // step, width // step
+
+
+_early: dict[tuple[bytes, int, bool], Future[Session]] = {}  # at most one
 
 
 def runtime() -> Any:
@@ -30,33 +52,49 @@ def runtime() -> Any:
     return onnxruntime
 
 
-def session_of(content: bytes, threads: int, fast: bool) -> Any:
-    """A session for an ONNX file, one that was begun early if it is the same.
+class Session:
+    """An exported network's file in ONNX Runtime.
 
     Args:
         content: the file's bytes. threads: that share a picture. fast: the CPU adds up products of 8-bit integers
             without rounding them in between.
 
+    Attributes:
+        facts: what the file says of itself, see `exported`.
+
     Raises:
         ValueError: ONNX Runtime is not installed. RuntimeError: the file is damaged.
     """
+
+    def __init__(self, content: bytes, threads: int, fast: bool) -> None:
+        onnxruntime = runtime()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 4  # it raises what it would print
+        if not fast:  # sums of 8-bit products would saturate; the exact way takes twice as long
+            options.add_session_config_entry("session.x64quantprecision", "1")
+        # Waiting threads sleep: decoders and encoders run beside them.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._run = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # the runtime's own types, which have no common base
+            raise RuntimeError(str(error).splitlines()[0]) from None
+        self.facts: dict[str, str] = dict(self._run.get_modelmeta().custom_metadata_map)
+        self._by_pixel = self._run.get_outputs()[0].name == BY_PIXEL
+
+    def __call__(self, lightness: np.ndarray) -> np.ndarray:
+        """The network's answer, (n, c, h', w') float32, to L (n, 1, h, w) float32; where it lies pixel by pixel, a
+        view of that."""
+        answer: np.ndarray = self._run.run(None, {"lightness": lightness})[0]
+        if not self._by_pixel:
+            return answer
+        return answer.reshape(*answered(lightness.shape, len(answer)), -1).transpose(0, 3, 1, 2)
+
+
+def session_of(content: bytes, threads: int, fast: bool) -> Session:
+    """A session, one that was begun early if it is the same; see `Session`."""
     begun = _early.pop((content, threads, fast), None)
-    return _make(content, threads, fast) if begun is None else begun.result()
-
-
-def _make(content: bytes, threads: int, fast: bool) -> Any:
-    onnxruntime = runtime()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 4  # it raises what it would print
-    if not fast:  # sums of 8-bit products would saturate; the exact way takes twice as long
-        options.add_session_config_entry("session.x64quantprecision", "1")
-    # Waiting threads sleep: decoders and encoders run beside them.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # the runtime's own types, which have no common base
-        raise RuntimeError(str(error).splitlines()[0]) from None
+    return Session(content, threads, fast) if begun is None else begun.result()
 
 
 @dataclass(frozen=True)
@@ -82,9 +120,8 @@ class Noted:
 
         try:
             session = _early[self.content, self.threads, self.fast].result()
-            facts = session.get_modelmeta().custom_metadata_map
             weights = hashlib.sha256(NAMED["default"].read_bytes()).hexdigest()
-            holds = proof.holds(lambda x: session.run(None, {"lightness": x})[0], facts, weights)
+            holds = proof.holds(session, session.facts, weights)
         except (ValueError, RuntimeError, OSError):
             holds = False
         if holds:
@@ -175,11 +212,11 @@ def _first(device: str, engine: str) -> Noted | None:
 def _begin(noted: Noted) -> None:
     import numpy  # noqa: F401  both this thread and the other's onnxruntime want it; two first imports collide
 
-    future: Future[Any] = Future()
+    future: Future[Session] = Future()
 
     def work() -> None:
         try:
-            future.set_result(_make(noted.content, noted.threads, noted.fast))
+            future.set_result(Session(noted.content, noted.threads, noted.fast))
         except BaseException as error:
             future.set_exception(error)
 

@@ -41,11 +41,14 @@ def luma_to_input(gray: np.ndarray, size: tuple[int, int], threads: int) -> np.n
 
 
 def annealed_mean(logits: np.ndarray, points: np.ndarray, temperature: float, threads: int) -> np.ndarray:
-    """(1, 2, h, w) float32 ab of (1, Q, h, w) float32 logits. points: (2, Q) float32 ab of the bins."""
-    logits = np.ascontiguousarray(logits)
+    """(1, 2, h, w) float32 ab of (1, Q, h, w) float32 logits, plane by plane or pixel by pixel. points: (2, Q) float32
+    ab of the bins."""
+    by_pixel = logits.transpose(0, 2, 3, 1).flags.c_contiguous
+    if not by_pixel:
+        logits = np.ascontiguousarray(logits)
     _, bins, height, width = logits.shape
     ab, stats = (np.empty((1, 2, height, width), np.float32) for _ in range(2))
-    volume = logits.ctypes.data, 1, bins, height * width, False, DTYPES[logits.dtype.name]
+    volume = logits.ctypes.data, 1, bins, height * width, by_pixel, DTYPES[logits.dtype.name]
     palette = points.ctypes.data, 0, 0, 0, bins
     _C.annealed_mean(volume, ab.ctypes.data, stats.ctypes.data, temperature, palette, _on_cpu(threads))
     return ab

@@ -9,7 +9,6 @@ import functools
 import json
 import logging
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -37,18 +36,13 @@ class PlainPainter:
         self.painters = min(4, noted.threads)
 
     @functools.cached_property
-    def _session(self) -> Any:
+    def _session(self) -> session.Session:
         log.debug("colouring with onnx cpu int8, without torch")
         return session.session_of(self._noted.content, self._noted.threads, self._noted.fast)
 
     @functools.cached_property
-    def _facts(self) -> dict[str, str]:
-        """What the network's file says of itself, see `engines.exported`."""
-        return dict(self._session.get_modelmeta().custom_metadata_map)
-
-    @functools.cached_property
     def _points(self) -> np.ndarray:
-        return np.ascontiguousarray(np.array(json.loads(self._facts["palette"]), np.float32).T)
+        return np.ascontiguousarray(np.array(json.loads(self._session.facts["palette"]), np.float32).T)
 
     def paint(
         self,
@@ -68,11 +62,11 @@ class PlainPainter:
         pixels, gray, threads = picture.pixels[picture.present], picture.gray[picture.present], self._noted.threads
         if not gray.size:
             return np.empty((*gray.shape, 3), np.uint8)
-        facts = self._facts
+        facts = self._session.facts
         height, width = gray.shape
         size = input_size(height, width, self._asked or int(facts["size"]), int(facts["stride"]))
         lightness = kernels.luma_to_input(gray, size, threads)
-        (logits,) = self._session.run(None, {"lightness": lightness})
+        logits = self._session(lightness)
         temperature = float(facts["temperature"]) if temperature is None else temperature
         ab = kernels.annealed_mean(logits, self._points, temperature, threads) * np.float32(facts["saturation"])
         return kernels.paint_rgb(ab, pixels, saturation * trust(lightness, gray.shape), threads)

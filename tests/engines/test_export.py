@@ -26,6 +26,7 @@ from fastcolor.engines.load import load
 from fastcolor.engines.onnx import OnnxEngine
 from fastcolor.engines.parity import BOUNDS, Trial, photographs
 from fastcolor.engines.quantize import to_int8
+from fastcolor.engines.session import BY_PIXEL
 from fastcolor.engines.split import split_onnx
 from fastcolor.engines.tracing import to_onnx
 from fastcolor.models import weights
@@ -148,12 +149,15 @@ def test_int8_is_calibrated_on_some_pictures_and_compared_on_others(tmp_path: Pa
     makers = {name: node.op_type for node in graph.graph.node for name in node.output}
     convolutions = [node for node in graph.graph.node if node.op_type == "Conv"]
     (scene,) = (i for i, node in enumerate(convolutions) if makers.get(node.input[0]) == "ReduceMean")
-    rounded = [node for i, node in enumerate(convolutions[:-1]) if i not in (0, 1, scene)]
+    rounded = [node for i, node in enumerate(convolutions) if i not in (0, 1, scene)]
     assert len(rounded) > 50 and {makers[node.input[1]] for node in rounded} == {"DequantizeLinear"}
     # Whose roundings all others, and all places, would stand on.
     assert not any(convolutions[i].input[1] in makers for i in (0, 1, scene))
     assert {makers.get(node.input[0], "").endswith("Linear") for node in convolutions[:2]} == {False}
-    assert makers[graph.graph.output[0].name] == "Conv"  # logits in 256 steps would tie
+    last = graph.graph.node[-1]
+    assert (last.op_type, list(last.output)) == ("Gemm", [BY_PIXEL])  # in float: logits in 256 steps would tie
+    assert [makers[name] for name in last.input] == 3 * ["DequantizeLinear"]
+    assert OnnxEngine(content)(torch.full((3, 1, 64, 96), 50.0)).is_contiguous(memory_format=torch.channels_last)
     ours, exact = Colorizer(weights=report.path, engine="onnx"), Colorizer(engine="torch")
     modes = [np.asarray(c(PHOTOGRAPH, temperature=0)).astype(int) for c in (ours, exact)]
     assert np.abs(modes[0] - modes[1]).mean() < 8

@@ -80,24 +80,25 @@ export function trustIn(lightness, height, width) {
 }
 
 /** ab (2 * places) of the network's answer: the palette's mean under the softmax of logits / temperature. */
-export function decoded(output, places, net, temperature) {
-  const ab = new Float32Array(2 * places);
+export function decoded({ output, shape: [height, width], byPixel }, net, temperature) {
+  const places = height * width, ab = new Float32Array(2 * places);
   if (net.kind !== "classifier") {
     for (let i = 0; i < ab.length; i += 1) ab[i] = output[i] * net.saturation;
     return ab;
   }
   const bins = net.points.length / 2;
+  const [perBin, perPlace] = byPixel ? [1, bins] : [places, 1];
   for (let place = 0; place < places; place += 1) {
     let most = -Infinity, likeliest = 0;
     for (let bin = 0; bin < bins; bin += 1) {
-      const logit = output[bin * places + place];
+      const logit = output[bin * perBin + place * perPlace];
       if (logit > most) [most, likeliest] = [logit, bin];
     }
     let total = 0, a = 0, b = 0;
     if (temperature === 0) [total, a, b] = [1, net.points[2 * likeliest], net.points[2 * likeliest + 1]];
     else {
       for (let bin = 0; bin < bins; bin += 1) {
-        const weight = Math.exp((output[bin * places + place] - most) / temperature);
+        const weight = Math.exp((output[bin * perBin + place * perPlace] - most) / temperature);
         total += weight;
         a += weight * net.points[2 * bin];
         b += weight * net.points[2 * bin + 1];

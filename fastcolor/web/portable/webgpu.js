@@ -60,8 +60,9 @@ function compared(ours, theirs, net) {
 }
 
 /** (2 * CELLS * CELLS) mean ab of an answer. */
-function cells({ output, shape: [height, width] }, net) {
-  const ab = decoded(output, height * width, net, net.temperature), result = new Float64Array(2 * CELLS * CELLS);
+function cells(answer, net) {
+  const { shape: [height, width] } = answer;
+  const ab = decoded(answer, net, net.temperature), result = new Float64Array(2 * CELLS * CELLS);
   const counts = new Float64Array(result.length);
   for (let at = 0; at < ab.length; at += 1) {
     const row = Math.floor(at / width), plane = row < height ? 0 : 1;

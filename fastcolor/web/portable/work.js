@@ -51,17 +51,17 @@ async function look(id, picture, hints) {
     while (seen.size > KEPT) seen.delete(seen.keys().next().value);
   }
   const one = seen.get(id), { size, by } = one;
-  if (!hints.length) return { net, by, ...one.answer, trust: one.trust };
+  if (!hints.length) return { net, by, found: one.answer, trust: one.trust };
   const said = JSON.stringify(hints);
   if (one.said !== said) {
     const [features, colours] = await follower();
     one.maps ??= await features.run({ lightness: planes(ort, one.lightness, 1, size) });
     const [ab, mask] = hintPlanes(hints, net, size);
     const told = { ...one.maps, ab: planes(ort, ab, 2, size), mask: planes(ort, mask, 1, size) };
-    one.hinted = answerOf(await colours.run(told), colours);
+    one.hinted = answerOf(await colours.run(told), colours, size);
     one.said = said;
   }
-  return { net, by: "wasm", ...one.hinted, trust: 1 }; // what somebody says is no guess
+  return { net, by: "wasm", found: one.hinted, trust: 1 }; // what somebody says is no guess
 }
 
 let last = Promise.resolve();
@@ -72,10 +72,10 @@ addEventListener("message", ({ data }) => {
 
 async function answer({ id, ticket, picture, temperature, saturation, hints }) {
   try {
-    const { net, output, shape, trust, by } = await look(id, picture, hints);
-    const ab = decoded(output, shape[0] * shape[1], net, temperature ?? net.temperature);
+    const { net, found, trust, by } = await look(id, picture, hints);
+    const ab = decoded(found, net, temperature ?? net.temperature);
     const { pixels, height, width } = picture;
-    const result = painted(pixels, height, width, ab, shape, saturation * trust);
+    const result = painted(pixels, height, width, ab, found.shape, saturation * trust);
     postMessage({ ticket, pixels: result, height, width, own: net.temperature, by }, [result.buffer]);
   } catch (error) {
     return postMessage({ ticket, error: String(error.message ?? error) });
