@@ -83,7 +83,7 @@ def batches(
         workers: processes; 0 makes the batches in this one. pin_memory: for a faster copy to a GPU.
 
     Raises:
-        ValueError: eight pictures in a row cannot be read.
+        ValueError: eight pictures in a row cannot be read. RuntimeError: a worker was killed; the message says by what.
     """
     keys = ([(first + i, view) for i in range(size)] for first, size, view in requests)
     loader = torch.utils.data.DataLoader(
@@ -101,6 +101,12 @@ def batches(
             if isinstance(batch, str):
                 raise ValueError(f"data: eight pictures in a row cannot be read, the last {batch}")
             yield batch
+    except RuntimeError as error:
+        # Where it waits for pictures torch may find that a worker is gone before it hears why.
+        ends = [worker.exitcode or 0 for worker in getattr(feed, "_workers", ())]
+        if "exited unexpectedly" not in str(error) or min(ends, default=0) >= 0:
+            raise
+        raise RuntimeError(f"DataLoader worker is killed by signal: {signal.strsignal(-min(ends))}") from None
     finally:
         if workers:
             feed._shutdown_workers()  # type: ignore[attr-defined]  # torch has no public name for it, and else leaves it to the garbage collector

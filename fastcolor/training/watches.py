@@ -109,9 +109,7 @@ class GrayData:
 @contextmanager
 def killed_readers(folder: Path) -> Iterator[None]:
     """Say in words that a process that reads pictures was killed, as for want of memory. torch's signal handler raises
-    that wherever the main process is, in words of its own; where it waits for pictures, torch catches that, raises that
-    the process exited, and leaves the signal to the error's cause. Whoever noticed first that the process is gone may
-    have left no word of a signal at all.
+    that wherever the main process is, in words of its own.
 
     Raises:
         TrainingError: one was; the message says which checkpoint is left in the folder.
@@ -121,8 +119,7 @@ def killed_readers(folder: Path) -> Iterator[None]:
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
-        first = error.__cause__ if "DataLoader worker" in str(error.__cause__) else error
-        reason = str(first).splitlines()[0].rstrip(". ")
+        reason = str(error).splitlines()[0].rstrip(". ")
         raise TrainingError(f"a process that reads pictures was ended ({reason}); {describe_last(folder)}") from None
 
 

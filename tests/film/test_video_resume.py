@@ -268,7 +268,7 @@ def test_killed_while_joining(net: str, long_film: Path, tmp_path: Path, monkeyp
     """All is painted, only the name is missing: nothing is painted again."""
     dst = tmp_path / "colour.mp4"
     code = (
-        "import fastcolor, os; from fastcolor.film import job; job.join = lambda *a: os.kill(os.getpid(), 9); "
+        "import fastcolor, os; from fastcolor.film import job; job.join = lambda *a, **k: os.kill(os.getpid(), 9); "
         f"fastcolor.video({str(long_film)!r}, {str(dst)!r}, weights={net!r})"
     )
     assert in_process(code).wait(120) == -signal.SIGKILL
