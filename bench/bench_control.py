@@ -94,10 +94,11 @@ def one_point(colorizer: Colorizer, truth: Image.Image) -> tuple[float, float, f
     return float(way), float(1 - left / had), float(distance(after, before)[ring].mean() / start)
 
 
-def pictures(path: Path, count: int) -> list[dict[str, Any]]:
+def pictures(path: Path, count: int | None) -> list[dict[str, Any]]:
     with zipfile.ZipFile(path) as archive:
         names = sorted(name for name in archive.namelist() if name.endswith(".jpg"))
-        truths = [Image.open(io.BytesIO(archive.read(name))).convert("RGB") for name in names[:: len(names) // count]]
+        names = names[:: len(names) // (count or len(names))]
+        truths = [Image.open(io.BytesIO(archive.read(name))).convert("RGB") for name in names]
     colorizer = Colorizer(device="cpu", engine="torch")
     auto = [colorizer(truth.convert("L")) for truth in truths]
     regions = [one for one in (one_point(colorizer, truth) for truth in truths) if one]
@@ -327,13 +328,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("pictures", type=Path, help="a ZIP of colour photographs, .jpg")
     parser.add_argument("film", type=Path, help="a colour film of one shot")
-    parser.add_argument("--count", type=int, default=20, help="of the photographs")
+    parser.add_argument("--count", type=int, default=None, help="of the photographs; all unless told")
     parser.add_argument("--out", type=Path, help="default: bench/results/<machine>-control.json")
     options = parser.parse_args()
     logging.disable(logging.WARNING)
     facts = timing.machine() | {"threads": torch.get_num_threads(), "device": "cpu"}
     names = f"{options.pictures.name} {options.film.name}"
-    facts["command"] = f"python -m bench.bench_control {names} --count {options.count}"
+    asked = "" if options.count is None else f" --count {options.count}"
+    facts["command"] = f"python -m bench.bench_control {names}{asked}"
     results = {"machine": facts, "rows": pictures(options.pictures, options.count) + films(options.film)}
     keep(results, "control", options.out)
 

@@ -44,8 +44,8 @@ class _Colours(nn.Module):
     def forward(
         self, quarter: Tensor, things: Tensor, edges: Tensor, heard: Tensor, ab: Tensor, mask: Tensor
     ) -> Tensor:
-        looks = (quarter, quarter)  # which colours are not made of
-        return cast("Tensor", self.model.colours(Encoded(quarter, *looks, things, edges, heard), (ab, mask)))
+        others = (quarter, quarter, quarter)  # which colours are not made of
+        return cast("Tensor", self.model.colours(Encoded(quarter, *others, things, edges, heard), (ab, mask)))
 
 
 @uncollected()

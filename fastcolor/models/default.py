@@ -84,7 +84,7 @@ class DefaultGenerator(nn.Module):
         x = self.mix_32(x + scene)
         wide = up(x) + self.skip_16(sixteenth)
         x = self.mix_8(up(self.enter_8(self.mix_16(wide))) + self.skip_8(eighth))
-        return Maps(wide, up(self.enter_4(x)) + self.skip_4(quarter), eighth, sixteenth), scene
+        return Maps(wide, up(self.enter_4(x)) + self.skip_4(quarter), eighth, sixteenth, lightness), scene
 
     def colours(self, features: Encoded | Maps, hints: tuple[Tensor, Tensor] | None = None) -> Tensor:
         """Logits from features.
@@ -112,7 +112,7 @@ class DefaultGenerator(nn.Module):
         # One product: logits are most of what there is to write.
         bias: Any = self.head.bias
         weights = self.head.weight, self.hints.classes.weight, bias[:, None, None, None]
-        return F.conv2d(x, torch.cat(weights, 1)), lambda ab: self.hints.settled(ab, asked, seen)
+        return F.conv2d(x, torch.cat(weights, 1)), lambda ab: self.hints.settled(ab, hints[1], asked, seen)
 
     def forward(
         self, lightness: Tensor, hints: tuple[Tensor, Tensor] | None = None, scene: bool = False

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..palette import Palette
+from .guided import guided
 from .kriging import Likeness, Places, carried
 
 _COLOUR = 50.0  # ab in units of about its spread
@@ -16,9 +17,12 @@ _LOOKS = 32  # channels by which places are compared
 _FOUND = 9  # channels of told colours: those of the cell itself, of what is alike as a thing, and up to its edges
 _GOLDEN = 0.6180339887  # whose multiples' fractions are spread evenly
 _SPREAD = 12.0  # ab units: how near a told colour another one is, before training says it
-# How alike errors are, of which told places show the rest: by distance, and by looks at 1/4 and 1/16. Chosen on
-# pictures that bench_control does not use; see the model card.
-LIKENESS = Likeness(near=1.5, alike=(2.0, 0.7), noise=0.05)
+# How alike errors are, of which told places show the rest: by distance, by looks at 1/4 and 1/16, by colour. The model
+# card tells on which pictures these numbers were chosen.
+LIKENESS = Likeness(near=0.7, alike=(1.0, 0.5), colour=0.3, noise=0.03)
+# Where hints lie all over a picture, what is guessed between them follows lightness from cell to cell, from this
+# variance on. Chosen like the rest.
+_RADIUS, _EPSILON = 1, 4.0
 
 
 def up(x: Tensor, factor: int = 2) -> Tensor:
@@ -35,26 +39,29 @@ class Maps(NamedTuple):
 
     Attributes:
         sixteenth, quarter: the decoder's features at these sizes. looks_8, looks_16: the trunk's maps, by which
-            references are matched.
+            references are matched. lightness: (N, 1, H, W), what was looked at.
     """
 
     sixteenth: Tensor
     quarter: Tensor
     looks_8: Tensor
     looks_16: Tensor
+    lightness: Tensor
 
 
 class Encoded(NamedTuple):
     """All of a picture that hints do not change, `Maps` and what hints make of them before anything is told.
 
     Attributes:
-        quarter, looks_8, looks_16: of `Maps`. things, edges: (N, 32, h, w) float32 of length 1, by which places are
-            compared, at 1/16 and 1/4. heard: (N, 48, H/4, W/4), what the first step of `Hints.say` makes of the latter.
+        quarter, looks_8, looks_16: of `Maps`. lightness: (N, 1, H/4, W/4) float32, of the cells. things, edges:
+            (N, 32, h, w) float32 of length 1, by which places are compared, at 1/16 and 1/4. heard: (N, 48, H/4, W/4),
+            what the first step of `Hints.say` makes of the latter.
     """
 
     quarter: Tensor
     looks_8: Tensor
     looks_16: Tensor
+    lightness: Tensor
     things: Tensor
     edges: Tensor
     heard: Tensor
@@ -206,7 +213,8 @@ class Hints(nn.Module):
         heard = F.conv2d(edges, first.weight[:, _FOUND:], first.bias, padding=1)
         with torch.autocast(edges.device.type, enabled=False):  # lengths
             things, edges = _unit(things.float()), _unit(edges.float())
-        return Encoded(maps.quarter, maps.looks_8, maps.looks_16, things, edges, heard)
+        lightness = F.avg_pool2d(maps.lightness.float(), 4)
+        return Encoded(maps.quarter, maps.looks_8, maps.looks_16, lightness, things, edges, heard)
 
     def forward(self, ab: Tensor, mask: Tensor, seen: Encoded) -> Heard:
         """What hints say.
@@ -230,20 +238,45 @@ class Hints(nn.Module):
         told = mask.amax((1, 2, 3), keepdim=True).gt(0).to(said.dtype)  # a picture without hints stays as it is
         return Heard(said[:, 3:] * told, trusted * told, asked)
 
-    def settled(self, ab: Tensor, asked: Asked, seen: Encoded, likeness: Likeness = LIKENESS) -> Tensor:
+    def settled(self, ab: Tensor, mask: Tensor, asked: Asked, seen: Encoded, likeness: Likeness = LIKENESS) -> Tensor:
         """Colours that came of hints, brought on to what was told, and what looks alike with it.
 
         Args:
-            ab: (N, 2, H/4, W/4) in the units of what was told. asked: what it was made by. seen: of the picture.
+            ab: (N, 2, H/4, W/4) in the units of what was told. mask: (N, 1, H, W) of the hints. asked: what ab was made
+                by. seen: of the picture.
         """
         n, _, h, w = ab.shape
-        flat, looks = ab.float().flatten(2), (seen.edges.flatten(2), up(seen.things, 4).flatten(2))
-        there = Places(asked.row, asked.column, tuple(_unit(asked.at_them(one)) for one in looks))
+        ab = ab.float()
+        all_over = (2 * reached(mask) - 1).clamp(min=0).view(n, 1, 1, 1)
+        ab = ab + all_over * (guided(ab, seen.lightness, _RADIUS, _EPSILON) - ab)
+        flat, looks = ab.flatten(2), (seen.edges.flatten(2), up(seen.things, 4).flatten(2))
+        came = asked.at_them(flat)
+        there = Places(asked.row, asked.column, tuple(_unit(asked.at_them(one)) for one in looks), came)
         down, across = (torch.arange(side, device=ab.device, dtype=torch.float32) for side in (h, w))
         row, column = down[:, None].expand(h, w).reshape(1, -1), across.expand(h, w).reshape(1, -1)
-        cells = Places(row.expand(n, -1), column.expand(n, -1), looks)
-        left = _COLOUR * asked.told - asked.at_them(flat)
+        cells = Places(row.expand(n, -1), column.expand(n, -1), looks, flat)
+        left = _COLOUR * asked.told - came
         return (flat + carried(left, asked.given, there, cells, min(h, w), likeness)).view_as(ab)
+
+
+def reached(mask: Tensor) -> Tensor:
+    """The share of each picture that is no further from what is told than an eighth of its shorter side, by cells.
+
+    Args:
+        mask: (N, 1, h, w), above 0 where something is told.
+
+    Returns:
+        (N,) float32.
+
+    Example:
+        >>> mask = torch.zeros(1, 1, 64, 128)
+        >>> mask[..., :64] = 1
+        >>> reached(mask)
+        tensor([0.5625])
+    """
+    cells = F.max_pool2d(mask, 8, ceil_mode=True)
+    reach = min(cells.shape[2:]) // 8
+    return F.max_pool2d(cells, 2 * reach + 1, 1, reach).gt(0).float().mean((1, 2, 3))
 
 
 def cells_of(ab: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -21,24 +21,28 @@ class Places(NamedTuple):
     """Where colours are compared, m places or all cells.
 
     Attributes:
-        row, column: (N, m) in cells. looks: (N, C, m) of length 1, each by what places look like.
+        row, column: (N, m) in cells. looks: (N, C, m) of length 1, each by what places look like. colours: (N, 2, m) ab
+        in Lab units.
     """
 
     row: Tensor
     column: Tensor
     looks: tuple[Tensor, ...]
+    colours: Tensor
 
 
 class Likeness(NamedTuple):
-    """How the correlation of two places' errors falls: exp(-near * distance - sum(alike * (1 - cosine of looks))).
+    """How the correlation of two places' errors falls: exp(-near * distance - sum(alike * (1 - cosine of looks))
+    - colour * distance of the colours).
 
     Attributes:
-        near: by the distance, in shorter sides of the picture. alike: by each of the looks. noise: the variance of what
-            is told for certain, beside that of the errors.
+        near: by the distance, in shorter sides of the picture. alike: by each of the looks. colour: by that of their
+            colours, in tens of Lab units. noise: the variance of what is told for certain, beside that of the errors.
     """
 
     near: float | Tensor
     alike: tuple[float | Tensor, ...]
+    colour: float | Tensor
     noise: float | Tensor
 
 
@@ -47,6 +51,7 @@ def correlation(here: Places, there: Places, side: int, likeness: Likeness) -> T
     down = here.row[..., None] - there.row[:, None]
     across = here.column[..., None] - there.column[:, None]
     apart = likeness.near / side * (down.square() + across.square()).sqrt()
+    apart = apart + likeness.colour / 10 * torch.cdist(here.colours.transpose(1, 2), there.colours.transpose(1, 2))
     for one, other, much in zip(here.looks, there.looks, likeness.alike, strict=True):
         apart = apart + much * (1 - one.transpose(1, 2) @ other)
     return (-apart).exp()
@@ -63,9 +68,9 @@ def carried(left: Tensor, strength: Tensor, told: Places, cells: Places, side: i
         (N, 2, k).
 
     Example:
-        >>> here = Places(torch.zeros(1, 1), torch.zeros(1, 1), ())
-        >>> carried(torch.ones(1, 2, 1), torch.ones(1, 1), here, here, 8, Likeness(1.0, (), 0.25)).flatten().tolist()
-        [0.800000011920929, 0.800000011920929]
+        >>> here = Places(torch.zeros(1, 1), torch.zeros(1, 1), (), torch.zeros(1, 2, 1))
+        >>> carried(torch.ones(1, 2, 1), torch.ones(1, 1), here, here, 8, Likeness(1.0, (), 0.3, 0.25))[0, :, 0]
+        tensor([0.8000, 0.8000])
     """
     unsure = torch.where(strength > 0, likeness.noise / strength.clamp(min=1e-3).square(), _NEVER)
     among = correlation(told, told, side, likeness) + unsure.diag_embed()

@@ -20,13 +20,14 @@ from .. import ops
 from ..formats.picture import Picture, compose
 from ..formats.pixels import eight_bit
 from ..models import named
+from ..models.hints import reached
 from ..options.base import takes
 from ..options.hints import Hint
 from ..options.look import Edges, Merge, check_look
 from ..options.references import reference_of
 from ..options.steering import Steering, check_tone, hints_from
 from ..predictor import Predictor
-from ..steering.planes import planes, reached
+from ..steering.planes import planes
 from ..steering.references import Reference, looks_of, matched, toned
 from .colored import lacks_color
 from .opening import ImageLike, opened
@@ -327,7 +328,7 @@ class Colorizer(Predictor):
         if tone:
             ab = toned(ab, features.lightness, tone)
         believed = max(features.trust, float(given is not None))  # what somebody says is no guess
-        known = given is not None and reached(given[1]) >= 0.5  # about most of the picture
+        known = given is not None and float(reached(given[1])) >= 0.5  # about most of the picture
         painted = self._paint_one(ab, features.picture, saturation * believed, known=known)
         return compose(painted, features.picture)
 

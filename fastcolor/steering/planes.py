@@ -8,7 +8,6 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from .. import ops
@@ -52,23 +51,6 @@ def planes(hints: Sequence[Hint], size: tuple[int, int]) -> tuple[Tensor, Tensor
         ab[:, down, across][:, reached] = colour[:, None]
         mask[down, across][reached] = float(hint.strength)
     return torch.from_numpy(ab)[None], torch.from_numpy(mask)[None, None]
-
-
-def reached(mask: Tensor) -> float:
-    """The share of a picture that is no further from what is told than an eighth of its shorter side, by cells.
-
-    Args:
-        mask: (1, 1, h, w), above 0 where something is told.
-
-    Example:
-        >>> mask = torch.zeros(1, 1, 64, 128)
-        >>> mask[..., :64] = 1
-        >>> reached(mask)
-        0.5625
-    """
-    cells = F.max_pool2d(mask, 8, ceil_mode=True)
-    reach = min(cells.shape[2:]) // 8
-    return float(F.max_pool2d(cells, 2 * reach + 1, 1, reach).gt(0).float().mean())
 
 
 def _ab(hints: Sequence[Hint]) -> np.ndarray:

@@ -4,19 +4,19 @@ import numpy as np
 import pytest
 import torch
 
-from fastcolor.models import build
+from fastcolor.models import build, hints
 from fastcolor.models.default import DefaultGenerator
 from fastcolor.models.hints import LIKENESS
 from fastcolor.models.kriging import Likeness, Places, carried
 
-ONE = Likeness(1.5, (2.0,), 0.2)  # of places with one look
+ONE = Likeness(1.5, (2.0,), 0.4, 0.2)  # of places with one look
 
 
 def places(count: int, seed: int, n: int = 1) -> Places:
     made = torch.Generator().manual_seed(seed)
     looks = torch.nn.functional.normalize(torch.randn(n, 4, count, generator=made), dim=1)
     row, column = 16 * torch.rand(2, n, count, generator=made)
-    return Places(row, column, (looks,))
+    return Places(row, column, (looks,), 20 * torch.randn(n, 2, count, generator=made))
 
 
 def by_hand(left: np.ndarray, noise: np.ndarray, told: Places, cells: Places, likeness: Likeness) -> np.ndarray:
@@ -25,7 +25,8 @@ def by_hand(left: np.ndarray, noise: np.ndarray, told: Places, cells: Places, li
     def alike(one: Places, i: int, other: Places, j: int) -> float:
         away = np.hypot(*(float(x[0, i] - y[0, j]) for x, y in ((one.row, other.row), (one.column, other.column))))
         cosine = float(one.looks[0][0, :, i] @ other.looks[0][0, :, j])
-        return float(np.exp(-likeness.near * away / 16 - likeness.alike[0] * (1 - cosine)))
+        apart = np.hypot(*(one.colours[0, :, i] - other.colours[0, :, j]).tolist()) / 10
+        return float(np.exp(-likeness.near * away / 16 - likeness.alike[0] * (1 - cosine) - likeness.colour * apart))
 
     m, k = told.row.shape[1], cells.row.shape[1]
     among = np.array([[alike(told, i, told, j) for j in range(m)] for i in range(m)]) + np.diag(noise)
@@ -46,7 +47,7 @@ def test_what_is_not_told_says_nothing():
     """Pictures of a batch have different numbers of places; a place of strength 0 fills up."""
     told, cells = places(6, 0), places(9, 1)
     left = torch.randn(1, 2, 6, generator=torch.Generator().manual_seed(2))
-    fewer = Places(told.row[:, :4], told.column[:, :4], (told.looks[0][..., :4],))
+    fewer = Places(told.row[:, :4], told.column[:, :4], (told.looks[0][..., :4],), told.colours[..., :4])
     alone = carried(left[..., :4], torch.ones(1, 4), fewer, cells, 16, ONE)
     strength = torch.tensor([[1.0, 1.0, 1.0, 1.0, 0.0, 0.0]])
     assert torch.allclose(carried(left, strength, told, cells, 16, ONE), alone, atol=1e-4)
@@ -133,3 +134,17 @@ def test_more_places_than_are_asked(model: DefaultGenerator):
     ab, mask = torch.full((1, 2, 256, 256), 25.0), torch.ones(1, 1, 256, 256)
     found = settled(model, (ab, mask), torch.zeros(1, 2, 64, 64), halves(256))
     assert found.isfinite().all() and (found - 25).abs().mean() < 4
+
+
+def test_where_hints_lie_all_over_colours_follow_lightness(model: DefaultGenerator, monkeypatch: pytest.MonkeyPatch):
+    """And what is guessed where nobody told anything stays with a hint or two."""
+    truth = torch.tensor([30.0, -20.0]).view(1, 2, 1, 1) * torch.ones(1, 2, 16, 16)
+    truth[..., 8:] *= -1
+    colours = truth + 10 * torch.randn(truth.shape, generator=torch.Generator().manual_seed(5))
+    places = [(y, x, *truth[0, :, y // 4, x // 4].tolist(), 1.0) for y in (4, 20, 36, 52) for x in (4, 20, 36, 52)]
+    many, one = hint(64, *places), hint(64, places[0])
+    found, with_one = settled(model, many, colours, halves()), settled(model, one, colours, halves())
+    monkeypatch.setattr(hints, "reached", lambda mask: mask.new_zeros(len(mask)))
+    alone = settled(model, many, colours, halves())
+    assert torch.equal(with_one, settled(model, one, colours, halves()))
+    assert 0.1 < float((found - truth).norm() / (alone - truth).norm()) < 0.5
