@@ -99,7 +99,7 @@ class OpenVinoEngine:
         answer = self._answer(lightness)
         if not self._by_pixel:
             return answer
-        return answer.view(*answered(lightness.shape, len(answer)), -1).permute(0, 3, 1, 2)
+        return answer.view(*answered(lightness.shape, len(answer)), answer.shape[1]).permute(0, 3, 1, 2)
 
     def _answer(self, lightness: Tensor) -> Tensor:
         """As the file gives it."""

@@ -80,20 +80,22 @@ def _multiply_pixels(onnx: Any, model: Any) -> None:
     rounded = {node.output[0]: node for node in graph.node if node.op_type == "DequantizeLinear"}
     if last.op_type != "Conv" or len(last.input) != 3 or (source := rounded.get(last.input[0])) is None:
         return
-    kernel = weights[last.input[1]]
-    if kernel.shape[2:] != (1, 1) or any(one.name == "group" and one.i != 1 for one in last.attribute):
+    kernel, steps = weights[last.input[1]], {one.name: [one.i, *one.ints] for one in last.attribute}
+    plain = {"group": [1], "strides": [0, 1, 1], "pads": 5 * [0]}
+    if kernel.shape[2:] != (1, 1) or any(steps.get(name, due) != due for name, due in plain.items()):
         return
     by_column = kernel[:, :, 0, 0].T
     channels, bins = by_column.shape
-    scale = np.abs(by_column).max(0) / 127
+    bias, of_pixels = weights[last.input[2]], weights[source.input[1]]
+    # Of a bin with next to no weights a bias in so small steps would not fit into 32 bits.
+    scale = np.maximum(np.abs(by_column).max(0) / 127, np.abs(bias) / (of_pixels * 2**30))
     scale = np.where(scale > 0, scale, 1).astype(np.float32)
-    of_sums = scale * weights[source.input[1]]  # to which the bias is added
-    bias = np.round(weights[last.input[2]] / of_sums)
+    of_sums = scale * of_pixels
     constants = {
         "last_codes": np.round(by_column / scale).astype(np.int8),
         "last_scale": scale,
         "last_zero": np.zeros(bins, np.int8),  # where none is said, ONNX Runtime multiplies in float
-        "last_bias_codes": bias.astype(np.int32),
+        "last_bias_codes": np.round(bias / of_sums).astype(np.int32),
         "last_bias_scale": of_sums,
         "last_bias_zero": np.zeros(bins, np.int32),
         "last_row": np.array([-1, channels]),
@@ -161,7 +163,8 @@ def to_int8(generator: Generator, content: bytes, gray: Tensor) -> bytes:
             nodes_to_exclude=kept,
         )
         model = onnx.load(out)
-    _multiply_pixels(onnx, model)
+    if generator.kind == "classifier":  # whose answers are wide
+        _multiply_pixels(onnx, model)
     used = {node.domain for node in model.graph.node}
     opsets = [opset for opset in model.opset_import if opset.domain in used]
     del model.opset_import[:], model.graph.value_info[:]

@@ -32,7 +32,7 @@ def answered(shape: Sequence[int], pixels: int) -> tuple[int, int, int]:
         (2, 16, 24)
     """
     n, _, height, width = shape
-    step = math.isqrt(n * height * width // max(pixels, 1))
+    step = math.isqrt(n * height * width // pixels) if pixels else 1
     return n, height // step, width // step
 
 
@@ -88,7 +88,7 @@ class Session:
         answer: np.ndarray = self._run.run(None, {"lightness": lightness})[0]
         if not self._by_pixel:
             return answer
-        return answer.reshape(*answered(lightness.shape, len(answer)), -1).transpose(0, 3, 1, 2)
+        return answer.reshape(*answered(lightness.shape, len(answer)), answer.shape[1]).transpose(0, 3, 1, 2)
 
 
 def session_of(content: bytes, threads: int, fast: bool) -> Session:

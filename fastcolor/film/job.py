@@ -115,9 +115,9 @@ class FilmJob:
         """Paint what is not yet painted, and join all. Returns the frames painted by this run."""
         begun, again = self.parts.frames, ExitStack()
         with again:
-            source = None
+            container = None
             if self.parts.ended is None:
-                source = self._paint_parts(dst, sys.stderr.isatty() if progress is None else progress, again)
+                container = self._paint_parts(dst, sys.stderr.isatty() if progress is None else progress, again)
             else:
                 for warning in self.parts.ended:
                     self.warn(warning)
@@ -126,7 +126,9 @@ class FilmJob:
                 raise ValueError(f"{self.film.path} has no frame from second {start} to {end}")
             done, whole = self.parts.done, self.parts.whole
             try:
-                refused = join(self.film, self.encoding, self.streams, done, whole, self.cut, self.warn, source=source)
+                refused = join(
+                    self.film, self.encoding, self.streams, done, whole, self.cut, self.warn, source=container
+                )
             except Exception as error:
                 raise OSError(f"cannot write {dst}: {reason(error)}") from None
         for index, count in refused.items():
@@ -159,7 +161,7 @@ class FilmJob:
             warn=self.warn,
             note=self.note,
         )
-        source = None
+        container = None
         decoded: Pipe[Batch] = Pipe(1)
         painted: Pipe[Batch] = Pipe(1)
 
@@ -170,9 +172,9 @@ class FilmJob:
                 decoded.put(batch)
             decoded.close()
             # Opening decodes a few frames, for which there are cores while the last are painted and encoded.
-            nonlocal source
+            nonlocal container
             with suppress(ValueError):  # which joining tells of
-                source = again.enter_context(self.film.opened())
+                container = again.enter_context(self.film.opened())
 
         def write() -> None:
             try:
@@ -218,7 +220,7 @@ class FilmJob:
             for sentence in said.sentences() if said else ():
                 self.note(sentence)
         self.parts.end(self.warnings)
-        return source
+        return container
 
     def _painted(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """Batches with their chroma planes written; the last one of each part brings what the next part begins with."""

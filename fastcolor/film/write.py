@@ -153,8 +153,8 @@ def _picture(parts: list[Done], first: Any, film: Film) -> Iterator[Any]:
                 heapq.heappush(shown, packet.pts)
                 if count < delay:
                     if count == 0:
-                        first = packet.pts
-                    packet.dts = first - (delay - count) * max(1, round(step * film.time_base / packet.time_base))
+                        start = packet.pts
+                    packet.dts = start - (delay - count) * max(1, round(step * film.time_base / packet.time_base))
                 else:
                     packet.dts = heapq.heappop(shown)
                 if last is not None and packet.dts <= last:  # equal ones, where a container rounds times

@@ -16,6 +16,9 @@ _COLOUR = 50.0  # ab in units of about its spread
 _LOOKS = 32  # channels by which places are compared
 _FOUND = 9  # channels of told colours: those of the cell itself, of what is alike as a thing, and up to its edges
 _GOLDEN = 0.6180339887  # whose multiples' fractions are spread evenly
+# Share of told colours from which on they count in full: of what resembles nothing that was told little is found, and
+# what is said there all the same moves what lies beyond a thing's edges.
+_LITTLE = 0.2
 _SPREAD = 12.0  # ab units: how near a told colour another one is, before training says it
 # How alike errors are, of which told places show the rest: by distance, by looks at 1/4 and 1/16, by colour. The model
 # card tells on which pictures these numbers were chosen.
@@ -231,7 +234,10 @@ class Hints(nn.Module):
         first: Any
         first, act, last = self.say
         said = last(act(seen.heard + F.conv2d(found, first.weight[:, :_FOUND], padding=1)))
-        trusted = (said[:, :3, None] * found.unflatten(1, (3, 3))).sum(1)
+        by_way = found.unflatten(1, (3, 3))
+        if not self.training:  # which finds little of anything at first
+            said = said * (by_way[:, :, 2].amax(1, keepdim=True) / _LITTLE).clamp(max=1)
+        trusted = (said[:, :3, None] * by_way).sum(1)
         if not self.training:  # which begins at none, and has to come from there
             trusted = trusted * trusted[:, 2:].gt(0)  # less than none would ask for every colour but the told one
         trusted = trusted.contiguous(memory_format=torch.channels_last)  # as what it is joined to
@@ -247,8 +253,11 @@ class Hints(nn.Module):
         """
         n, _, h, w = ab.shape
         ab = ab.float()
-        all_over = (2 * reached(mask) - 1).clamp(min=0).view(n, 1, 1, 1)
-        ab = ab + all_over * (guided(ab, seen.lightness, _RADIUS, _EPSILON) - ab)
+        # What is told only as a suggestion, or everywhere, leaves nothing to be guessed better.
+        between = mask.amax((1, 2, 3)) - mask.mean((1, 2, 3))
+        all_over = ((2 * reached(mask) - 1).clamp(min=0) * between).view(n, 1, 1, 1)
+        if bool(all_over.any()):
+            ab = ab + all_over * (guided(ab, seen.lightness, _RADIUS, _EPSILON) - ab)
         flat, looks = ab.flatten(2), (seen.edges.flatten(2), up(seen.things, 4).flatten(2))
         came = asked.at_them(flat)
         there = Places(asked.row, asked.column, tuple(_unit(asked.at_them(one)) for one in looks), came)

@@ -75,4 +75,4 @@ def carried(left: Tensor, strength: Tensor, told: Places, cells: Places, side: i
     unsure = torch.where(strength > 0, likeness.noise / strength.clamp(min=1e-3).square(), _NEVER)
     among = correlation(told, told, side, likeness) + unsure.diag_embed()
     weights = torch.linalg.solve(among, left.transpose(1, 2))
-    return (correlation(cells, told, side, likeness) @ weights).transpose(1, 2)
+    return weights.transpose(1, 2) @ correlation(told, cells, side, likeness)

@@ -26,6 +26,8 @@ from fastcolor.engines.exported import describe
 from fastcolor.engines.load import load
 from fastcolor.engines.onnx import OnnxEngine
 from fastcolor.engines.parity import Trial, photographs
+from fastcolor.engines.quantize import _multiply_pixels
+from fastcolor.engines.session import Session
 from fastcolor.models.generator import Generator
 
 
@@ -61,6 +63,41 @@ def test_the_package_s_network_in_int8_is_that_of_the_default_weights(home: Path
     assert told["weights_sha256"] and told["precision"] == "int8"
     assert list(files._ASSETS.glob("*.onnx")) == [path]
     assert Trial(default, photographs()[1::2]).compare(OnnxEngine(path.read_bytes(), "int8")).problem("int8") is None
+
+
+def test_no_pictures_have_no_colours(default: Generator) -> None:
+    assert OnnxEngine(files.shipped(default).read_bytes())(torch.zeros(0, 1, 64, 96)).shape[:2] == (0, 313)
+
+
+def test_a_last_convolution_as_a_product() -> None:
+    """Bins whose weights are small or none keep their bias."""
+    random = np.random.default_rng(0)
+    kernel, bias = random.normal(0, 0.1, (6, 64, 1, 1)).astype(np.float32), np.linspace(-9, 9, 6).astype(np.float32)
+    kernel[1:5] *= np.array([1e-3, 1e-5, 1e-8, 0], np.float32)[:, None, None, None]
+    make, array = onnx.helper.make_node, onnx.numpy_helper.from_array
+    model = onnx.helper.make_model(
+        onnx.helper.make_graph(
+            [
+                make("QuantizeLinear", ["lightness", "scale", "zero"], ["codes"]),
+                make("DequantizeLinear", ["codes", "scale", "zero"], ["pixels"]),
+                make("Conv", ["pixels", "kernel", "bias"], ["output"]),
+            ],
+            "net",
+            [onnx.helper.make_tensor_value_info("lightness", onnx.TensorProto.FLOAT, ("n", 64, "h", "w"))],
+            [onnx.helper.make_tensor_value_info("output", onnx.TensorProto.FLOAT, ("n", 6, "h", "w"))],
+            [array(np.float32(0.02), "scale"), array(np.uint8(9), "zero"), array(kernel, "kernel"),
+             array(bias, "bias")],
+        ),
+        opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10,
+    )  # fmt: skip
+    lightness = random.uniform(0, 5, (2, 64, 3, 5)).astype(np.float32)
+    wanted = Session(model.SerializeToString(), 1, True)(lightness)
+    _multiply_pixels(onnx, model)
+    onnx.checker.check_model(model)
+    assert [node.op_type for node in model.graph.node][-1] == "Gemm"
+    found = Session(model.SerializeToString(), 1, True)(lightness)
+    assert found.shape == wanted.shape and np.abs(found - wanted).max() < 0.05
+    assert np.abs(found - wanted)[:, 2:5].max() < 1e-3
 
 
 @pytest.mark.skipif(not int8_is_fast(), reason="this CPU has no VNNI")

@@ -7,8 +7,10 @@ import resource
 import shutil
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +22,7 @@ from fastcolor import atomic
 from fastcolor.atomic import write_bytes
 from fastcolor.film import resume
 from fastcolor.film.job import FilmJob
+from fastcolor.film.probe import Film
 
 
 @pytest.fixture(scope="session")
@@ -276,6 +279,32 @@ def test_killed_while_joining(net: str, long_film: Path, tmp_path: Path, monkeyp
     monkeypatch.setattr(FilmJob, "_paint_parts", lambda *_: pytest.fail("painted again"))
     report = fastcolor.video(long_film, dst, weights=net, resume=True)
     assert report.frames == 1000 and len(packets_of(dst)[0]) == 1000
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_film_is_opened_for_joining_while_its_end_is_painted(
+    net: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    """By the thread that has read all; where that fails joining opens it. Nothing stays open."""
+    src = clip(tmp_path / "gray.mp4", frames=40, audio=("aac",))
+    opened, containers, by = Film.opened, [], []
+
+    @contextmanager
+    def watched(film: Film, *given: object) -> Iterator[object]:
+        by.append(threading.current_thread().name)
+        if fails and by[-1] == "fastcolor-decode" and by.count("fastcolor-decode") == 2:
+            by.append("failed")
+            raise ValueError("gray.mp4 is not a film that can be read")
+        with opened(film, *given) as container:
+            containers.append(container)
+            yield container
+        assert containers.pop() is container
+
+    monkeypatch.setattr(Film, "opened", watched)
+    report = fastcolor.video(src, tmp_path / "colour.mp4", weights=net)
+    assert report.frames == 40 and report.copied == 1 and len(packets_of(report.output)) == 2
+    assert by.count("fastcolor-decode") == 2 and not containers
+    assert (by[-1], by.count("failed")) == (("MainThread", 1) if fails else ("fastcolor-decode", 0))
 
 
 def limit_to(size: int) -> Callable[[], None]:

@@ -148,3 +148,19 @@ def test_where_hints_lie_all_over_colours_follow_lightness(model: DefaultGenerat
     alone = settled(model, many, colours, halves())
     assert torch.equal(with_one, settled(model, one, colours, halves()))
     assert 0.1 < float((found - truth).norm() / (alone - truth).norm()) < 0.5
+
+
+def test_told_colours_are_not_smoothed(model: DefaultGenerator):
+    """Stripes of one lightness, all told: there is nothing to be guessed."""
+    truth = torch.zeros(1, 2, 64, 64)
+    truth[:, 0] = torch.where(torch.arange(64) // 16 % 2 == 0, 40.0, -40.0)
+    told, cells = (truth, torch.ones(1, 1, 64, 64)), torch.nn.functional.avg_pool2d(truth, 4)
+    flat = torch.full((1, 1, 64, 64), 50.0)
+    assert (settled(model, told, cells, flat) - cells).abs().max() < 0.5
+
+
+def test_faint_suggestions_all_over_change_next_to_nothing(model: DefaultGenerator):
+    colours = torch.randn(1, 2, 16, 16, generator=torch.Generator().manual_seed(4)) * 20
+    for strength, most in ((1e-6, 1e-2), (0.01, 0.5)):
+        faint = hint(64, *((y, x, 0.0, 0.0, strength) for y in (4, 20, 36, 52) for x in (4, 20, 36, 52)))
+        assert (settled(model, faint, colours, halves()) - colours).abs().max() < most, strength
