@@ -242,12 +242,12 @@ def machine() -> dict[str, Any]:
 
 def commit(tree: Path = Path(__file__).parents[1]) -> str:
     """The commit of a tree, with `-dirty` where what is measured differs from it: what benchmarks write themselves,
-    results and the pages with their tables, does not count."""
+    results and the pages with their tables and pictures, does not count."""
 
     def git(*arguments: str) -> str:
         return subprocess.run(["git", *arguments], capture_output=True, text=True, cwd=tree).stdout.strip()
 
-    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!bench/results", ":!*.md")
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!bench/results", ":!docs", ":!*.md")
     return git("describe", "--always") + ("-dirty" if changed else "")
 
 

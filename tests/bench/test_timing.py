@@ -18,7 +18,9 @@ def test_a_commit_is_dirty_by_what_is_measured_alone(tmp_path: Path, monkeypatch
         told = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
         subprocess.run(["git", *told, *arguments], cwd=tmp_path, check=True, capture_output=True)
 
-    files = [tmp_path / name for name in ("code.py", "docs/speed.md", "bench/results/a.json")]
+    files = [
+        tmp_path / name for name in ("code.py", "docs/speed.md", "docs/sheet.jpg", "README.md", "bench/results/a.json")
+    ]
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("before")
