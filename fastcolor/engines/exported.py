@@ -14,7 +14,7 @@ from ..models.generator import Generator, Network
 FORMAT = "fastcolor-onnx-1"
 _INPUT = "CIE L in [0, 100] of sRGB, D65, float32 (n, 1, h, w), h and w multiples of stride"
 _OUTPUT = {
-    "classifier": "logits, float32 (n, bins, h', w'); ab: the palette's mean under softmax(logits / temperature)",
+    "classifier": "logits, float32 {shape}; ab: the palette's mean under softmax(logits / temperature)",
     "regressor": "CIE a and b, float32 (n, 2, h, w)",
 }
 
@@ -32,7 +32,7 @@ class Exported(Network):
 
 def describe(generator: Generator, precision: str, *, by_pixel: bool = False) -> dict[str, str]:
     """The metadata of a generator's exported file. by_pixel: so lies what it gives, see `session.BY_PIXEL`."""
-    output = _OUTPUT[generator.kind]
+    shape = "(n h' w', bins)" if by_pixel else "(n, bins, h', w')"
     return {
         "format": FORMAT,
         "fastcolor": __version__,
@@ -42,7 +42,7 @@ def describe(generator: Generator, precision: str, *, by_pixel: bool = False) ->
         "stride": str(generator.stride),
         "precision": precision,
         "input": _INPUT,
-        "output": output.replace("(n, bins, h', w')", "(n h' w', bins)") if by_pixel else output,
+        "output": _OUTPUT[generator.kind].format(shape=shape),
         **generator.facts(),
     }
 

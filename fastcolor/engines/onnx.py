@@ -49,7 +49,7 @@ class OnnxEngine:
 
     def metadata(self) -> dict[str, str]:
         """What the file says of itself."""
-        return self._session.facts
+        return dict(self._session.facts)
 
     def __call__(self, lightness: Tensor) -> Tensor:
         return torch.from_numpy(self._session(lightness.to(torch.float32).contiguous().numpy()))

@@ -114,8 +114,8 @@ def _multiply_pixels(onnx: Any, model: Any) -> None:
     if not any(last.input[0] in node.input for node in graph.node):
         graph.node.remove(source)
     graph.node.extend(nodes)
-    graph.initializer.remove(next(one for one in graph.initializer if one.name == last.input[1]))
-    graph.initializer.remove(next(one for one in graph.initializer if one.name == last.input[2]))
+    for name in last.input[1:]:
+        graph.initializer.remove(next(one for one in graph.initializer if one.name == name))
     del graph.output[:]
     value = onnx.helper.make_tensor_value_info(BY_PIXEL, onnx.TensorProto.FLOAT, ("pixels", bins))
     graph.output.append(value)

@@ -113,9 +113,8 @@ class FilmJob:
 
     def run(self, dst: Path, progress: Progress | None) -> int:
         """Paint what is not yet painted, and join all. Returns the frames painted by this run."""
-        begun, again = self.parts.frames, ExitStack()
-        with again:
-            container = None
+        begun, container = self.parts.frames, None
+        with ExitStack() as again:
             if self.parts.ended is None:
                 container = self._paint_parts(dst, sys.stderr.isatty() if progress is None else progress, again)
             else:

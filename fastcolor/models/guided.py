@@ -5,6 +5,8 @@ Source: He, Sun and Tang, "Guided Image Filtering", 2013, equations 5, 6 and 8.
 
 from __future__ import annotations
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -26,7 +28,6 @@ def guided(ab: Tensor, lightness: Tensor, radius: int, epsilon: float) -> Tensor
         >>> bool((guided(lightness.expand(1, 2, 8, 8), lightness, 2, 1e-4) - lightness).abs().max() < 1e-2)
         True
     """
-
     count = _sums(torch.ones_like(lightness[:1]), radius)
 
     def mean(x: Tensor) -> Tensor:
@@ -44,8 +45,6 @@ def guided(ab: Tensor, lightness: Tensor, radius: int, epsilon: float) -> Tensor
 def _sums(x: Tensor, radius: int) -> Tensor:
     """Over the square around every cell. Pooling, which takes one cell after the other, takes four times as long."""
     wide = F.pad(x, (radius, radius, radius, radius))
-    rows = sum(wide[..., i : i + x.shape[2], :] for i in range(2 * radius + 1))
-    assert isinstance(rows, Tensor)
-    columns = sum(rows[..., i : i + x.shape[3]] for i in range(2 * radius + 1))
-    assert isinstance(columns, Tensor)
-    return columns
+    for dim in (2, 3):
+        wide = functools.reduce(torch.add, (wide.narrow(dim, i, x.shape[dim]) for i in range(2 * radius + 1)))
+    return wide

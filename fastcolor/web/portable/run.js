@@ -12,7 +12,7 @@ export const planes = (ort, data, channels, size) => new ort.Tensor("float32", d
 
 /**
  * What a network gave of a lightness of a size: its numbers, their height and width, and whether they lie pixel by pixel
- * or plane by plane.
+ * or plane by plane, which the answer's name tells (`BY_PIXEL` in engines/session.py).
  */
 export function answerOf(found, { outputNames: [name] }, [h, w]) {
   const { data, dims } = found[name];
